@@ -14,7 +14,8 @@
 # **Prerequisites:** a little Python and a little probability. The notebook uses 1.4 GB of memory and needs no GPU.
 #
 # The course follows a single recorded lecture, referred to throughout as *the lecture*, and turns its claims into
-# experiments. Run the cells from top to bottom with Shift + Enter. The first cells import everything that the notebook uses.
+# experiments. Run the cells from top to bottom with Shift + Enter. The first cells import everything that the notebook
+# uses.
 
 # %% tags=["imports"]
 import sys
@@ -147,12 +148,13 @@ assert near_blind > 2 * near_digit or not on_mnist
 # **Answer.** You see noise. A blindly chosen point lies at a distance of about 15 from the nearest training digit,
 # several times the distance for a test digit.
 #
-# **Why?** The mean squared difference between a uniform random number and a black pixel is $\tfrac13$, and the same is true of a white
-# pixel. Over 784 pixels, these differences add up to a distance of about $\sqrt{784/3} \approx 16$ from any black-and-white image. The
-# measured distance is a little shorter than this, because real digits also have grey pixels, and because we take the nearest of many
-# thousands of digits. A test digit is much closer to the nearest training digit than a blindly chosen point is, because where one of the
-# two digits is black, the other usually is too. You could go on choosing points blindly for the age of the universe and never see a 7.
-# Digits fill a vanishingly small part of the space.
+# **Why?** The mean squared difference between a uniform random number and a black pixel is $\tfrac13$, and the same is
+# true of a white pixel. Over 784 pixels, these differences add up to a distance of about $\sqrt{784/3} \approx 16$ from
+# any black-and-white image. The measured distance is a little shorter than this, because real digits also have grey
+# pixels, and because we take the nearest of many thousands of digits. A test digit is much closer to the nearest
+# training digit than a blindly chosen point is, because where one of the two digits is black, the other usually is too.
+# You could go on choosing points blindly for the age of the universe and never see a 7. Digits fill a vanishingly small
+# part of the space.
 #
 # Hence the lecture's plan: estimate $P(x)$, a probability that is high where images look right and low elsewhere, and
 # then sample from it. We now try this plan in its simplest form, and ask whether the estimated $P(x)$ really is high
@@ -168,7 +170,8 @@ assert near_blind > 2 * near_digit or not on_mnist
 # pixels and averaged over images that the model has not seen*. Lower is better. For a single image we call
 # $-\log P(x)$ its *cost*, or the model's *surprise* at it.
 #
-# **Predict.** A model that knows nothing treats every pixel as a fair coin. How many nats does an image cost under this model?
+# **Predict.** A model that knows nothing treats every pixel as a fair coin. How many nats does an image cost under this
+# model?
 
 # %%
 b = torch.bernoulli(x.cpu(), generator=generator).to(device)  # (N, 784), zeros and ones
@@ -287,9 +290,10 @@ if on_mnist:
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## One training step\n\nSoftmax regression: the loss is the surprise at the right label, $-\\log P(y\\,|\\,x)$.\n\n**Predict.** All weights are 0, and there are ten labels. What is the loss?"}
 # ## 6 · One training step, timed
 #
-# Before we train anything large, let us train something small. *Softmax regression* recognizes the digit in an image. For each
-# of the ten labels, the model computes a weighted sum of the pixels; a softmax then turns the ten sums into probabilities. The
-# loss is the model's surprise at the correct label $y$, that is, $-\log P(y\,|\,x)$, once again in nats per image.
+# Before we train anything large, let us train something small. *Softmax regression* recognizes the digit in an image.
+# For each of the ten labels, the model computes a weighted sum of the pixels; a softmax then turns the ten sums into
+# probabilities. The loss is the model's surprise at the correct label $y$, that is, $-\log P(y\,|\,x)$, once again in
+# nats per image.
 #
 # **Predict.** When all weights are 0, each of the ten labels gets the same probability. What is the loss?
 
@@ -503,12 +507,13 @@ else:
 # %% [markdown]
 # ## Further reading
 #
-# - D. MacKay (2003), *Information Theory, Inference, and Learning Algorithms*, chapters 2 and 4. Probability, surprise and
-#   typical sets, with many puzzles; free online.
+# - D. MacKay (2003), *Information Theory, Inference, and Learning Algorithms*, chapters 2 and 4. Probability, surprise
+#   and typical sets, with many puzzles; free online.
 # - T. Cover & J. Thomas (2006), *Elements of Information Theory*, chapter 3. The theory of the typical set, with full
 #   proofs.
-# - L. Theis, A. van den Oord & M. Bethge (2016), *A note on the evaluation of generative models*. Why a good likelihood and good
-#   samples can come apart in either direction.
-# - E. Nalisnick et al. (2019), *Do deep generative models know what they don't know?* Some deep models assign a
-#   higher likelihood to images from another data set than to images of the kind they were trained on.
-# - S. Prince (2023), *Understanding Deep Learning*. The best companion to the whole course; free online, with notebooks.
+# - L. Theis, A. van den Oord & M. Bethge (2016), *A note on the evaluation of generative models*. Why a good likelihood
+#   and good samples can come apart in either direction.
+# - E. Nalisnick et al. (2019), *Do deep generative models know what they don't know?* Some deep models assign a higher
+#   likelihood to images from another data set than to images of the kind they were trained on.
+# - S. Prince (2023), *Understanding Deep Learning*. The best companion to the whole course; free online, with
+#   notebooks.

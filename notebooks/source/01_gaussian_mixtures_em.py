@@ -69,10 +69,11 @@ seed = 0
 # image would come up as often as it does in the data. The lecture's plan for generating images is to estimate $P(x)$
 # and then to sample from it.
 #
-# We begin with the simplest case: $x$ is a single number, and everything can be plotted. The lecture illustrates
-# $P(x)$ with a complicated black curve. We do not have the lecture's curve, so we made up one of our own and called it
-# `skyline`. Because we know this density exactly, we can tell how close a model comes to it. For a continuous $x$, $P(x)$ is a *probability
-# density*, that is, a probability per unit of length. A density can exceed 1; only the area under it must be 1.
+# We begin with the simplest case: $x$ is a single number, and everything can be plotted. The lecture illustrates $P(x)$
+# with a complicated black curve. We do not have the lecture's curve, so we made up one of our own and called it
+# `skyline`. Because we know this density exactly, we can tell how close a model comes to it. For a continuous $x$,
+# $P(x)$ is a *probability density*, that is, a probability per unit of length. A density can exceed 1; only the area
+# under it must be 1.
 #
 # We draw points from `skyline`. Our first model is a single Gaussian with the same mean and standard deviation as
 # the points we drew.
@@ -92,8 +93,8 @@ figures.density(grid, {"truth": p, "one Gaussian": one.log_prob(grid).exp()}, sa
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The centre and the spread are right, and every bump is wrong. A Gaussian has two numbers to adjust."}
-# **Answer.** The Gaussian gets the centre and the spread right and every bump wrong. The Gaussian also wastes probability
-# on the gaps between the bumps and on regions without data.
+# **Answer.** The Gaussian gets the centre and the spread right and every bump wrong. The Gaussian also wastes
+# probability on the gaps between the bumps and on regions without data.
 #
 # **Why?** A Gaussian has only two parameters. Once the mean and the variance are right, nothing is left to
 # adjust.
@@ -104,9 +105,10 @@ figures.density(grid, {"truth": p, "one Gaussian": one.log_prob(grid).exp()}, sa
 #
 # $$\mathrm{KL}(p\,\|\,q) \;=\; \int p(x)\,\log\frac{p(x)}{q(x)}\,dx .$$
 #
-# KL is zero if the two densities agree and positive otherwise, as we prove in [The evidence lower bound](02_elbo.ipynb).
-# The logarithm is natural, so the unit is the [nat](../docs/glossary.md#nat). We compute the integral numerically, with
-# the trapezoidal rule on a grid of values of $x$.
+# KL is zero if the two densities agree and positive otherwise, as we prove in
+# [The evidence lower bound](02_elbo.ipynb). The logarithm is natural, so the unit is the
+# [nat](../docs/glossary.md#nat). We compute the integral numerically, with the trapezoidal rule on a grid of values of
+# $x$.
 
 
 # %%
@@ -122,9 +124,9 @@ def kl_from_data(log_q):
 # In practice we rarely know $p$. But the KL divergence has a second meaning: it is the expectation of
 # $\log p(x) - \log q(x)$ over points $x$ drawn from $p$. The mean of $\log q(x)$ over a set of points is the model's
 # *mean [log-likelihood](../docs/glossary.md#log-likelihood)* on that set. On many *held-out* points, that is, points
-# not used for fitting, the mean log-likelihood of the model is lower than that of the true density by about the KL divergence. Without
-# knowing $p$, we can therefore find out which of two models is closer to the truth: the one with the higher mean
-# log-likelihood on many held-out points.
+# not used for fitting, the mean log-likelihood of the model is lower than that of the true density by about the KL
+# divergence. Without knowing $p$, we can therefore find out which of two models is closer to the truth: the one with
+# the higher mean log-likelihood on many held-out points.
 
 # %% slideshow={"slide_type": "-"} slide={"show": "output"}
 kl_one = kl_from_data(one.log_prob(grid))
@@ -146,13 +148,14 @@ assert abs(shortfall - kl_one) < 0.01
 #
 # The weight $\pi_k$ is $P(k)$, the probability of component $k$, and the $k$-th Gaussian is $P(x\,|\,k)$.
 #
-# The formula adds up densities, but when we *sample* from the mixture, we add nothing up. We pick a component $k$ with probability $\pi_k$
-# (from a multinomial distribution, as the lecture says) and then draw $x$ from that one Gaussian. Drawing the causes
-# first, and then whatever depends on them, is called *[ancestral sampling](../docs/glossary.md#ancestral-sampling)*.
+# The formula adds up densities, but when we *sample* from the mixture, we add nothing up. We pick a component $k$ with
+# probability $\pi_k$ (from a multinomial distribution, as the lecture says) and then draw $x$ from that one Gaussian.
+# Drawing the causes first, and then whatever depends on them, is called
+# *[ancestral sampling](../docs/glossary.md#ancestral-sampling)*.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** You draw one number from *each* Gaussian and take the weighted average. How many bumps does the histogram have?"}
-# **Predict.** Suppose that you draw one number from *each* Gaussian instead and take the weighted average. How many bumps will
-# a histogram of many such weighted averages have?
+# **Predict.** Suppose that you draw one number from *each* Gaussian instead and take the weighted average. How many
+# bumps will a histogram of many such weighted averages have?
 
 # %%
 weights = torch.tensor([0.15, 0.35, 0.10, 0.25, 0.15])  # (K,)
@@ -173,13 +176,14 @@ figures.two_ways_to_sample(grid, exact, drawn, averaged)
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** One. A weighted sum of Gaussian numbers is Gaussian; ancestral samples show all five bumps."}
-# **Answer.** One bump. The weighted averages follow a single narrow Gaussian, whereas ancestral samples reproduce all five bumps.
+# **Answer.** One bump. The weighted averages follow a single narrow Gaussian, whereas ancestral samples reproduce all
+# five bumps.
 #
-# **Why?** A weighted sum of independent Gaussian random numbers is again Gaussian. A mixture averages *densities*, which is not the same as
-# averaging random numbers.
+# **Why?** A weighted sum of independent Gaussian random numbers is again Gaussian. A mixture averages *densities*,
+# which is not the same as averaging random numbers.
 #
-# The Kolmogorov–Smirnov test confirms what the histograms show. For each $x$, the test compares the fraction of samples below
-# $x$ with the exact probability of falling below $x$, and it reports the largest difference.
+# The Kolmogorov–Smirnov test confirms what the histograms show. For each $x$, the test compares the fraction of samples
+# below $x$ with the exact probability of falling below $x$, and it reports the largest difference.
 
 
 # %%
@@ -211,8 +215,8 @@ assert distance < 0.0195 < distance_averaged
 #
 # $$r_{nk} \;=\; P(k\,|\,x_n) \;=\; \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{\sum_j \pi_j\,\mathcal N(x_n;\mu_j,\sigma_j^2)} .$$
 #
-# Far from all components, every density rounds to 0, and Bayes' rule would give $0/0$. We therefore work with logarithms
-# and let `logsumexp` compute the logarithm of the denominator.
+# Far from all components, every density rounds to 0, and Bayes' rule would give $0/0$. We therefore work with
+# logarithms and let `logsumexp` compute the logarithm of the denominator.
 
 
 # %% slideshow={"slide_type": "-"} slide={"lines": "2-6"}
@@ -228,12 +232,12 @@ def expectation(x, weights, means, variances):
 # **The M-step.** We set the derivatives of $\ell$ to zero. For the mean of component $k$, the chain rule gives
 #
 # $$\frac{\partial \log P(x_n)}{\partial \mu_k}
-# = \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{P(x_n)}\;\frac{\partial \log \mathcal N(x_n;\mu_k,\sigma_k^2)}{\partial \mu_k}
-# = r_{nk}\,\frac{x_n-\mu_k}{\sigma_k^2}.$$
+# = \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{P(x_n)}\;\frac{\partial \log \mathcal
+# N(x_n;\mu_k,\sigma_k^2)}{\partial \mu_k} = r_{nk}\,\frac{x_n-\mu_k}{\sigma_k^2}.$$
 #
 # The first factor is the responsibility, so each point counts for a component only in proportion to that component's
-# responsibility for it. The derivative with respect to the variance is found in the same way. We sum both derivatives over the
-# points, set the sums to zero, and write $N_k = \sum_n r_{nk}$:
+# responsibility for it. The derivative with respect to the variance is found in the same way. We sum both derivatives
+# over the points, set the sums to zero, and write $N_k = \sum_n r_{nk}$:
 #
 # $$\sum_n r_{nk}\,\frac{x_n-\mu_k}{\sigma_k^2} = 0
 # \quad\Longrightarrow\quad \mu_k = \frac{1}{N_k}\sum_n r_{nk}\,x_n ,$$
@@ -248,7 +252,8 @@ def expectation(x, weights, means, variances):
 # = \frac{N_k}{\pi_k} - \lambda = 0
 # \quad\Longrightarrow\quad \pi_k = \frac{N_k}{\lambda} = \frac{N_k}{N},$$
 #
-# where the last equality follows from $\sum_k \pi_k = 1$ and $\sum_k N_k = N$. Each of the three formulas is one line of code.
+# where the last equality follows from $\sum_k \pi_k = 1$ and $\sum_k N_k = N$. Each of the three formulas is one line
+# of code.
 
 
 # %% slideshow={"slide_type": "-"} slide={"lines": "2-4"}
@@ -261,10 +266,11 @@ def maximization(x, resp):
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## EM breaks the circle\n\nThe right-hand sides depend on all the parameters. EM therefore alternates: it updates the responsibilities, then the parameters, and repeats.\n\nWe start three Gaussians in a bad place."}
-# These equations look like a solution, but they are circular: the responsibilities on their right-hand sides depend
-# on all the parameters. The *expectation-maximization algorithm*, EM, breaks the circle (Dempster, Laird & Rubin
-# 1977). EM alternates two steps: the E-step computes the responsibilities from the current parameters, and the M-step
-# solves the three equations with these responsibilities held fixed. If EM converges, all the derivatives above are zero in the limit.
+# These equations look like a solution, but they are circular: the responsibilities on their right-hand sides depend on
+# all the parameters. The *expectation-maximization algorithm*, EM, breaks the circle (Dempster, Laird & Rubin 1977). EM
+# alternates two steps: the E-step computes the responsibilities from the current parameters, and the M-step solves the
+# three equations with these responsibilities held fixed. If EM converges, all the derivatives above are zero in the
+# limit.
 #
 # We start EM from three badly placed Gaussians and run it for 150 steps on 400 points.
 
@@ -310,15 +316,16 @@ assert torch.allclose(package_variances, maximization(few, resp_3)[2], atol=1e-1
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It never falls, but it does not rise evenly. A small gain does not prove that EM has converged."}
-# **Answer.** It never falls, but it does not rise evenly either. After a large first leap, which is not shown in
-# the figure, the log-likelihood climbs slowly and reaches a *plateau*, where it gains little for many steps. Steps 30 to 50
+# **Answer.** It never falls, but it does not rise evenly either. After a large first leap, which is not shown in the
+# figure, the log-likelihood climbs slowly and reaches a *plateau*, where it gains little for many steps. Steps 30 to 50
 # gain less than a quarter of what steps 50 to 100 gain. From step 100 on, the curve is level.
 #
 # **Why?** It is a theorem that the log-likelihood never falls, and [The evidence lower bound](02_elbo.ipynb) shows in
 # one picture why. A plateau arises when Gaussians overlap, as the blue and orange ones do in the second and third
 # panels. Overlapping Gaussians are fitted to the points that they share, so one step changes the responsibilities for
 # these points only a little, and it takes many steps to divide the points up. A small gain in log-likelihood therefore
-# does not prove that EM has converged. Programs that stop as soon as the gain is small sometimes stop too early, so we run all 150 steps here.
+# does not prove that EM has converged. Programs that stop as soon as the gain is small sometimes stop too early, so we
+# run all 150 steps here.
 #
 # Next we run EM from other starts, each with the three means on three data points chosen at random.
 
@@ -360,8 +367,8 @@ figures.where_starts_end({"random points": ends})
 #
 # $$\Sigma_k \;=\; \frac1{N_k}\sum_n r_{nk}\,(x_n-\mu_k)(x_n-\mu_k)^{\!\top},$$
 #
-# and everything else stays the same. From now on we use `e_step` and `m_step` from `course_lib`, which generalize our two
-# functions to any number of dimensions. Our data are 600 points in eight clouds, and we fit a mixture of eight
+# and everything else stays the same. From now on we use `e_step` and `m_step` from `course_lib`, which generalize our
+# two functions to any number of dimensions. Our data are 600 points in eight clouds, and we fit a mixture of eight
 # Gaussians.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Eight clouds and eight Gaussians: does each Gaussian find a cloud of its own?"}
@@ -392,14 +399,14 @@ figures.em_steps_2d(points, trace_2d, history_2d, steps=(5, 20, 60, 150))
 figures.log_likelihood(history_2d, truth=truth_2d)
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not from this start: two share one cloud, and another spans two. The way out would lead downhill."}
-# **Answer.** Not from this start. Two Gaussians share one cloud, so a third must stretch over two clouds. The log-likelihood
-# climbs in steps separated by long plateaus, and it levels off below that of the true density.
+# **Answer.** Not from this start. Two Gaussians share one cloud, so a third must stretch over two clouds. The
+# log-likelihood climbs in steps separated by long plateaus, and it levels off below that of the true density.
 #
-# **Why?** This is a local optimum again. To reach a better solution, one of the two Gaussians that share a cloud would have
-# to cross the empty space between the clouds, and the likelihood would fall on the way.
+# **Why?** This is a local optimum again. To reach a better solution, one of the two Gaussians that share a cloud would
+# have to cross the empty space between the clouds, and the likelihood would fall on the way.
 #
-# Is our program at fault? To find out, we run scikit-learn's `GaussianMixture` from the same weights, means and precisions
-# (inverse covariances) for the same number of steps.
+# Is our program at fault? To find out, we run scikit-learn's `GaussianMixture` from the same weights, means and
+# precisions (inverse covariances) for the same number of steps.
 
 # %%
 start = {
@@ -434,10 +441,11 @@ stepper
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## k-means is EM\u2019s hard limit\n\nEqual weights, and one fixed covariance $\\sigma^2 I$: the E-step is a softmax of squared distances."}
 # ## 5 · k-means is EM's hard limit
 #
-# The best-known clustering method is *k-means* (MacQueen 1967, Lloyd 1982). The algorithm alternately assigns every point to the nearest of $K$
-# means and moves every mean to the average of its points. In fact, k-means is EM with the uncertainty removed. To see
-# why, keep all weights equal and give all components the same fixed covariance $\sigma^2 I$. Then the weights and the
-# normalizing factors cancel, and the E-step becomes a softmax of squared distances,
+# The best-known clustering method is *k-means* (MacQueen 1967, Lloyd 1982). The algorithm alternately assigns every
+# point to the nearest of $K$ means and moves every mean to the average of its points. In fact, k-means is EM with the
+# uncertainty removed. To see why, keep all weights equal and give all components the same fixed covariance
+# $\sigma^2 I$. Then the weights and the normalizing factors cancel, and the E-step becomes a softmax of squared
+# distances,
 #
 # $$r_{nk} \;=\; \frac{\exp\!\big(-\lVert x_n-\mu_k\rVert^2 / 2\sigma^2\big)}{\sum_j \exp\!\big(-\lVert x_n-\mu_j\rVert^2 / 2\sigma^2\big)} .$$
 
@@ -474,8 +482,8 @@ assert apart_k_means < 1e-6
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The colours become pure, and the result is that of k-means, which is a good *start* for EM."}
-# **Answer.** The colours become pure: every responsibility tends to 0 or 1, and EM gives the same result as k-means. For a
-# large $\sigma$, in contrast, all components share all points, and their means coincide.
+# **Answer.** The colours become pure: every responsibility tends to 0 or 1, and EM gives the same result as k-means.
+# For a large $\sigma$, in contrast, all components share all points, and their means coincide.
 #
 # **Why?** As $\sigma \to 0$, the softmax gives all the responsibility to the nearest mean. The M-step then averages
 # the points of each cluster, just as k-means does.
@@ -520,22 +528,23 @@ print(f"k-means starts: {min(k_means_ends):.3f} to {max(k_means_ends):.3f}")
 assert sum(k_means_ends) > sum(random_ends)  # better on average, over the starts tried here
 
 # %% [markdown]
-# **Answer.** All those that we tried do. The k-means starts all end at the same log-likelihood, at the right of
-# the figure, whereas the random starts end at various values. On these data, k-means starts are far more reliable than random ones.
+# **Answer.** All those that we tried do. The k-means starts all end at the same log-likelihood, at the right of the
+# figure, whereas the random starts end at various values. On these data, k-means starts are far more reliable than
+# random ones.
 #
 # **Why?** After k-means, EM starts with means that are far apart, and each component has a covariance that fits its
 # group. But k-means has local optima of its own (the panel for $\sigma = 0.01$ above shows one), so success is not
-# guaranteed. The remedy is to run EM from several starts and keep the result with the highest log-likelihood; the argument
-# `n_init` sets the number of starts. The best runs even slightly exceed the log-likelihood of the true density (the dashed line), because a fitted
-# mixture adapts to its 600 points, whereas the true density does not.
+# guaranteed. The remedy is to run EM from several starts and keep the result with the highest log-likelihood; the
+# argument `n_init` sets the number of starts. The best runs even slightly exceed the log-likelihood of the true density
+# (the dashed line), because a fitted mixture adapts to its 600 points, whereas the true density does not.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The likelihood has no maximum\n\n20 points. One broad component; a second one sits exactly on $x_1$, with standard deviation $s$."}
 # ## 6 · The likelihood has no maximum
 #
 # So far, we have met only local optima. What is the global optimum?
 #
-# Take 20 points and a mixture of two Gaussians of equal weight. The first Gaussian is broad and covers all points. The second Gaussian sits exactly
-# on the point $x_1$ and has standard deviation $s$.
+# Take 20 points and a mixture of two Gaussians of equal weight. The first Gaussian is broad and covers all points. The
+# second Gaussian sits exactly on the point $x_1$ and has standard deviation $s$.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** How does the mean log-likelihood change as $s$ shrinks to $10^{-100}$?"}
 # **Predict.** How does the mean log-likelihood change as $s$ shrinks from 1 to $10^{-100}$?
@@ -560,20 +569,20 @@ assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 # **Answer.** After a small dip, the log-likelihood rises by the same amount each time $s$ shrinks by a factor of ten,
 # and nothing stops it.
 #
-# **Why?** At its own point the narrow Gaussian has the density $1/(s\sqrt{2\pi})$, which grows without limit. Each of the
-# other points loses at most $\log 2$ nats, compared with the broad Gaussian alone, because the mixture still gives it at least half that
-# Gaussian's density. Hence, as $s \to 0$,
+# **Why?** At its own point the narrow Gaussian has the density $1/(s\sqrt{2\pi})$, which grows without limit. Each of
+# the other points loses at most $\log 2$ nats, compared with the broad Gaussian alone, because the mixture still gives
+# it at least half that Gaussian's density. Hence, as $s \to 0$,
 #
 # $$\ell \;\ge\; \frac1{20}\log\frac{1}{2 s\sqrt{2\pi}} + \text{constant} \;\longrightarrow\; \infty .$$
 #
 # The likelihood of a mixture of two or more Gaussians is unbounded if each of them has its own variance (Day 1969,
-# *Biometrika*). Taken literally, *maximum* likelihood has no solution for such a mixture. All useful solutions are local
-# optima: a mixture with a sufficiently narrow spike on a single point has a higher likelihood than any of them.
+# *Biometrika*). Taken literally, *maximum* likelihood has no solution for such a mixture. All useful solutions are
+# local optima: a mixture with a sufficiently narrow spike on a single point has a higher likelihood than any of them.
 #
-# EM produces such a spike when a component is left with a single point, because the component's variance then becomes 0.
-# To prevent this collapse, the M-step adds a small number to every variance; scikit-learn and our package both call this number
-# `reg_covar`. With this floor under every variance, the likelihood is bounded. How high should the floor be? We fit
-# eight components to each of five sets of 40 points, for several values of `reg_covar`, and measure the mean
+# EM produces such a spike when a component is left with a single point, because the component's variance then becomes
+# 0. To prevent this collapse, the M-step adds a small number to every variance; scikit-learn and our package both call
+# this number `reg_covar`. With this floor under every variance, the likelihood is bounded. How high should the floor
+# be? We fit eight components to each of five sets of 40 points, for several values of `reg_covar`, and measure the mean
 # log-likelihood of the fitted points and of fresh ones.
 
 # %% [markdown]
@@ -605,10 +614,11 @@ assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 # **Answer.** As `reg_covar` grows, the log-likelihood of the 40 points falls. The log-likelihood of fresh points
 # stays low as long as `reg_covar` is tiny, then rises by about a nat, and falls slightly at the end.
 #
-# **Why?** Narrow components describe the accidents of the sample. A floor under the variances expresses a belief,
-# held before we see the data, that the true density has no spikes. On data of this scale, the default `reg_covar` of $10^{-6}$ only
-# keeps the computation finite. So low a floor does not cure *overfitting*, in which a model fits the accidents of its sample. To reduce overfitting,
-# you need more data, fewer components, or a higher floor under the variances, chosen on held-out points.
+# **Why?** Narrow components describe the accidents of the sample. A floor under the variances expresses a belief, held
+# before we see the data, that the true density has no spikes. On data of this scale, the default `reg_covar` of
+# $10^{-6}$ only keeps the computation finite. So low a floor does not cure *overfitting*, in which a model fits the
+# accidents of its sample. To reduce overfitting, you need more data, fewer components, or a higher floor under the
+# variances, chosen on held-out points.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## With enough Gaussians, any curve?"}
 # ## 7 · With enough Gaussians, any curve
@@ -617,7 +627,8 @@ assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 # density. How many Gaussians does it take?
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each time $K$ doubles, what happens to $\\mathrm{KL}(\\text{data}\\,\\|\\,\\text{mixture})$? Does it ever stop falling?"}
-# **Predict.** Each time $K$ doubles, what happens to $\mathrm{KL}(\text{data}\,\|\,\text{mixture})$? Does it ever stop falling?
+# **Predict.** Each time $K$ doubles, what happens to $\mathrm{KL}(\text{data}\,\|\,\text{mixture})$? Does it ever stop
+# falling?
 
 # %%
 kl, fitted = {}, {}
@@ -644,23 +655,23 @@ assert kl[1] > 0.2
 assert min(kl.values()) > 0  # KL is never negative
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It falls while there are bumps left. Once $K$ is too large for the number of points, it rises."}
-# **Answer.** The KL divergence falls steeply as long as there are bumps left to describe, and then flattens. Once $K$ is too large
-# for the number of points, the KL divergence rises again.
+# **Answer.** The KL divergence falls steeply as long as there are bumps left to describe, and then flattens. Once $K$
+# is too large for the number of points, the KL divergence rises again.
 #
-# **Why?** Two effects compete. A larger mixture can follow the true curve more closely, and with unlimited data the KL divergence
-# would tend to 0. But we have only $N$ points, and parameters estimated from them are slightly off. If a model
-# contains the truth, each free parameter costs about $1/(2N)$ nats on fresh data (Akaike 1974), and a mixture of $K$
-# Gaussians in one dimension has $3K-1$ free parameters. The dotted line shows their total cost. In our case, this cost is only a rule of thumb, not
-# a bound, for three reasons: the true curve is not a mixture of Gaussians, a surplus component does not make full use
-# of its three parameters, and EM stops before it has fitted all the noise. With more points, each parameter costs less, and more
-# components pay off.
+# **Why?** Two effects compete. A larger mixture can follow the true curve more closely, and with unlimited data the KL
+# divergence would tend to 0. But we have only $N$ points, and parameters estimated from them are slightly off. If a
+# model contains the truth, each free parameter costs about $1/(2N)$ nats on fresh data (Akaike 1974), and a mixture of
+# $K$ Gaussians in one dimension has $3K-1$ free parameters. The dotted line shows their total cost. In our case, this
+# cost is only a rule of thumb, not a bound, for three reasons: the true curve is not a mixture of Gaussians, a surplus
+# component does not make full use of its three parameters, and EM stops before it has fitted all the noise. With more
+# points, each parameter costs less, and more components pay off.
 
 # %% [markdown]
 # ## 8 · How many components? Ask the data
 #
-# The likelihood of the fitted points cannot tell us how many components to use. A mixture of $K+1$ components can imitate any
-# mixture of $K$ components, so the *highest possible* likelihood (with a floor under the variances) never falls as $K$ grows.
-# EM, however, finds a local optimum, whose likelihood may well fall as $K$ grows.
+# The likelihood of the fitted points cannot tell us how many components to use. A mixture of $K+1$ components can
+# imitate any mixture of $K$ components, so the *highest possible* likelihood (with a floor under the variances) never
+# falls as $K$ grows. EM, however, finds a local optimum, whose likelihood may well fall as $K$ grows.
 #
 # The *Bayesian information criterion* charges a price for each parameter (Schwarz 1978),
 #
@@ -671,8 +682,8 @@ assert min(kl.values()) > 0  # KL is never negative
 # probability of the data averaged over all values that the parameters could have.
 
 # %% [markdown]
-# **Predict.** We draw several data sets of 1,000 points from the eight clouds. How often does BIC choose eight components?
-# And how often is the likelihood *lower* with one more component if EM is started only once for each $K$?
+# **Predict.** We draw several data sets of 1,000 points from the eight clouds. How often does BIC choose eight
+# components? And how often is the likelihood *lower* with one more component if EM is started only once for each $K$?
 
 # %%
 candidates = range(2, 13)
@@ -701,13 +712,14 @@ print(
 assert all(K == 8 for K in chosen_by_bic)
 
 # %% [markdown]
-# **Answer.** BIC chooses eight components on every one of these data sets. The task is easy, because the clouds are well
-# separated and EM has three starts for each $K$. With a single start, an extra component rarely lowers the
+# **Answer.** BIC chooses eight components on every one of these data sets. The task is easy, because the clouds are
+# well separated and EM has three starts for each $K$. With a single start, an extra component rarely lowers the
 # likelihood; the second line of the output shows how often that happened.
 #
-# **Why?** A new component that has a cloud to describe gains hundreds of nats, far more than its price. A ninth component has
-# nothing left to describe and gains less than the price of its six parameters. Where an extra component lowered the likelihood, EM had an
-# unlucky start. A comparison of models is only as good as the optima that EM has found for them.
+# **Why?** A new component that has a cloud to describe gains hundreds of nats, far more than its price. A ninth
+# component has nothing left to describe and gains less than the price of its six parameters. Where an extra component
+# lowered the likelihood, EM had an unlucky start. A comparison of models is only as good as the optima that EM has
+# found for them.
 
 # %% [markdown]
 # ## 9 · Digits
@@ -776,14 +788,15 @@ if on_mnist and sizes[-1] == 512:
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not all the way (the figure shows $-\\log P$: lower is better). Each component is fitted only to its share of the digits."}
 # **Answer.** It rises for a long time, but not all the way to 512. (The figure shows $-\log P$, so lower is better.)
-# Judged by the fitted digits, more components are always better. The curve of the held-out digits diverges from that
-# of the fitted digits once the mixture begins to describe accidents of the fitted digits, and in the end the held-out curve
-# turns upwards. BIC is computed from the fitted digits alone, yet it prefers an even smaller $K$ than the validation digits do.
+# Judged by the fitted digits, more components are always better. The curve of the held-out digits diverges from that of
+# the fitted digits once the mixture begins to describe accidents of the fitted digits, and in the end the held-out
+# curve turns upwards. BIC is computed from the fitted digits alone, yet it prefers an even smaller $K$ than the
+# validation digits do.
 #
-# **Why?** Every component has 231 parameters and is fitted only to its share of the digits. With 512 components,
-# each of them is fitted to about a hundred digits. We should therefore expect the best $K$ to grow with the amount of data. The best $K$ also
-# depends on our choice of 20 directions and on the number of EM steps, so this experiment does not settle whether 512
-# components are too few.
+# **Why?** Every component has 231 parameters and is fitted only to its share of the digits. With 512 components, each
+# of them is fitted to about a hundred digits. We should therefore expect the best $K$ to grow with the amount of data.
+# The best $K$ also depends on our choice of 20 directions and on the number of EM steps, so this experiment does not
+# settle whether 512 components are too few.
 #
 # To generate a digit, we draw 20 numbers from the mixture and let PCA turn them back into pixels.
 
@@ -812,26 +825,26 @@ figures.digit_sheets(
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # **Answer.** The samples of the large mixture look better: many of them can be read as digits, whereas few of the
-# single Gaussian's samples can. But even the better samples are blurred, and so are real digits once they have been reduced to
-# 20 numbers and turned back into pixels.
+# single Gaussian's samples can. But even the better samples are blurred, and so are real digits once they have been
+# reduced to 20 numbers and turned back into pixels.
 #
 # **Why?** The digits form separate groups. A single Gaussian that covers all the groups must also cover the empty
-# regions between them, and many of its samples fall there. A mixture of many Gaussians can avoid these empty regions. The blur comes
-# from PCA: the 20 numbers leave out detail, and no mixture over them can restore it.
+# regions between them, and many of its samples fall there. A mixture of many Gaussians can avoid these empty regions.
+# The blur comes from PCA: the 20 numbers leave out detail, and no mixture over them can restore it.
 
 # %% [markdown]
 # ## 10 · One label, or a vector?
 #
 # On average, a single component takes most of the responsibility for a digit, as we shall see below. A mixture
-# therefore describes a digit by little more than *one label*. The lecture argues that a cluster label is not enough, and that a
-# vector describing different aspects of $x$, a *distributed representation*, is better.
-# To compare labels and vectors fairly, we count bits. A label with $K$ values carries at most $\log_2 K$ bits, so 512 components
-# give 9 bits. Each bit of our vector belongs to one PCA direction and indicates whether the digit lies above or
-# below the mean in that direction.
+# therefore describes a digit by little more than *one label*. The lecture argues that a cluster label is not enough,
+# and that a vector describing different aspects of $x$, a *distributed representation*, is better. To compare labels
+# and vectors fairly, we count bits. A label with $K$ values carries at most $\log_2 K$ bits, so 512 components give 9
+# bits. Each bit of our vector belongs to one PCA direction and indicates whether the digit lies above or below the mean
+# in that direction.
 #
-# We guess the pixels of each test digit from its label or its vector, and we measure the fraction of their variance that the guess
-# explains. For the label, the guess is the mean image of the fitted digits with that label; for the vector, it is a
-# linear function of the bits.
+# We guess the pixels of each test digit from its label or its vector, and we measure the fraction of their variance
+# that the guess explains. For the label, the guess is the mean image of the fitted digits with that label; for the
+# vector, it is a linear function of the bits.
 
 # %% [markdown]
 # **Predict.** With 9 bits each, which code tells us more about the pixels? And how many bits does the other code need
@@ -889,15 +902,16 @@ if on_mnist and sizes[-1] == 512:
     assert sure > 0.8
 
 # %% [markdown]
-# **Answer.** Bit for bit, the *label* tells us more. The vector needs about 40 bits to explain as much as a label of 9 bits does.
-# The advantage of the vector is that it can afford so many bits.
+# **Answer.** Bit for bit, the *label* tells us more. The vector needs about 40 bits to explain as much as a label of 9
+# bits does. The advantage of the vector is that it can afford so many bits.
 #
 # **Why?** A vector of 9 bits has $2^9 = 512$ values, so it *is* a label with 512 values, except that its 512 images
-# must all be sums of images from the same set of ten. If the labels and all 512 images can be chosen freely, the label can do
-# at least as well as the vector. But this freedom is expensive. The label needs 512 images, each learned from about a hundred
-# digits; the vector needs only ten images, each learned from all the digits. Every further bit doubles the number of images
-# that the label needs, but adds only one image for the vector. The vector of 40 bits, which explains about as much as the
-# label of 9 bits, uses 41 images instead of 512. A label of 40 bits would need $2^{40}$ images, about a trillion.
+# must all be sums of images from the same set of ten. If the labels and all 512 images can be chosen freely, the label
+# can do at least as well as the vector. But this freedom is expensive. The label needs 512 images, each learned from
+# about a hundred digits; the vector needs only ten images, each learned from all the digits. Every further bit doubles
+# the number of images that the label needs, but adds only one image for the vector. The vector of 40 bits, which
+# explains about as much as the label of 9 bits, uses 41 images instead of 512. A label of 40 bits would need $2^{40}$
+# images, about a trillion.
 #
 # Because its parts can vary independently, a vector can describe many combinations with few parameters. The signs of
 # PCA's coordinates are only the simplest form of the vector that the lecture asks for. The next chapters replace the
@@ -932,8 +946,9 @@ display(Markdown(claims))
 #
 # **1. Responsibilities.** Do this one without scrolling up. The E-step is Bayes' rule: how probable is it that
 # component $k$ produced the point $x$? Write it for one dimension. Beware of points far from every component: all
-# densities round to 0 there, and $0/0$ is not a probability. Work with logarithms throughout; adding a small number
-# to the denominator would only hide the problem. A single call may contain both points near the components and points far from all of them.
+# densities round to 0 there, and $0/0$ is not a probability. Work with logarithms throughout; adding a small number to
+# the denominator would only hide the problem. A single call may contain both points near the components and points far
+# from all of them.
 
 
 # %%
@@ -951,8 +966,9 @@ checks.responsibilities(my_responsibilities)
 
 
 # %% [markdown]
-# **2. The M-step in $D$ dimensions.** Section 3 derived the M-step for one dimension. In $D$ dimensions the variance becomes
-# the covariance matrix of section 4. Each point is weighted by the component's responsibility for it, and the weighted sums are divided by $N_k$.
+# **2. The M-step in $D$ dimensions.** Section 3 derived the M-step for one dimension. In $D$ dimensions the variance
+# becomes the covariance matrix of section 4. Each point is weighted by the component's responsibility for it, and the
+# weighted sums are divided by $N_k$.
 
 
 # %%
@@ -991,9 +1007,9 @@ checks.sample_mixture(my_sample_mixture)
 
 # %% [markdown]
 # **4. Derive a constrained M-step.** Suppose that all components must share *one* variance $\sigma^2$. Derive the
-# corresponding M-step on paper. With the responsibilities fixed, the M-step maximizes $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$
-# as a function of the means and the variance. Then replace `None` with
-# your formula. The second cell computes the slope of this function at your value of the variance. If your
+# corresponding M-step on paper. With the responsibilities fixed, the M-step maximizes
+# $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$ as a function of the means and the variance. Then replace
+# `None` with your formula. The second cell computes the slope of this function at your value of the variance. If your
 # derivation is right, the slope is 0 up to a rounding error of about $10^{-13}$. Which familiar method do you get if
 # you also keep the weights equal and, instead of fitting $\sigma^2$, let it tend to 0?
 

@@ -78,8 +78,9 @@ seed = 0
 #
 # Each part has a name. $P(z)$ is the *[prior](../docs/glossary.md#prior)*, which says what we believe about $z$ before
 # we see $x$. The function that turns $z$ into a distribution over $x$ is the *[decoder](../docs/glossary.md#decoder)*.
-# $P(x)$ is the *evidence*, also called the marginal likelihood. The evidence is the probability density that the model as
-# a whole assigns to the $x$ we observed. In a VAE the decoder is a neural network; here, two lines of code are enough.
+# $P(x)$ is the *evidence*, also called the marginal likelihood. The evidence is the probability density that the model
+# as a whole assigns to the $x$ we observed. In a VAE the decoder is a neural network; here, two lines of code are
+# enough.
 
 
 # %%
@@ -146,15 +147,17 @@ assert kl[512] < kl[8] / 100  # what is left lies in the tails, where slices are
 # ## 2 · $\log P(x) = L_b + \mathrm{KL}$, line by line
 #
 # We want parameters that give the data a high likelihood, or equivalently a large sum of $\log P(x)$ over all data
-# points. For images the evidence is out of reach: if $z$ has twenty dimensions, a grid with a hundred points per dimension
-# has $10^{40}$ points in all. The derivation below gets around the integral with the help of a second distribution over $z$.
+# points. For images the evidence is out of reach: if $z$ has twenty dimensions, a grid with a hundred points per
+# dimension has $10^{40}$ points in all. The derivation below gets around the integral with the help of a second
+# distribution over $z$.
 #
 # Once we have seen $x$, Bayes' rule gives us the *[posterior](../docs/glossary.md#posterior)*
-# $P(z|x) = P(z)\, P(x|z) / P(x)$, which tells us which values of $z$ may have produced $x$. The posterior
-# contains the evidence, so it is out of reach as well. We therefore choose a distribution that we can handle, the
-# *[approximate posterior](../docs/glossary.md#approximate-posterior)* $q(z|x)$, and try to bring it close to the posterior.
-# For now $q$ may be *any* distribution over $z$, even one picked up by the roadside, as the lecture has it. The approach is
-# called *variational*, after the calculus of variations, because the unknown that we vary is a whole function, $q$.
+# $P(z|x) = P(z)\, P(x|z) / P(x)$, which tells us which values of $z$ may have produced $x$. The posterior contains the
+# evidence, so it is out of reach as well. We therefore choose a distribution that we can handle, the
+# *[approximate posterior](../docs/glossary.md#approximate-posterior)* $q(z|x)$, and try to bring it close to the
+# posterior. For now $q$ may be *any* distribution over $z$, even one picked up by the roadside, as the lecture has it.
+# The approach is called *variational*, after the calculus of variations, because the unknown that we vary is a whole
+# function, $q$.
 #
 # On our one-dimensional grid nothing is out of reach, so we can compute both sides of each line
 # of the derivation. We take $x = 1$ and a $q$ that was chosen without looking at the model.
@@ -232,8 +235,9 @@ assert abs(line_2 - (bound + gap)) < 1e-10  # rounding, as above
 #
 # $$\log t \le t - 1,$$
 #
-# and touches the tangent only there. (The slope of $t - 1 - \log t$ is $1 - 1/t$, which is negative before $t = 1$
-# and positive after it. The difference between the tangent and the logarithm is therefore smallest at $t = 1$, where it is 0.)
+# and touches the tangent only there. (The slope of $t - 1 - \log t$ is $1 - 1/t$, which is negative before $t = 1$ and
+# positive after it. The difference between the tangent and the logarithm is therefore smallest at $t = 1$, where it is
+# 0.)
 
 # %% alt="The curve log t lies below the dashed straight line t minus 1 everywhere and touches it in one marked point at t = 1."
 t = torch.linspace(0.05, 4, 396)  # t[95] is 1
@@ -273,9 +277,9 @@ assert abs(with_tangent - multiplied_out) < 1e-10
 assert abs(multiplied_out) < 1e-10
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "So $L_b \\le \\log P(x)$ for every $q$: the *evidence lower bound*. The gap is $\\mathrm{KL}(q(z|x)\\,\\|\\,P(z|x))$.\n\n**Predict.** We draw a thousand Gaussians $q$ at random. How many give an $L_b$ above $\\log P(x)$?"}
-# So $-\mathrm{KL} \le 0$, which is what we wanted to show. Equality requires $p/q = 1$ wherever $q > 0$, so the divergence is zero
-# only if the two distributions are the same. (In that case $p$ already has all its mass where $q > 0$, so it is zero
-# everywhere else.) The same proof works for sums in place of integrals.
+# So $-\mathrm{KL} \le 0$, which is what we wanted to show. Equality requires $p/q = 1$ wherever $q > 0$, so the
+# divergence is zero only if the two distributions are the same. (In that case $p$ already has all its mass where
+# $q > 0$, so it is zero everywhere else.) The same proof works for sums in place of integrals.
 #
 # Line 3 now says that $\log P(x)$ is $L_b$ plus a term that is never negative. Hence
 #
@@ -423,7 +427,8 @@ assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)  # gr
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** $\\mathrm{KL}(q\\,\\|\\,p)$: narrow, on the heavier hump. $\\mathrm{KL}(p\\,\\|\\,q)$: wide, over both."}
 # **Answer.** $\mathrm{KL}(q\,\|\,p)$ is smallest for a narrow $q$ on the heavier hump. $\mathrm{KL}(p\,\|\,q)$ is
 # smallest for a wide $q$ with the mean and the variance of $p$, although its peak lies where $p$ is almost zero. Even
-# for one and the same pair, $p$ and the orange $q$, the divergence is 0.51 nats in one direction and 8.59 nats in the other.
+# for one and the same pair, $p$ and the orange $q$, the divergence is 0.51 nats in one direction and 8.59 nats in the
+# other.
 #
 # **Why?** $\mathrm{KL}(q\,\|\,p)$ averages over $q$. Places where $q$ is almost zero do not count, so $q$ may ignore
 # one hump, but it pays heavily wherever it is large and $p$ is small. $\mathrm{KL}(p\,\|\,q)$ averages over $p$, so $q$
@@ -471,8 +476,8 @@ assert abs(by_grid.log_px - evidence_at(torch.tensor(0.7))) < 1e-10
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** We move $w$ to where $L_b$ is highest. Does $\\log P(x)$ rise or fall?"}
 # For a fixed $q$, the bound is a parabola in $w$, and setting its derivative to zero gives the best $w$:
-# $w = xm / (m^2 + \sigma^2)$. We start at $w = 1$ with a lazy $q$ that has hardly looked at $x$: its mean is 0.1 and its
-# standard deviation is 1.
+# $w = xm / (m^2 + \sigma^2)$. We start at $w = 1$ with a lazy $q$ that has hardly looked at $x$: its mean is 0.1 and
+# its standard deviation is 1.
 #
 # **Predict.** We move $w$ to where $L_b$ is highest. Does $\log P(x)$ rise or fall?
 
@@ -520,8 +525,8 @@ assert fall < -4
 # $L_b$ touches $\log P(x)$. In our model the posterior is Gaussian, with mean $wx / (w^2 + s^2)$ and variance
 # $s^2 / (w^2 + s^2)$.
 #
-# **Predict.** If we first set $q$ to the posterior and then move $w$ to the new maximum of $L_b$, which of the two steps can
-# lower $\log P(x)$?
+# **Predict.** If we first set $q$ to the posterior and then move $w$ to the new maximum of $L_b$, which of the two
+# steps can lower $\log P(x)$?
 
 
 # %%
@@ -568,9 +573,10 @@ assert then_p[0] >= then_p[1] > q_first[0]  # L_b rose from the old log P(x) and
 # The equality on the left is the whole point, and it holds only if the gap is *fully* closed. In
 # fact $\log P(x)$ rises by at least as much as $L_b$, because a closed gap can only open again.
 #
-# Alternating between these two steps gives us the algorithm of the previous chapter, *expectation–maximization* (EM). The
-# E-step sets $q$ to the posterior, that is, to the responsibilities; the M-step finds the best parameters for that $q$.
-# Both the E-step and the M-step climb the same function, $L_b(q, P)$ (Dempster, Laird & Rubin 1977; Neal & Hinton 1998).
+# Alternating between these two steps gives us the algorithm of the previous chapter, *expectation–maximization* (EM).
+# The E-step sets $q$ to the posterior, that is, to the responsibilities; the M-step finds the best parameters for that
+# $q$. Both the E-step and the M-step climb the same function, $L_b(q, P)$ (Dempster, Laird & Rubin 1977; Neal & Hinton
+# 1998).
 #
 # Now try it yourself. Drag the orange curve, $q$, and watch the bars. Press **fit q** until the gap is
 # closed, then **fit P**. To see the opposite order, choose **the trap: P alone** and press **fit P**
@@ -653,11 +659,11 @@ settled = float(stuck[-1] - stuck[0])
 assert settled < -0.2
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A tenth drops at once, then recovers. The fixed width settles below its start. No step lowered $L_b$."}
-# **Answer.** It falls in two of the three versions. With the full step, $\log P(x)$ never falls, and its final value is the highest of
-# the three, −2.11. With a tenth of the step, $\log P(x)$ drops by 1.8 nats in the first round, because $q$ is still lazy and the decoder
-# falls into the trap. Afterwards $\log P(x)$ recovers towards the same maximum as with the full step, and ends only 0.03 nats lower.
-# With the fixed width, $\log P(x)$ sinks and settles 0.3 nats below its start. Yet in none of the three versions did a step lower
-# $L_b$.
+# **Answer.** It falls in two of the three versions. With the full step, $\log P(x)$ never falls, and its final value is
+# the highest of the three, −2.11. With a tenth of the step, $\log P(x)$ drops by 1.8 nats in the first round, because
+# $q$ is still lazy and the decoder falls into the trap. Afterwards $\log P(x)$ recovers towards the same maximum as
+# with the full step, and ends only 0.03 nats lower. With the fixed width, $\log P(x)$ sinks and settles 0.3 nats below
+# its start. Yet in none of the three versions did a step lower $L_b$.
 #
 # **Why?** Here an unfinished step costs us only time. The alternation comes to rest only where neither the
 # $q$-step nor the $P$-step changes anything, and there $q$ is the posterior. A restricted $q$, however, cannot
@@ -692,8 +698,8 @@ assert evidence_at(torch.tensor(w_best)) >= evidence_at(ws).max()
 #
 # - **EM** sets $q$ to the posterior;
 # - **a fitted $q$** keeps a row of $K$ numbers for each point, and climbs $L_b$ with a few gradient steps per round;
-# - **an encoder** is a network that reads $x$ and returns $q$. The work of finding $q$ is shared among all points; this is
-#   called *amortized* inference.
+# - **an encoder** is a network that reads $x$ and returns $q$. The work of finding $q$ is shared among all points; this
+#   is called *amortized* inference.
 
 # %%
 data = pinwheel.sample(500, torch.Generator().manual_seed(seed))  # (N, 2)
@@ -762,8 +768,8 @@ def encoded_q(theta):
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Which has no gap after its $q$-step? Given the same $P$, can the encoder beat the fitted $q$?"}
-# **Predict.** Which of the three has no gap after its $q$-step? Given the same $P$, can the encoder ever do better than the
-# fitted $q$?
+# **Predict.** Which of the three has no gap after its $q$-step? Given the same $P$, can the encoder ever do better than
+# the fitted $q$?
 
 # %% alt="On the left log P(x) rises over the rounds for EM, the fitted q and the encoder. On the right, on a logarithmic scale, the gaps of the fitted q and of the encoder drop from a few tenths of a nat to some hundredths and stay open, while EM's points lie on a bottom line that is marked as closed." slideshow={"slide_type": "slide"} slide={"text": "## Gaps of the three methods"}
 em_history, em_theta = alternate(exact_q)
@@ -823,12 +829,13 @@ assert gaps["encoder"][-1] < gaps["encoder"][0] / 2
 # $q$ that has been fitted to the end, and in the second figure its gap ends up far larger. While both are
 # still learning, the encoder may be ahead of the fitted $q$, as it is in the first steps of that figure.
 #
-# **Why?** The E-step jumps to the posterior. With a row of numbers for each point, $q$ can represent the posterior exactly,
-# so the gap goes to zero if we take enough steps. The encoder is a single function, and it has to be right for all points
-# at once. What the encoder loses compared with the best $q$ of the same family, fitted to each point separately, is called
-# the *amortization gap* (Cremer, Li & Duvenaud 2018). Part of this gap is due to unfinished learning, and the rest would
-# remain even after endless training. In return, every gradient step teaches the encoder something about all points, and a
-# new point costs only a single pass through the network. These two advantages are why a VAE has an encoder.
+# **Why?** The E-step jumps to the posterior. With a row of numbers for each point, $q$ can represent the posterior
+# exactly, so the gap goes to zero if we take enough steps. The encoder is a single function, and it has to be right for
+# all points at once. What the encoder loses compared with the best $q$ of the same family, fitted to each point
+# separately, is called the *amortization gap* (Cremer, Li & Duvenaud 2018). Part of this gap is due to unfinished
+# learning, and the rest would remain even after endless training. In return, every gradient step teaches the encoder
+# something about all points, and a new point costs only a single pass through the network. These two advantages are why
+# a VAE has an encoder.
 
 # %% [markdown]
 # ## 8 · On digits, still exact
@@ -846,8 +853,9 @@ n_fit = min(n_train, len(train))
 held_out = test.pixels(slice(0, 1000), torch.float64)  # (N, D), grey pixels in [0, 1]
 
 # %% [markdown]
-# The principal component analysis gives twenty directions and the variance of the digits along each of them. Each column of $W$
-# is one of these directions, multiplied by the standard deviation that remains once the noise variance $s^2$ has been subtracted.
+# The principal component analysis gives twenty directions and the variance of the digits along each of them. Each
+# column of $W$ is one of these directions, multiplied by the standard deviation that remains once the noise variance
+# $s^2$ has been subtracted.
 
 # %%
 pca = PCA(20, random_state=seed).fit(train.pixels(slice(0, n_fit), torch.float64).numpy())
@@ -993,17 +1001,19 @@ assert (
 # **Answer.** It shrinks to about a third of its length, more precisely by a factor of $\sqrt{10} \approx 3.16$. With
 # 100,000 samples the [standard error](../docs/glossary.md#standard-error) is about four thousandths of a nat.
 #
-# **Why?** The variance of a mean of $n$ independent draws is the variance of one draw divided by $n$, and the length of the
-# error bar is proportional to the square root of that variance.
+# **Why?** The variance of a mean of $n$ independent draws is the variance of one draw divided by $n$, and the length of
+# the error bar is proportional to the square root of that variance.
 #
-# When the KL divergence has a closed form, it seems pointless to estimate it from samples. But $L_b$ has two terms, and if
-# both are sampled *with the same* $z$, their errors may cancel. We compare two estimates of $L_b$ from one draw $z \sim q$:
+# When the KL divergence has a closed form, it seems pointless to estimate it from samples. But $L_b$ has two terms, and
+# if both are sampled *with the same* $z$, their errors may cancel. We compare two estimates of $L_b$ from one draw
+# $z \sim q$:
 #
 # - KL in closed form: $\log P(x|z) - \mathrm{KL}(q(z|x)\,\|\,P(z))$;
 # - KL sampled, too: $\log P(x|z) + \log P(z) - \log q(z|x)$.
 #
-# Both estimates are right on average. We take one test digit and the linear model of section 8, whose posterior is known exactly. We give
-# $q$ the mean of the posterior, and multiply the posterior's standard deviations by a factor that ranges from well below 1 to above 1.
+# Both estimates are right on average. We take one test digit and the linear model of section 8, whose posterior is
+# known exactly. We give $q$ the mean of the posterior, and multiply the posterior's standard deviations by a factor
+# that ranges from well below 1 to above 1.
 #
 # **Predict.** Which estimate varies less from draw to draw?
 
@@ -1044,12 +1054,13 @@ assert with_closed_form[0] < fully_sampled[0]  # a narrow q: the closed form is 
 assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 
 # %% [markdown]
-# **Answer.** It depends on $q$. If $q$ is much narrower than the posterior, the estimate with the closed-form KL
-# varies less; if $q$ is about as wide as the posterior, or wider, the fully sampled estimate does. If $q$ *is* the
-# posterior, the fully sampled estimate has no noise at all, while the estimate with the closed form has a standard deviation of about three
-# nats.
+# **Answer.** It depends on $q$. If $q$ is much narrower than the posterior, the estimate with the closed-form KL varies
+# less; if $q$ is about as wide as the posterior, or wider, the fully sampled estimate does. If $q$ *is* the posterior,
+# the fully sampled estimate has no noise at all, while the estimate with the closed form has a standard deviation of
+# about three nats.
 #
-# **Why?** Bayes' rule gives $\log P(x|z) + \log P(z) = \log P(x) + \log P(z|x)$. The fully sampled estimate is therefore
+# **Why?** Bayes' rule gives $\log P(x|z) + \log P(z) = \log P(x) + \log P(z|x)$. The fully sampled estimate is
+# therefore
 #
 # $$\log P(x) - \log \frac{q(z|x)}{P(z|x)},$$
 #
@@ -1067,11 +1078,11 @@ assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 #
 # With a deep decoder the $q$ that we find is never perfect, and $\log P(x)$ is out of reach. It then helps to draw
 # several values of $z$ for each $x$. Each draw from $q$ has an importance weight $P(x, z) / q(z|x)$, and the mean of
-# these weights under $q$ is exactly $P(x)$. The expected logarithm of the mean of $k$ such weights is also a lower bound on
-# $\log P(x)$. The reason is Jensen's inequality: the logarithm is concave, so the mean of a logarithm is at most the logarithm
-# of the mean, which here is $\log P(x)$. For $k = 1$ this bound is $L_b$, and the larger $k$ is, the tighter the bound becomes
-# (Burda, Grosse & Salakhutdinov 2016). To watch the bound tighten, we spoil $q$ by making it 1.5 times as wide as the
-# posterior.
+# these weights under $q$ is exactly $P(x)$. The expected logarithm of the mean of $k$ such weights is also a lower
+# bound on $\log P(x)$. The reason is Jensen's inequality: the logarithm is concave, so the mean of a logarithm is at
+# most the logarithm of the mean, which here is $\log P(x)$. For $k = 1$ this bound is $L_b$, and the larger $k$ is, the
+# tighter the bound becomes (Burda, Grosse & Salakhutdinov 2016). To watch the bound tighten, we spoil $q$ by making it
+# 1.5 times as wide as the posterior.
 #
 # **Predict.** How much of the gap at $k = 1$ is left at $k = 10$, and how much at $k = 1000$?
 
@@ -1166,8 +1177,9 @@ display(Markdown(claims))
 # ## Exercises
 #
 # Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. Any of
-# the three functions may be used for training, so each must be differentiable with respect to all its inputs. Stay within
-# torch, because `item`, `detach` and NumPy cut off the gradient. All logarithms are natural, so results are in nats.
+# the three functions may be used for training, so each must be differentiable with respect to all its inputs. Stay
+# within torch, because `item`, `detach` and NumPy cut off the gradient. All logarithms are natural, so results are in
+# nats.
 #
 # **1. The KL divergence to the prior.** This is the regularizer of every VAE in the following chapters. For a Gaussian
 # $q$ and a standard normal prior, the divergence has a closed form, so nothing needs to be sampled. The encoder
@@ -1252,12 +1264,20 @@ else:
 # %% [markdown]
 # ## Further reading
 #
-# - A. P. Dempster, N. M. Laird and D. B. Rubin, *Maximum likelihood from incomplete data via the EM algorithm*, 1977. The paper that gave EM its name.
-# - R. M. Neal and G. E. Hinton, *A view of the EM algorithm that justifies incremental, sparse, and other variants*, 1998. EM as the alternating maximization of one bound; the source of sections 5 and 6.
-# - C. M. Bishop, *Pattern Recognition and Machine Learning*, 2006, sections 9.4 and 10.1. The same derivation with the same picture, and the two directions of KL.
-# - D. M. Blei, A. Kucukelbir and J. D. McAuliffe, *Variational inference: a review for statisticians*, 2017. What to do when the posterior is out of reach, with and without neural networks.
-# - C. Cremer, X. Li and D. Duvenaud, *Inference suboptimality in variational autoencoders*, 2018. How much of the gap is due to the encoder, and how much to the family of $q$; the source of the term in section 7.
+# - A. P. Dempster, N. M. Laird and D. B. Rubin, *Maximum likelihood from incomplete data via the EM algorithm*, 1977.
+#   The paper that gave EM its name.
+# - R. M. Neal and G. E. Hinton, *A view of the EM algorithm that justifies incremental, sparse, and other variants*,
+#   1998. EM as the alternating maximization of one bound; the source of sections 5 and 6.
+# - C. M. Bishop, *Pattern Recognition and Machine Learning*, 2006, sections 9.4 and 10.1. The same derivation with the
+#   same picture, and the two directions of KL.
+# - D. M. Blei, A. Kucukelbir and J. D. McAuliffe, *Variational inference: a review for statisticians*, 2017. What to do
+#   when the posterior is out of reach, with and without neural networks.
+# - C. Cremer, X. Li and D. Duvenaud, *Inference suboptimality in variational autoencoders*, 2018. How much of the gap
+#   is due to the encoder, and how much to the family of $q$; the source of the term in section 7.
 # - M. E. Tipping and C. M. Bishop, *Probabilistic principal component analysis*, 1999. The linear model of section 8.
-# - D. P. Kingma and M. Welling, *Auto-encoding variational Bayes*, 2014, and *An introduction to variational autoencoders*, 2019. The encoder and the loss of section 8 with deep networks; the second is the gentler of the two.
-# - G. Roeder, Y. Wu and D. Duvenaud, *Sticking the landing: simple, lower-variance gradient estimators for variational inference*, 2017. It does for the gradient what section 9 does for the bound.
-# - Y. Burda, R. Grosse and R. Salakhutdinov, *Importance weighted autoencoders*, 2016. The tighter bound of section 10, and why it tightens with $k$.
+# - D. P. Kingma and M. Welling, *Auto-encoding variational Bayes*, 2014, and *An introduction to variational
+#   autoencoders*, 2019. The encoder and the loss of section 8 with deep networks; the second is the gentler of the two.
+# - G. Roeder, Y. Wu and D. Duvenaud, *Sticking the landing: simple, lower-variance gradient estimators for variational
+#   inference*, 2017. It does for the gradient what section 9 does for the bound.
+# - Y. Burda, R. Grosse and R. Salakhutdinov, *Importance weighted autoencoders*, 2016. The tighter bound of section 10,
+#   and why it tightens with $k$.

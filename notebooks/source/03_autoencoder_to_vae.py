@@ -56,10 +56,10 @@ seed = 0
 # ## 1 · Moons, and a code of one number
 #
 # Here is the moon from new to full: 33 pictures of 20×20 pixels, or 33 points in 400 dimensions. Yet each picture is
-# determined by a single number, the phase of the moon. An *auto-encoder* (Hinton & Salakhutdinov 2006) tries to find such a number on its own. One
-# network, the *[encoder](../docs/glossary.md#encoder)*, maps a picture $x$ to a short *code* $z$. A second network, the
-# *[decoder](../docs/glossary.md#decoder)*, maps the code back to a picture $\hat x$. The loss is the squared error
-# $\lVert x - \hat x \rVert^2$. Nobody tells the networks what a phase is.
+# determined by a single number, the phase of the moon. An *auto-encoder* (Hinton & Salakhutdinov 2006) tries to find
+# such a number on its own. One network, the *[encoder](../docs/glossary.md#encoder)*, maps a picture $x$ to a short
+# *code* $z$. A second network, the *[decoder](../docs/glossary.md#decoder)*, maps the code back to a picture $\hat x$.
+# The loss is the squared error $\lVert x - \hat x \rVert^2$. Nobody tells the networks what a phase is.
 
 # %%
 size = 20
@@ -69,9 +69,9 @@ moons = moon_phases(33, size)[0].flatten(1)  # (N, D): 33 pictures of 400 pixels
 figures.image_rows({"every second moon": moons[::2]})
 
 # %% [markdown]
-# Because we drew these moons ourselves, we can draw as many *true* moons as we like and judge a decoder against them. For any
-# picture that the decoder produces, we measure the distance to the nearest of 1,001 true moons. The distance is the square
-# root of the sum of the squared pixel differences.
+# Because we drew these moons ourselves, we can draw as many *true* moons as we like and judge a decoder against them.
+# For any picture that the decoder produces, we measure the distance to the nearest of 1,001 true moons. The distance is
+# the square root of the sum of the squared pixel differences.
 
 # %%
 truth = moon_phases(1001, size)[0].flatten(1)  # (M, D)
@@ -150,19 +150,21 @@ assert errors[-1] < errors[0] / 15  # little of the error is left
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The VAE changes two things\n\n**Noise.** The encoder outputs a mean and a scale: $\\; c = e^{\\sigma} \\varepsilon + m, \\quad \\varepsilon \\sim N(0, 1)$.\n\nThe exponential keeps the scale positive."}
 # ## 2 · The VAE: noise on the code, and a price for the code
 #
-# A *variational auto-encoder* (VAE; Kingma & Welling 2014, Rezende et al. 2014) differs from an auto-encoder in two ways.
+# A *variational auto-encoder* (VAE; Kingma & Welling 2014, Rezende et al. 2014) differs from an auto-encoder in two
+# ways.
 #
 # **Noise.** The encoder outputs two numbers for each picture, called $m$ and $\sigma$ in the lecture. The code is
 #
 # $$c = e^{\sigma} \varepsilon + m, \qquad \varepsilon \sim N(0, 1).$$
 #
 # Here $m$ takes the place of the auto-encoder's code, $\varepsilon$ is noise (the lecture calls it $e$), and $e^\sigma$
-# sets the scale of the noise. Why the exponential? A linear layer can output any number, positive or negative, but a scale must be
-# positive. Besides, a step of 0.1 in $\sigma$ changes the scale by about a tenth, whether the scale is 0.01 or 100.
+# sets the scale of the noise. Why the exponential? A linear layer can output any number, positive or negative, but a
+# scale must be positive. Besides, a step of 0.1 in $\sigma$ changes the scale by about a tenth, whether the scale is
+# 0.01 or 100.
 #
 # Almost all published code uses a different notation, which we follow except where we discuss the lecture's own
-# formulas (sections 7 and 8). The code is $z$, its mean is $\mu = m$, and the encoder outputs the logarithm of the *variance*,
-# `logvar` $= 2\sigma$. Section 8 shows why the factor of 2 deserves care.
+# formulas (sections 7 and 8). The code is $z$, its mean is $\mu = m$, and the encoder outputs the logarithm of the
+# *variance*, `logvar` $= 2\sigma$. Section 8 shows why the factor of 2 deserves care.
 
 
 # %%
@@ -188,8 +190,8 @@ def reparameterize(mu, logvar):
 #
 # Up to a constant, the loss is the negative [evidence lower bound](../docs/glossary.md#evidence-lower-bound-elbo),
 # estimated from one $z$ per image. The loss is measured in [nats](../docs/glossary.md#nat) per image: we sum over the
-# pixels and over the numbers in the code, and average over the images. The KL term is multiplied by a factor $\beta$, which is 1 in a VAE; in section 6 we set it to
-# 0.
+# pixels and over the numbers in the code, and average over the images. The KL term is multiplied by a factor $\beta$,
+# which is 1 in a VAE; in section 6 we set it to 0.
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The whole loss", "lines": "19-25"}
 variance = 0.25  # s²
@@ -337,7 +339,8 @@ for name, model in {"AE": ae, "VAE": vae}.items():
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Both are. Nothing in the loss forbids holes, but a small smooth network has no room for them."}
 # **Answer.** Both pictures show moons, if slightly blurred, and so does every other picture on the two lines. Even the
-# worst of these pictures is only about a quarter as far from the nearest true moon as the middle of the cross-fade is. There is no hole.
+# worst of these pictures is only about a quarter as far from the nearest true moon as the middle of the cross-fade is.
+# There is no hole.
 #
 # **Why?** Nothing in the auto-encoder's *loss* forbids holes, so we suspect its *network*. The network is not linear,
 # but it is smooth, and the codes of the 33 moons lie close together. Between two neighbouring codes, a smooth network
@@ -347,7 +350,8 @@ for name, model in {"AE": ae, "VAE": vae}.items():
 # ### What does a hole need?
 #
 # If the network is to blame, a hole requires a decoder that can *turn* quickly: its output must be able to rise and
-# fall on the way from one code to the next. We change one thing at a time, except in the last case, which combines two changes:
+# fall on the way from one code to the next. We change one thing at a time, except in the last case, which combines two
+# changes:
 #
 # - **plain**: the networks from above;
 # - **deep**: three hidden layers of 64 units in both networks, in place of one of 32;
@@ -457,19 +461,19 @@ assert count_holes(lines["waves, far apart"]["AE"]) > 0
 # alone cause holes for some of the seeds; faster waves, or waves and codes that start far apart, cause them for nearly
 # all. The VAE hardly ever has a hole in any of these cases.
 #
-# **Why?** What counts is how often the decoder can turn between two neighbouring codes. A wave $\sin \omega z$
-# depends only on the product $\omega z$, so doubling its frequency has the same effect as moving the codes twice
-# as far apart. If $\omega z$ changes a lot from one code to the next, the decoder is free to do what it likes in between. A
-# plain network starts with low frequencies, and gradient descent learns low frequencies first (Rahaman et al. 2019),
-# so moving its codes apart was not enough to cause holes. The holes that the lecture warns of are possible, since
-# nothing in the loss forbids them. Our plain networks, however, have no holes.
+# **Why?** What counts is how often the decoder can turn between two neighbouring codes. A wave $\sin \omega z$ depends
+# only on the product $\omega z$, so doubling its frequency has the same effect as moving the codes twice as far apart.
+# If $\omega z$ changes a lot from one code to the next, the decoder is free to do what it likes in between. A plain
+# network starts with low frequencies, and gradient descent learns low frequencies first (Rahaman et al. 2019), so
+# moving its codes apart was not enough to cause holes. The holes that the lecture warns of are possible, since nothing
+# in the loss forbids them. Our plain networks, however, have no holes.
 
 # %% [markdown]
 # ### Noise or price?
 #
 # The VAE adds both noise and a price, so we cannot yet say which of the two closes the holes. We return to the last
-# case, waves and codes far apart, and again change one thing at a time. *Price only* is an auto-encoder that pays $\tfrac12 z^2$ for
-# its code. *Noise only* is a VAE without the KL term.
+# case, waves and codes far apart, and again change one thing at a time. *Price only* is an auto-encoder that pays
+# $\tfrac12 z^2$ for its code. *Noise only* is a VAE without the KL term.
 
 
 # %%
@@ -510,7 +514,8 @@ for case, kinds in parts.items():
 # **Why?** The price pulls the codes together, so the decoder turns less often between them. With noise, the decoder is
 # trained at *every* point near the code of a moon, not just at the 33 codes themselves. But without the price the
 # network can make its noise as small as it likes (section 6). With both noise and a price, the codes are close together
-# and the decoder is trained between them as well. There is no guarantee, though: a few seeds cannot show that a VAE never has a hole.
+# and the decoder is trained between them as well. There is no guarantee, though: a few seeds cannot show that a VAE
+# never has a hole.
 #
 # Move along the line yourself. The auto-encoder's pictures are above, the VAE's below. Both models use waves and
 # started with codes far apart, and both were trained from the same seed.
@@ -565,13 +570,14 @@ for name in ("AE", "VAE"):
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It shows a cross-fade. Noise makes neighbours blend, but it cannot tell the decoder about moons that were never in the training data."}
 # **Answer.** No. Half way between the two codes, the VAE shows a cross-fade, nearly as far from any true moon as the
-# cross-fade of section 1. The auto-encoder passes through a cross-fade too, but where on the line this happens depends on the
-# seed.
+# cross-fade of section 1. The auto-encoder passes through a cross-fade too, but where on the line this happens depends
+# on the seed.
 #
-# **Why?** Where two codes overlap, one picture must serve both moons, and the picture with the least squared error is
-# a weighted *average* of the two. The average of two similar moons is nearly a moon itself, whereas the average of a
+# **Why?** Where two codes overlap, one picture must serve both moons, and the picture with the least squared error is a
+# weighted *average* of the two. The average of two similar moons is nearly a moon itself, whereas the average of a
 # crescent and a full moon is a cross-fade. Noise makes neighbouring moons blend; it cannot invent moons that the
-# network has never seen. The lecture says only that the blend *may* be a phase between the two moons, and it is one if they are similar.
+# network has never seen. The lecture says only that the blend *may* be a phase between the two moons, and it is one if
+# they are similar.
 
 # %% [markdown]
 # ## 4 · Why neighbours become neighbours
@@ -582,10 +588,10 @@ for name in ("AE", "VAE"):
 #
 # $$\hat x(z) = \frac{\sum_n q(z|x_n)\, x_n}{\sum_n q(z|x_n)}.$$
 #
-# The squared error of this decoder can be written in a short form too. At each $z$, the weights $q(z|x_n) / \sum_j q(z|x_j)$ add up to 1, so they
-# form a distribution over the moons. For any distribution, the mean squared distance from the mean is half the mean
-# squared distance between two independent draws. Every pair $(n, k)$ of moons therefore contributes half the
-# squared distance between the two, times the overlap of their codes:
+# The squared error of this decoder can be written in a short form too. At each $z$, the weights
+# $q(z|x_n) / \sum_j q(z|x_j)$ add up to 1, so they form a distribution over the moons. For any distribution, the mean
+# squared distance from the mean is half the mean squared distance between two independent draws. Every pair $(n, k)$ of
+# moons therefore contributes half the squared distance between the two, times the overlap of their codes:
 #
 # $$\text{error} = \frac1N \sum_{n,k} \tfrac12 \lVert x_n - x_k \rVert^2 \int \frac{q(z|x_n)\, q(z|x_k)}{\sum_j q(z|x_j)}\, dz.$$
 #
@@ -644,9 +650,9 @@ assert cheapest > 1.2  # noise tells the orders apart, and prefers the moons' ow
 
 # %% [markdown]
 # **Answer.** The order does not matter when there is very little noise. If the noisy codes do not overlap, no order of
-# the codes adds to the error, just as in an auto-encoder. (With far more noise than the figure shows, the order stops mattering again: all places then look alike, and
-# every order costs the variance of the moons.) Once the noise reaches the neighbouring codes, the moons' own order is
-# cheaper than any shuffled order we tried.
+# the codes adds to the error, just as in an auto-encoder. (With far more noise than the figure shows, the order stops
+# mattering again: all places then look alike, and every order costs the variance of the moons.) Once the noise reaches
+# the neighbouring codes, the moons' own order is cheaper than any shuffled order we tried.
 #
 # **Why?** Without noise every code has its own place, and the loss has no reason to prefer one order to another. With
 # noise, two neighbouring codes share part of the line, where the decoder can only show a blend of their moons. If the
@@ -670,10 +676,9 @@ for name in ("AE", "VAE"):
 
 # %% [markdown]
 # Noise is not the only reason for order: the auto-encoder has no noise, and yet its codes follow the moon's phase just
-# as well as the VAE's do. The order comes from the encoder, which is a continuous function. If no two phases may share a code,
-# the code of a continuous encoder must either always rise or always fall as the moon grows. What noise adds is a *cost*
-# for codes that are out of
-# order.
+# as well as the VAE's do. The order comes from the encoder, which is a continuous function. If no two phases may share
+# a code, the code of a continuous encoder must either always rise or always fall as the moon grows. What noise adds is
+# a *cost* for codes that are out of order.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A gradient through a draw\n\n- **Reparameterization:** $z = \\mu + s\\,\\varepsilon$. One draw gives $f'(z)$.\n- **Score function:** never look inside $f$. One draw gives $f(z)\\, \\varepsilon / s$."}
 # ## 5 · A gradient through a draw
@@ -689,8 +694,8 @@ for name in ("AE", "VAE"):
 #   the estimate $f(z)\, \partial \log q(z) / \partial \mu = f(z)\, \varepsilon / s$. One may subtract a constant from
 #   $f$, a *baseline*, which does not change the mean of the estimate, because $\mathbb E\,\varepsilon = 0$.
 #
-# For $f$ we take the reconstruction loss of the trained VAE on a half moon. Because $z$ is a single number, we can compute
-# the exact gradient as an integral on a grid.
+# For $f$ we take the reconstruction loss of the trained VAE on a half moon. Because $z$ is a single number, we can
+# compute the exact gradient as an integral on a grid.
 
 # %%
 half_moon = draw_moon(torch.tensor([0.25]), size).flatten(1)  # (1, D)
@@ -826,10 +831,10 @@ for n, (mean, error) in results.items():
 # **Answer.** It does, in small batches. On average, the estimate is only $1 - 1/n$ times the exact gradient, or half of
 # it for $n = 2$.
 #
-# **Why?** The baseline contains $1/n$ of each draw's own value, so subtracting it removes that share of the signal.
-# The cure is to use the mean of the *other* draws, which amounts to multiplying the estimate by $n/(n-1)$. With
-# thousands of draws, as above, the error is far too small to notice. The score function still has its place where $f$ has no slope
-# to follow, as with discrete codes, the score of a game, or a reader's verdict on a language model's answer.
+# **Why?** The baseline contains $1/n$ of each draw's own value, so subtracting it removes that share of the signal. The
+# cure is to use the mean of the *other* draws, which amounts to multiplying the estimate by $n/(n-1)$. With thousands
+# of draws, as above, the error is far too small to notice. The score function still has its place where $f$ has no
+# slope to follow, as with discrete codes, the score of a game, or a reader's verdict on a language model's answer.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Let everyone mark their own exam\n\nThe network chooses its noise, and only the reconstruction counts ($\\beta = 0$)."}
 # ## 6 · Let everyone mark their own exam
@@ -885,8 +890,8 @@ assert (errors["VAE without KL"] - errors["AE"]).mean() < 0.5 * (errors["VAE"] -
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not quite, but it falls far below the usual VAE's. What is left of the VAE is an auto-encoder."}
 # **Answer.** Not quite. Without the KL term, the noise falls far below that of the usual VAE, but it can never *be* 0,
-# because its scale is an exponential. The squared error, however, ends up close to that of the auto-encoder. What is left of the VAE
-# is an auto-encoder.
+# because its scale is an exponential. The squared error, however, ends up close to that of the auto-encoder. What is
+# left of the VAE is an auto-encoder.
 #
 # **Why?** Noise hurts the reconstruction, so every step has a reason to reduce it. The noise curves flatten all the
 # same, for two reasons: the less noise is left, the less there is to gain by reducing it, and our learning rate falls
@@ -927,7 +932,8 @@ assert abs(green.fun) < 1e-12
 # mostly zeros. Does an L2 penalty make codes sparse? Take a single code $c$ that would lie at $a$ if it were free. With
 # a penalty, it minimizes $\tfrac12 (c - a)^2 + \text{penalty}(c)$ instead.
 #
-# **Predict.** Which codes become exactly 0 under the penalty $\tfrac12 c^2$? Which do under $\lvert c \rvert$, the L1 penalty?
+# **Predict.** Which codes become exactly 0 under the penalty $\tfrac12 c^2$? Which do under $\lvert c \rvert$, the L1
+# penalty?
 
 # %%
 a = torch.linspace(-3, 3, 600)  # (A,) free codes, none of them exactly 0
@@ -949,20 +955,21 @@ print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 # $\lvert a \rvert \le 1$ becomes 0, which is a third of our codes.
 #
 # **Why?** The slope of $\tfrac12 c^2$ vanishes at 0, so nothing pulls a code all the way to 0. The slope of
-# $\lvert c \rvert$, by contrast, has size 1 however close $c$ is to 0. L2 makes codes small; L1 makes them sparse. The lecture's other reasons for a
-# penalty, such as less overfitting, do not depend on sparsity.
+# $\lvert c \rvert$, by contrast, has size 1 however close $c$ is to 0. L2 makes codes small; L1 makes them sparse. The
+# lecture's other reasons for a penalty, such as less overfitting, do not depend on sparsity.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Two slips\n\nThe sign on the slide of the week before was wrong: $\\; T = \\sum_i \\left( e^{\\sigma_i} - (1 + \\sigma_i) + m_i^2 \\right)$.\n\n$\\sigma$ is a log-*variance* in $T$, and a log-*standard deviation* in $c = e^\\sigma \\varepsilon + m$.\n\n**Predict.** Under one of the two readings $T$ is exactly twice the KL. Which one?"}
 # ## 8 · Two slips
 #
-# The lecture makes two slips in the KL term, and corrects the first of them itself. **The sign.** On the slide of the previous
-# lecture, the term had the wrong sign. The term to be minimized, along with the reconstruction error, is
+# The lecture makes two slips in the KL term, and corrects the first of them itself. **The sign.** On the slide of the
+# previous lecture, the term had the wrong sign. The term to be minimized, along with the reconstruction error, is
 #
 # $$T = \sum_i \left( e^{\sigma_i} - (1 + \sigma_i) + m_i^2 \right).$$
 #
 # **The two meanings of σ.** In words, the lecture calls $e^\sigma$ the *variance* of the noise. But in
 # $c = e^\sigma \varepsilon + m$, $e^\sigma$ multiplies the noise, so there it is a *standard deviation*. Either reading
-# is fine on its own, but the two contradict each other. We compute the KL divergence by quadrature under each reading of $\sigma$.
+# is fine on its own, but the two contradict each other. We compute the KL divergence by quadrature under each reading
+# of $\sigma$.
 #
 # **Predict.** Under one of the two readings $T$ is exactly twice the KL. Which one?
 
@@ -1001,8 +1008,8 @@ print(f"  σ a log-standard-deviation: {off_deviation:.1f}")
 # **Answer.** $T = 2\,\mathrm{KL}$ exactly if $\sigma$ is the logarithm of the variance, that is, with
 # $c = e^{\sigma/2} \varepsilon + m$.
 #
-# Which formula goes with the lecture's own $c = e^\sigma \varepsilon + m$? Putting $v = e^{2\sigma}$ into the formula of
-# section 2 gives
+# Which formula goes with the lecture's own $c = e^\sigma \varepsilon + m$? Putting $v = e^{2\sigma}$ into the formula
+# of section 2 gives
 #
 # $$\mathrm{KL} = \tfrac12 \sum_i \left( e^{2\sigma_i} - 1 - 2\sigma_i + m_i^2 \right), \qquad
 # T = \mathrm{KL} + \sum_i \left( \tfrac12 m_i^2 - \tfrac12 (e^{\sigma_i} - 1)^2 \right).$$
@@ -1030,10 +1037,11 @@ print(f"with c = exp(σ)·ε + m, T is between {ratios.min():.2f} and {ratios.ma
 # %% [markdown]
 # ## 9 · Where the KL has no formula
 #
-# The closed form of the KL divergence in section 2 assumes a Gaussian $q$ and a Gaussian prior. The lecture remarks that the prior may have
-# any shape. Suppose that our prior has two humps,
+# The closed form of the KL divergence in section 2 assumes a Gaussian $q$ and a Gaussian prior. The lecture remarks
+# that the prior may have any shape. Suppose that our prior has two humps,
 # $P(z) = \tfrac12 N(z; -1.5, (\tfrac12)^2) + \tfrac12 N(z; 1.5, (\tfrac12)^2)$. The KL divergence from this prior has
-# no closed form. But a KL divergence is an expectation, so we can estimate it from the draw of $z$ that we already have:
+# no closed form. But a KL divergence is an expectation, so we can estimate it from the draw of $z$ that we already
+# have:
 #
 # $$\mathrm{KL} = \mathbb E_q\left[\log q(z|x) - \log P(z)\right] \approx \log q(z|x) - \log P(z), \qquad z \sim q(z|x).$$
 
@@ -1096,9 +1104,9 @@ for name, z in codes.items():
 # Nothing else had to change. Under both priors, the codes crowd together at the two ends, near new moon and full moon,
 # where the picture hardly changes. Between the ends, in this one training run, the normal prior draws the codes
 # together near 0, whereas the two humps spread them out in the valley around 0, where the prior is small. The valley
-# cannot become empty: the encoder is continuous, and the moons form an unbroken line, so the codes of some phases must lie in it. The same trick works for any
-# prior whose log-density can be computed, and for any $q$ from which we can draw by reparameterization and whose
-# log-density we know. The drawback is that the estimate scatters.
+# cannot become empty: the encoder is continuous, and the moons form an unbroken line, so the codes of some phases must
+# lie in it. The same trick works for any prior whose log-density can be computed, and for any $q$ from which we can
+# draw by reparameterization and whose log-density we know. The drawback is that the estimate scatters.
 #
 # In the package, the VAE is the class `course_lib.models.vae.VAE`. This class has the encoder, the decoder and the loss
 # that you have just seen, and offers a choice of likelihoods and priors.
@@ -1141,7 +1149,8 @@ display(Markdown(claims))
 # so each must be differentiable. Avoid `item`, `detach` and NumPy, which stop the gradient. You need no clamping and no
 # small added constant, even for log-variances as extreme as ±60.
 #
-# **1. The draw.** Draw fresh Gaussian noise for every number in the code, at every call. Gradients must reach both inputs.
+# **1. The draw.** Draw fresh Gaussian noise for every number in the code, at every call. Gradients must reach both
+# inputs.
 
 
 # %%
@@ -1175,8 +1184,8 @@ checks.kl(my_kl)
 
 # %% [markdown]
 # **3. The loss.** Add the reconstruction term and the KL term, in nats per image. Averaging the squared error over the
-# pixels looks harmless, but it gives the KL 400 times too much weight. Leave out the constant of the Gaussian's log-density. Gradients must
-# reach x_hat, mu and logvar.
+# pixels looks harmless, but it gives the KL 400 times too much weight. Leave out the constant of the Gaussian's
+# log-density. Gradients must reach x_hat, mu and logvar.
 
 
 # %%
@@ -1192,13 +1201,13 @@ def my_vae_loss(x, x_hat, mu, logvar, variance):
 checks.vae_loss(my_vae_loss)
 
 # %% [markdown]
-# **4. Derive it: where the estimators change places.** Take $f(z) = \sin kz$ with $z \sim N(0, 1)$. Show that one
-# draw of the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
+# **4. Derive it: where the estimators change places.** Take $f(z) = \sin kz$ with $z \sim N(0, 1)$. Show that one draw
+# of the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
 # $\cos^2 kz = \tfrac12 + \tfrac12 \cos 2kz$ and $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the
-# score-function estimate $z \sin kz$ in the same way; it helps to differentiate $\mathbb E \cos 2kz$ twice with
-# respect to $k$. At which $k > 0$ are the two variances equal? There is no formula for this $k$, so find it to two
-# digits, either from a plot of both variances or with `scipy.optimize.brentq`. Write your $k$ in the next cell. The cell after that measures both
-# variances a little below and a little above your $k$, to see whether the two change places.
+# score-function estimate $z \sin kz$ in the same way; it helps to differentiate $\mathbb E \cos 2kz$ twice with respect
+# to $k$. At which $k > 0$ are the two variances equal? There is no formula for this $k$, so find it to two digits,
+# either from a plot of both variances or with `scipy.optimize.brentq`. Write your $k$ in the next cell. The cell after
+# that measures both variances a little below and a little above your $k$, to see whether the two change places.
 
 # %%
 my_k = None  # your answer, a number

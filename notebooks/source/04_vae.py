@@ -61,10 +61,10 @@ seed = 0
 # is to allow only images whose pixels are either black (0) or white (1). The [decoder](../docs/glossary.md#decoder)
 # then has a single job: to give the probability that each pixel is white.
 #
-# The pixels of MNIST are grey. To make them black or white, we treat brightness as a probability: a pixel of brightness
-# 0.7 becomes white with probability 0.7. During training we redraw the pixels each time an image is used, so the model
-# hardly ever sees exactly the same image twice. We draw the pixels of the test images only once and keep them, so that
-# every model is measured on the same images.
+# The pixels of MNIST images are shades of grey. To make them black or white, we treat brightness as a probability: a
+# pixel of brightness 0.7 becomes white with probability 0.7. During training we draw the pixels afresh each time an
+# image is used, so the model hardly ever sees exactly the same image twice. For the test images we draw the pixels only
+# once, so that every model is evaluated on the same images.
 
 # %%
 train_digits = course_digits(train=True)
@@ -72,8 +72,8 @@ test_digits = course_digits(train=False)
 on_mnist = shipped_models_fit(train_digits)  # some checks below assert what was measured on MNIST
 
 # %% [markdown]
-# We keep the images in memory as bytes, with one row of 784 per image. All sizes below are taken from the data, so the
-# notebook also runs on other images.
+# We store each image in memory as a row of 784 bytes. All sizes below are read from the data, so the notebook also runs
+# on other sets of images.
 
 # %%
 shape = train_digits.shape  # (28, 28)
@@ -90,17 +90,17 @@ figures.labelled_rows(rows, shape)
 
 
 # %% [markdown]
-# You could also feed the grey values into the formula for the loss. Many tutorials do this, and training works, but the
-# resulting number is not a bound on the negative log-probability of the grey image.
+# You could also put the grey values straight into the formula for the loss, as many tutorials do. Training works, but
+# the resulting number is not a bound on the negative log-probability of the grey image.
 # [How good is a VAE?](05_how_good.ipynb) shows how much the treatment of the pixels changes the number.
 #
 # ## 2 · The model and its loss
 #
-# Both networks are larger versions of those in the previous chapter, with ReLU in place of tanh. The
+# The two networks of our VAE are larger versions of those in the previous chapter, with ReLU in place of tanh. The
 # **[encoder](../docs/glossary.md#encoder)** maps an image $x$ to the mean and the log-variance of a Gaussian $q(z|x)$
 # over codes of 20 numbers. The **decoder** maps a code $z$ to 784 *[logits](../docs/glossary.md#logit)*. The sigmoid
-# of a logit is the probability that the pixel is white; we keep the logits because logarithms of probabilities can be
-# computed from them without loss of precision. Each network has one hidden layer.
+# of a logit is the probability that the pixel is white. We keep the logits because log-probabilities can be computed
+# from them without loss of precision. Each network has one hidden layer.
 
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The model\n\nThe encoder returns the mean and the log-variance of 20 numbers, the decoder 784 *logits*, one for each pixel.", "lines": "7-12"}
@@ -119,14 +119,15 @@ class DigitVAE(nn.Module):
 
 
 # %% [markdown]
-# We train the model to minimize $-L_b$. As [The evidence lower bound](02_elbo.ipynb) showed, this loss has two parts:
+# We train the model to minimize $-L_b$. As we saw in [The evidence lower bound](02_elbo.ipynb), this loss has two
+# parts:
 #
 # $$-L_b = \underbrace{-\,\mathbb{E}_{q(z|x)}\left[\log P(x|z)\right]}_{\text{reconstruction}}
 #   \;+\; \underbrace{\mathrm{KL}\left(q(z|x)\,\|\,P(z)\right)}_{\text{KL}}$$
 #
 # Given $z$, the pixels are independent, so $\log P(x|z)$ is a *sum* over pixels. The dimensions of $z$ are independent
-# under both $q$ and the [prior](../docs/glossary.md#prior), so the KL is a sum over dimensions. We take a mean only
-# over images. The loss is therefore in **nats per image**, the unit in which most papers report it.
+# under both $q$ and the [prior](../docs/glossary.md#prior), so the KL is a sum over dimensions. We average only over
+# images. The loss is therefore measured in **nats per image**, the unit in which most papers report it.
 
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The loss: sums over pixels, a mean over images\n\n$$-L_b = -\\,\\mathbb{E}_{q(z|x)}\\left[\\log P(x|z)\\right] + \\mathrm{KL}\\left(q(z|x)\\,\\|\\,P(z)\\right)$$", "lines": "2-3"}
@@ -157,7 +158,7 @@ def reparameterize(mu, logvar):
 
 
 # %% [markdown]
-# Together, these functions give the two parts of the loss.
+# The next function puts these pieces together and returns the two parts of the loss.
 
 
 # %% slideshow={"slide_type": "-"} slide={"lines": "2-5"}
@@ -170,8 +171,8 @@ def parts_of_loss(model, x):
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Before training\n\n**Predict.** A fresh network gives logits close to 0. How large is its reconstruction term for 784 pixels? And its KL?"}
-# **Predict.** A network with fresh random weights gives logits close to 0. Before you run anything, estimate its
-# [reconstruction term](../docs/glossary.md#reconstruction-term) for 784 pixels. And what will its KL be?
+# **Predict.** A network with fresh random weights gives logits close to 0. Before you run anything, estimate both parts
+# of its loss for images of 784 pixels: the [reconstruction term](../docs/glossary.md#reconstruction-term) and the KL.
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## A coin for each pixel", "show": "output"}
 torch.manual_seed(seed)
@@ -188,16 +189,16 @@ assert abs(reconstruction - pixels * math.log(2)) < 0.03 * pixels * math.log(2)
 # **Answer.** The reconstruction is close to $784 \cdot \log 2 = 543$ nats, and the KL is close to 0.
 #
 # **Why?** A logit of 0 means a probability of ½. An untrained decoder tosses a coin for each pixel, and each toss costs
-# $\log 2$ nats. The encoder's outputs are close to 0 as well. Because they are the mean and the log-variance of
-# $q(z|x)$, this $q$ is almost equal to the prior. If your own VAE, with $D$ pixels and ordinary initial weights, does
+# $\log 2$ nats. An untrained encoder returns a mean and a log-variance close to 0, so $q(z|x)$ is almost equal to the
+# prior. If your own VAE, with $D$ pixels and ordinary initial weights, does
 # not start near $D \log 2$, its loss is probably not in nats per image.
 #
 # ## 3 · Training
 #
 # Here is the whole training loop. Along the way we record the loss on the test images, but we never train on them.
 #
-# **Predict.** One of the two parts of the loss rises during training. Which one, and why would an optimizer that
-# minimizes the sum allow it?
+# **Predict.** One of the two parts of the loss rises during training. Which part rises, and why would an optimizer that
+# minimizes the sum of both allow it?
 
 # %%
 optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3)
@@ -216,7 +217,8 @@ for _ in range(epochs):
             history.append((step, float(reconstruction), float(kl)))
 
 # %% [markdown]
-# The figure stacks the two parts, so its upper edge is $-L_b$. The very first values are cut off at the top.
+# The figure stacks the two parts of the loss, so its upper edge is $-L_b$. The very first values are too large to be
+# shown.
 
 # %% alt="Two coloured areas stacked over the training steps: the lower one, the KL, grows from nothing and levels off; the upper one, the reconstruction, shrinks quickly at first and then slowly, and so does their sum." slideshow={"slide_type": "slide"} slide={"text": "## The KL is the price of what the code says"}
 figures.loss_parts(history)
@@ -239,17 +241,17 @@ assert reconstruction_end + kl_end < reconstruction_start + kl_start
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A popular mistake\n\n`binary_cross_entropy_with_logits` averages over pixels by default. That is the same as $\\beta = 784$.\n\n**Predict.** What will the KL be after such training, and what will all the samples look like?"}
 # **Why?** The KL is the price of what the encoder tells the decoder. At the start the code says almost nothing about
-# $x$, so the KL is close to 0 and the reconstruction is poor. A nat of KL is worth paying as long as it saves more than
-# a nat of reconstruction, and early in training it saves many.
+# $x$, so the KL is close to 0 and the reconstruction is poor. A nat of KL is well spent as long as it saves more than a
+# nat of reconstruction, and early in training it saves many.
 #
 # ### A popular mistake
 #
-# By default, `binary_cross_entropy_with_logits` averages over pixels as well as over images. It is easy to leave that
-# default in place, and no error message warns you. The reconstruction is then 784 times too small. Apart from the
-# overall scale of the loss, this is the same as multiplying the KL by $\beta = 784$.
+# By default, `binary_cross_entropy_with_logits` averages over pixels as well as over images. It is easy to overlook
+# this default, and no error message warns you. With the default, the reconstruction term is 784 times too small. Apart
+# from the overall scale of the loss, averaging over pixels amounts to multiplying the KL by $\beta = 784$.
 #
-# To try such variants, we put the loop above into a function, with a factor $\beta$ on the KL. To save time, it uses
-# larger batches and a higher learning rate.
+# To try out different values of $\beta$, we turn the training loop into a function that multiplies the KL by $\beta$.
+# To save time, this function uses larger batches and a higher learning rate than the loop above.
 #
 # **Predict.** What will the KL be after training with $\beta = 784$, and what will the samples look like?
 
@@ -288,17 +290,17 @@ assert kl_averaged < 0.1 * kl_end  # several orders of magnitude below on MNIST
 # training images.
 #
 # **Why?** Each nat of KL would now have to save 784 nats of reconstruction, which is impossible. The encoder therefore
-# says nothing, and $q(z|x)$ is almost exactly the prior for every $x$. This is called **posterior collapse**. A decoder
-# that is told nothing can do no better than the average image. If all the samples of a VAE look alike, first check that
-# the loss is summed over pixels.
+# tells the decoder nothing, and $q(z|x)$ is almost exactly the prior for every $x$. This is called **posterior
+# collapse**. A decoder that is told nothing can do no better than return the average image. If all the samples of a VAE
+# look alike, first check that the loss is summed over pixels.
 #
 # ## 4 · A loss from one draw
 #
-# `parts_of_loss` draws a single $z$ for each image. The sum of its two parts is therefore only an *estimate* of $-L_b$.
-# It is right on average, but it differs from call to call.
+# `parts_of_loss` draws a single $z$ for each image. The sum of the two parts that it returns is therefore only an
+# *estimate* of $-L_b$. This estimate is right on average, but it varies from call to call.
 #
-# **Predict.** We compute the loss of one test image 300 times. By how many nats will the values vary? And if we compute
-# the mean over a batch of 128 images 300 times, by how many nats will that mean vary?
+# **Predict.** If we compute the loss of the same test image 300 times, by how many nats will the results vary? And if
+# we compute the mean loss of the same 128 images 300 times, by how many nats will this mean vary?
 
 # %%
 one_image = x_test[:1].expand(300, -1)  # the same image 300 times
@@ -308,7 +310,7 @@ with torch.no_grad():
     single = kl_to_prior(mu, logvar).sum(1) - log_bernoulli(vae.decode(z), one_image)  # (300,)
 
 # %% [markdown]
-# Now we compute the mean over 128 different images, again 300 times.
+# Next, we compute the mean loss of a batch of 128 different images, also 300 times.
 
 # %%
 batch_losses = []
@@ -336,12 +338,12 @@ assert single.std() > 5 * batch_losses.std() or not on_mnist
 # %% [markdown]
 # **Why?** The errors of different images are independent, so averaging over $n$ images divides the standard deviation
 # by about $\sqrt n$. A batch with one draw per image is good enough to *train* on, because the next step uses fresh
-# draws. It is too noisy to *compare* two models that differ by half a nat. To compare models, average over more images
-# and over several draws for each, as `course_lib.evaluation.elbo` does.
+# draws. A single batch is too noisy, however, to *compare* two models whose losses differ by half a nat. To compare
+# models, average over more images and take several draws of $z$ for each image, as `course_lib.evaluation.elbo` does.
 #
-# For a given image, the KL part has no such noise, because there is a formula for the KL between two Gaussians. We can
-# check the formula by sampling, because $\mathrm{KL}(q\,\|\,P) = \mathbb{E}_q[\log q(z|x) - \log P(z)]$. When there is
-# no formula, for instance because the prior is a mixture, sampling is all that is left.
+# For a given image, the KL has no sampling noise at all, because there is a formula for the KL between two Gaussians.
+# We can check the formula by sampling, because $\mathrm{KL}(q\,\|\,P) = \mathbb{E}_q[\log q(z|x) - \log P(z)]$. When
+# there is no such formula, for instance because the prior is a mixture, sampling is the only option.
 
 # %%
 with torch.no_grad():
@@ -351,7 +353,7 @@ z = q.sample((100,))  # (100, T, 20)
 log_ratio = (q.log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(2)  # (100, T)
 
 # %% [markdown]
-# The mean of this log-ratio over draws and images should agree with the formula.
+# The mean of $\log q(z|x) - \log P(z)$ over draws and images should agree with the formula for the KL.
 
 # %%
 closed_form = float(kl_to_prior(mu, logvar).sum(1).mean())
@@ -363,18 +365,18 @@ print(f"KL by the formula {closed_form:.3f}, by sampling {sampled:.3f} ± {sampl
 assert abs(sampled - closed_form) < 4.5 * sampled_se  # exceeded by chance about once in 50,000 runs
 
 # %% [markdown]
-# The two values agree to within the sampling error. (The last KL of section 3 is slightly different, because training
-# went on after it was recorded.)
+# The formula and the sampled estimate agree to within the sampling error. (The last KL of section 3 is slightly
+# different, because training went on after it was recorded.)
 #
-# According to the lecture, the other part of $-L_b$ asks for the same thing as an
-# [auto-encoder](../docs/glossary.md#auto-encoder), namely an output that is as close as possible to the input. With a
-# Gaussian decoder of fixed variance $s^2$, this part is indeed the squared error, up to a factor and a constant:
+# According to the lecture, the reconstruction part of $-L_b$ has the same goal as an
+# [auto-encoder](../docs/glossary.md#auto-encoder): an output that is as close as possible to the input. With a Gaussian
+# decoder of fixed variance $s^2$, this part is indeed the squared error, up to a factor and a constant:
 # $-\log P(x|z) = \|x - \hat x\|^2 / 2s^2 + \tfrac{D}{2} \log 2\pi s^2$, where $\hat x$ is the output of the decoder
 # and $D$ the number of pixels. We compute both sides.
 
 # %% [markdown]
-# For inputs, we use the ten grey digits shown above, for which a Gaussian decoder makes more sense than for
-# black-and-white ones.
+# As inputs, we use the ten grey digits shown above, because a Gaussian decoder makes more sense for grey images than
+# for black-and-white ones.
 
 # %%
 variance = 0.1
@@ -395,11 +397,12 @@ assert difference < 1e-9  # rounding in float64 leaves about 1e-13 nats in a sum
 # ## 5 · Reconstructions, samples, and what "sample" means
 #
 # To **reconstruct** a test digit, we encode it, take the mean of $q(z|x)$, and decode. To **sample**, we need no
-# encoder: we draw $z$ from the prior and decode. In both cases the decoder returns the probability of white for each
-# pixel, which we can show as a shade of grey. Or we can take the model at its word and *draw* each pixel.
+# encoder: we draw $z$ from the prior and decode. In both cases the decoder returns, for each pixel, the probability of
+# white, which we can show as a shade of grey. Or we can take the model at its word and *draw* each pixel as either
+# black or white.
 #
-# **Predict.** The model is a distribution over black-and-white images. Below, you see both smooth grey digits and
-# speckled ones. Which are samples from the model?
+# **Predict.** The model is a distribution over black-and-white images. The figure below shows both smooth grey digits
+# and speckled black-and-white ones. Which of these digits are samples from the model?
 
 # %% alt="Four rows of ten digits: test digits in black and white; soft grey reconstructions of the same digits; soft grey samples, only a few of which are clear digits; and the same samples in black and white with speckled edges." slideshow={"slide_type": "slide"} slide={"text": "## Means, and draws"}
 torch.manual_seed(seed)
@@ -412,12 +415,12 @@ figures.labelled_rows(rows, shape)
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The speckled ones. Compare means with means, or draws with draws."}
-# **Answer.** The speckled ones. Each grey image is the *mean* of all the samples that share its $z$, and it is not
-# itself an image that the model can produce.
+# **Answer.** The speckled ones. Each grey image is the *mean* of all the samples with the same $z$, and not an image
+# that the model itself can produce.
 #
 # **Why the speckles?** Given $z$, each pixel is drawn independently. Where the decoder is unsure, as at the edge of a
-# stroke, each pixel turns out black or white regardless of its neighbours. Are the drawn images more ragged than the
-# data? To find out, we count the pairs of neighbouring pixels that differ.
+# stroke, each pixel turns out black or white regardless of its neighbours. Are the images drawn from the model more
+# ragged than the test digits? To find out, we count the pairs of neighbouring pixels that differ.
 
 
 # %%
@@ -429,7 +432,7 @@ def edges(x):
 
 
 # %% [markdown]
-# We compare the test digits with an equal number of drawn images.
+# We compare the test digits with an equal number of images drawn from the model.
 
 # %%
 torch.manual_seed(seed)
@@ -438,19 +441,22 @@ with torch.no_grad():
 print(f"neighbours that differ: {edges(x_test):.0f} in a test digit, {edges(many_drawn):.0f} in a drawn one")
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Between two digits\n\nA straight line from one code to the other, and a cross-fade, which mixes the pixels themselves.\n\n**Predict.** What does each of the two rows show half way?"}
-# The drawn images are indeed more ragged. Papers mostly show the means, because means look better. When you compare
-# models by their samples, make sure that you compare means with means, or draws with draws.
+# The images drawn from the model are indeed more ragged than the test digits. Papers mostly show means, because means
+# look better than draws. When you compare models by their samples, make sure that you compare means with means, or
+# draws with draws.
 #
-# Many of the samples are not digits at all, whether you look at the means or at the draws. Their codes are in regions
-# where the codes of training images hardly ever fall. In [How good is a VAE?](05_how_good.ipynb) we look for such
-# regions on a map of the codes.
+# Many of the samples are not digits at all, whether you look at the means or at the draws. The codes of these failures
+# lie in regions where the codes of training images hardly ever fall. We look for such regions on a map of the codes in
+# [How good is a VAE?](05_how_good.ipynb).
 #
 # ## 6 · Between two digits
 #
-# We encode two test digits, walk from the first code to the second along a straight line through the 20 dimensions, and
-# decode at each step. For comparison, a cross-fade mixes the pixels of the two decoded digits.
+# We encode two test digits, move in steps along the straight line from the first code to the second in the
+# 20-dimensional space, and decode each of these points. For comparison, a cross-fade mixes the pixels of the two
+# decoded digits.
 #
-# **Predict.** What will you see half way along the walk, and half way through the cross-fade?
+# **Predict.** What will the decoder show half way between the two codes, and what will the cross-fade show at its
+# midpoint?
 
 # %% alt="Two rows of eleven images that lead from a 7 to a 2: in the upper row a single shape changes step by step and is faint and broken half way; in the lower row the 7 fades out while the 2 fades in over it." slideshow={"slide_type": "slide"} slide={"text": "## One shape, or two ghosts"}
 first = int((y_test == y_test[0]).nonzero()[0])
@@ -466,8 +472,8 @@ figures.labelled_rows({"through the code": decoded, "cross-fade": cross_fade}, s
 
 
 # %% [markdown]
-# One pair proves little. For 500 random pairs we count the *undecided* pixels, those with a probability between 0.3 and
-# 0.7, at the ends and half way along each path.
+# One pair proves little. For 500 random pairs of test digits we count the *undecided* pixels, those with a probability
+# between 0.3 and 0.7, at the ends and in the middle of each path.
 
 
 # %%
@@ -476,8 +482,8 @@ def undecided(p):
 
 
 # %% [markdown]
-# For each pair, we decode the two codes and the point half way between them. Halfway through the cross-fade, the image
-# is the average of the two decoded ends.
+# For each pair of digits, we decode both codes and the midpoint between them. The middle image of the cross-fade is the
+# average of the two decoded digits.
 
 # %%
 a = torch.randint(len(x_test), (500,))
@@ -503,14 +509,15 @@ assert in_code < in_pixels or not on_mnist
 
 # %% [markdown]
 # **Why?** The decoder is continuous, and because of the encoder's noise it has been trained on whole regions of codes.
-# Either fact may explain why it draws a single shape in between. In *From auto-encoder to VAE* we saw that a plain
-# auto-encoder can manage without the noise, but here we have not trained one for comparison. The cross-fade only mixes
-# pixels, so it is undecided wherever the two digits differ.
+# Either fact may explain why the decoder draws a single shape half way between two codes. In *From auto-encoder to
+# VAE*, a plain auto-encoder drew single shapes between two codes even without noise, but here we have not trained one
+# for comparison. The cross-fade only mixes pixels, so it is undecided wherever the two digits differ.
 #
-# Is the straight line a good path, though? The squares of the 20 numbers in a code from the prior add up to 20 on
-# average, so the length of the code is about $\sqrt{20} \approx 4.5$, with a standard deviation of only about 0.7. The
-# midpoint of two independent draws is shorter, with a length of about $\sqrt{10} \approx 3.2$. The density of the prior
-# is *higher* there, yet few draws land so near the centre, because there is so much more room farther out.
+# But is a straight line a good path between two codes? The squares of the 20 numbers in a code drawn from the prior add
+# up to 20 on average, so the length of the code is about $\sqrt{20} \approx 4.5$, with a standard deviation of only
+# about 0.7. The midpoint of two independent draws from the prior is shorter, with a length of about
+# $\sqrt{10} \approx 3.2$. The density of the prior is *higher* so close to the centre, yet few draws land there,
+# because there is so much more room farther out.
 
 # %%
 torch.manual_seed(seed)
@@ -522,18 +529,18 @@ print(f"length of a draw {length.mean():.2f} ± {length.std():.2f}, of a midpoin
 print(f"draws that are shorter than the average midpoint: {(length < middle.mean()).float().mean():.1%}")
 
 # %% [markdown]
-# For digits the straight line works well enough. With models that draw sharper images, people often walk along a sphere
-# instead (White 2016), and now you know why.
+# For digits, a straight line between the codes works well enough. With models that draw sharper images, people often
+# follow an arc on a sphere instead (White 2016), and now you know why.
 #
 # ## 7 · What does a code say?
 #
 # The lecture contrasts two kinds of code. A mixture of Gaussians puts each image into one cluster, so the code is a
-# single label. A VAE assigns a vector to each image. This is a *distributed* code, in which several numbers describe
-# different aspects of the image. We let a mixture with ten components and our VAE describe the same test digits, and
+# single label. A VAE assigns a vector to each image, a *distributed* code in which several numbers describe different
+# aspects of the image. We let a mixture with ten components and our VAE describe the same test digits, and
 # ask how well the digits can be rebuilt from each description.
 #
 # **Predict.** How many nats of information can the choice of one component out of ten carry at most? Will the VAE's
-# code carry more?
+# code carry more information than that?
 
 # %%
 black_white = binarize(images[:10_000])
@@ -543,8 +550,8 @@ mixture = GaussianMixture(10, covariance_type="diag", random_state=seed, reg_cov
 mixture = mixture.fit(projected)
 
 # %% [markdown]
-# From the label, we rebuild the image as the mean of the component with this label. From the code, we rebuild it by
-# decoding the mean of $q$.
+# With the mixture, we rebuild each image as the mean of the component to which it was assigned. With the VAE, we
+# rebuild each image by decoding the mean of $q(z|x)$.
 
 # %%
 labels = mixture.predict(torch.from_numpy(pca.transform(x_test)).double())  # (T,)
@@ -556,11 +563,12 @@ error_code = float((x_test - from_code).square().sum(1).mean())
 print(f"squared error per image: from the label {error_label:.1f}, from the code {error_code:.1f}")
 
 # %% [markdown]
-# How much does the code really tell us about the image? The KL term of the loss does not answer this. Averaged over the
-# images, it is only an upper bound on the information that $z$ carries about $x$ (Hoffman & Johnson 2016). For a
-# *finite* set of $N$ images, however, we can measure how well $z$ identifies the image that it came from. This
-# information is at most $\log N$ nats. The package's `elbo_surgery` measures it, but expects a model of the package's
-# own class. That class, `VAE`, has the same two networks and the same loss, so we copy our weights into it.
+# How much does the code really tell us about the image? The KL term of the loss does not answer this question. Averaged
+# over the images, the KL is only an upper bound on the information that $z$ carries about $x$ (Hoffman & Johnson 2016).
+# For a *finite* set of $N$ images, however, we can measure how well $z$ identifies the image that it came from.
+# Identifying one image among $N$ takes at most $\log N$ nats. The package's function `elbo_surgery` measures how many
+# nats the code provides, but it expects a model of the package's own class `VAE`. This class has the same two networks
+# and the same loss as our `DigitVAE`, so we copy our weights into it.
 
 # %%
 packaged = VAE(shape=shape)
@@ -579,18 +587,18 @@ assert information > math.log(10) or not on_mnist
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Distributed is not disentangled\n\nThree properties of the pixels: *ink*, *slant* and *width*. How much of each does one of the 20 dimensions explain?\n\n**Predict.** Will ink be explained by one dimension, or by several?"}
-# **Answer.** The choice of one component out of ten carries at most $\log 10 = 2.3$ nats. The code tells nearly all the
-# test images apart, which takes about three times as many nats, and the images rebuilt from it have a far smaller
-# error.
+# **Answer.** The choice of one component out of ten carries at most $\log 10 = 2.3$ nats. The VAE's code carries about
+# three times as many nats, enough to tell nearly all the test images apart, and images rebuilt from the code rather
+# than from the label have a far smaller error.
 #
 # ### Distributed is not disentangled
 #
-# It is tempting to go further and to expect one dimension for thickness, one for slant, and so on. The lecture says
-# that each dimension stands for some attribute. Let us see. We take three properties that we can compute from the
-# pixels: the amount of *ink*, the *slant*, and the *width* (the mean squared distance of the ink from the vertical
-# centre line). For each of the 20 dimensions we ask how much of the variance of each property it explains by itself
-# ($R^2$, from 0 to 1), and then how much all 20 together explain in a linear regression. (Fitting 20 coefficients to
-# 1,000 images raises $R^2$ by about 0.02 by chance, which does not matter here.)
+# It is tempting to go further and to expect one dimension of the code for thickness, another for slant, and so on. The
+# lecture says that each dimension stands for some attribute. Let us see. We take three properties that we can compute
+# from the pixels: the amount of *ink*, the *slant*, and the *width* (the mean squared distance of the ink from the
+# vertical centre line). For each of the 20 dimensions we ask how much of the variance of each property it explains by
+# itself ($R^2$, from 0 to 1). Then we ask how much all 20 dimensions explain together in a linear regression. (Fitting
+# 20 coefficients to 1,000 images raises $R^2$ by about 0.02 by chance, which does not matter here.)
 #
 # **Predict.** Will ink be explained by one dimension or by several?
 
@@ -607,7 +615,7 @@ def properties(x):
 
 
 # %% [markdown]
-# The explained share of the variance comes from a linear regression, fitted by least squares.
+# We compute $R^2$, the explained share of the variance, from a linear regression fitted by least squares.
 
 
 # %%
@@ -619,7 +627,7 @@ def r_squared(features, target):
 
 
 # %% [markdown]
-# For each property, we fit one regression on each single dimension and one on all of them.
+# For each property, we fit one regression on each dimension of the code alone and one on all 20 dimensions together.
 
 # %%
 names = ["ink", "slant", "width"]
@@ -649,17 +657,18 @@ assert (best < together - 0.1).all() or not on_mnist
 # well as all of them together.
 #
 # **Why?** Nothing in the loss asks for one property in each dimension. The prior is the same in every direction, and
-# the decoder's first layer can mix the dimensions as it likes. What you get is a **distributed** code, in which several
-# numbers together describe the image. A code whose dimensions each stand for one property would be **disentangled**,
-# and that is asking for much more. Locatello et al. (2019) prove that, without further assumptions, unlabelled data
+# the decoder's first layer can mix the dimensions as it likes. The result is a **distributed** code, in which several
+# numbers together describe the image. A code in which each dimension stands for one property would be **disentangled**,
+# and that is much more to ask for. Locatello et al. (2019) prove that, without further assumptions, unlabelled data
 # alone cannot single out a disentangled code.
 #
-# What do you see on a walk along a single dimension? We take the code of one test digit, move one of its coordinates
-# from −2.5 to 2.5, and decode. The KL of a dimension, averaged over images, is an upper bound on the information in it,
-# so we walk along the three dimensions with the largest KL and, for comparison, along the one with the smallest.
+# How does the image change if we vary a single dimension of the code? We take the code of one test digit, move one of
+# its coordinates from −2.5 to 2.5 in steps, and decode at every step. The KL of a dimension, averaged over images, is
+# an upper bound on the information that this dimension carries. We therefore vary the three dimensions with the largest
+# KL and, for comparison, the one with the smallest.
 #
-# **Predict.** What will change along a row, one property of the digit or several? Will the pictures at the two ends
-# still be digits?
+# **Predict.** What will change along a row, one property of the digit or several? Will the pictures at the two ends of
+# a row still be digits?
 
 # %% alt="Four rows of eleven images, each a walk along one dimension of the code: in the upper rows the strokes of a digit bend, fade or grow from left to right; in the lowest row hardly anything changes."
 with torch.no_grad():
@@ -674,9 +683,9 @@ for dimension in (order[0], order[1], order[2], order[-1]):
         walks[f"KL {kl_each[dimension]:.2f}"] = torch.sigmoid(vae.decode(z))
 figures.labelled_rows(walks, shape)
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The price of information\n\nThe factor $\\beta$ makes information cheaper or dearer. We train with $\\beta$ = \u00bc, 1 and 4.\n\n**Predict.** What happens to a dimension that saves less reconstruction than it costs?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The price of information\n\nThe factor $\\beta$ makes information cheaper or dearer. We train with $\\beta$ = \u00bc, 1 and 4.\n\n**Predict.** What happens to a dimension whose KL costs more than it saves in reconstruction?"}
 # **Answer.** Several properties change at once. In the upper rows, some strokes bend while others grow or fade, and
-# some of the pictures at the ends are hardly digits any more. In the lowest row, little changes.
+# some of the pictures at the ends are hardly digits any more. In the lowest row, the digit hardly changes.
 #
 # **Why do the ends go wrong?** In any one dimension, few codes of training images reach ±2.5, and hardly any of these
 # share the other 19 coordinates of this digit.
@@ -686,7 +695,7 @@ figures.labelled_rows(walks, shape)
 # The factor $\beta$ makes information cheaper or dearer (Higgins et al. 2017). We train three networks that differ only
 # in $\beta$ and look at the KL of each dimension.
 #
-# **Predict.** What happens to a dimension that saves less reconstruction than it costs?
+# **Predict.** What happens to a dimension whose KL costs more than it saves in reconstruction?
 
 # %%
 models = {}
@@ -694,7 +703,7 @@ for beta in (0.25, 1, 4):
     models[beta] = train(beta, beta_epochs)
 
 # %% [markdown]
-# We average the KL of each dimension over the test digits and sort the dimensions by it.
+# We average the KL of each dimension over the test digits and sort the dimensions from the largest KL to the smallest.
 
 # %%
 kl_sorted = {}
@@ -723,20 +732,21 @@ if on_mnist:
     assert kl_sorted[0.25].sum() > kl_sorted[1].sum() > kl_sorted[4].sum()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Its $q$ stays close to the prior, and the decoder ignores it. Only with $\\beta = 1$ is the loss itself $-L_b$.\n\n---\n\n## Can a VAE overfit?\n\nThe KL is often called a regularizer.\n\n**Predict.** One model is trained on all our digits, one on only 1,000. How large is the gap between training and test digits, in nats?"}
-# **Answer.** It goes unused. Its $q$ stays close to the prior, its KL close to 0, and the decoder ignores it. With
-# $\beta = 4$, this is the fate of about half of the dimensions. It is posterior collapse again, one dimension at a
-# time.
+# **Answer.** Such a dimension goes unused: its $q$ stays close to the prior, its KL stays close to 0, and the decoder
+# ignores it. With $\beta = 4$, about half of the dimensions go unused. This is posterior collapse again, but one
+# dimension at a time.
 #
 # **Why care about β = 1?** Only with $\beta = 1$ is the training loss itself $-L_b$, a bound on $-\log P(x)$. With
-# $\beta > 1$ the training loss is still an upper bound on $-\log P(x)$, but a looser one. With $\beta < 1$ it need not
-# be a bound at all. Whatever $\beta$ was used in training, the table compares the models by the proper $-L_b$.
+# $\beta > 1$ the training loss is still an upper bound on $-\log P(x)$, but a looser one than $-L_b$. With $\beta < 1$
+# the training loss need not be a bound at all. The table compares the models by $-L_b$ itself, whatever the value of
+# $\beta$ in training.
 #
 # ## 9 · Can a VAE overfit?
 #
-# The KL is often called a regularizer. One might hope that it protects against overfitting.
+# The KL term is often called a regularizer, so one might hope that it protects against overfitting.
 #
-# **Predict.** By how many nats will $-L_b$ be higher on test digits than on training digits? Guess for our model, and
-# for one that is trained on only 1,000 digits.
+# **Predict.** By how many nats will $-L_b$ be higher on test digits than on training digits? Make one guess for our
+# model and another for a model trained on only 1,000 digits.
 
 # %%
 few = images[:n_few]
@@ -772,10 +782,11 @@ display(
 assert gap_few > gap_main + 5 or not on_mnist
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "The KL limits what a code says about *one* image. It does not limit what the weights remember about all of them."}
-# **Why?** The KL limits how much a code says about *one* image. It does not limit what the weights remember about all
-# of them, and two networks with more than 300,000 weights each can remember a lot about 1,000 images. A small gap is
-# partly the luck of the draw, because some digits are easier than others. Even two sets of 1,000 digits that the model
-# has never seen differ by a nat or so. Always report likelihoods on test images.
+# **Why?** The KL limits how much a code says about *one* image. It does not limit what the weights remember about the
+# whole training set, and two networks with more than 300,000 weights each can remember a lot about 1,000 images. A
+# small gap between test and training digits is partly the luck of the draw, because some digits are easier to model
+# than others. Even on two sets of 1,000 digits that the model has never seen, the mean loss differs by a nat or so.
+# Always report likelihoods on test images.
 #
 # ## What the lecture said, what we measured
 
@@ -799,11 +810,11 @@ display(Markdown(claims))
 # Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. All
 # logarithms are natural, so the results are in nats.
 #
-# **1. The reconstruction, by hand.** Above, PyTorch computed the cross-entropy. Now compute it yourself, from pixels
-# that are 0 or 1 and from the decoder's logits. A decoder that is very sure of itself gives logits of ±200, whose
-# sigmoid rounds to 0 or 1 in single precision. The logarithm of 0 is not your friend, and a clamp only hides the
-# trouble. Make sure, too, that `exp` does not overflow for logits of ±1000. The function is part of a loss and must be
-# differentiable. Use only PyTorch operations, because `item`, `detach` and NumPy cut off the gradient.
+# **1. The reconstruction, by hand.** In section 2, PyTorch computed the cross-entropy for us. Now compute $\log P(x|z)$
+# yourself, from pixels that are 0 or 1 and from the decoder's logits. A decoder that is very sure of itself gives
+# logits of ±200, whose sigmoid rounds to 0 or 1 in single precision. The logarithm of 0 is not your friend, and a clamp
+# only hides the trouble. Make sure, too, that `exp` does not overflow for logits of ±1000. The function is part of a
+# loss and must be differentiable. Use only PyTorch operations, because `item`, `detach` and NumPy cut off the gradient.
 
 
 # %%
@@ -840,7 +851,7 @@ checks.generate(my_generate)
 # least one nat higher than that of our model. You may change the networks, the optimizer, the learning rate and its
 # schedule, the batch size, or the way the decoder's last bias is initialized. To choose among your designs, use
 # training digits that you have set aside. If you try ten designs and pick the one that is best on the test digits, you
-# have tuned on the test set. Assign your model to `my_model`; it needs `encode` and `decode`.
+# have tuned on the test set. Assign your model to `my_model`. It must have the methods `encode` and `decode`.
 
 # %%
 my_model = None  # your trained model

@@ -178,12 +178,13 @@ display(
 )
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "All three are upper bounds on average, because the rare draws that matter most are often missed."}
-# **Why?** With one draw the gap between the bound and $-\log P(x)$ is, on average, $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$, which is
-# positive because our Gaussian $q$ does not have the shape of the true [posterior](../docs/glossary.md#posterior), and because
-# one encoder has to serve all images. When there are many draws, some of them fall where the true posterior is much larger
-# than $q$, and these contribute most to the mean weight. Such draws are rare, so each further nat of improvement takes many
-# more draws than the one before. On average, the results for all three values of $k$ are upper bounds on $-\log P(x)$. The
-# difference between the first result and the last is therefore an *underestimate* of the gap between $L_b$ and $\log P(x)$.
+# **Why?** With one draw the gap between the bound and $-\log P(x)$ is, on average, $\mathrm{KL}(q(z|x)\,\|\,P(z|x))$,
+# which is positive because our Gaussian $q$ does not have the shape of the true
+# [posterior](../docs/glossary.md#posterior), and because one encoder has to serve all images. When there are many
+# draws, some of them fall where the true posterior is much larger than $q$, and these contribute most to the mean
+# weight. Such draws are rare, so each further nat of improvement takes many more draws than the one before. On average,
+# the results for all three values of $k$ are upper bounds on $-\log P(x)$. The difference between the first result and
+# the last is therefore an *underestimate* of the gap between $L_b$ and $\log P(x)$.
 #
 # Papers often use as many as $k = 5{,}000$ draws. That many would take too long here, but `benchmarks/quality.py` used
 # them to measure the course's best plain VAE (80 epochs, three seeds, all 10,000 test digits):
@@ -200,8 +201,8 @@ for row in range(3):
 #
 # ## 2 · Where does the bound end?
 #
-# As $k$ grows, how close does the bound come to the truth? A code of only two numbers lets us find out, because we can then compute
-# the integral over the plane
+# As $k$ grows, how close does the bound come to the truth? A code of only two numbers lets us find out, because we can
+# then compute the integral over the plane
 #
 # $$P(x) = \int P(z)\,P(x|z)\,dz$$
 #
@@ -318,9 +319,9 @@ assert distance[10_000] < distance[100] < distance[1] or not on_mnist
 # ## 3 · How sure are we?
 #
 # Each NLL that we compute is a mean over a few hundred test images, so it has a
-# **[standard error](../docs/glossary.md#standard-error)**: the standard deviation over images, divided by the square root
-# of the number of images. We train two more networks that differ from the first only in the seed, and measure all three on
-# the same images.
+# **[standard error](../docs/glossary.md#standard-error)**: the standard deviation over images, divided by the square
+# root of the number of images. We train two more networks that differ from the first only in the seed, and measure all
+# three on the same images.
 #
 # **Predict.** Suppose the NLLs of two networks differ by 0.5 nats, and each has a standard error of 1.2. Is the
 # difference noise?
@@ -418,7 +419,8 @@ def minus_elbo(model, x, draws=20):
 
 
 # %% [markdown]
-# We measure each model twice: once on test pixels made in the same way as its training pixels, and once on test pixels drawn at random.
+# We measure each model twice: once on test pixels made in the same way as its training pixels, and once on test pixels
+# drawn at random.
 
 # %%
 flat_bytes = bytes_test.flatten(1)
@@ -454,10 +456,11 @@ if on_mnist:
 # loss measures the data as much as the model.
 #
 # The loss of a grey image is not a bound on the negative log-probability of that grey image. Because
-# $x \log p + (1 - x) \log (1 - p)$ is linear in $x$, the loss of a grey image equals the *expected* loss over random draws
-# of its pixels, with $q$ always computed from the grey image. This loss is therefore an upper bound on the average NLL of
-# the drawn images. But this bound is looser than the loss measured on the drawn images themselves, because $q$ sees only
-# the grey image and cannot adapt to the pixels that were drawn. As a likelihood of *grey* images, the loss means nothing.
+# $x \log p + (1 - x) \log (1 - p)$ is linear in $x$, the loss of a grey image equals the *expected* loss over random
+# draws of its pixels, with $q$ always computed from the grey image. This loss is therefore an upper bound on the
+# average NLL of the drawn images. But this bound is looser than the loss measured on the drawn images themselves,
+# because $q$ sees only the grey image and cannot adapt to the pixels that were drawn. As a likelihood of *grey* images,
+# the loss means nothing.
 #
 # Two results can therefore be compared only if their test pixels were made in the same way.
 #
@@ -502,9 +505,10 @@ display(
 # dimensions of $z$ buy nothing, probably because they collapse to the prior.
 #
 # How far can you trust the bars in this figure? The NLL of each run has a standard error of about a quarter of a nat,
-# but this error comes from the choice of test images, which all runs share. Differences between runs are therefore known
-# more precisely (section 3). With the 80-epoch recipe, the NLLs for the three seeds differ by less than 0.05 nats. This
-# spread between seeds was measured for *one* recipe, so do not read anything into differences of a tenth of a nat.
+# but this error comes from the choice of test images, which all runs share. Differences between runs are therefore
+# known more precisely (section 3). With the 80-epoch recipe, the NLLs for the three seeds differ by less than 0.05
+# nats. This spread between seeds was measured for *one* recipe, so do not read anything into differences of a tenth of
+# a nat.
 #
 # ## 6 · A prior like a flower
 #
@@ -515,8 +519,9 @@ display(
 #
 # It is tempting to test this with a prior that is uniform on a square, obtained by passing a normal $z$ through a fixed
 # map. But if $q$ is passed through the same map, such a test shows nothing. The model then *is* a VAE with a normal
-# prior whose decoder begins with the fixed map, and both formulations give the same loss up to rounding. A flower-shaped
-# prior gives a genuine test, because $q$ remains a Gaussian in the very plane in which the prior is a flower.
+# prior whose decoder begins with the fixed map, and both formulations give the same loss up to rounding. A
+# flower-shaped prior gives a genuine test, because $q$ remains a Gaussian in the very plane in which the prior is a
+# flower.
 #
 # The KL from a Gaussian to the flower-shaped prior has no closed form. In the loss, the KL is therefore replaced by an
 # unbiased estimate, $\log q(z|x) - \log P(z)$, computed from the same draw of $z$ as the reconstruction.
@@ -560,13 +565,14 @@ display(
 # %% [markdown]
 # The normal prior gives the better likelihood, and the difference is larger than the spread between seeds.
 #
-# **Why is there a difference at all?** The lecture's argument is about what a decoder *can* represent, and for a decoder
-# without limits it is right. The [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) adds a second demand: the true
-# posterior should be close to a Gaussian. Where the true posterior is far from Gaussian, the bound is loose, and
-# training pushes the decoder towards posteriors that are closer to Gaussian, even at some cost in likelihood. A flower
-# has thin petals and a hole in the middle, and a Gaussian $q$ fits neither well. In addition, a small network that is
-# trained only briefly cannot approximate every function well. Its gradients are also noisier with the flower-shaped
-# prior, because the KL is then estimated from a single draw. Our experiment cannot tell these causes apart.
+# **Why is there a difference at all?** The lecture's argument is about what a decoder *can* represent, and for a
+# decoder without limits it is right. The [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) adds a second demand:
+# the true posterior should be close to a Gaussian. Where the true posterior is far from Gaussian, the bound is loose,
+# and training pushes the decoder towards posteriors that are closer to Gaussian, even at some cost in likelihood. A
+# flower has thin petals and a hole in the middle, and a Gaussian $q$ fits neither well. In addition, a small network
+# that is trained only briefly cannot approximate every function well. Its gradients are also noisier with the
+# flower-shaped prior, because the KL is then estimated from a single draw. Our experiment cannot tell these causes
+# apart.
 #
 # ## 7 · Why samples fail
 #
@@ -603,9 +609,10 @@ LatentExplorer(
 # from $q(z)$, but when we sample, we draw the codes from $P(z)$. In regions where $P(z)$ is much larger than $q(z)$, we
 # draw many codes on which the decoder was hardly trained.
 #
-# **Why does the likelihood hardly notice?** Suppose that a third of the prior's probability lies where no code ever falls. If
-# we removed this third from the prior and rescaled the rest, the probability of every digit would grow by a factor of 1.5.
-# This factor saves only $\log 1.5 = 0.4$ nats out of about a hundred. Yet with the full prior, one sample in three fails.
+# **Why does the likelihood hardly notice?** Suppose that a third of the prior's probability lies where no code ever
+# falls. If we removed this third from the prior and rescaled the rest, the probability of every digit would grow by a
+# factor of 1.5. This factor saves only $\log 1.5 = 0.4$ nats out of about a hundred. Yet with the full prior, one
+# sample in three fails.
 #
 # If this explanation is right, the samples should improve when we draw $z$ from a distribution closer to $q(z)$. To
 # test this on our 20-dimensional VAE, we fit a mixture of Gaussians to its codes for the training digits and use the
@@ -621,7 +628,8 @@ fitted = GaussianMixture(components, covariance_type="full", random_state=seed, 
 fitted = fitted.fit(codes.double())
 
 # %% [markdown]
-# We turn the fitted mixture into a distribution object with the methods `sample` and `log_prob`. A prior needs nothing else.
+# We turn the fitted mixture into a distribution object with the methods `sample` and `log_prob`. A prior needs nothing
+# else.
 
 # %%
 weights = torch.as_tensor(fitted.weights_).float()  # (K,)
@@ -680,9 +688,10 @@ if on_mnist and len(train_digits) == 60_000:  # the small set of digits used off
 #
 # $$P(x) = \prod_{i=1}^{784} P(x_i \,|\, x_1, \dots, x_{i-1}),$$
 #
-# and each factor can be a separate small model. The simplest choice for each factor is a logistic regression, in which the logit of
-# pixel $i$ is $b_i + \sum_{j<i} w_{ij} x_j$. For all pixels at once, the logits are given by a single matrix product with a **mask**,
-# which hides from each pixel its own value and the values of all later pixels. Here is the mask for an image of four pixels:
+# and each factor can be a separate small model. The simplest choice for each factor is a logistic regression, in which
+# the logit of pixel $i$ is $b_i + \sum_{j<i} w_{ij} x_j$. For all pixels at once, the logits are given by a single
+# matrix product with a **mask**, which hides from each pixel its own value and the values of all later pixels. Here is
+# the mask for an image of four pixels:
 
 # %%
 mask = torch.tril(torch.ones(4, 4), diagonal=-1)  # row i: which pixels pixel i may see
@@ -720,8 +729,9 @@ every_image = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)  # (16, 4)
 assert abs(tiny.log_prob(every_image).exp().sum() - 1) < 1e-5  # float32
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Is its exact NLL better or worse than the bound of our VAE?"}
-# **Predict.** This model has one layer and no code. Our VAE has four layers and twice as many weights (not counting masked ones),
-# and was trained on the same digits. Will the exact NLL of the one-layer model be better or worse than the bound of the VAE?
+# **Predict.** This model has one layer and no code. Our VAE has four layers and twice as many weights (not counting
+# masked ones), and was trained on the same digits. Will the exact NLL of the one-layer model be better or worse than
+# the bound of the VAE?
 
 # %%
 torch.manual_seed(seed)

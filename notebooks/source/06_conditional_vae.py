@@ -12,8 +12,8 @@
 # **Prerequisites:** [The evidence lower bound](02_elbo.ipynb), [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb)
 # and [The VAE on MNIST](04_vae.ipynb). No GPU is needed.
 #
-# **Time:** about three minutes to run on a laptop with two cores, an hour and a half to work through. The notebook needs
-# 1.5 GB of memory.
+# **Time:** about three minutes to run on a laptop with two cores, an hour and a half to work through. The notebook
+# needs 1.5 GB of memory.
 
 # %% tags=["imports"]
 import sys
@@ -64,8 +64,8 @@ seed = 0
 # ## 1 · Tell it the label
 #
 # The code $z$ of a VAE must describe everything about a digit: which of the ten it is, and how it is written. Often,
-# however, we know which one it is. If we *tell* the networks, $z$ no longer has to carry this information, and is
-# free to describe the rest: the slant, the thickness of the pen, the loops. The lecture calls this the style.
+# however, we know which digit an image shows. If we *tell* the networks, $z$ no longer has to carry the label and is
+# free to describe the rest: the slant, the thickness of the pen, the loops. The lecture calls these features the style.
 #
 # The derivation of the [evidence lower bound](../docs/glossary.md#evidence-lower-bound-elbo) holds for any $P$. If we
 # condition every term on the label $y$, each line of the derivation still holds:
@@ -77,8 +77,8 @@ seed = 0
 # image. Sohn et al. instead learn a prior $P(z|y)$ that depends on the label; section 5 explains what difference that
 # makes.
 #
-# In code, the label becomes a *one-hot* vector: ten numbers that are all 0, except for a 1 at the label's position. It
-# is appended to $x$ for the [encoder](../docs/glossary.md#encoder) and to $z$ for the
+# In code, the label becomes a *one-hot* vector: ten numbers that are all 0, except for a 1 at the label's position.
+# This vector is appended to $x$ for the [encoder](../docs/glossary.md#encoder) and to $z$ for the
 # [decoder](../docs/glossary.md#decoder). A single number would not do, because it would tell the network that 8 is
 # twice 4.
 
@@ -95,8 +95,8 @@ def beside(v, y):
 
 
 # %% [markdown]
-# The class below can pass the label to its encoder, to its decoder, to both, or to neither. Without the label it is an
-# ordinary VAE.
+# The class below can pass the label to its encoder, to its decoder, to both, or to neither. If neither network gets the
+# label, the model is an ordinary VAE.
 
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## The label, appended to x and to z\n\nBoth networks are told, or one of them, or neither.", "lines": "10-17"}
@@ -120,8 +120,8 @@ class LabelledVAE(nn.Module):
 
 
 # %% [markdown]
-# The loss is the one you know, in [nats](../docs/glossary.md#nat) per image. It is summed over pixels, averaged over
-# images, and estimated from one $z$ per image.
+# The loss is computed as in the earlier chapters, in [nats](../docs/glossary.md#nat) per image: it is summed over
+# pixels, averaged over images, and estimated from one $z$ per image.
 
 
 # %%
@@ -134,9 +134,9 @@ def bound(model, x, y, beta=1.0):
 
 
 # %% [markdown]
-# The only new thing in the training loop is that images and labels are picked with the same indices. As in section 5 of
-# [How good is a VAE?](05_how_good.ipynb), the factor β of the KL term rises from 0 to its final value over the first
-# tenth of the training, and the learning rate falls along half a cosine.
+# The only novelty in the training loop is that images and labels are selected with the same indices. The factor β of
+# the KL term rises from 0 to its final value over the first tenth of the training, and the learning rate falls along
+# half a cosine wave, as in section 5 of [How good is a VAE?](05_how_good.ipynb).
 
 
 # %%
@@ -157,9 +157,9 @@ def train_loop(model, loss, digits, steps, beta=1.0, lr=5e-3, batch_size=128):
 
 
 # %% [markdown]
-# The images are stored as bytes. Our likelihood is a Bernoulli distribution for each pixel, so every batch is binarized
-# afresh. The decoder starts at the mean image of all training digits, so that it need not first learn where there is
-# never any ink.
+# The images are stored as grey values, one byte per pixel. Our likelihood is a Bernoulli distribution for each pixel,
+# so every batch is binarized afresh. The decoder starts from the mean image of all training digits, so that it need not
+# first learn which pixels never contain any ink.
 
 # %%
 mean_image = torch.logit(train.pixels().mean(0).clamp(1e-3, 1 - 1e-3))  # (784,), as logits
@@ -180,11 +180,12 @@ def train_small(beta=1.0, **arguments):
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Which network needs the label?\n\nWe tell it to both, to the decoder only, to the encoder only, or to neither. Their codes have two numbers.\n\n**Predict.** Ask each model for rows of the digits from 0 to 9. Which models will draw the right digits? In which planes do the labels lie in separate regions?"}
 # ## 2 · Which network needs the label?
 #
-# We train four models with the same architecture and the same short training. The label is given to both networks, to
-# the decoder only, to the encoder only, or to neither. The code has only two numbers, so that we can plot it.
+# We train four models with the same architecture, for the same small number of steps. One gives the label to both
+# networks, one to the decoder only, one to the encoder only, and one to neither. Each code consists of only two
+# numbers, so that we can plot it.
 #
-# **Predict.** We ask each model for rows of the digits from 0 to 9. Which models will draw the right digits? And in
-# which models will the codes of different labels lie in separate regions of the plane?
+# **Predict.** If we ask each of the four models for rows of the digits from 0 to 9, which of them will draw the right
+# digits? And in which models will the codes of different labels lie in separate regions of the plane?
 
 # %%
 told = {
@@ -201,14 +202,15 @@ for name, arguments in told.items():
 figures.training(losses)
 
 # %% [markdown]
-# Before we compare the losses, we must know what they bound. If the decoder is told the label, the loss is an upper
-# bound on $-\log P(x|y)$; otherwise it is an upper bound on $-\log P(x)$. The two differ. With ten equally probable
-# labels, $P(x) = \frac{1}{10} \sum_{y'} P(x|y') \ge \frac{1}{10} P(x|y)$, and therefore
+# Before we compare the four losses, we must know which quantity each of them bounds. If the decoder is told the label,
+# the loss is an upper bound on $-\log P(x|y)$; otherwise it is an upper bound on $-\log P(x)$. The two quantities
+# differ. With ten equally probable labels, $P(x) = \frac{1}{10} \sum_{y'} P(x|y') \ge \frac{1}{10} P(x|y)$, and
+# therefore
 #
 # $$-\log P(x) \;\le\; -\log P(x|y) + \ln 10.$$
 #
-# So if the decoder is told the label, we add $\ln 10 = 2.3$ nats, the price of naming the digit. All four numbers are
-# then upper bounds on the same quantity, $-\log P(x)$.
+# To the loss of each model whose decoder is told the label, we therefore add $\ln 10 = 2.3$ nats, the price of naming
+# the digit. After this correction, all four losses are upper bounds on the same quantity, $-\log P(x)$.
 
 # %%
 x_test, y_test = fixed_binarization(test.images).flatten(1), test.labels  # (N, 784) of 0 and 1, (N,)
@@ -219,8 +221,8 @@ for name, model in small.items():
     comparable[name] = minus_elbo + (math.log(classes) if model.to_decoder else 0.0)
 
 # %% [markdown]
-# A classifier that was trained on real digits reads what the models draw. Each model is asked for all ten digits
-# equally often.
+# A classifier that was trained on real digits reads the digits that the models draw. We ask each model for all ten
+# digits equally often.
 
 # %%
 referee = classifier_for(train)
@@ -258,26 +260,27 @@ if on_mnist:
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The rows are mostly right if the *decoder* is told. If it is not, some labels lie apart."}
 # **Answer.** The models whose *decoder* is told the label draw the right digit in most samples; the other two are right
-# one time in ten, by chance. In those two, some digits, such as the zeros and the ones, have separate regions, while
-# others overlap. If the decoder is told the label, nearly all digits share one cloud, although the zeros and the ones
-# stay near its edges.
+# one time in ten, by chance. If the decoder is not told the label, the codes of some digits, such as the zeros and the
+# ones, occupy separate regions, while those of other digits overlap. If the decoder is told the label, the codes of
+# nearly all digits form one cloud, although the zeros and the ones stay near its edges.
 
 # %% [markdown]
-# **Why?** Only the decoder draws. If it does not know the label, $z$ must carry it, and telling the encoder does not
-# change that. Each row then shows the digit that its $z$ describes, ten times over. If the decoder does know the label,
-# the two numbers of $z$ are free for the style, and the bound improves by far more than the 2.3 nats that the label
-# costs.
+# **Why?** Only the decoder draws. If the decoder does not know the label, $z$ must carry it, and telling the encoder
+# does not change that. Each row of the sheet then shows the digit that its $z$ describes, ten times over. If the
+# decoder does know the label, the two numbers of $z$ are free for the style, and the bound improves by far more than
+# the 2.3 nats that the label costs.
 #
-# Telling the decoder alone works nearly as well as telling both, because the encoder can usually *see* which digit it
-# is. (The lecture, too, speaks only of telling the decoder.) But in section 7 we will need the code of the same picture
-# under *another* label, $q(z|x, y')$, and only an encoder that is told the label can provide it.
+# Telling only the decoder works nearly as well as telling both networks, because the encoder can usually *see* which
+# digit an image shows. (The lecture, too, speaks only of telling the decoder.) But in section 7 we will need the code
+# of the same picture under *another* label, $q(z|x, y')$, and only an encoder that is told the label can provide it.
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # ## 3 · One style, ten digits
 #
-# From here on our main model is the package's `ConditionalVAE`, which gives the label to both networks. The model that
-# we load is wider, with two hidden layers of 500 units in each network. It was also trained for longer, with
-# `python -m course_lib.recipes conditional`. To train it yourself, set `retrain = True` above.
+# In the rest of this chapter we mostly use the package's class `ConditionalVAE`, which gives the label to both
+# networks. We load a trained model that is wider than those of section 2: each of its networks has two hidden layers of
+# 500 units. It was also trained for longer, with `python -m course_lib.recipes conditional`. To train this model
+# yourself, set `retrain = True` above.
 
 # %%
 recipe = recipes.RECIPES["conditional"]
@@ -290,7 +293,7 @@ print(f"{recipe.epochs:g} epochs, β = {recipe.beta:g}, {d} latent dimensions")
 
 
 # %% [markdown]
-# A small function decodes each code under every label.
+# The next function decodes each code with each of the ten labels.
 
 
 # %%
@@ -317,13 +320,14 @@ figures.sheet(in_all_labels(cvae, torch.randn(8, d)), "one z per row, one label 
 # **Why?** The decoder already has the label, so $z$ can lower the loss only by describing something else. A property
 # that all digits have, such as slant, needs to be learned only once if it is coded in the same way for all of them.
 # Nothing *forces* the network to encode the slant of a 1 in the same way as that of an 8; this is merely the easier
-# solution when all labels share the same weights. The next section measures how far this goes.
+# solution when all labels share the same weights. In the next section we measure to what extent the labels share such
+# an encoding.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The style of a real digit\n\nEncode a test digit with its label, then decode this $z$ with each of the ten labels.\n\n**Predict.** A slanted 1 passes its slant on to the other digits. Does a thick 1 make a thick 8?"}
 # ## 4 · The style of a real digit
 #
-# Now the encoder finds the style. We encode a test digit $x$ with its label $y$, take the mean of $q(z|x, y)$ as its
-# style, and decode this one $z$ with each of the ten labels. The lecture shows such rows.
+# Now the encoder extracts the style from a real digit. We encode a test digit $x$ with its label $y$, take the mean of
+# $q(z|x, y)$ as its style, and decode this one $z$ with each of the ten labels. The lecture shows such rows.
 #
 # **Predict.** Will a slanted 1 pass its slant on to the other digits? And will a thick 1 make a thick 8?
 
@@ -345,8 +349,9 @@ figures.transfers(test.pixels(second), transferred, y_ten, train.shape)
 
 
 # %% [markdown]
-# The eye is easily pleased, so let us measure. Two aspects of style can be computed from the pixels. The *amount of
-# ink* is their sum. The *slant* says how far the ink moves sideways, on average, from one row to the next.
+# The eye is easily pleased, so let us measure how well the style is kept. Two aspects of style can be computed from the
+# pixels. The *amount of ink* is the sum of the pixels. The *slant* says how far the ink moves sideways, on average,
+# from one row to the next.
 
 
 # %%
@@ -366,11 +371,11 @@ def slant(images, shape):
 
 
 # %% [markdown]
-# We transfer the style of a thousand test digits to all *other* labels, and correlate each aspect of the results with
-# that of the originals. A correlation of 1 means that the aspect follows the original perfectly, and a correlation of 0
-# means that it does not follow the original at all. By nature, some digits slant more than others or need more ink, and
-# that is not a matter of style. We therefore subtract from each original the mean of all images with its label, and
-# compute the correlation for each target label separately.
+# We transfer the style of a thousand test digits to all *other* labels, and for each aspect we compute the correlation
+# between the originals and the results. A correlation of 1 means that the results follow the originals perfectly, and a
+# correlation of 0 means that they do not follow them at all. By their very shape, some digits slant more than others or
+# need more ink, and that is not a matter of style. From the slant and the ink of each original we therefore subtract
+# the mean over all originals with its label, and we compute the correlation for each target label separately.
 
 
 # %%
@@ -408,23 +413,24 @@ if on_mnist:
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** As a rule, yes: both follow the original closely, though not perfectly, and the digit is the one asked for."}
 # **Answer.** As a rule, yes. On average over the target labels, slant and ink follow the original closely, though not
-# perfectly, and nearly every result is still read as the digit asked for. The reason is the one given in section 3.
+# perfectly, and the classifier still reads nearly every result as the digit asked for. Section 3 explains why.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Does z keep *only* the style?\n\nThe lecture does not say so. A *probe* is a classifier that gets the codes as its input. A *linear* probe separates the codes with planes, a *curved* one with curved surfaces.\n\n**Predict.** From which codes can the linear probe read the label? Will the curved probe do better?"}
 # ## 5 · What does the code still tell about the label?
 #
-# It is tempting to say that $z$ keeps *only* the style. The lecture does not say so. Is it true?
+# It is tempting to say that $z$ keeps *only* the style, though the lecture does not go that far. Is it true?
 #
 # If $z$ said nothing about the label, no classifier could read the label from it better than by guessing. A classifier
-# that gets the codes as its input is called a *probe*. It learns from training digits and is judged on test digits. We
-# use two. The *linear* probe, a logistic regression, separates the codes with planes. The *curved* probe, a support
-# vector machine with a radial basis kernel, separates them with curved surfaces.
+# that takes codes as its input is called a *probe*. Each of our probes learns from training digits and is evaluated on
+# test digits. We use two. The *linear* probe, a logistic regression, separates the codes with planes. The *curved*
+# probe, a support vector machine with a radial basis kernel, separates them with curved surfaces.
 #
 # We probe the code as the decoder receives it, drawn from $q(z|x, y)$, and also the mean of $q$, which is free of
 # noise. For comparison we probe the raw pixels, and the code of a plain VAE with the same number of dimensions and the
 # same β. We train this VAE briefly.
 #
-# **Predict.** From which of these can the linear probe read the label? Will the curved probe do better?
+# **Predict.** From which of these inputs can the linear probe read the label? Will the curved probe do better than the
+# linear one?
 
 # %%
 x_fit, y_fit = binarize(train.images[:probe_digits]).flatten(1), train.labels[:probe_digits]
@@ -467,10 +473,10 @@ if on_mnist:
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The linear probe reads almost nothing. From the mean of $q$, the curved one reads far more than chance: $z$ does *not* keep only the style."}
 # **Answer.** The linear probe reads most labels from the pixels and from the plain VAE's codes, but with the codes of
-# the conditional VAE it does hardly better than chance. The curved probe does better with all of them. With the codes
-# of the conditional VAE it is far better than chance when given the mean of $q$, and a little better than chance when
-# given a drawn $z$. So $z$ does *not* keep only the style. The linear probe alone would have misled us: its failure
-# shows that *it* cannot read the label, not that the label is absent.
+# the conditional VAE it does hardly better than chance. The curved probe does better than the linear one on every
+# input. On the codes of the conditional VAE it is far better than chance if it is given the mean of $q$, and a little
+# better than chance if it is given a drawn $z$. So $z$ does *not* keep only the style. The linear probe alone would
+# have misled us: its failure shows that *it* cannot read the label, not that the label is absent.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What the KL term charges for\n\n$$E_{x|y}\\big[\\mathrm{KL}(q(z|x,y) \\,\\|\\, P(z))\\big] = I(z; x|y) + \\mathrm{KL}(q(z|y) \\,\\|\\, P(z))$$\n\n- $I(z; x|y)$ is the style, and we are willing to pay for it.\n- The second part is 0 only if the codes of the label fill the prior exactly. Training pushes it down, but not to 0 if the rest would cost more in reconstruction than it saves."}
 # **Why?** Consider what the KL term charges for. Fix a label $y$, and let $q(z|y)$ be the average of $q(z|x, y)$ over
@@ -478,20 +484,20 @@ if on_mnist:
 #
 # $$E_{x|y}\big[\mathrm{KL}(q(z|x,y) \,\|\, P(z))\big] = I(z; x|y) + \mathrm{KL}(q(z|y) \,\|\, P(z)).$$
 #
-# The first part is the *mutual information* of $z$ and $x$ for this label: how much $z$ says about which of this
-# label's images it came from. That is the style, and we are willing to pay for it. The second part is 0 only if the
-# codes of this label, taken together, are distributed exactly like the prior. If that held for all labels, no probe
-# could read the label from a drawn $z$. In general, let $q(z)$ be the average of $q(z|y)$ over the labels. The second
-# part then averages to $I(z; y) + \mathrm{KL}(q(z) \,\|\, P(z))$, which is an upper bound on what a drawn $z$ can
-# reveal about the label.
+# The first part is the *mutual information* of $z$ and $x$ for this label: how much $z$ says about which image with the
+# label $y$ it came from. This information is the style, and we are willing to pay for it. The second part is 0 only if
+# the codes of this label, taken together, are distributed exactly like the prior. If the codes of every label were
+# distributed like the prior, no probe could read the label from a drawn $z$. Let $q(z)$ be the average of $q(z|y)$ over
+# the labels. The mean of the second part over all labels is $I(z; y) + \mathrm{KL}(q(z) \,\|\, P(z))$, an upper bound
+# on what a drawn $z$ can reveal about the label.
 #
-# Training minimizes the sum of both parts and the reconstruction error. This pushes the second part down, but not all
-# the way to 0 if removing the rest would cost more in reconstruction than it saves. Moreover, this upper bound holds
-# only for a drawn $z$. Differences between the means of $q$ that are small compared with the noise cost almost
-# nothing, yet a probe that gets the means without the noise can read them.
+# Training minimizes the sum of both parts and the reconstruction error. Minimizing this sum pushes the second part
+# down, but not all the way to 0 if removing the last of it would cost more in reconstruction than it saves. Moreover,
+# the upper bound holds only for a drawn $z$, not for the mean of $q$. Differences between the means of $q$ that are
+# small compared with the noise cost almost nothing, yet a probe that gets the means without the noise can read them.
 #
 # A learned prior $P(z|y)$ (Sohn et al. 2015) takes the place of $P(z)$ in the second part. The codes of each label may
-# then lie anywhere at no extra cost, so we should not expect $z$ to be free of the label.
+# then lie anywhere at no extra cost, so we should not expect $z$ to be free of information about the label.
 #
 # We can measure both parts. For each label we encode up to 5,000 images, draw one $z$ for each of the first 500, and
 # average each term of $\log \frac{q(z|x,y)}{P(z)} = \log \frac{q(z|x,y)}{q(z|y)} + \log \frac{q(z|y)}{P(z)}$.
@@ -513,8 +519,9 @@ def kl_in_two_parts(model, label, draws=500, most=5000):
 
 
 # %% [markdown]
-# We do this for the small model of section 2 in which both networks are told the label. Its code has only two
-# dimensions, so the estimate is reliable. (With $N$ images, the estimated information cannot exceed $\log N$.)
+# We measure the two parts for the small model of section 2 in which both networks are told the label. A code of this
+# model has only two dimensions, so the estimate is reliable. (With $N$ images, the estimated information cannot exceed
+# $\log N$.)
 
 # %%
 torch.manual_seed(seed)
@@ -533,20 +540,20 @@ if on_mnist:
 
 
 # %% [markdown]
-# Most of what the code costs is style, but the second part is not 0 for any label. It is largest for the ones and the
-# zeros, whose codes lay near the edges of the plane in section 2.
+# Most of the KL pays for the style, but the second part, the mismatch with the prior, is above 0 for every label. The
+# mismatch is largest for the ones and the zeros, whose codes lay near the edges of the cloud in section 2.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## How good are the samples?\n\n*Accuracy:* in how many samples does a classifier read the digit asked for? *Diversity:* how far apart are two samples of one label?"}
 # ## 6 · How good are the samples?
 #
-# Take a classifier that has never seen a VAE's images. In how many of the samples does it read the digit that was asked
-# for? On its own this number is worth nothing. A model that knows a single 7, and draws it whenever it is asked for a
-# 7, gets all its sevens right. So we also measure *diversity*, the mean squared distance between two images of the same
-# label, relative to that of real test digits.
+# Take a classifier that has never seen an image from a VAE. In how many of our samples does this classifier read the
+# digit that was asked for? On its own, such an accuracy is worth nothing. A model that knows a single 7, and draws it
+# whenever it is asked for a 7, gets all its sevens right. So we also measure *diversity*, the mean squared distance
+# between two images of the same label, relative to that of real test digits.
 #
-# Distance in which space? In black-and-white *pixels* even noise is diverse. We therefore add a second space, the
-# outputs of the classifier's last hidden layer, which are called its *features*. Like must be compared with like, so we
-# draw black-and-white pixels and compare them with binarized test digits.
+# Distance in which space? Measured in black-and-white *pixels*, even noise is diverse. We therefore also measure
+# distances between the outputs of the classifier's last hidden layer, which are called its *features*. Like must be
+# compared with like, so we draw black-and-white pixels and compare them with binarized test digits.
 
 
 # %%
@@ -559,12 +566,12 @@ def judge(images, labels):
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each $z$ is multiplied by a *temperature*. What does a lower one do to the accuracy? And to the diversity?"}
-# We compare samples of the conditional VAE with two points of reference. The first is the test digits themselves. The
-# second is a "model" without any $z$. It makes each pixel white independently, with a probability equal to that pixel's
-# mean over the training digits of the label. Each $z$ is multiplied by a *temperature* before it is decoded; a
-# temperature below 1 makes the codes less extreme.
+# We compare samples of the conditional VAE with the test digits and with samples of a "model" without any $z$. This
+# "model" makes each pixel white independently, with a probability equal to that pixel's mean over the training digits
+# of the label. In the conditional VAE, each $z$ is multiplied by a *temperature* before it is decoded; a temperature
+# below 1 makes the codes less extreme.
 #
-# **Predict.** What does a lower temperature do to the accuracy? And to the diversity?
+# **Predict.** What does a lower temperature do to the accuracy, and what does it do to the diversity?
 
 # %%
 torch.manual_seed(seed)
@@ -604,10 +611,11 @@ if on_mnist:
 
 # %% [markdown]
 # **Why?** The codes of one label do not fill the whole prior, as section 5 showed for the small model. An extreme $z$
-# often lies where no training digit of this label has its code. Near the middle there are fewer such gaps, but also
-# less variety. With such a knob anybody can trade diversity for accuracy, so neither number says anything without the
-# other. The shipped model was trained with β = 3 for a similar reason: a higher price on $z$ makes the codes simpler,
-# so that they fill the prior better, at the cost of a worse likelihood.
+# often lies where no training digit with the same label has its code. Near the centre of the prior there are fewer such
+# gaps, but there is also less variety. Anybody can turn down the temperature to trade diversity for accuracy, so
+# neither of the two says anything without the other. The model that we loaded was trained with β = 3 for a similar
+# reason. A higher price on $z$ makes the codes simpler, so that they fill the prior better, but it also worsens the
+# likelihood.
 #
 # Here are some samples at temperature 0.9, followed by some that the classifier read as a different digit.
 
@@ -682,8 +690,8 @@ if on_mnist:
 # the labels apart. In return, the conditional VAE can answer a question that a classifier cannot: how probable is this
 # image, *whatever* its label?
 #
-# How large is the slack? We estimate $-\log P(x|y)$ with fresh draws of $z$, because with the same draws the inequality
-# would be true by construction.
+# How large is the slack? We estimate $-\log P(x|y)$ with fresh draws of $z$, because with the draws already used for
+# $-\log P(x)$ the inequality would be true by construction.
 
 # %%
 nll_given_y = nll(cvae, x_few, (k,), y=y_few, seed=1, progress=False).per_image[0]
@@ -700,17 +708,18 @@ if on_mnist:
 
 # %% [markdown]
 # On average, importance weighting gives a lower bound on each $\log P(x|y')$, so both
-# [negative log-likelihoods](../docs/glossary.md#negative-log-likelihood-nll) err upwards, and more so with fewer draws.
-# The slack is small, because the model is sure of the label for most images. The inequality is nearly tight.
+# [negative log-likelihoods](../docs/glossary.md#negative-log-likelihood-nll) tend to be too high, and more so with
+# fewer draws. The slack in the inequality is small, because the model is sure of the label for most images. The
+# inequality is nearly tight.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Can it recognize images that are not digits?\n\nA detector rejects whatever is less probable than the test digits are.\n\n**Predict.** A blank page, a short stroke, a frame, and noise: which will be less probable than most test digits?"}
 # ### Can it recognize images that are not digits?
 #
-# One use of $P(x)$ suggests itself. An image that is not a digit should have a low probability. So a detector could
-# reject every image that is less probable than most test digits.
+# One might use $P(x)$ to detect images that are not digits, since such images should have a low probability. A detector
+# would then reject every image that is less probable than most test digits.
 #
-# **Predict.** Here are four images that are not digits: a blank page, a short stroke, a frame, and noise. Which of them
-# will be less probable than most test digits?
+# **Predict.** We take four images that are not digits: a blank page, a short stroke, a frame, and noise. Which of these
+# four images will be less probable than most test digits?
 
 # %%
 height, width = train.shape[-2:]
@@ -739,26 +748,26 @@ if on_mnist:
     assert passes["noise"] == 0
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only the frame and the noise. The blank page and the short stroke are *more* probable than nearly all digits."}
-# **Answer.** Only the frame and the noise are. The blank page and the short stroke are *more* probable than nearly all
-# test digits. The detector fails.
+# **Answer.** Only the frame and the noise are less probable. A blank page and a short stroke are *more* probable than
+# nearly all test digits. The detector fails.
 
 # %% [markdown]
 # **Why?** An image is probable if its pixels are easy to predict, and nothing is easier to predict than black where the
-# model expects black. A digit pays some nats for the pixels along its edges, and a blank page has no edges. Also,
-# probable does not mean typical. A blank page is like a thousand heads in a row from a coin that favours heads. It is
-# the most probable sequence of all, and yet nobody ever sees it. Deep generative models fail in this way on real images
-# too. One that was trained on photographs gives a *higher* likelihood to pictures of house numbers than to photographs
-# (Nalisnick et al. 2019).
+# model expects black. A digit costs some nats for the pixels along the edges of its strokes, and a blank page has no
+# edges. Moreover, a probable image need not be typical. A blank page is like a thousand heads in a row from a coin that
+# favours heads: no sequence is more probable, and yet nobody ever sees it. Deep generative models of real images fail
+# in the same way. A model that was trained on photographs gives a *higher* likelihood to pictures of house numbers than
+# to photographs (Nalisnick et al. 2019).
 
 # %% [markdown]
 # ## 8 · Another corpus
 #
-# The lecture shows style rows on a second corpus of digits. Ours comes with scikit-learn and consists of 1,797 digits
-# from the UCI repository. Each has 8×8 pixels with 17 grey levels. Grey pixels call for a different likelihood. We use
-# a Gaussian whose mean is the decoder's image and whose variance, the same for all pixels, is learned along with the
-# weights.
+# The lecture also shows rows of one style for a second corpus of digits. Our second corpus comes with scikit-learn and
+# consists of 1,797 digits from the UCI repository. Each image has 8×8 pixels with 17 grey levels. Grey pixels call for
+# a different likelihood. We use a Gaussian whose mean is the decoder's image and whose variance, the same for all
+# pixels, is learned along with the weights.
 #
-# **Predict.** With only 64 pixels, will slant and ink follow the original as well as on MNIST?
+# **Predict.** With only 64 pixels per image, will slant and ink follow the original as closely as on MNIST?
 
 # %%
 uci, uci_test = uci_digits(train=True), uci_digits(train=False, quiet=True)
@@ -790,8 +799,8 @@ x_six, y_six = uci_test.pixels(six), uci_test.labels[six]
 figures.transfers(x_six, uci_in_all_labels(x_six, y_six), y_six, uci.shape)
 
 # %% [markdown]
-# We measure the same quantities as in sections 4 and 6. The classifier for these digits is a support vector machine
-# that was trained on real ones.
+# We measure the same quantities as in sections 4 and 6. As the classifier for these digits, we use a support vector
+# machine that was trained on real ones.
 
 # %%
 x_uci, y_uci = uci_test.pixels(), uci_test.labels  # (N, 64), (N,)
@@ -821,12 +830,12 @@ assert uci_kept["slant"] > 0.3  # chance: 0 ± 0.05, from 360 test digits
 
 
 # %% [markdown]
-# **Answer.** No. The slant follows the original clearly, though less closely than on MNIST. The amount of ink hardly
-# follows it at all.
+# **Answer.** No. The slant clearly follows the original, though less closely than on MNIST. The amount of ink hardly
+# follows the original at all.
 
 # %% [markdown]
-# **Why?** For the ink, one reason may be that there is less variation to transfer. Let us compare how much the ink of a
-# digit varies within its label, relative to its mean.
+# **Why?** For the ink, one reason may be that there is less variation to transfer. Let us compare, for both corpora,
+# how much the ink varies among digits with the same label, relative to its mean.
 
 
 # %%
@@ -845,18 +854,18 @@ print(f"and by {spread_within_label(ink(x_uci), y_uci):.0%} within a label of UC
 # %% [markdown]
 # Ignoring an aspect that varies little costs little in reconstruction, so the code has little reason to describe it.
 #
-# A note on the samples: they are the decoder's images, without the Gaussian's noise. They are therefore smoother than
-# handwritten digits, which makes them less diverse and may make them easier to read.
+# A note on the samples: they are the mean images that the decoder returns, without the noise of the Gaussian. Such mean
+# images are smoother than handwritten digits, which makes them less diverse and may make them easier to read.
 
 # %% [markdown]
 # ## 9 · A walk through the styles
 #
 # Drag across the plane below, and the ten digits change their style together while keeping their labels. The plane
-# shows the two dimensions of $z$ with the largest KL, which are those that the encoder uses most. The other dimensions
-# stay at 0. The numerals mark the codes of test digits.
+# shows the two dimensions of $z$ with the largest KL, the two that the encoder uses most. All other dimensions of $z$
+# stay at 0. Each numeral marks the code of a test digit.
 #
 # **Predict.** In section 2, a VAE without labels gave some digits, such as the zeros and the ones, separate regions.
-# Will there be such regions here?
+# Will the digits have separate regions in this plane, too?
 
 # %%
 by_kl = kl_per_dimension(cvae, x_test[:1000], y=y_test[:1000])  # (d,), nats
@@ -880,8 +889,8 @@ names = tuple(f"z{i + 1}" for i in top.tolist())
 LatentExplorer(decode, points, y_test[shown] if classes <= 10 else None, names=names)
 
 # %% [markdown]
-# **Answer.** No. All labels share one cloud around the centre of the prior, because the decoder is told the label and
-# $z$ need not carry it. (The curved probe of section 5 did read labels, but from all dimensions together.)
+# **Answer.** No. The codes of all labels form one cloud around the centre of the prior, because the decoder is told the
+# label and $z$ need not carry it. (The curved probe of section 5 did read labels, but from all dimensions together.)
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -913,9 +922,9 @@ display(Markdown(claims))
 # mistake. After a fixed example, the check tries extreme inputs and random inputs of other sizes.
 #
 # **1. Forward through a conditional VAE.** Compute the decoder's [logits](../docs/glossary.md#logit) from images and
-# labels. Give the label to *both* networks as a one-hot vector, appended to their other input. All randomness comes
-# from `noise`, so that the same noise gives the same $z$. The loss will be computed from what you return, so gradients
-# must reach both networks through logits, mu and logvar.
+# labels. Give the label to *both* networks as a one-hot vector, appended to $x$ for the encoder and to $z$ for the
+# decoder. All randomness comes from `noise`, so that the same noise gives the same $z$. The loss will be computed from
+# what you return, so gradients must reach both networks through logits, mu and logvar.
 
 
 # %%
@@ -933,9 +942,9 @@ checks.conditional_forward(my_conditional_forward)
 
 
 # %% [markdown]
-# **2. Rows of one style.** Compute the sheet of section 4. Here `encode(x, y)` returns mu and logvar. `decode(z, y)`
-# takes one label for each $z$, an integer like those in `y`, and returns pixels. Encode each image only once, with its
-# own label.
+# **2. Rows of one style.** Compute the sheet of transferred digits from section 4. Here `encode(x, y)` returns mu and
+# logvar. `decode(z, y)` takes one label for each $z$, an integer like those in `y`, and returns pixels. Encode each
+# image only once, with its own label.
 
 
 # %%
@@ -953,8 +962,8 @@ checks.style_rows(my_style_rows)
 
 # %% [markdown]
 # **3. $\log P(x)$ from $\log P(x|y)$.** Turn ten log-probabilities into the logarithm of the average probability, in
-# nats. The log-probabilities are near −90, or near −900 for larger images, where `exp` rounds to 0. Some images are far
-# more probable than others, and the ten values of one image may differ by thousands of nats.
+# nats. The log-probabilities are near −90. For larger images they are near −900, where `exp` rounds to 0. Some images
+# are far more probable than others, and the ten values of one image may differ by thousands of nats.
 
 
 # %%
@@ -971,11 +980,12 @@ checks.log_marginal(my_log_marginal)
 
 # %% [markdown]
 # **4. Derive it, then build it.** Give each label a learned prior $P(z|y)$, a Gaussian whose mean and log-variance come
-# from two tables of parameters, `(10, d)` each. Only the KL term of the loss changes. Derive it for two diagonal
-# Gaussians, replace the line below, and run the cell after it; all three rows must then be 0, up to rounding. Then
-# train the model as in section 2, with a subclass of `LabelledVAE` that contains the two tables, and with your own loss
-# for `train_loop`. Apply the curved probe to its codes and to those of `small["both"]`. From which of the two can it
-# read the label better? Predict first, using the argument of section 5.
+# from two tables of parameters, `(10, d)` each. Only the KL term of the loss changes. Derive the KL of two diagonal
+# Gaussians, replace the line below with your formula, and run the cell after it. All three rows that it prints must be
+# 0, up to rounding. Then train the model as in section 2, with a subclass of `LabelledVAE` that contains the two
+# tables, and with your own loss for `train_loop`. Apply the curved probe to the codes of your model and to those of
+# `small["both"]`. From which of the two models can the probe read the label better? Before you run it, predict the
+# answer with the argument of section 5.
 
 
 # %%

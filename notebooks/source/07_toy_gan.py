@@ -68,12 +68,14 @@ seed = 0
 # picture in which everything is a single number. Noise $z$ is drawn uniformly between −1 and 1. The *generator* $G$
 # turns this noise into a point $x = G(z)$. The *discriminator* $D$ is shown a point $x$, which may be real or
 # generated, and answers with a number between 0 and 1: its estimate of the probability that the point is real. The
-# generator and the discriminator are neural networks that play a game against each other, in which $D$ tries to raise one quantity and $G$ tries to lower it:
+# generator and the discriminator are neural networks that play a game against each other, in which $D$ tries to raise
+# one quantity and $G$ tries to lower it:
 #
 # $$\min_G \max_D V(D, G), \qquad V(D, G) = E_{x \sim p}[\log D(x)] + E_{z}[\log(1 - D(G(z)))]$$
 #
 # Here $p$ is the density of the data, and $q$ will denote the density of the generated points. Neither the generator
-# nor the discriminator ever computes a density. $D$ sees points of both kinds, and $G$ learns only what $D$ says about the points that $G$ has made.
+# nor the discriminator ever computes a density. $D$ sees points of both kinds, and $G$ learns only what $D$ says about
+# the points that $G$ has made.
 #
 # Our data come from a Gaussian with mean 2 and standard deviation 1. Both players have the same architecture: a small
 # network that maps one number to another.
@@ -101,11 +103,11 @@ def player():
 # The discriminator network outputs a *[logit](../docs/glossary.md#logit)* $a(x)$, which may be any real number, and
 # $D(x) = \sigma(a(x))$, where $\sigma(a) = 1/(1 + e^{-a})$ is the sigmoid function. In terms of the logit,
 # $-\log D = \mathrm{softplus}(-a)$ and $-\log(1 - D) = \mathrm{softplus}(a)$, where
-# $\mathrm{softplus}(a) = \log(1 + e^a)$. Written in this form, the loss never involves the logarithm of 0, however sure the discriminator
-# is.
+# $\mathrm{softplus}(a) = \log(1 + e^a)$. Written in this form, the loss never involves the logarithm of 0, however sure
+# the discriminator is.
 #
-# The discriminator's loss is $-V$, estimated from a batch. Up to a factor of 2, this loss is the cross-entropy of an ordinary
-# binary classifier that tells real points from generated ones.
+# The discriminator's loss is $-V$, estimated from a batch. Up to a factor of 2, this loss is the cross-entropy of an
+# ordinary binary classifier that tells real points from generated ones.
 
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Two losses\n\n$D$ returns a logit $a$: $-\\log D = \\mathrm{softplus}(-a)$, and $-\\log(1-D) = \\mathrm{softplus}(a)$."}
@@ -195,13 +197,14 @@ assert end.std() > 2 * start.std()
 
 # %% [markdown]
 # **Why?** While the two kinds of points lie in different places, the discriminator can tell them apart, and its slope
-# shows the generator where to go. Once real and generated points lie in the same places, there is little left to tell them apart. Farther
-# out there are hardly any points to learn from, so nothing corrects $D$, which may take any value there. Note also
-# that the histogram ends abruptly on both sides. Since $z$ stays between −1 and 1, and $G$ is continuous, the values
-# of $G(z)$ all lie in a bounded interval. The generator cannot reach the tails of the data unless it stretches the ends of the interval $(-1, 1)$ very far.
+# shows the generator where to go. Once real and generated points lie in the same places, there is little left to tell
+# them apart. Farther out there are hardly any points to learn from, so nothing corrects $D$, which may take any value
+# there. Note also that the histogram ends abruptly on both sides. Since $z$ stays between −1 and 1, and $G$ is
+# continuous, the values of $G(z)$ all lie in a bounded interval. The generator cannot reach the tails of the data
+# unless it stretches the ends of the interval $(-1, 1)$ very far.
 #
-# What is `detach` for? Detaching the generated points cuts the path from the discriminator's loss back into the generator. Let us leave out the `detach` and
-# see whether a gradient reaches the generator.
+# What is `detach` for? Detaching the generated points cuts the path from the discriminator's loss back into the
+# generator. Let us leave out the `detach` and see whether a gradient reaches the generator.
 
 # %%
 g.zero_grad()
@@ -211,15 +214,16 @@ print(f"gradient that arrived in G: up to {g[0].weight.grad.abs().max():.4f}")
 
 
 # %% [markdown]
-# A gradient does reach the generator. This stray gradient does no harm as long as only $D$'s optimizer takes a step and $G$'s gradients are reset
-# before $G$'s turn, as they are in `update`. But computing the stray gradient is wasted work. And the missing `detach`
-# becomes a bug as soon as somebody drops the `zero_grad`, because a step down the gradient of the discriminator's loss makes the generated points
-# *easier* to tell from real ones.
+# A gradient does reach the generator. This stray gradient does no harm as long as only $D$'s optimizer takes a step and
+# $G$'s gradients are reset before $G$'s turn, as they are in `update`. But computing the stray gradient is wasted work.
+# And the missing `detach` becomes a bug as soon as somebody drops the `zero_grad`, because a step down the gradient of
+# the discriminator's loss makes the generated points *easier* to tell from real ones.
 #
 # From here on, most of our games are played with the implementation in `course_lib.toy_gan`. The package uses the same
-# losses and optimizers as above, but computes every quantity exactly. In one dimension we can compute everything that the players cannot see: the density $q$ of the generated
-# points, the best possible $D$, and every divergence. Not a single sample is needed for these computations. A `History` is a game that
-# remembers its past, and `History.column` returns one of the measured quantities at every recorded moment.
+# losses and optimizers as above, but computes every quantity exactly. In one dimension we can compute everything that
+# the players cannot see: the density $q$ of the generated points, the best possible $D$, and every divergence. Not a
+# single sample is needed for these computations. A `History` is a game that remembers its past, and `History.column`
+# returns one of the measured quantities at every recorded moment.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What is the best discriminator?\n\nHold $G$ still, so that $q$ is fixed, and let $D$ learn for as long as it likes.\n\n**Predict.** At $x$ the densities are $p(x)$ and $q(x)$. Where does $D(x)$ end? Try $p = q$ first, then $p = 3q$."}
 # ## 2 · What is the best discriminator?
@@ -272,37 +276,38 @@ assert d_error < 0.06  # a small network cannot bend at will, and its data are s
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** \u00bd where $p = q$, and \u00be where $p = 3q$:$\\quad D^*(x) = \\dfrac{p(x)}{p(x) + q(x)}$"}
 # **Answer.** $D(x)$ ends at the share of real points among all points near $x$, which is ½ where $p = q$ and ¾ where
-# $p = 3q$. The trained $D$ follows the share of real points closely, except at both ends of the line, where hardly any points fall
-# and nothing corrects it. The optimal discriminator is
+# $p = 3q$. The trained $D$ follows the share of real points closely, except at both ends of the line, where hardly any
+# points fall and nothing corrects it. The optimal discriminator is
 #
 # $$D^*(x) = \frac{p(x)}{p(x) + q(x)}$$
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What does G lower against the best D?\n\nWith $m = (p + q)/2$,\n\n$$V(D^*, G) = E_p\\left[\\log \\frac{p}{2m}\\right] + E_q\\left[\\log \\frac{q}{2m}\\right] = -\\log 4 + 2\\,\\mathrm{JSD}(p, q)$$\n\nso the loss of the **best** $D$ measures how far $q$ is from $p$:\n\n$$2\\,\\mathrm{JSD}(p, q) = \\log 4 - L_D$$\n\nAny other $D$ has a larger loss, and gives only a lower bound."}
 # **Why?** $V$ is an integral, $\int p(x) \log D(x) + q(x) \log(1 - D(x)) \, dx$, and $D$ may choose its value at each
-# $x$ separately, so we maximize the integrand at each $x$. The derivative of the integrand with respect to $D$ is zero where
+# $x$ separately, so we maximize the integrand at each $x$. The derivative of the integrand with respect to $D$ is zero
+# where
 #
 # $$\frac{p}{D} = \frac{q}{1 - D},$$
 #
 # that is, where $p (1 - D) = q D$, so that $D = p/(p + q)$. The second derivative, $-p/D^2 - q/(1 - D)^2$, is negative,
 # so this is the maximum.
 #
-# Now substitute the optimal $D^*$ back into $V$. With the mixture $m = (p + q)/2$ of the two densities, $D^* = p/(2m)$ and
-# $1 - D^* = q/(2m)$, so that
+# Now substitute the optimal $D^*$ back into $V$. With the mixture $m = (p + q)/2$ of the two densities, $D^* = p/(2m)$
+# and $1 - D^* = q/(2m)$, so that
 #
 # $$V(D^*, G) = E_p\left[\log \frac{p}{2m}\right] + E_q\left[\log \frac{q}{2m}\right] = -\log 4 + \mathrm{KL}(p \,\|\, m) + \mathrm{KL}(q \,\|\, m) = -\log 4 + 2\,\mathrm{JSD}(p, q).$$
 #
 # The last step uses the definition of the *Jensen–Shannon divergence*,
 # $\mathrm{JSD} = \frac12 \mathrm{KL}(p \| m) + \frac12 \mathrm{KL}(q \| m)$. This divergence is 0 if $p = q$ and
-# reaches its maximum, $\log 2$, if $p$ and $q$ do not overlap. The discriminator's loss is $L_D = -V$, so the loss of the best
-# discriminator measures how far the generator is from the data:
+# reaches its maximum, $\log 2$, if $p$ and $q$ do not overlap. The discriminator's loss is $L_D = -V$, so the loss of
+# the best discriminator measures how far the generator is from the data:
 #
 # $$2\,\mathrm{JSD}(p, q) = \log 4 - L_D \qquad \text{at the best } D.$$
 #
 # Any other discriminator has a larger loss, for which $\log 4 - L_D$ is only a lower bound on $2\,\mathrm{JSD}$. Keep
 # this bound in mind for section 6.
 #
-# We compute both sides of the equation by numerical integration, for $p = N(0, 1)$ and $q = N(2, 1)$. For these two Gaussians, the logit of the best discriminator is
-# $\log p - \log q = \mu^2/2 - \mu x$ with $\mu = 2$.
+# We compute both sides of the equation by numerical integration, for $p = N(0, 1)$ and $q = N(2, 1)$. For these two
+# Gaussians, the logit of the best discriminator is $\log p - \log q = \mu^2/2 - \mu x$ with $\mu = 2$.
 
 
 # %%
@@ -347,7 +352,8 @@ for mu in (0.5, 2, 5):
 # ## 3 · One step of the generator
 #
 # Now we hold the discriminator still and let the generator take *one* step. Here the data are standard normal, which is
-# the package's default. The generated points start to the left of the data, and $D$ has learned that the data lie farther to the right.
+# the package's default. The generated points start to the left of the data, and $D$ has learned that the data lie
+# farther to the right.
 
 # %%
 hill = History(Settings(z="normal", start=-3.0, batch=1000, seed=seed))
@@ -380,8 +386,8 @@ jsd_before = float(hill.column("jsd")[-1])
 figures.lengths_of_step(lengths, means, jsds, jsd_before)
 
 # %% [markdown]
-# Let us look at the game before the step, and after each of three steps of different lengths: a short one, the best one, and one that is too
-# long.
+# Let us look at the game before the step, and after each of three steps of different lengths: a short one, the best
+# one, and one that is too long.
 
 # %%
 chosen = {
@@ -410,13 +416,14 @@ assert jsds[-1] > jsds.min() + 0.2  # and is far worse than the best one
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Towards the data; among them; or far past them, to where hardly any point has ever been. This is the *overshoot*."}
 # **Answer.** A small step moves the points towards the data. A step of the right length puts many of the generated
-# points among the data. A large step carries them far past the data, into a region where hardly any point, real or generated, has ever been.
+# points among the data. A large step carries them far past the data, into a region where hardly any point, real or
+# generated, has ever been.
 
 # %% [markdown]
 # **Why?** Each point feels only the slope of $D$ at its own place. The slope tells a point which way is up, but the
-# learning rate decides how far the point goes. $D$ is high far to the right of the data as well, because it has seen no points
-# there that would have taught it otherwise. This is the *overshoot* that the lecture warns of: the generator may move
-# too far. On its next turn, the discriminator sees the points that went too far, and learns to say "fake".
+# learning rate decides how far the point goes. $D$ is high far to the right of the data as well, because it has seen no
+# points there that would have taught it otherwise. This is the *overshoot* that the lecture warns of: the generator may
+# move too far. On its next turn, the discriminator sees the points that went too far, and learns to say "fake".
 #
 # Now play the game yourself. **Play** (or space) starts and pauses it, **Step** (or →) plays one round, **Reset** (or
 # r) starts again from the beginning, and the **timeline** takes you back to earlier rounds. Choose a preset, read what
@@ -431,8 +438,8 @@ ToyGAN()
 #
 # The generator is trained *through* the discriminator. The generator's loss could therefore be lowered in two ways: by
 # better samples, or by a discriminator that calls everything real. The lecture warns of the second way: if $D$'s
-# weights are not held fixed during the generator's step, $D$ can simply output 1. In our code this cannot happen, because $G$'s optimizer updates only
-# $G$'s weights. What happens if we forget to freeze $D$?
+# weights are not held fixed during the generator's step, $D$ can simply output 1. In our code this cannot happen,
+# because $G$'s optimizer updates only $G$'s weights. What happens if we forget to freeze $D$?
 #
 # Starting from the same state, we take 40 generator steps twice, once with the discriminator frozen and once with its
 # weights added to the generator's optimizer. When the discriminator is not frozen, both networks learn at the *same*
@@ -496,13 +503,15 @@ assert moved["D free"].mean() < moved["D frozen"].mean()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The loss falls faster with $D$ free, and the samples move a little less: good news about the wrong player."}
 # **Answer.** With the discriminator free, the loss falls faster on every seed, and on average the samples move less.
-# But the difference in how far the samples move is small. At equal learning rates, and in only forty steps, a free discriminator costs the generator little.
+# But the difference in how far the samples move is small. At equal learning rates, and in only forty steps, a free
+# discriminator costs the generator little.
 
 # %% [markdown]
 # **Why?** The cheapest way to lower $-\log D$ is to raise $D$ everywhere, which takes little more than a larger bias.
 # As $D$ approaches 1, the loss approaches 0, and so does the gradient that the generator receives. A falling generator
-# loss is then good news about the wrong player. In these runs, however, the generator's loss stays above $\log 2$ for more than half of the forty
-# steps. During these steps $D$ still leans towards "fake", so the generator's gradient stays large.
+# loss is then good news about the wrong player. In these runs, however, the generator's loss stays above $\log 2$ for
+# more than half of the forty steps. During these steps $D$ still leans towards "fake", so the generator's gradient
+# stays large.
 #
 # What if $D$ stays free for a whole game? A free $D$ still takes its own steps between those of $G$, so the two losses
 # pull it in different directions.
@@ -546,9 +555,10 @@ assert whole_jsd["D free"].mean() > whole_jsd["D frozen"].mean() - 0.05  # and n
 #
 # $$D(x) = \frac{p(x) + q(x)}{p(x) + 2 q(x)}.$$
 #
-# This value of $D$ lies between ½ and 1, so such a discriminator *never* says "fake", not even where there are no data at all. Where
-# $p = q$, a free discriminator says $\frac23$. The lecture is right about the direction: a free $D$ does lean towards "real". But
-# at the equal learning rates used here, $D$ does not go all the way to 1 as long as it also takes steps of its own.
+# This value of $D$ lies between ½ and 1, so such a discriminator *never* says "fake", not even where there are no data
+# at all. Where $p = q$, a free discriminator says $\frac23$. The lecture is right about the direction: a free $D$ does
+# lean towards "real". But at the equal learning rates used here, $D$ does not go all the way to 1 as long as it also
+# takes steps of its own.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Which loss for the generator?\n\nSaturating: lower $\\log(1 - D)$. Non-saturating: lower $-\\log D$. Both are lowest at $D = 1$.\n\n**Predict.** $G$ is far off, and $D$ is nearly sure that its points are fake. Which loss has the larger gradient?"}
 # ## 5 · Which loss for the generator?
@@ -561,8 +571,9 @@ assert whole_jsd["D free"].mean() > whole_jsd["D frozen"].mean() - 0.05  # and n
 # Which loss has the larger gradient?
 #
 # Let $p = N(0, 1)$ and $q = N(\mu, 1)$ again. We hold $D$ fixed at its optimum, with the logit
-# $a(x) = \mu^2/2 - \mu x$, and move only the generated points. A point at $x$ feels the derivative of its loss with respect to $x$. By
-# the chain rule, we multiply the derivative of the loss with respect to the logit by the slope of the logit, $a'(x) = -\mu$:
+# $a(x) = \mu^2/2 - \mu x$, and move only the generated points. A point at $x$ feels the derivative of its loss with
+# respect to $x$. By the chain rule, we multiply the derivative of the loss with respect to the logit by the slope of
+# the logit, $a'(x) = -\mu$:
 #
 # $$\frac{d}{dx} \log(1 - D) = -\sigma(a)\, a' = \mu\, D(x), \qquad \frac{d}{dx} (-\log D) = -(1 - \sigma(a))\, a' = \mu\, (1 - D(x)).$$
 
@@ -600,11 +611,13 @@ assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The non-saturating loss: its gradient contains the factor $1 - D \\approx 1$, that of the other $D \\approx 0$."}
 # **Answer.** The [non-saturating loss](../docs/glossary.md#non-saturating-loss) has the larger gradient. At distance 2,
-# its gradient is more than three times as large as that of the saturating loss, and at distance 6 more than four hundred times as large.
+# its gradient is more than three times as large as that of the saturating loss, and at distance 6 more than four
+# hundred times as large.
 
 # %% [markdown]
 # **Why?** Where $D$ is sure that a point is fake, $D(x)$ is near 0. The factor $D$ in the gradient of $\log(1 - D)$
-# then nearly vanishes, while the factor $1 - D$ in the gradient of $-\log D$ is nearly 1. A generator whose points are far from the data needs the non-saturating loss.
+# then nearly vanishes, while the factor $1 - D$ in the gradient of $-\log D$ is nearly 1. A generator whose points are
+# far from the data needs the non-saturating loss.
 #
 # What does each loss minimize when the generator plays against the best $D$? For the saturating loss, section 2 gives
 # the answer: its gradient is that of $2\,\mathrm{JSD}(p, q)$. ($D^*$ changes with $G$ too, but at the maximum of $V$
@@ -618,9 +631,9 @@ assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 
 # $$\mathrm{KL}(q \,\|\, p) - 2\,\mathrm{JSD}(p, q),$$
 #
 # as Arjovsky & Bottou (2017) found. The formula reveals two weaknesses. In this KL divergence the generator's density
-# comes first, so the penalty is heavy for points where there are no data, but light for data that the generator leaves out. Moreover, the
-# [JSD](../docs/glossary.md#jensenshannon-divergence-jsd) enters with the wrong sign, so that its term pushes $q$ away
-# from $p$. We check the gradients of both generator losses by finite differences.
+# comes first, so the penalty is heavy for points where there are no data, but light for data that the generator leaves
+# out. Moreover, the [JSD](../docs/glossary.md#jensenshannon-divergence-jsd) enters with the wrong sign, so that its
+# term pushes $q$ away from $p$. We check the gradients of both generator losses by finite differences.
 
 
 # %%
@@ -677,19 +690,21 @@ assert np.allclose(work, shifts, atol=cell)  # shifted mass, to a cell's width
 # %% [markdown]
 # **Why?** As soon as the two intervals have no point in common, a perfect discriminator exists. The mixture is then
 # $m = p/2$ wherever there are data and $m = q/2$ wherever there are generated points, so both KL terms are $\log 2$,
-# however far apart the intervals lie. A constant has no gradient. The JSD says *that* $q$ is wrong, but not which way to move it. With
-# images, such a lack of overlap is the normal case: digits occupy only a thin sheet in the space of all images with 784
-# pixels, and two such sheets share almost no points (Arjovsky & Bottou 2017).
+# however far apart the intervals lie. A constant has no gradient. The JSD says *that* $q$ is wrong, but not which way
+# to move it. With images, such a lack of overlap is the normal case: digits occupy only a thin sheet in the space of
+# all images with 784 pixels, and two such sheets share almost no points (Arjovsky & Bottou 2017).
 #
 # The *Wasserstein GAN* (Arjovsky, Chintala & Bottou 2017) replaces the discriminator with a *critic* that estimates
 # $W_1$. The critic's output may be any number, but its slope should not exceed 1. The slope is kept in check by
-# clipping the critic's weights or by penalizing the slope itself. The widget in section 3 also offers the loss of the Wasserstein GAN.
+# clipping the critic's weights or by penalizing the slope itself. The widget in section 3 also offers the loss of the
+# Wasserstein GAN.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What do the losses tell?\n\nTwo kinds of game on the same data: one at a good pace; in the other $D$ is fifty times slower and $G$ five times faster.\n\n**Predict.** Can you tell from $D$'s loss which generator is the better one?"}
 # ## 6 · What do the losses tell?
 #
 # We play two kinds of game on the same data, a standard normal distribution. In the first kind, the discriminator
-# learns at a good pace. In the second kind, the discriminator learns fifty times more slowly, and the generator five times faster.
+# learns at a good pace. In the second kind, the discriminator learns fifty times more slowly, and the generator five
+# times faster.
 #
 # **Predict.** Can you tell from $D$'s loss which generator is the better one?
 
@@ -720,20 +735,22 @@ assert late_jsd["weak D"].min() > 2 * late_jsd["good pace"].max()  # on every se
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** No. Both hover around $\\log 4$: a fooled $D$ says \u00bd, and so does one that knows nothing."}
 # **Answer.** No. The loss of a weak $D$ swings more widely, but on average the discriminator's loss is near
-# $\log 4 = 1.39$ in both kinds of game. The generators, however, are far from equally good: with a weak $D$, the JSD is many times as large as in the games with a good pace.
+# $\log 4 = 1.39$ in both kinds of game. The generators, however, are far from equally good: with a weak $D$, the JSD is
+# many times as large as in the games with a good pace.
 
 # %% [markdown]
 # **Why?** A discriminator that faces a perfect generator says ½, and so does one that has learned nothing. In both
 # cases, the discriminator's loss is $2 \log 2 = \log 4$. As section 2 showed, $\log 4 - L_D$ is a lower bound on
 # $2\,\mathrm{JSD}$. This bound is tight only at the best $D$, and nobody tells you how close your discriminator is to
-# the best. So people sit and watch the pictures, as the lecture says. Or they judge the samples by a measure that plays no part in the game, as we do in [GANs on MNIST](08_gan.ipynb).
+# the best. So people sit and watch the pictures, as the lecture says. Or they judge the samples by a measure that plays
+# no part in the game, as we do in [GANs on MNIST](08_gan.ipynb).
 
 # %% [markdown]
 # ## 7 · Well matched, badly matched
 #
-# How carefully must the two learning rates be chosen? We play two games for each pair of rates. Towards the end of
-# each game we measure the *total variation* $\frac12 \int |p - q|\, dx$, the share of the probability mass that lies in
-# the wrong place. Let us call a pair of learning rates good if its total variation, averaged over the games, is below 0.35.
+# How carefully must the two learning rates be chosen? We play two games for each pair of rates. Towards the end of each
+# game we measure the *total variation* $\frac12 \int |p - q|\, dx$, the share of the probability mass that lies in the
+# wrong place. Let us call a pair of learning rates good if its total variation, averaged over the games, is below 0.35.
 #
 # **Predict.** Where on the map of learning rates will the good region lie: on the diagonal, where both players learn
 # equally fast, or elsewhere?
@@ -787,9 +804,9 @@ assert slow[longer[-1]] < slow[longer[0]]  # the slow pair was not bad, only unf
 
 # %% [markdown]
 # **Why?** The generator follows the slope that $D$ has now. A slow discriminator still describes where the generated
-# points were some rounds ago, and drives them away from there, no matter where the data are. If both players take very long
-# steps, $D$ changes completely from one round to the next, and no version of it lasts long enough for the generator to
-# follow. If both players are slow, the only thing missing is the patience of whoever stops the game.
+# points were some rounds ago, and drives them away from there, no matter where the data are. If both players take very
+# long steps, $D$ changes completely from one round to the next, and no version of it lasts long enough for the
+# generator to follow. If both players are slow, the only thing missing is the patience of whoever stops the game.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Collapse\n\nThe data have three hills. In the middle of a good game, $D$ is made five times slower and $G$ twenty times faster.\n\n**Predict.** Will all $z$ go to the same place? If so, do they stay there?"}
 # ## 8 · Collapse, and recovery
@@ -797,10 +814,11 @@ assert slow[longer[-1]] < slow[longer[0]]  # the slow pair was not bad, only unf
 # The lecture describes a generator that produces almost the same image whatever $z$ is, and still fools the
 # discriminator with it. This is *[mode collapse](../docs/glossary.md#mode-collapse)*. In one dimension, an image is a
 # single number, and we recognize a collapse by the standard deviation of the generated points, which falls to nearly 0.
-# We call the generator collapsed whenever the standard deviation of its points is below 0.5. The standard deviation of the data is 2.7.
+# We call the generator collapsed whenever the standard deviation of its points is below 0.5. The standard deviation of
+# the data is 2.7.
 #
-# The data have three hills. In the first part of the game, the learning rates suit both players. Then we make $D$ five times
-# slower and $G$ twenty times faster.
+# The data have three hills. In the first part of the game, the learning rates suit both players. Then we make $D$ five
+# times slower and $G$ twenty times faster.
 #
 # **Predict.** Will every $z$ be sent to the same place, and if so, will the points stay there?
 
@@ -837,17 +855,17 @@ assert abs(fooled.mean() - math.log(4)) < 0.3  # a D that has lost pays log 4
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Yes, on every seed. But the lump does not stay anywhere for good. The average of $D$'s loss does not show the collapse."}
 # **Answer.** Yes, every $z$ is sent to nearly the same place, on every seed. But the collapsed points do not settle
 # anywhere for good. On every seed, the whole cluster of points moves by at least two units in the second half of the
-# rounds after the change, although on some seeds it rests for a hundred rounds or more. (On some seeds the points first overshoot and lie far
-# apart before they gather.)
+# rounds after the change, although on some seeds it rests for a hundred rounds or more. (On some seeds the points first
+# overshoot and lie far apart before they gather.)
 
 # %% [markdown]
 # **Why?** If $D$ stood still, the best that $G$ could do would be to send *every* $z$ to the one place where $D$ is
 # highest. The faster $G$ learns, the closer it comes to playing against a discriminator that stands still. But $D$ then
-# learns that points at this place are fake and lowers its value there, and the points leave together, because points in the same place all feel the same
-# slope. Nothing in $G$'s loss asks for variety. Only $D$ can enforce variety, by keeping up with $G$. On average, $D$'s
-# loss stays nearly as high as it was before the change, between 1.0 and 1.4 on each seed, although within a game it may swing between
-# 0.3 and 2.8. (A $D$ that cannot tell the two kinds apart pays 1.39, and one that has won pays nearly 0.) So the average of $D$'s loss
-# does not show the collapse.
+# learns that points at this place are fake and lowers its value there, and the points leave together, because points in
+# the same place all feel the same slope. Nothing in $G$'s loss asks for variety. Only $D$ can enforce variety, by
+# keeping up with $G$. On average, $D$'s loss stays nearly as high as it was before the change, between 1.0 and 1.4 on
+# each seed, although within a game it may swing between 0.3 and 2.8. (A $D$ that cannot tell the two kinds apart pays
+# 1.39, and one that has won pays nearly 0.) So the average of $D$'s loss does not show the collapse.
 #
 # Is a collapsed generator lost? We restore the original rates and play on.
 #
@@ -893,15 +911,17 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 # ## 9 · Round and round
 #
 # The smallest GAN of all is the *Dirac-GAN* (Mescheder et al. 2018). The data consist of a single point at 0, and the
-# generator produces a single point, at $\theta$. The discriminator has the logit $\psi x$, with a single weight $\psi$. The equilibrium
-# is at $\theta = \psi = 0$. On the real point, $D$'s loss is $\mathrm{softplus}(0)$, a constant, and on the generated
-# point it is $\mathrm{softplus}(\psi\theta)$. We play the minimax game, so $G$'s loss is $-\mathrm{softplus}(\psi\theta)$. Each
-# player follows the negative gradient of its own loss, which gives the velocities
+# generator produces a single point, at $\theta$. The discriminator has the logit $\psi x$, with a single weight $\psi$.
+# The equilibrium is at $\theta = \psi = 0$. On the real point, $D$'s loss is $\mathrm{softplus}(0)$, a constant, and on
+# the generated point it is $\mathrm{softplus}(\psi\theta)$. We play the minimax game, so $G$'s loss is
+# $-\mathrm{softplus}(\psi\theta)$. Each player follows the negative gradient of its own loss, which gives the
+# velocities
 #
 # $$\dot\theta = \sigma(\psi\theta)\, \psi, \qquad \dot\psi = -\sigma(\psi\theta)\, \theta - \gamma \psi.$$
 #
-# The last term, $-\gamma \psi$, acts as a brake. This term comes from the penalty *R1*, which is $\gamma/2$ times the squared slope of $D$'s logit
-# at the data. In the Dirac-GAN, the penalty is $\gamma/2 \cdot \psi^2$. We play the game without the brake, $\gamma = 0$, and with it.
+# The last term, $-\gamma \psi$, acts as a brake. This term comes from the penalty *R1*, which is $\gamma/2$ times the
+# squared slope of $D$'s logit at the data. In the Dirac-GAN, the penalty is $\gamma/2 \cdot \psi^2$. We play the game
+# without the brake, $\gamma = 0$, and with it.
 
 
 # %%
@@ -944,7 +964,8 @@ assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** If they take turns, they circle for ever; if they move at the same time, they spiral outwards. With the brake they reach the equilibrium."}
 # **Answer.** Without the brake, the players never reach the equilibrium. If the players take turns, they circle for
-# ever, and if they move at the same time, they spiral outwards. With the brake, the players converge to the equilibrium.
+# ever, and if they move at the same time, they spiral outwards. With the brake, the players converge to the
+# equilibrium.
 
 # %% [markdown]
 # **Why?** Without the brake, each player's velocity is proportional to the other's position, with opposite signs, so
@@ -958,12 +979,12 @@ assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 # \lambda = -\frac{\gamma}{2} \pm \sqrt{\frac{\gamma^2}{4} - \frac14}.$$
 #
 # The solutions of a linear system are built from terms $e^{\lambda t}$, where $\lambda$ is an eigenvalue of $J$. If
-# $\lambda$ has a negative real part, the motion dies out, and if it has a nonzero imaginary part, the motion rotates. Without R1 the
-# eigenvalues are $\pm\frac{i}{2}$, so the motion keeps rotating and does not die out. With R1, both eigenvalues have a
-# negative real part. The motion dies out fastest at $\gamma = 1$, where the square root vanishes. With a stronger
-# brake, one of the eigenvalues moves back towards 0. Steps of finite length $h$ introduce an additional error: without
-# R1, each simultaneous step near the equilibrium multiplies the squared distance from it by $1 + h^2/4$. We let PyTorch compute the Jacobian and compare its
-# eigenvalues with the formula.
+# $\lambda$ has a negative real part, the motion dies out, and if it has a nonzero imaginary part, the motion rotates.
+# Without R1 the eigenvalues are $\pm\frac{i}{2}$, so the motion keeps rotating and does not die out. With R1, both
+# eigenvalues have a negative real part. The motion dies out fastest at $\gamma = 1$, where the square root vanishes.
+# With a stronger brake, one of the eigenvalues moves back towards 0. Steps of finite length $h$ introduce an additional
+# error: without R1, each simultaneous step near the equilibrium multiplies the squared distance from it by $1 + h^2/4$.
+# We let PyTorch compute the Jacobian and compare its eigenvalues with the formula.
 
 # %%
 origin = (torch.tensor(0.0), torch.tensor(0.0))
@@ -981,10 +1002,11 @@ assert torch.equal(jacobian, expected)
 #
 # The two numbers $\theta$ and $\psi$ need a brake to converge. Do networks need one? We let two networks play the game,
 # both without R1 and with R1 at $\gamma = 1$. For networks, the penalty is averaged over the data. The data and the
-# noise are both standard normal, so $G(z) = z$ would be a perfect generator. In the last part of the game, both learning rates are reduced by a factor of ten.
+# noise are both standard normal, so $G(z) = z$ would be a perfect generator. In the last part of the game, both
+# learning rates are reduced by a factor of ten.
 #
-# **Predict.** In which game does $D$ end closer to ½, and in which does $q$ end closer to $p$? According to the lecture,
-# the accuracy of $D$ at the end of training is 0. Is that so?
+# **Predict.** In which game does $D$ end closer to ½, and in which does $q$ end closer to $p$? According to the
+# lecture, the accuracy of $D$ at the end of training is 0. Is that so?
 
 # %%
 last = {"without R1": [], "with R1, γ = 1": []}
@@ -1082,7 +1104,8 @@ display(Markdown(claims))
 # [nats](../docs/glossary.md#nat).
 #
 # **1. The discriminator's loss.** Return a tensor that is differentiable with respect to all weights of $D$. The
-# generator must not learn from this loss. Only compute the loss. Do not call `backward()`, and do not freeze any weights.
+# generator must not learn from this loss. Only compute the loss. Do not call `backward()`, and do not freeze any
+# weights.
 
 
 # %%
@@ -1136,8 +1159,8 @@ checks.best_value(my_best_value)
 
 # %% [markdown]
 # **4. Derive it.** A careless programmer shows the discriminator three generated points for every real one. Which
-# discriminator is now the best, and what does it say where $p = q$? Derive the best $D$ as in section 2, then replace the line below with your
-# formula. The next cell finds the best $D$ by trying many values.
+# discriminator is now the best, and what does it say where $p = q$? Derive the best $D$ as in section 2, then replace
+# the line below with your formula. The next cell finds the best $D$ by trying many values.
 
 
 # %%

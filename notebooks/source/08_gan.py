@@ -67,21 +67,22 @@ mixed, columns = (
 # ## 1 · What pixels cannot see
 #
 # A [VAE](../docs/glossary.md#variational-auto-encoder-vae) learns by imitation: its
-# [decoder](../docs/glossary.md#decoder)'s output is compared with the image, pixel by pixel. The lecture objects with
-# the example of a 7 that differs from the original in a single pixel. If that pixel is at the end of a stroke, it makes
-# the stroke a little longer, and nobody minds. If it is isolated in the black background, it gives the machine away.
-# Yet both images have the same squared error.
+# [decoder](../docs/glossary.md#decoder)'s output is compared with the image, pixel by pixel. To show what is wrong with
+# this comparison, the lecture takes a 7 that differs from the original in a single pixel. A wrong pixel at the end of a
+# stroke makes the stroke a little longer, and nobody minds. A wrong pixel on its own in the black background gives away
+# that a machine made the image. Yet both images have the same squared error.
 #
-# We make both edits to real digits. A single pixel barely moves some of our judges, so we turn five pixels white,
-# either all at the edge of a stroke or scattered where there is no ink. Four judges look at the result:
+# We add wrong pixels of both kinds to real digits. A single pixel barely changes some of the scores below, so we turn
+# five pixels white, either all at the edge of a stroke or scattered away from the ink. Four judges assess the edited
+# images:
 # - the squared error;
-# - the $-L_b$ of the VAE that comes with the course, in [nats](../docs/glossary.md#nat)
+# - the negative bound $-L_b$ of the VAE that comes with the course, in [nats](../docs/glossary.md#nat)
 #   ([The evidence lower bound](02_elbo.ipynb)). This VAE is the joined model of
 #   [How good is a VAE?](05_how_good.ipynb), section 8, in which each pixel also depends on earlier pixels;
-# - the [logit](../docs/glossary.md#logit) for "real" that is given by the discriminator D of a trained GAN. This GAN
-#   comes with the course, and section 8 describes how it was trained;
-# - the probability of the right digit, according to the course's classifier, a small network that was trained to
-#   recognize digits.
+# - the [logit](../docs/glossary.md#logit) for "real" from the discriminator D of a trained GAN. This GAN comes with the
+#   course, and section 8 describes how it was trained;
+# - the probability that the course's classifier, a small network trained to recognize digits, assigns to the right
+#   digit.
 
 # %%
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
@@ -94,8 +95,8 @@ shipped, cvae = model_for(train, "gan"), model_for(train, "conditional_vae")
 classes = torch.arange(train.n_classes)
 
 # %% [markdown]
-# For the edits we need to know which pixels are free. We call a pixel *near the ink* if there is ink in a small
-# square around it.
+# To place the white pixels, we need to know which pixels are near a stroke. We call a pixel *near the ink* if there is
+# ink in a small square around it.
 
 # %%
 places = torch.cartesian_prod(
@@ -142,7 +143,7 @@ else:
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Four judges\n\nThe squared error; the $-L_b$ of a VAE; the logit of a GAN\u2019s discriminator; a classifier\u2019s $P(7)$.\n\n**Predict.** Which of them will call the scattered pixels worse than those at a stroke?"}
 # **Predict.** Which of the four judges will call the scattered pixels worse than those at a stroke?
 #
-# The VAE is a model of black and white pixels, so it judges the same kinds of edits, made to binarized sevens.
+# The VAE models only black and white pixels, so for this judge we make the same kinds of edits to binarized sevens.
 
 
 # %%
@@ -181,18 +182,18 @@ if on_mnist:  # five pixels from 0 to 1 cost 5 in both edits; the VAE's bound mi
     assert bounds["scattered"] > bounds["at a stroke"]
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** The discriminator and the VAE\u2019s bound do. The squared error is the same to the last digit, and the classifier hardly notices: it was never asked."}
-# **Answer.** The discriminator and the VAE do. D's mean logit falls much more for the scattered pixels than for those
-# at a stroke, and $-L_b$ rises much more. The squared error is 5 for both edits, and the classifier hardly notices
-# either.
+# **Answer.** The discriminator and the VAE do. The scattered pixels lower D's mean logit, and raise $-L_b$, much more
+# than the pixels at a stroke do. The squared error is 5 for both edits, and neither edit makes much difference to the
+# classifier.
 #
 # **Why?** A squared error is a sum over pixels, and a sum does not know which pixels are neighbours. The
 # discriminator is a network that looks at all pixels at once, and it was trained to answer a single question: real or
-# made? The classifier was asked a different question. It says which digit it sees, never whether it sees one.
+# made? The classifier was asked another question: which digit an image shows, never whether it shows a digit at all.
 #
-# We should be fair to the VAE. The lecture is right that a wrong pixel in the decoder's *output* costs the same squared
-# error wherever it is. But an *image* with scattered white pixels is improbable under the model, and the bound on
-# $\log P(x)$ says so: the decoder is nearly sure that pixels far from any stroke are black, so each white pixel there
-# costs many nats. What the VAE never does is learn from the images that it draws itself.
+# In fairness to the VAE, the lecture is right only about the decoder's *output*: a wrong pixel there costs the same
+# squared error wherever it is. But an *image* with scattered white pixels is improbable under the model, and the bound
+# on $\log P(x)$ says so: the decoder is nearly sure that pixels far from any stroke are black, so each white pixel
+# there costs many nats. What the VAE never does is learn from its own samples.
 #
 # So far we have looked only at sevens. **Predict.** Does the discriminator prefer the edit at a stroke for every
 # digit?
@@ -209,23 +210,23 @@ if on_mnist:
     figures.preference_by_digit(shares, errors)
 
 # %% [markdown]
-# **Answer.** No. It prefers the edit at a stroke for about three quarters of the sevens. For the fives it is almost
-# undecided, and for the zeros and sixes it more often prefers the scattered pixels.
+# **Answer.** No. D prefers the edit at a stroke for about three quarters of the sevens. For the fives, D is almost
+# undecided, and for the zeros and sixes, it prefers the scattered pixels more often than not.
 #
-# **Why?** A discriminator is only as good as the fakes it was trained on. This one learned to tell digits from the
-# images of *its own generator*, which had little reason to scatter white pixels over the black background.
+# **Why?** A discriminator is only as good as the fakes it was trained on. Our discriminator learned to tell real digits
+# from the images of *its own generator*, which had little reason to scatter white pixels over the black background.
 
 # %% [markdown] slideshow={"slide_type": "notes"}
 # ## 2 · Two networks
 #
 # The *generator* G turns a code z, drawn from a standard normal distribution, into an image, just as the decoder of a
 # VAE does. The *discriminator* D turns an image x into one number, the logit of "real". The sigmoid of this logit is
-# $D(x)$, D's estimate of the probability that x is real. Each network here has two convolutional layers. The
-# generator's are *transposed* convolutions, which double the height and width; the discriminator's halve them. (On
+# $D(x)$, D's estimate of the probability that x is real. G and D each have two convolutional layers. The generator's
+# convolutions are *transposed* and double the height and width; the discriminator's convolutions halve both. (On
 # MNIST, Goodfellow et al. 2014 used fully connected layers. Convolutions became the standard with Radford et al. 2016.)
 #
-# The generator also has *batch normalization* (Ioffe & Szegedy 2015). It rescales each channel to mean 0 and variance 1
-# over the batch, and then applies a scale and a shift that are learned. The discriminator does without it.
+# The generator also uses *batch normalization* (Ioffe & Szegedy 2015). Batch normalization rescales each channel to
+# mean 0 and variance 1 over the batch, and then applies a learned scale and shift. The discriminator does without it.
 
 # %%
 CODES = 64  # numbers in a code z
@@ -264,8 +265,8 @@ def make_discriminator():
 
 
 # %% [markdown]
-# Each player has its own optimizer. Adam runs without momentum ($\beta_1 = 0$), because by the next step the other
-# player has moved, and yesterday's slope misleads.
+# Each player has its own optimizer. We run Adam without momentum ($\beta_1 = 0$), because by the next step the other
+# player has moved, and the old slope would mislead.
 
 
 # %%
@@ -287,14 +288,14 @@ def noise(n):
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Two updates\n\n$D$ lowers $-\\log D(x) - \\log(1 - D(G(z)))$, and $G$ lowers $-\\log D(G(z))$. One `detach` makes the difference."}
 # ## 3 · Two updates
 #
-# Both losses are those of [A GAN in one dimension](07_toy_gan.ipynb), in nats. D minimizes
-# $-\log D(x) - \log(1 - D(G(z)))$, which is the ordinary loss for classifying images as real or made. G minimizes
-# $-\log D(G(z))$. If D's logit is $a$, then $-\log D = \log(1 + e^{-a})$, which is the softplus of $-a$, and
+# D and G have the same losses as in [A GAN in one dimension](07_toy_gan.ipynb), in nats. D minimizes
+# $-\log D(x) - \log(1 - D(G(z)))$, which is the usual loss of a classifier that tells real images from generated ones.
+# G minimizes $-\log D(G(z))$. If D's logit is $a$, then $-\log D = \log(1 + e^{-a})$ is the softplus of $-a$, and
 # $-\log(1 - D)$ is the softplus of $a$.
 #
-# A single `detach` makes the difference between the two updates. In D's update, the made images are plain data, and no
-# gradient reaches G. In G's update the gradient runs *through* D into G, but the optimizer holds only G's weights, so
-# D stays frozen.
+# A single call to `detach` makes the difference between D's update and G's. In D's update, the generated images are
+# treated as plain data, so no gradient reaches G. In G's update, the gradient flows *through* D into G, but the
+# optimizer contains only G's weights, so D stays frozen.
 
 
 # %% slideshow={"slide_type": "-"} slide={"lines": "8, 10-11, 14-15, 17, 19-20"}
@@ -324,12 +325,12 @@ def update_g(players, n):
 # ## 4 · The arms race
 #
 # The lecture explains the arms race with a butterfly and a bird. The bird eats whatever is not brown, so the
-# butterfly turns brown. The bird then eats whatever has no veins, so the butterfly grows veins like a leaf. In the
-# same way a first generator meets a first discriminator, a second generator fools it, a second discriminator catches
-# that generator, and so on.
+# butterfly turns brown. The bird then eats whatever has no veins, so the butterfly grows veins like those of a leaf. In
+# the same way, a first generator meets a first discriminator, a second generator fools that discriminator, a second
+# discriminator catches that generator, and so on.
 #
-# Our loop gives each player one update per round, and copies both players every few dozen rounds. We play the whole
-# game several times, each time from a different seed.
+# Our loop updates each player once per round, and saves a copy of both players every few dozen rounds. We play the
+# whole game several times, each time with a different seed.
 
 
 # %%
@@ -353,8 +354,8 @@ games = [play(make_players(seed), rounds, looks) for seed in seeds]
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** One update each, 64 digits a round, less than one pass through MNIST in all. From which version of $G$ onwards will you recognize digits?"}
-# **Predict.** Each round uses 64 digits, so a whole game takes less than one pass through MNIST. Look at the first
-# game: from which version of G onwards will you recognize digits?
+# **Predict.** Each round uses 64 digits, so a whole game takes less than one pass through MNIST. In the first game,
+# from which version of G onwards will you be able to recognize digits?
 
 
 # %%
@@ -372,19 +373,19 @@ figures.digit_rows({f"v{i + 1}": images_of(g, z) for i, (g, _) in enumerate(vers
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** First textures, then strokes; from about the fifth on, some shapes can be read.\n\n---\n\n## The tournament\n\n*Every* $D$ judges the images of *every* $G$: how often does it rank a real digit above a made one? 1 is caught, 0 is fooled.\n\n**Predict.** To the right of the diagonal, the judge is newer than the generator. Where will generators be caught?"}
-# Each row is a version of the generator, and each column is one code.
+# Each row comes from one version of the generator, and each column from one code.
 #
 # **Answer.** The first two versions draw textures, the next ones draw strokes, and from about the fifth on you can
-# read some of the shapes as digits. They stay rough, because this game is short.
+# read some of the shapes as digits. The digits stay rough, because this game is short.
 #
 # Now for the tournament. *Every* D judges the images of *every* G, even those of generators that it has never met.
-# Among all pairs of a real digit and an image from G, we report the share in which D ranks the real digit higher. At 1
-# the generator is caught, at ½ D cannot tell the two apart, and at 0 D is fooled. (In statistics this share is called
-# the area under the ROC curve.) It depends only on the order of D's logits and not on their level, so different
-# versions of D can be compared.
+# We report how often D ranks a real digit above an image from G, as a share of all such pairs. A share of 1 means that
+# the generator is caught, ½ that D cannot tell its images from real digits, and 0 that D is fooled. (In statistics this
+# share is called the area under the ROC curve.) The share depends only on the order of D's logits and not on their
+# level, so different versions of D can be compared.
 #
-# **Predict.** To the right of the diagonal, the judge is newer than the generator; to the left, it is older. Where will
-# the numbers be large?
+# **Predict.** In the table below, the judge is newer than the generator to the right of the diagonal and older to the
+# left. On which side will the numbers be larger?
 
 
 # %%
@@ -411,8 +412,8 @@ tables = torch.stack([tournament(versions) for versions, _ in games])  # (seeds,
 figures.tournament(tables[0])
 
 # %% [markdown]
-# The lecture's claim is about neighbouring versions. Is the next D better at catching a G than the current D? Is the
-# next G better at fooling a D than the current G?
+# The lecture's claim is about consecutive versions. Does each new D catch the old G more often than the old D did? Does
+# each new G fool the old D more often than the old G did?
 
 # %%
 own = tables.diagonal(dim1=1, dim2=2)  # (seeds, versions), D_i on G_i
@@ -425,30 +426,30 @@ print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.nume
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** To the right of the diagonal. Neither player has met the other\u2019s future."}
 # **Answer.** To the right of the diagonal, where a newer judge meets an older generator, nearly all numbers are 0.8 or
-# more. To the left, most are below ½. The first two generators draw so poorly that almost every judge catches them.
-# Over all seeds, the next D is better at catching the old G in about four out of five pairs, and the next G is better
-# at fooling the old D in every pair.
+# more. To the left, most numbers are below ½. The first two generators draw so poorly that almost every judge catches
+# them. Over all seeds, the new D catches the old G more often than the old D did in about four out of five pairs of
+# versions, and the new G fools the old D more often than the old G did in every pair.
 #
 # **Why?** D has been trained against the generators of the past, so it knows their mistakes. G has been trained
-# against the discriminators of the past, so it knows what they like. Neither has played against later versions of its
+# against the discriminators of the past, so it knows what they like. Neither player has met later versions of its
 # opponent.
 
 # %% [markdown]
 # ## 5 · Do the losses tell?
 #
-# The lecture complains that the losses of a GAN do not say whether the images are getting better. If D does well, G may
-# simply be poor, and if D cannot tell real from made, D itself may be poor. So people sit at the computer and look at
+# The lecture complains that a GAN's losses do not say whether the images are getting better. If D does well, G may
+# simply be poor; if D cannot tell real images from fakes, D may be poor. So people sit at the computer and look at
 # pictures.
 #
-# To test this we need a yardstick. The *[Fréchet distance](../docs/glossary.md#fréchet-distance)* (Heusel et al. 2017,
-# equation 6) compares two sets of images by the features that a trained network computes from them. If the features
-# have means $\mu, \mu'$ and covariances $\Sigma, \Sigma'$, it is
+# To test this, we need a yardstick for the images. The *[Fréchet distance](../docs/glossary.md#fréchet-distance)*
+# (Heusel et al. 2017, equation 6) compares two sets of images by the features that a trained network computes from
+# them. If the features have means $\mu, \mu'$ and covariances $\Sigma, \Sigma'$, the distance is
 #
 # $$ d^2 = \lVert \mu - \mu' \rVert^2 + \operatorname{tr}\left(\Sigma + \Sigma' - 2\,(\Sigma\Sigma')^{1/2}\right). $$
 #
-# It is 0 if both the means and the covariances agree. Published figures ("FID") use the features of the Inception
-# network. Ours are the 64 numbers that enter the last layer of the course's classifier, so our distances must never be
-# compared with published ones.
+# The Fréchet distance is 0 if both the means and the covariances agree. Published Fréchet distances ("FID") are
+# computed from the features of the Inception network. Our features are the 64 numbers that enter the last layer of the
+# course's classifier, so our distances must never be compared with published ones.
 
 
 # %%
@@ -475,7 +476,7 @@ for versions, losses in games:
     )
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Do the losses tell?\n\nAs a yardstick, the *Fr\u00e9chet distance* in the features of the course\u2019s classifier.\n\n**Predict.** As a game goes on, its images get better. Will $D$\u2019s loss rise as they do? Will $G$\u2019s loss fall?"}
-# **Predict.** As a game goes on, its images get better. Will D's loss rise at the same time? Will G's loss fall?
+# **Predict.** As a game goes on, its images get better. Will D's loss rise as the images improve? Will G's loss fall?
 
 # %% alt="Two panels with one line per seed, each running from large Fr\u00e9chet distances on the right to small ones on the left. As the distance falls, D's loss rises from about 1 almost to a dotted line at log 4, and G's loss first climbs and then falls to about 0.7." slideshow={"slide_type": "slide"} slide={"text": "## Within a healthy game, a little"}
 figures.losses_against_distance(runs)
@@ -487,27 +488,27 @@ for key in ("discriminator", "generator"):
     print(f"{key}'s loss, rank correlation with the distance:", ", ".join(f"{v:+.2f}" for v in tells[key]))
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Here both do. But a loss near $\\log 4$ has two readings: the images are good, or $D$ is poor."}
-# **Answer.** Yes to both, though not at every step. Each line runs from right to left as the game goes on, and a circle
-# marks its end. As the distance falls, D's loss rises towards $\log 4$, and G's loss falls.
+# **Answer.** Yes to both, though not at every step. In the figure, each line runs from right to left as the game goes
+# on, and a circle marks its end. As the Fréchet distance falls, D's loss rises towards $\log 4$, and G's loss falls.
 #
-# **Why?** When the images get better, D's task gets harder. As long as D remains about as good as before, its loss
-# shows this. But each loss depends on the *opponent* as much as on the images. D's loss is $\log 4 - 2\,\mathrm{JSD}$
-# only if D is the best possible one, where JSD is the
-# [Jensen–Shannon divergence](../docs/glossary.md#jensenshannon-divergence-jsd) between real and made images. So a value
-# near $\log 4$ can mean two things: the images are good, or D is poor. Section 7 shows the second case, a game whose
-# losses end close to these values although G draws no digit at all. Within a healthy game the losses tell you
-# something, but they do not tell you whether the game is healthy. For that we need the pictures, or a yardstick.
+# **Why?** When the images get better, D's task gets harder, so D's loss rises as long as D's skill stays about the
+# same. But each loss depends on the *opponent* as much as on the images. D's loss equals $\log 4 - 2\,\mathrm{JSD}$,
+# where JSD is the [Jensen–Shannon divergence](../docs/glossary.md#jensenshannon-divergence-jsd) between real and
+# generated images, only if D is the best possible discriminator. So a loss of D near $\log 4$ can mean two things: the
+# images are good, or D is poor. Section 7 shows the second case: a game that ends with D's loss near $\log 4$ although
+# G draws no digit at all. Within a healthy game the losses tell you something, but they do not tell you whether the
+# game is healthy. To find that out, we must look at the images or use a yardstick.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The generator\u2019s only signal\n\n$$\\frac{\\partial \\ell}{\\partial \\theta} = \\sum_{\\text{images}} \\frac{\\partial \\ell}{\\partial x}\\,\\frac{\\partial x}{\\partial \\theta}, \\qquad x = G_\\theta(z)$$\n\n$G$ never sees a real image. $D$\u2019s slope says which pixels should be brighter (red) or darker (blue)."}
 # ## 6 · The generator's only signal
 #
-# G never sees a real image. By the chain rule, the gradient of its loss with respect to its weights $\theta$ is
+# G never sees a real image. By the chain rule, the gradient of G's loss with respect to G's weights $\theta$ is
 #
 # $$ \frac{\partial \ell}{\partial \theta} = \sum_{\text{images}} \frac{\partial \ell}{\partial x}\,\frac{\partial x}{\partial \theta}, \qquad x = G_\theta(z), \quad \ell = -\log D(x). $$
 #
-# The first factor comes from D's slope. For each pixel of a made image, it says whether D would like that pixel
-# brighter or darker. The second factor is G's own. Nothing else enters. We compute the gradient once in these two
-# parts and once as a whole.
+# The first factor comes from D's slope: for each pixel of a generated image, it says whether D would prefer that pixel
+# to be brighter or darker. The second factor comes from G itself. Nothing else enters the gradient. We compute the
+# gradient twice, once from these two factors and once as a whole.
 
 # %%
 g, d = copy.deepcopy(games[0][0][-1])  # the last version of the first game
@@ -526,8 +527,8 @@ for a, b in zip(in_two_parts, whole):
 figures.pull(x.detach(), -slope, shape=train.shape)
 
 # %% [markdown]
-# To please D, G should make the red pixels brighter and the blue ones darker. A D that gives every image the same
-# logit has no slope, so G learns nothing from it. We check this by setting the weights of D's last layer to 0.
+# To please D, G should make the pixels marked red brighter and those marked blue darker. A D that gives every image the
+# same logit has no slope, so G learns nothing from it. To check this, we set the weights of D's last layer to 0.
 
 # %%
 nn.init.zeros_(d[-1].weight)  # now the logit is the same for every image
@@ -538,14 +539,14 @@ print("the largest gradient that is left:", left_over_gradient)
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## When G learns, D must be frozen\n\nThree kinds of $G$\u2019s step: $D$ frozen; $D$ free, at its own rate; $D$ free, at $G$\u2019s rate.\n\n**Predict.** In which games will $G$\u2019s loss be lowest? In which will the images be best?"}
-# The lecture also warns that D must be frozen while G learns. If D's weights took part in G's step, the cheapest way
-# to lower $-\log D(G(z))$ would be a D that says "real" to everything.
+# The lecture also warns that D must be frozen while G learns. If G's step could also change D's weights, the easiest
+# way to lower $-\log D(G(z))$ would be to make D say "real" to everything.
 #
-# We continue each game from its last version in three ways. In G's step, D is either frozen, or free to move at the
-# learning rate of its own updates, or free to move at G's rate, which is twice as large. D's own updates go on as
-# before.
+# We continue each game of the arms race from its last version in three different ways. In G's step, D is either frozen,
+# free to move at its own learning rate, or free to move at G's learning rate, which is twice as large. D's own updates
+# go on as before.
 #
-# **Predict.** In which games will G's loss be lowest? In which will the images be best?
+# **Predict.** In which kind of game will G's loss be lowest, and in which kind will the images be best?
 
 
 # %%
@@ -578,37 +579,37 @@ if on_mnist and rounds >= 300:  # on every seed: a lower loss, and worse images
     assert (free[:, 0] < fixed[:, 0]).all() and (free[:, 1] > fixed[:, 1]).all()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** With $D$ free at $G$\u2019s rate the loss is lowest of all, and the images are ruined."}
-# **Answer.** G's loss is by far the lowest with D free at G's rate, and in these games the images are ruined. The other two
-# kinds of game differ far less after so few rounds: with D free at its own rate, the Fréchet distance is
-# only slightly larger on average, and G's loss is somewhat lower.
+# **Answer.** G's loss is by far the lowest with D free at G's rate, and in these games the images are ruined. After so
+# few rounds, the other two kinds of game differ far less from each other: with D free at its own rate, the Fréchet
+# distance is on average only slightly larger than with D frozen, and G's loss is somewhat lower.
 #
-# **Why?** There are two ways to lower $-\log D(G(z))$: better images, or a D that calls made images real. For the
-# second, changing a few of D's weights is enough. If both updates of D have the same rate, they pull in opposite
-# directions and nearly cancel on made images. At twice the rate, G's step wins. D then calls the made images real,
-# and its slope no longer says anything about digits.
+# **Why?** There are two ways to lower $-\log D(G(z))$: better images, or a D that calls generated images real. The
+# second way takes no more than a change to a few of D's weights. If D moves at the same rate in its own step and in
+# G's, the two updates pull in opposite directions and nearly cancel on generated images. If D moves twice as fast in
+# G's step, that step wins. D then calls generated images real, and its slope no longer says anything about digits.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Well matched, fooled, or lost\n\nIf $D$ stands still, the best $G$ maps every $z$ to the one image that $D$ rates highest: *mode collapse*."}
 # ## 7 · Well matched, fooled or lost: collapse
 #
-# The lecture asks that the players stay well matched. It also describes an accident: whatever z is put in, G returns
-# nearly the same image, and somehow this image *fools* D. This is *[mode collapse](../docs/glossary.md#mode-collapse)*.
-# Why should it happen? Suppose that D stays as it is while G learns. Then the best G maps every z to the one image that
-# D rates highest:
+# According to the lecture, the two players must stay well matched. The lecture also describes an accident: G returns
+# nearly the same image for every z, and somehow this image *fools* D. This is
+# *[mode collapse](../docs/glossary.md#mode-collapse)*. Why should it happen? Suppose that D stays as it is while G
+# learns. Then the best G maps every z to the one image that D rates highest:
 #
 # $$ \mathbb{E}_z\left[-\log D(G(z))\right] \;\text{ is smallest for }\; G(z) = \arg\max_x D(x) \;\text{ for all } z. $$
 #
-# Nothing in G's loss asks for two different images. So a G that moves much faster than D should collapse, and the
-# result should fool D.
+# Nothing in G's loss asks G to draw different images for different codes. So a G that learns much faster than D should
+# collapse, and the image that it draws should fool D.
 #
 # We play three kinds of games. The total number of updates, D's and G's together, is the same in all of them:
 # - *well matched*: one update of each, in turn;
 # - *G too fast*: ten updates of G for each update of D;
 # - *G too slow*: one update of each, but with a tenth of the usual learning rate for G.
 #
-# Two numbers describe the outcome. D's *ranking*, taken after G's last update, is the number from the tournament: 0 if
-# D is fooled, 1 if G is caught. The *spread* is the variance of G's pixels, summed over the image, as a share of that
-# of real digits; if it is near 0, all images are alike. To save time, we use smaller, fully connected players without
-# batch normalization.
+# Two numbers describe the outcome. D's *ranking* is the measure used in the tournament, taken after G's last update: it
+# is 0 if D is fooled and 1 if G is caught. The *spread* is the variance of G's images, summed over the pixels and
+# divided by the same sum for real digits. If the spread is near 0, all images are alike. To save time, we use smaller,
+# fully connected players without batch normalization.
 
 # %%
 pixels = train.n_pixels
@@ -651,7 +652,7 @@ for name, change in kinds.items():
     ends[name] = [outcome(players) for players in played[name]]
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** $G$ ten times too fast; $G$ ten times too slow. In which games is $D$ fooled, and in which does it win? Where is the spread near 0?"}
-# **Predict.** In which games will D be fooled, and in which will it win? Where will the spread be near 0?
+# **Predict.** In which games will D be fooled, and in which will it win? Which games will end with a spread near 0?
 
 # %% alt="Three panels with one row per kind of game and one point per seed. D's ranking is near 0 where G is too fast and near 1 where it is too slow. The spread is near 0 in both and about one half for well-matched players, who also have the smallest Fr\u00e9chet distances." slideshow={"slide_type": "slide"} slide={"text": "## Two ways to lose the spread"}
 figures.matching(ends)
@@ -671,17 +672,18 @@ if on_mnist and updates >= 400:
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Both collapse. The fast one has found $D$\u2019s blind spot; the slow one fools nobody."}
 # **Answer.** A G that is too fast collapses and fools D: all codes give nearly the same image, and D ranks it above
-# real digits. The image is no digit; it is D's blind spot. A G that is too slow collapses as well, but it fools nobody,
-# because D ranks real digits first. Only the well-matched players keep their samples spread out.
+# real digits. This image shows no digit: G has found a blind spot of D. A G that is too slow collapses as well, but it
+# fools nobody: D ranks real digits above its images. Only in the well-matched games do the samples stay spread out.
 #
-# **Why?** For the fast G, D is a nearly fixed landscape, and G climbs its highest peak with all its codes. When D moves
-# at last, it catches that image, and G runs to the next peak. A slow G starts with nearly equal images, and D's slope
-# moves them all in the same direction. Long before G can pull them apart, D can tell them all from digits.
+# **Why?** For the fast G, D is a nearly fixed landscape, and G climbs its highest peak with all its codes. When D is
+# finally updated, it catches that image, and G moves on to the next peak. A slow G starts with nearly identical images,
+# and D's slope pushes them all the same way. Long before G can make its images differ, D can tell them all from real
+# digits.
 #
-# So a small spread alone does not say who won. The fast G ends in the lecture's collapse, whereas the slow G has
-# simply lost. These are different failures, and we shall cure the first.
+# So a small spread alone does not tell us who has won. The fast G has collapsed as the lecture describes, whereas the
+# slow G has simply lost. These failures differ, and we shall look for a cure for the first.
 #
-# And the losses? We compare those of the fast G with those at the end of the arms race.
+# And the losses? We compare the losses of the games with the fast G with those at the end of the arms race.
 
 
 # %%
@@ -702,23 +704,23 @@ print(f"G too fast: D's loss {in_collapse[0]:.2f}, G's {in_collapse[1]:.2f}, Fr�
 
 
 # %% [markdown]
-# Both games end with losses near $\log 4 = 1.39$ for D and $\log 2 = 0.69$ for G, which are the values for a perfect
-# generator and the best possible D. Yet the arms race draws rough digits, and the fast G draws a single pattern of
-# noise. This is what the lecture means: the losses do not tell you how good the images are.
+# Both kinds of game end with losses near $\log 4 = 1.39$ for D and $\log 2 = 0.69$ for G, which are the losses of the
+# best possible D and a perfect generator. Yet the generators of the arms race draw rough digits, whereas the fast G
+# draws a single pattern of noise. This is what the lecture means: the losses do not tell you how good the images are.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Cures, one at a time\n\nWe keep the fast $G$, and change one thing: R1; batch normalization in $G$; a faster $D$; a $D$ that sees the spread of its batch; one update of each."}
 # ### Cures, one at a time
 #
-# We start from the fast G, with ten updates for each update of D, and change one thing at a time.
+# We start from the fast G, which makes ten updates for each update of D, and change one thing at a time.
 # - *R1* (Mescheder et al. 2018): D pays for the slope of its logit $a$ at real images,
-#   $\frac{\gamma}{2}\,\mathbb{E}\,\lVert \nabla_x a(x) \rVert^2$, so that its peaks become less steep. You write this
-#   penalty in exercise 1.
+#   $\frac{\gamma}{2}\,\mathbb{E}\,\lVert \nabla_x a(x) \rVert^2$, so that its peaks become less steep. In exercise 1,
+#   you will write this penalty yourself.
 # - *Batch normalization in G*: the inputs of the hidden units are rescaled to variance 1 over the batch, so the
 #   hidden layer can hardly be the same for all codes.
 # - *A faster D*: D's learning rate is ten times as large.
 # - *A D that sees the spread*: one more input tells D how much the images in its batch differ (Karras et al. 2018, a
-#   simple form of the minibatch discrimination of Salimans et al. 2016). A batch of identical images then gives itself
-#   away.
+#   simple form of the minibatch discrimination of Salimans et al. 2016). D can then recognize a batch of identical
+#   images.
 # - *One update of each*: this is the well-matched game.
 
 
@@ -766,34 +768,34 @@ for name, found in rows.items():
 print(f"(means of {len(small_seeds)} seeds)")
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** One update of each, and the $D$ that sees the spread: a batch of identical images gives itself away."}
-# **Answer.** Two of the five do: one update of each, and the D that sees the spread. With the latter, G's images differ
-# again, but D is still fooled, and the Fréchet distance is still far above that of the well-matched game. Batch
-# normalization helps a little. R1 and a faster D change next to nothing here.
+# **Answer.** Two of the five do: one update of each, and the D that sees the spread. With a D that sees the spread, G's
+# images differ again, but D is still fooled, and the Fréchet distance remains far above that of the well-matched games.
+# Batch normalization helps a little. R1 and a faster D make almost no difference here.
 #
 # **Why?** The collapsed G exploits a D that stands still for ten updates. R1 makes D's peaks flatter, but a flatter
-# peak is still a peak. A faster D, too, stands still while G climbs. Batch normalization keeps up the variance inside
-# G, but the last layer can still shrink it. A D that judges the whole batch is another matter: a batch of identical
-# images now looks made, so the best answer to a frozen D is no longer a single image.
+# peak is still a peak. Even a D with a larger learning rate stands still while G climbs. Batch normalization maintains
+# the variance inside G, but G's last layer can still shrink it. A D that judges the whole batch is another matter: a
+# batch of identical images now looks generated, so repeating a single image is no longer the best answer to a frozen D.
 #
-# All this is true of these small players after only a few hundred updates. The recipe of the next section uses R1 and
-# batch normalization all the same, because a collapse is not the only thing that can go wrong.
+# All these results hold for our small players after only a few hundred updates. The recipe of the next section uses R1
+# and batch normalization all the same, because a collapse is not the only thing that can go wrong.
 
 # %% [markdown]
 # ## 8 · What a good recipe adds
 #
-# The GAN that comes with the course has the same kind of networks, but they are twice as wide, D has one more layer,
-# and training gets some help. The networks are in `course_lib.models.gan`, and `course_lib.recipes.train` trains them.
-# - *Batch normalization* in G and *R1* in D's loss, as above. R1 is computed only in every eighth step, with eight
+# The GAN that comes with the course has networks like ours, but they are twice as wide, D has one more layer, and some
+# additions help training. The networks are in `course_lib.models.gan`, and `course_lib.recipes.train` trains them.
+# - *Batch normalization* in G and *R1* in D's loss, as above. R1 is computed only at every eighth step, but with eight
 #   times the weight.
-# - *Kinds.* Besides its normally distributed numbers, z contains a one-hot choice among twenty kinds. The
-#   [prior](../docs/glossary.md#prior) is then a mixture, as in
-#   [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), and G, which is continuous, need not tear a single cloud
-#   apart into ten separate digits.
-# - *A start at the mean image.* Each pixel of the output has a bias that is set so that the first images resemble the
-#   mean digit instead of a uniform grey.
+# - *Kinds.* In addition to normally distributed numbers, z contains a one-hot vector that picks one of twenty kinds.
+#   The [prior](../docs/glossary.md#prior) is then a mixture, as in
+#   [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), so G, which is a continuous function, need not tear a
+#   single cloud of codes apart into ten separate digits.
+# - *A start at the mean image.* The bias of each output pixel is initialized so that the first images resemble the mean
+#   digit rather than a uniform grey.
 # - *Averaging.* The game circles, so samples are drawn with a running average of G's weights,
-#   $\bar\theta \leftarrow \alpha\,\bar\theta + (1 - \alpha)\,\theta$ with $\alpha$ near 1 (Yazıcı et al. 2019). It is
-#   called an exponential moving average, or EMA.
+#   $\bar\theta \leftarrow \alpha\,\bar\theta + (1 - \alpha)\,\theta$ with $\alpha$ near 1 (Yazıcı et al. 2019). This
+#   running average is called an exponential moving average, or EMA.
 # - *Two learning rates* (Heusel et al. 2017), which fall to 0 along half a cosine.
 
 # %% alt="Two rows of sixteen images: above, those of the shipped generator, nearly all of them clear digits of different classes; below, the rough ones of the game played in this notebook."
@@ -810,26 +812,26 @@ figures.digit_rows(
 # %% [markdown]
 # ## 9 · How good is a sample?
 #
-# Nobody knows the $P(x)$ of a GAN, so likelihoods are out of reach. Instead, all yardsticks in this section rely on
+# Nobody knows the $P(x)$ of a GAN, so likelihoods are out of reach. All yardsticks in this section therefore rely on
 # the classifier.
 # - The *Fréchet distance* of section 5.
-# - The *classifier score*, which is the inception score of Salimans et al. (2016) with our own classifier. It asks
-#   whether each image clearly belongs to one class, and whether all classes occur. If $P(y)$ is the mean of $P(y|x)$
-#   over the images, the score is $\exp \mathbb{E}_x\,\mathrm{KL}\left(P(y|x) \,\Vert\, P(y)\right)$. It lies between 1
+# - The *classifier score*, which is the inception score of Salimans et al. (2016) with our own classifier. The score is
+#   high if each image clearly belongs to one class and all classes occur. If $P(y)$ is the mean of $P(y|x)$ over the
+#   images, the score is $\exp \mathbb{E}_x\,\mathrm{KL}\left(P(y|x) \,\Vert\, P(y)\right)$. This score lies between 1
 #   and the number of classes.
 # - *Precision* and *recall* (Kynkäänniemi et al. 2019). In the space of features, draw a ball around each real image,
-#   just large enough to reach its $k$-th nearest real neighbour; here $k = 3$. Precision is the share of made images
-#   that lie inside at least one ball. Recall exchanges the roles: it is the share of real images that lie inside the
-#   balls around made ones.
+#   just large enough to reach its $k$-th nearest real neighbour; here $k = 3$. Precision is the share of generated
+#   images that lie inside at least one of these balls. Recall swaps the roles: it is the share of real images that lie
+#   inside at least one ball around a generated image.
 # - The *class KL*, $\mathrm{KL}(\text{shares of the classes} \,\Vert\, \text{equal shares})$ in nats, and the
 #   *smallest share*, that of the rarest class.
 # - *Diversity*: the mean squared distance between the features of two images of the same class.
 #
 # None of these numbers means anything on its own. We compare all images with digits from one half of the test set. The
-# floor is set by two rows of real digits, one from the other half and one from the training set. A perfect generator
-# would score about the same as they do, and the difference between them shows how much the numbers vary by chance. (For
-# precision, recall and the classifier score higher is better, so there the floor is the larger number.) The ceiling is
-# set by nonsense made of real digits: the upper half of one digit on top of the lower half of another.
+# floor is set by two groups of real digits: test digits from the other half, and training digits. A perfect generator
+# would score about as well as these digits, and the difference between the two groups shows how much the numbers vary
+# by chance. (For precision, recall and the classifier score, higher is better, so their floor is the larger number.)
+# The ceiling is set by nonsense made of real digits: the upper half of one digit on top of the lower half of another.
 
 
 # %%
@@ -873,22 +875,23 @@ if on_mnist and samples >= 3_000:  # the shipped GAN draws all ten digits, and l
 
 
 # %% [markdown]
-# Read each row as a whole, because each yardstick measures only one aspect of quality. By Fréchet distance, the shipped
-# GAN is much nearer to the floor than to the ceiling, whereas our short game is even above the ceiling. Precision alone
+# Read each row as a whole, because each yardstick measures only one aspect of quality. In Fréchet distance, the shipped
+# GAN is much nearer the floor than the ceiling, whereas our short game is even above the ceiling. Precision alone
 # rewards a few typical images: the [conditional VAE](../docs/glossary.md#conditional-vae)'s means have higher precision
-# than real digits, but much lower recall. Diversity alone rewards nonsense: the halves of two digits have the most.
+# than real digits, but much lower recall. Diversity alone rewards nonsense: the halves of two digits are the most
+# diverse.
 
 # %% [markdown]
 # ### A test between two samples
 #
-# One yardstick comes with its own reference point. Train a fresh classifier to tell real images from made ones, and
-# look at its accuracy on images that it was not trained on. If both kinds come from the same distribution, it can only
-# guess, and its accuracy is ½. This is the
-# *[classifier two-sample test](../docs/glossary.md#classifier-two-sample-test-c2st)* (Lopez-Paz & Oquab 2017). Ours is
-# a logistic regression on the 64 features and their squares. To check this reference point, we also test one half of
-# the test digits against the other.
+# One yardstick comes with its own reference point. Train a fresh classifier to tell real images from generated ones,
+# and look at its accuracy on images that it was not trained on. If both kinds of images come from the same
+# distribution, the classifier can only guess, and its accuracy is ½. This is the
+# *[classifier two-sample test](../docs/glossary.md#classifier-two-sample-test-c2st)* (Lopez-Paz & Oquab 2017). As the
+# fresh classifier, we use a logistic regression on the 64 features and their squares. To check the reference point of
+# ½, we also test one half of the test digits against the other.
 #
-# **Predict.** Put the six kinds of images in order. Which is easiest to tell from test digits?
+# **Predict.** Put the six kinds of images in order, starting with the kind that is easiest to tell from test digits.
 
 
 # %%
@@ -913,22 +916,22 @@ figures.two_sample_test(accuracies)
 
 # %% [markdown]
 # **Answer.** The images of our short game are easiest to tell from test digits, followed by the halves and then by the
-# conditional VAE's means. For the shipped GAN the accuracy is only a little above ½, so with these features its images
-# can hardly be told from digits. For training digits and other test digits it is about ½, as it should be.
+# conditional VAE's means. For the shipped GAN, the accuracy is only a little above ½, so with these features its images
+# can hardly be told from real digits. The accuracy for training digits and other test digits is about ½, as expected.
 #
-# The test says whether a difference *can be seen with these features*, not how much it would bother a person. Nor
-# does it say how many of these images people would take for real. Section 14 asks a person.
+# The test says whether a difference *can be seen with these features*, not how much it would bother a person. Nor does
+# the test say how many of the images people would take for real. For that, section 14 asks a person.
 
 # %% [markdown]
 # ## 10 · Are they copies?
 #
 # The lecture concludes that a generator's images are new because it never sees a real one. That reason does not hold.
-# On a finite training set, the optimum of the game is the *empirical distribution*: a G that draws exactly the
-# training images, all equally often, leaves even the best D at ½ (Goodfellow et al. 2014, theorem 1, with the
-# training set as the data). Nothing in the game forbids copying. If D has memorized the training set, its slope
-# *shows* G how to copy.
+# On a finite training set, the optimum of the game is the *empirical distribution*: against a G that draws exactly the
+# training images, all equally often, even the best D can only answer ½ (Goodfellow et al. 2014, theorem 1, with the
+# training set as the data). Nothing in the game forbids copying. If D has memorized the training set, its slope *shows*
+# G how to copy it.
 #
-# So ask D first. If it knows its training digits, it should rank them above test digits, which it has never met.
+# So ask D first. If D knows its training digits, it should rank them above test digits, which it has never seen.
 
 # %%
 with torch.no_grad():
@@ -940,10 +943,10 @@ print(
 
 
 # %% [markdown]
-# Now for the images. For each sample we look for the nearest of all training digits. A copy that is shifted by a pixel
-# would still be a copy, so we try the nine shifts by up to one pixel in each direction and keep the best. Test digits
-# serve as a comparison: they are not copies, and they show how close new handwriting comes to the training digits by
-# chance.
+# Now for the images. For each sample, we look for the nearest of all training digits. A copy that is shifted by a pixel
+# would still be a copy, so we try all nine shifts of up to one pixel in each direction and keep the nearest. Test
+# digits serve as a comparison: they are not copies, and they show how close new handwriting comes to the training
+# digits by chance.
 #
 # **Predict.** Will the samples be nearer to the training digits than the test digits are, or farther?
 
@@ -987,18 +990,18 @@ assert gaps.min() > 0.3 or not on_mnist  # a copy would be at a distance of 0, u
 # of them is a copy.
 #
 # **Why?** This D saw each training digit sixteen times, once in each pass, and its ranking above suggests that it has
-# begun to know them. But the ranking is far from the 100 % that a D would reach if it had memorized its training set,
-# so D's slope gives G little reason to copy single images. A larger D that is trained for longer on fewer images could
-# give it such a reason.
+# begun to know them. But the ranking is far below the 100 % that D would reach if it had memorized its training set, so
+# D's slope gives G little reason to copy individual images. A larger D, trained for longer on fewer images, could give
+# G such a reason.
 
 # %% [markdown]
 # ## 11 · Linear combinations of training images?
 #
-# The lecture says that a VAE's images are often no more than linear combinations of images that it has seen. So let
-# us try to combine them. With arbitrary weights, thousands of images can be combined into almost anything. We
-# therefore allow only *mixtures*, whose weights are not negative and add up to 1. Non-negative least squares finds
-# the best mixture of an image's nearest training digits. We report what it cannot explain as a share of the image's
-# own squared length.
+# The lecture says that a VAE's images are often no more than linear combinations of images that the VAE has seen. So
+# let us try to combine training images. With arbitrary weights, thousands of images can be combined into almost
+# anything. We therefore allow only *mixtures*, whose weights are not negative and add up to 1. Non-negative least
+# squares finds the best mixture of an image's nearest training digits. We report the squared error that remains, as a
+# share of the image's squared length.
 #
 # **Predict.** Order these four by their unexplained share: means of the conditional VAE, GAN samples, test digits,
 # and the same test digits blurred.
@@ -1026,21 +1029,21 @@ for name, share in left_over.items():
 del known  # 188 MB
 
 # %% [markdown]
-# **Answer.** The blurred digits and the VAE's means have the smallest shares, only two or three percent; GAN samples
-# and test digits have about eight percent. So the VAE's means are indeed nearly mixtures of training digits, but so are
-# real digits once they are blurred, and no model had a part in those.
+# **Answer.** The blurred digits and the VAE's means have the smallest unexplained shares, only two or three percent;
+# GAN samples and test digits have about eight percent. So the VAE's means are indeed nearly mixtures of training
+# digits. But so are real digits once they are blurred, and no model drew those.
 #
-# **Why?** Averaging blurs, and blurred images are easily mixed from others. A decoder's mean *is* an average, over
-# all images that its z could stand for. Nothing asks a GAN for an average, and D would recognize one by its blur.
+# **Why?** Averaging blurs, and blurred images are easily mixed from others. A decoder's mean *is* an average over all
+# images that the code z could stand for. Nothing asks a GAN for an average, and D would notice the blur.
 
 # %% [markdown]
 # ## 12 · A walk through z
 #
-# In the lecture's example a GAN draws rooms. On the way from one code to another, a window slowly turns into something
-# like a television. We walk from one code to another in twelve equal steps, which also change the kind. For comparison
-# we draw a cross-fade, which mixes the pixels of the two end images.
+# In the lecture's example, a GAN draws rooms. On the way from one code to another, a window slowly turns into something
+# like a television. We walk from one code to another in twelve equal steps, which gradually change the code's kind
+# (section 8) as well. For comparison, we draw a cross-fade, which mixes the pixels of the first and the last image.
 #
-# **Predict.** Will the walk leap anywhere? What will the walk and the cross-fade each show halfway?
+# **Predict.** Will the walk leap anywhere? Halfway through, how will the walk differ from the cross-fade?
 
 # %%
 torch.manual_seed(0)
@@ -1075,15 +1078,15 @@ print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a s
 
 
 # %% [markdown]
-# **Answer.** The walk does not leap: its largest step is only about one and a half times as long as its mean step. Its
-# steps are two to three times as long as those of the cross-fade, because the cross-fade goes straight and the walk
-# takes a detour. Halfway, the cross-fade shows both digits at once, whereas the walk shows a single intermediate shape,
-# though sometimes a smudged one.
+# **Answer.** The walk does not leap: its largest step is only about one and a half times as long as its mean step. The
+# steps of the walk are two to three times as long as those of the cross-fade, because the cross-fade goes straight from
+# one image to the other and the walk takes a detour. Halfway through, the cross-fade shows both digits at once, whereas
+# the walk shows a single intermediate shape, though sometimes a smudged one.
 #
 # **Why?** G is a continuous function of z, and it is nowhere very steep along these walks, so small steps in z give
-# small steps in the image. Halfway, the classifier is less sure in both cases. Most pairs of codes are of different
-# kinds, and D has never judged an image from between two kinds. The classifier is also no strict judge of a cross-fade.
-# It is asked which digit it sees, never whether it sees two.
+# small steps in the image. In both the walk and the cross-fade, the classifier is less sure halfway than at the ends.
+# The two codes of a walk are mostly of different kinds, and D has never judged an image from between two kinds. Nor is
+# the classifier a strict judge of a cross-fade: it is asked which digit it sees, never whether it sees two.
 
 # %% [markdown]
 # ## 13 · VAE or GAN? And what came after
@@ -1097,31 +1100,32 @@ print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a s
 # | training | one loss that falls | a game that must be watched |
 #
 # Choose a VAE when you need an estimate of $P(x)$, a code, or peace of mind. Choose a GAN when you need sharp samples
-# in a single pass.
+# from a single pass through the network.
 #
 # The lecture was given at the beginning of the decade of GANs. Wasserstein GANs (Arjovsky et al. 2017) gave D's loss a
 # meaning, and they gave G a gradient even where the distributions do not overlap. Spectral normalization (Miyato et al.
 # 2018) and R1 tamed D. With progressive growing, BigGAN and StyleGAN (Karras et al. 2018, Brock et al. 2019, Karras et
 # al. 2019) the samples came to look like photographs. Then *diffusion models* took over (Sohl-Dickstein et al. 2015, Ho
-# et al. 2020). They learn to remove noise, step by step, with a squared error and without an opponent. Up to the
-# weights of its terms, their loss is an [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) with many layers of z, so
-# they are relatives of the VAE. They cover the data better than GANs do (Dhariwal & Nichol 2021), but they need many
-# passes through the network for a single image. The adversarial loss lives on in the training of image compressors,
-# such as the [auto-encoders](../docs/glossary.md#auto-encoder) whose codes "latent" diffusion operates on (Esser et al.
-# 2021, Rombach et al. 2022). It also helps to distil a diffusion model into one that needs only a few steps (Sauer et
-# al. 2023).
+# et al. 2020). A diffusion model learns to remove noise, step by step, with a squared error and without an opponent. Up
+# to the weights of its terms, the loss of a diffusion model is an [ELBO](../docs/glossary.md#evidence-lower-bound-elbo)
+# with many layers of z, so diffusion models are relatives of the VAE. Diffusion models cover the data better than GANs
+# do (Dhariwal & Nichol 2021), but they need many passes through the network for a single image. The adversarial loss
+# lives on in the training of image compressors, such as the [auto-encoders](../docs/glossary.md#auto-encoder) whose
+# codes "latent" diffusion operates on (Esser et al. 2021, Rombach et al. 2022). An adversarial loss also helps to
+# distil a diffusion model into one that needs only a few steps (Sauer et al. 2023).
 
 # %% [markdown]
 # ## 14 · The quiz: real or made?
 #
 # The lecture reports that people took 21 % of a generator's images for real. And you? For each class, the quiz has
-# eight test digits and eight images from the shipped generator. The classifier decides which class an image belongs to,
-# so the choice of digit gives nothing away. The images are shown one at a time. *Pairs* shows two images of the same
-# digit side by side, one of them real. *Class mode* is meant for a projector and counts raised hands.
+# eight test digits and eight images from the shipped generator. The classifier assigns both kinds of images to classes,
+# so an image's class does not give away whether it is real. The images are shown one at a time. *Pairs* shows two
+# images of the same digit side by side, one of them real. *Class mode* is meant for a projector and counts raised
+# hands.
 #
 # **Predict.** What share of the made images will you take for real? Then answer at least twenty questions. You have
-# answered enough when the 95 % interval is narrower than 25 points, because it can then tell guessing (50 %) from the
-# lecture's 21 %. The quiz says how many more answers that takes.
+# answered enough when the 95 % interval is narrower than 25 percentage points, because it can then tell guessing (50 %)
+# from the lecture's 21 %. The quiz tells you how many more answers you need.
 
 
 # %%
@@ -1140,14 +1144,14 @@ quiz
 
 # %% [markdown]
 # **Answer.** Only you can give it. One share alone says little, so the quiz reports two: the share of the made images
-# that you took for real, and the share of the real ones that you called made. People who cannot tell the two kinds
-# apart say "real" equally often to both, so their two shares add up to 100 %, however fond they are of the word. The
-# further your sum is below 100 %, the better you can tell them apart. The intervals show how little two dozen answers
-# from one person say.
+# that you took for real, and the share of the real ones that you called made. People who cannot tell real digits from
+# made ones say "real" equally often to both kinds, so their two shares add up to 100 %, however much they favour that
+# answer. The further the sum of your two shares is below 100 %, the better you can tell real digits from made ones. The
+# intervals show how little can be learned from two dozen answers by one person.
 #
 # The study behind the lecture's 21 % is most likely that of Salimans et al. (2016). Its abstract gives 21.3 % as
-# people's *error rate*, on small photographs (CIFAR-10). So the number to compare with it is the mean of your two
-# shares. The abstract also says that people could not tell the MNIST digits of its GAN from real ones.
+# people's *error rate*, on small photographs (CIFAR-10). So the number to compare with 21.3 % is the mean of your two
+# shares. The abstract also says that people could not tell the MNIST digits of the authors' GAN from real ones.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1198,8 +1202,8 @@ display(Markdown(claims))
 #
 # **1. A flat D.** Write the [R1 penalty](../docs/glossary.md#r1-penalty) of section 7 without its weight $\gamma$: half
 # the mean squared slope of D's logit at real images. The penalty is part of D's loss, so it must be differentiable with
-# respect to D's weights. The gradient must therefore itself have a gradient, and this second gradient must be finite
-# even where D is flat. Leave the `.grad` of D's weights alone.
+# respect to D's weights. The slope must therefore itself be differentiable, and its gradient must be finite even where
+# D is flat. Do not change the `.grad` of D's weights.
 
 
 # %%
@@ -1218,8 +1222,8 @@ checks.r1_penalty(my_r1_penalty)
 
 # %% [markdown]
 # **2. Which classes are missing?** Write the class KL of section 9: the divergence of the shares of the ten classes
-# from equal shares, $\mathrm{KL}(\text{shares} \,\Vert\, \text{uniform})$, in nats. It must be finite even when a
-# class does not occur.
+# from equal shares, $\mathrm{KL}(\text{shares} \,\Vert\, \text{uniform})$, in nats. The result must be finite even when
+# a class does not occur.
 
 
 # %%
@@ -1235,8 +1239,8 @@ checks.class_kl(my_class_kl)
 
 
 # %% [markdown]
-# **3. Precision.** Implement the precision of section 9: the share of made points that lie within the radius of at least
-# one real point. This radius is the real point's distance to its $k$-th nearest other real point.
+# **3. Precision.** Implement the precision of section 9: the share of generated points that lie within the radius of at
+# least one real point. The radius of a real point is its distance to the $k$-th nearest of the other real points.
 
 
 # %%
@@ -1253,18 +1257,18 @@ def my_precision(real, fake, k):
 checks.precision(my_precision)
 
 # %% [markdown]
-# **4. Design it.** In section 7, a D that sees how different the images of its batch are cured the collapse. Invent
-# another cure, try it on five seeds with `short_game`, and plot the outcomes with `figures.matching` next to ours. If
-# your cure is a network, pass it as `make_g` or `make_d`. If it changes a loss, define your own `update_d` or
-# `update_g` under the same name. Five games take about ten seconds. If `Mine` is your discriminator, this code plots
-# them:
+# **4. Design it.** In section 7, a D that sees the spread of its batch cured the collapse. Invent another cure, try it
+# on five seeds with `short_game`, and plot the outcomes next to ours with `figures.matching`. If your cure is a
+# network, pass it as `make_g` or `make_d`. If your cure changes a loss, define your own `update_d` or `update_g` under
+# the same name. Five games take about ten seconds. If `Mine` is your discriminator, the following code plays five games
+# and plots them:
 #
 # ```python
 # mine = [outcome(short_game(seed, g_steps=10, make_d=Mine)) for seed in small_seeds]
 # figures.matching(rows | {"mine": mine})
 # ```
 #
-# Before you run it, write down where you expect its points to lie, and which result would make you give up the idea.
+# Before the run, write down where you expect your points to lie, and which result would make you give up the idea.
 
 # %% [markdown]
 # ## Further reading

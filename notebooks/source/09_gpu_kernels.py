@@ -134,10 +134,11 @@ assert phases[-1].name == "Adam"
 # **Answer.** It takes a little more than a hundred operations. The backward part takes longest, followed by the forward
 # part, because these two contain all the matrix products.
 #
-# Each bar in the lower row of the figure is one operation. To carry it out, PyTorch inspects the types and shapes of the
-# tensors, finds the right function for the device, allocates memory, and starts the function. A CPU runs the function on
-# the spot, and Python waits until it is done. On a GPU the function is *launched*: it is put into a queue, and Python
-# moves on to the next operation. In the white gaps between the bars, Python and PyTorch do their bookkeeping.
+# Each bar in the lower row of the figure is one operation. To carry it out, PyTorch inspects the types and shapes of
+# the tensors, finds the right function for the device, allocates memory, and starts the function. A CPU runs the
+# function on the spot, and Python waits until it is done. On a GPU the function is *launched*: it is put into a queue,
+# and Python moves on to the next operation. In the white gaps between the bars, Python and PyTorch do their
+# bookkeeping.
 #
 # **Why does it matter?** A CPU is slow at multiplying, so matrix products fill much of the picture, and the gaps do
 # comparatively little harm. Now imagine that every bar shrinks to a
@@ -255,9 +256,10 @@ figures.parts_of_a_step(parts)
 # allocated and freed, the optimizer collects its tensors, and even the labels for the profiler cost
 # something. On a GPU each operation also has to be launched, which takes a few microseconds more.
 #
-# Where the curve bends depends on the machine. One step of the VAE in section 1 involves about 0.4 billion multiplications and
-# additions. A processor that performs $10^{13}$ of these a second would finish the step in about 40 µs, while Python and PyTorch
-# need a millisecond or more to go through its operations one after another. For such a processor, the plain VAE is a small network.
+# Where the curve bends depends on the machine. One step of the VAE in section 1 involves about 0.4 billion
+# multiplications and additions. A processor that performs $10^{13}$ of these a second would finish the step in about 40
+# µs, while Python and PyTorch need a millisecond or more to go through its operations one after another. For such a
+# processor, the plain VAE is a small network.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Numbers should not travel\n\nAn A100 could do fifty operations in the time it takes to read *one* number from its memory.\n\n**Predict.** We add 1 to all numbers of an array. How does the speed, in bytes a second, change as it grows from 64 numbers to sixteen million?"}
 # ## 3 · Memory, or why numbers should not travel
@@ -294,11 +296,13 @@ bytes_per_second = 1e9 * list(speeds.values())[-1]
 print(f"the largest array: {bytes_per_second / 1e9:.1f} GB/s; the fastest: {max(speeds.values()):.1f} GB/s")
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Small arrays wait to be started. On many machines the speed falls again at the end, where arrays leave the cache."}
-# **Answer.** The speed rises steeply and then levels off. On many machines the speed falls again for the largest arrays.
+# **Answer.** The speed rises steeply and then levels off. On many machines the speed falls again for the largest
+# arrays.
 #
-# **Why?** Small arrays wait for the operation to be started, as in section 2. Arrays that fit into a cache can be read and
-# written at the speed of the cache. The largest arrays must be fetched from memory, and it is the speed of memory that matters
-# for large models. If memory is much slower than the caches, the curve has a clear peak. In our run the curve had no peak.
+# **Why?** Small arrays wait for the operation to be started, as in section 2. Arrays that fit into a cache can be read
+# and written at the speed of the cache. The largest arrays must be fetched from memory, and it is the speed of memory
+# that matters for large models. If memory is much slower than the caches, the curve has a clear peak. In our run the
+# curve had no peak.
 
 # %% [markdown]
 # ### Neighbours should read neighbours
@@ -327,10 +331,11 @@ figures.strides(steps_apart, sectors, nanoseconds)
 del arrays, jobs, views  # 67 MB
 
 # %% [markdown]
-# **Answer.** A warp that reads neighbours needs four sectors. With a stride of 8 or more, each lane needs its own sector, so
-# 32 sectors are fetched, and seven eighths of the bytes are thrown away. On the CPU, too, the time to read a number grows
-# with the stride. If only the number of lines mattered, the time per number would stop growing at a stride of 16, where each
-# number needs its own line. The time may grow further, because it also depends on how well the CPU predicts the next line.
+# **Answer.** A warp that reads neighbours needs four sectors. With a stride of 8 or more, each lane needs its own
+# sector, so 32 sectors are fetched, and seven eighths of the bytes are thrown away. On the CPU, too, the time to read a
+# number grows with the stride. If only the number of lines mattered, the time per number would stop growing at a stride
+# of 16, where each number needs its own line. The time may grow further, because it also depends on how well the CPU
+# predicts the next line.
 #
 # It therefore matters along which axis of an array the lanes of a kernel run. In our
 # kernels the lanes will run along the pixels of one image, which are neighbours in memory.
@@ -338,16 +343,16 @@ del arrays, jobs, views  # 67 MB
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The roofline\n\nWith an *intensity* of $I$ operations per byte moved, a computation does at most\n\n$$\\min(\\text{peak}, \\; I \\cdot \\text{bandwidth})$$\n\n**Predict.** Adding two arrays: $I = 1/12$. The product of $n \\times n$ matrices: $I = n/6$. Which is limited by memory? Where do products of small matrices lie?"}
 # ### The roofline
 #
-# How fast can a computation be? A computation must perform its operations and move its bytes, and at best it does both at
-# the same time. Let the *intensity* $I$ be the number of operations per byte moved, *peak* the number of operations that
-# the processor can perform in a second, and *bandwidth* the number of bytes that memory can deliver in a second. Then
-# the computation does at most
+# How fast can a computation be? A computation must perform its operations and move its bytes, and at best it does both
+# at the same time. Let the *intensity* $I$ be the number of operations per byte moved, *peak* the number of operations
+# that the processor can perform in a second, and *bandwidth* the number of bytes that memory can deliver in a second.
+# Then the computation does at most
 #
 # $$ \min(\text{peak}, \; I \cdot \text{bandwidth}) $$
 #
-# operations a second. This bound is called the *roofline* (Williams, Waterman & Patterson 2009). Adding two arrays takes
-# one operation for every twelve bytes, so $I = 1/12$. The product of two $n \times n$ matrices takes $2n^3$ operations on
-# $3n^2$ numbers of four bytes, so $I = n/6$.
+# operations a second. This bound is called the *roofline* (Williams, Waterman & Patterson 2009). Adding two arrays
+# takes one operation for every twelve bytes, so $I = 1/12$. The product of two $n \times n$ matrices takes $2n^3$
+# operations on $3n^2$ numbers of four bytes, so $I = n/6$.
 #
 # **Predict.** Which of the two is limited by memory? Where below the roofline will the products of small matrices lie?
 
@@ -382,15 +387,17 @@ figures.roofline(points, max(speed), bytes_per_second)
 # The product of the smallest matrices lies far below the roofline, because most of its time is spent
 # waiting to be started. (A point may lie above the sloping part if its numbers are in a cache already.)
 #
-# A computation can be slow in three ways, and each has its cure. A *graph* removes the waiting (section 4), and a *fused kernel*
-# reduces the memory traffic (section 5). If arithmetic is the limit, only a faster processor or a smaller network helps.
+# A computation can be slow in three ways, and each has its cure. A *graph* removes the waiting (section 4), and a
+# *fused kernel* reduces the memory traffic (section 5). If arithmetic is the limit, only a faster processor or a
+# smaller network helps.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Say it once: a graph\n\nRecord the list of operations and addresses, and let the machine play it: one launch for all.\n\n- A new batch is *copied into* the old one\u2019s memory.\n- What Python did while recording happens never again."}
 # ## 4 · Say it once: a graph
 #
-# If every step goes through the same list of operations, we can record the list once and let the machine play it
-# back. Such a recording is called a *[CUDA graph](../docs/glossary.md#cuda-graph)*: a single launch starts all its
-# operations. The recording contains operations, addresses in memory and the values of Python numbers, and nothing else. Three things follow.
+# If every step goes through the same list of operations, we can record the list once and let the machine play it back.
+# Such a recording is called a *[CUDA graph](../docs/glossary.md#cuda-graph)*: a single launch starts all its
+# operations. The recording contains operations, addresses in memory and the values of Python numbers, and nothing else.
+# Three things follow.
 # - A new batch must be *copied into* the memory of the recorded batch.
 # - Whatever Python did during the recording (an `if`, a print) does not happen again, and a learning rate that is a
 #   Python number keeps its recorded value.
@@ -487,7 +494,8 @@ print(
 # from memory and writes its output back, only for the next operation to read it again.
 #
 # **Predict.** We go from the [decoder](../docs/glossary.md#decoder)'s [logits](../docs/glossary.md#logit) to the loss,
-# and back to the gradient with respect to the logits. How many times is an array as large as the logits read or written?
+# and back to the gradient with respect to the logits. How many times is an array as large as the logits read or
+# written?
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Passes over memory", "show": "output"}
 logits = (3 * torch.randn(128, 784)).requires_grad_()
@@ -527,8 +535,8 @@ assert moved >= 9  # at least three times the minimum; the exact count depends o
 # In our example, each image has 37 pixels, and a tile consists of 16 pixels of one image. Read the kernel line by line:
 # - A tensor arrives as a *pointer*, the address of its first number. `logits + at` stands for 16 neighbouring
 #   addresses.
-# - Since 37 is not a multiple of 16, the last tile hangs over the edge of the image. `inside` is the *mask*: where it is
-#   False, nothing is read and nothing is written.
+# - Since 37 is not a multiple of 16, the last tile hangs over the edge of the image. `inside` is the *mask*: where it
+#   is False, nothing is read and nothing is written.
 # - $\log(1 + e^a)$ is computed as $\max(a, 0) + \log(1 + e^{-|a|})$, because $e^{500}$ would overflow to infinity.
 # - A masked lane still takes part in the arithmetic, so its term is set to 0 before the sum.
 
@@ -614,20 +622,21 @@ if kernels.triton:
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Into the next image, and the last ones into memory that belongs to somebody else."}
 # **Answer.** They end up in the next image, and those of the last image end up in memory that belongs to somebody else.
 #
-# **Why?** Memory knows no rows. The last pixel of one image is followed in memory by the first pixel of the next, so without
-# a mask two programs write to the same place. On a GPU, chance decides which of the two programs wins. In the interpreter,
-# the programs run one after the other, so the result may even be right, and the mistake shows up only on another machine.
+# **Why?** Memory knows no rows. The last pixel of one image is followed in memory by the first pixel of the next, so
+# without a mask two programs write to the same place. On a GPU, chance decides which of the two programs wins. In the
+# interpreter, the programs run one after the other, so the result may even be right, and the mistake shows up only on
+# another machine.
 
 # %% [markdown]
 # ### The course's kernel
 #
-# The kernel in `course_lib/kernels/elbo.py` follows the same idea as our example,
-# but handles whole images and includes the KL. It differs in three ways.
+# The kernel in `course_lib/kernels/elbo.py` follows the same idea as our example, but handles whole images and includes
+# the KL. It differs in three ways.
 # - One program walks over all tiles of its image, so that the running sums never leave the registers.
 # - It computes $\log(1 + s)$ in such a way that a small $s$ is not lost when it is added to 1 (a trick due to Kahan).
 # - Its forward pass already writes the gradients for the usual loss, the mean over the images with its factor $1/N$.
-#   The backward pass launches a second kernel, which compares the factor that it actually receives with $1/N$ and rewrites
-#   the gradients only where the two factors differ.
+#   The backward pass launches a second kernel, which compares the factor that it actually receives with $1/N$ and
+#   rewrites the gradients only where the two factors differ.
 #
 # Does a fused kernel change the answer? We compare the kernel with the course's
 # plain functions for two losses, the mean over the images and a weighted sum.
@@ -727,8 +736,8 @@ joint = em.log_joint(points[500:501], *parameters, "diag")[0]  # (K,), of one di
 print(f"exp first: Σ exp = {joint.exp().sum()}; the log-terms lie near {joint.median():.0f} nats")
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each tile adds something positive to the total, which is relative to the largest so far. Can this total fall?"}
-# We keep the largest term *so far*, and a running total of the exponentials relative to it. When a tile contains a
-# new maximum, we multiply the running total by $\exp(\text{old} - \text{new})$. This rescaling (Milakov & Gimelshein 2018)
+# We keep the largest term *so far*, and a running total of the exponentials relative to it. When a tile contains a new
+# maximum, we multiply the running total by $\exp(\text{old} - \text{new})$. This rescaling (Milakov & Gimelshein 2018)
 # is also part of the reason why long contexts fit into a language model's memory (Dao et al. 2022).
 #
 # **Predict.** Take one digit, 40 components and tiles of 4. Each tile adds something positive to
