@@ -68,11 +68,12 @@ seed = 0
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Infinitely many Gaussians\n\nReplace the label $k$ with a *number* $z \\sim \\mathcal N(0, 1)$, and the sum with an integral:\n\n$$P(x) = \\int P(z)\\, P(x|z)\\, dz$$\n\n*Prior* $P(z)$, *decoder* $z \\mapsto P(x|z)$, *evidence* $P(x)$."}
 # ## 1 · Infinitely many Gaussians
 #
-# In a Gaussian mixture, each point $x$ has a label $k$ that says which Gaussian it came from. We never observe this
-# label, so it is called a *latent variable*. Let us now replace the label with a *number* $z$, drawn from a standard
-# normal distribution $P(z)$. Each $z$ stands for a Gaussian whose mean and standard deviation are functions
-# of $z$: $x|z \sim \mathcal N(\mu(z), \sigma(z)^2)$. There are infinitely many of these Gaussians, and
-# neighbouring values of $z$ stand for similar ones. The sum over the labels $k$ becomes an integral over $z$:
+# In a [Gaussian mixture](../docs/glossary.md#gaussian-mixture), each point $x$ has a label $k$ that says which Gaussian
+# it came from. We never observe this label, so it is called a *latent variable*. Let us now replace the label with a
+# *number* $z$, drawn from a standard normal distribution $P(z)$. Each $z$ stands for a Gaussian whose mean and standard
+# deviation are functions of $z$: $x|z \sim \mathcal N(\mu(z), \sigma(z)^2)$. There are infinitely many of these
+# Gaussians, and neighbouring values of $z$ stand for similar ones. The sum over the labels $k$ becomes an integral over
+# $z$:
 #
 # $$P(x) = \int P(z)\, P(x|z)\, dz$$
 #

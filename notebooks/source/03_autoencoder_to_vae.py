@@ -1183,9 +1183,9 @@ checks.kl(my_kl)
 
 
 # %% [markdown]
-# **3. The loss.** Add the reconstruction term and the KL term, in nats per image. Averaging the squared error over the
-# pixels looks harmless, but it gives the KL 400 times too much weight. Leave out the constant of the Gaussian's
-# log-density. Gradients must reach x_hat, mu and logvar.
+# **3. The loss.** Add the [reconstruction term](../docs/glossary.md#reconstruction-term) and the KL term, in nats per
+# image. Averaging the squared error over the pixels looks harmless, but it gives the KL 400 times too much weight.
+# Leave out the constant of the Gaussian's log-density. Gradients must reach x_hat, mu and logvar.
 
 
 # %%

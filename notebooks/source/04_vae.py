@@ -290,9 +290,9 @@ assert kl_averaged < 0.1 * kl_end  # several orders of magnitude below on MNIST
 # training images.
 #
 # **Why?** Each nat of KL would now have to save 784 nats of reconstruction, which is impossible. The encoder therefore
-# tells the decoder nothing, and $q(z|x)$ is almost exactly the prior for every $x$. This is called **posterior
-# collapse**. A decoder that is told nothing can do no better than return the average image. If all the samples of a VAE
-# look alike, first check that the loss is summed over pixels.
+# tells the decoder nothing, and $q(z|x)$ is almost exactly the prior for every $x$. This is called
+# **[posterior](../docs/glossary.md#posterior) collapse**. A decoder that is told nothing can do no better than return
+# the average image. If all the samples of a VAE look alike, first check that the loss is summed over pixels.
 #
 # ## 4 · A loss from one draw
 #

@@ -1107,7 +1107,7 @@ print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a s
 # 2018) and R1 tamed D. With progressive growing, BigGAN and StyleGAN (Karras et al. 2018, Brock et al. 2019, Karras et
 # al. 2019) the samples came to look like photographs. Then *diffusion models* took over (Sohl-Dickstein et al. 2015, Ho
 # et al. 2020). A diffusion model learns to remove noise, step by step, with a squared error and without an opponent. Up
-# to the weights of its terms, the loss of a diffusion model is an [ELBO](../docs/glossary.md#evidence-lower-bound-elbo)
+# to the weights of its terms, the loss of a diffusion model is a negative [ELBO](../docs/glossary.md#evidence-lower-bound-elbo)
 # with many layers of z, so diffusion models are relatives of the VAE. Diffusion models cover the data better than GANs
 # do (Dhariwal & Nichol 2021), but they need many passes through the network for a single image. The adversarial loss
 # lives on in the training of image compressors, such as the [auto-encoders](../docs/glossary.md#auto-encoder) whose
