@@ -17,7 +17,7 @@ STOPS_ON_NUMBERS = (ArithmeticError, ValueError, IndexError)
 
 
 def faults_of_design(design: Design) -> list[str]:
-    """Return the faults of a design. A fault that would cause others is reported alone."""
+    """Return the faults of a design. If one fault would cause others, only that one is reported."""
     faults = faults_of_declaration(design)
     if faults:
         return faults
@@ -96,7 +96,7 @@ def copied(arrays: Arrays) -> Arrays:
 
 
 def random_arrays(design: Design) -> Iterator[Arrays]:
-    """Yield random arrays of the declared dtypes and shapes, such as students might hand in.
+    """Yield random arrays of the declared dtypes and shapes, like those that students might hand in.
 
     Dimensions that may have any length first get equal lengths, then different lengths, and then length 0.
     """
@@ -116,7 +116,7 @@ def sizes(shape: tuple[int, ...], lengths: Iterator[int], most: int) -> tuple[in
 
 
 def drawn(rng: np.random.Generator, dtype: str, shape: tuple[int, ...], is_signed: bool) -> np.ndarray:
-    """Draw random floats, either from 0 to 1 or of both signs, or random integers that are 0 or 1."""
+    """Draw random floats (between 0 and 1, or of both signs) or random integers (0 or 1)."""
     if not dtype.startswith("float"):
         return rng.integers(0, 2, shape).astype(dtype)
     numbers = rng.normal(size=shape) if is_signed else rng.uniform(size=shape)

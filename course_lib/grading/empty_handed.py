@@ -1,4 +1,4 @@
-"""Find students who handed in no notebook but, for example, only a PDF or an empty folder."""
+"""Find students who handed in something else instead of a notebook, such as a PDF or an empty folder."""
 
 import os
 import re

@@ -1,8 +1,8 @@
 """Grade submissions on any Dask cluster. Interruptions and crashed workers do not change the results.
 
 A result depends only on the bytes of the submission, the keys of the questions, the secret and the version of
-the grader. A string that identifies them is stored with each verdict, so that grading can be resumed and only
-changed questions are graded again.
+the grader. A string that identifies all of these is stored with each verdict, so that grading can be resumed
+and only changed questions are graded again.
 """
 
 import hashlib
@@ -249,7 +249,7 @@ def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None,
 def in_precision(values: np.ndarray, dtype: str) -> np.ndarray:
     """Convert floating-point numbers to the declared precision, and return other arrays unchanged.
 
-    Students need not convert their arrays, although NumPy's default is float64.
+    Students can therefore hand in float64 arrays, NumPy's default, without converting them.
     """
     if values.dtype.kind != "f" or not dtype.startswith("float"):
         return values
@@ -354,9 +354,8 @@ def jobs_for(
 ) -> list[Job]:
     """Return a job for each submission that still needs work.
 
-    A submission that has already been graded with the same keys and secret gets no job, unless a key
-    failed. If the only change is that a question was removed, the job grades nothing and only removes the
-    old verdict.
+    A submission that has already been graded with the same keys and secret gets no job, unless a key failed.
+    If the only change is that a question was removed, the job only removes the old verdict.
     """
     jobs = []
     for submission in submissions:

@@ -1,7 +1,7 @@
 """The judge compares students' answers with the reference and with known mistakes. It runs no student code.
 
-The judge's sentences never reveal the secret inputs or the expected numbers. They name the mistake and say
-where to look.
+The judge's sentences name the mistake and say where to look, but never reveal the secret inputs or the
+expected numbers.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Run the judge in nbgrader: the gradebook, formgrader and feedback show the judge's points and sentences.
+"""Show the judge's points and sentences in nbgrader's gradebook, formgrader and feedback.
 
 Put this into nbgrader_config.py in the course folder:
 
@@ -61,7 +61,7 @@ class Judge(NbGraderPreprocessor):
         return nb, resources
 
     def design(self, folder: Path) -> bytes | None:
-        """Return the bytes of design.safetensors in a folder; None if the file is missing or unreadable."""
+        """Return the bytes of design.safetensors in a folder, or None if it is missing or unreadable."""
         path = folder / DESIGN
         if not path.exists():
             return None

@@ -104,7 +104,7 @@ class Progress:
 
 
 def change_of_points(old: Result, new: Result) -> str:
-    """Describe how a student's points have changed, or return "" if no question's points have."""
+    """Describe how a student's points have changed, or return "" if every question's points are unchanged."""
     if old.points != new.points:
         return f"{old.points:g} → {new.points:g}"
     pairs = {

@@ -49,7 +49,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A known mistake: a sentence for the student, a function that makes it, and its share of the points."""
+    """A known mistake: its sentence for students, a function that makes it, and its share of the points."""
 
     sentence: str
     function: Callable[..., Any]
@@ -88,8 +88,8 @@ class Question:
 
     name: the name of the question and of its key's file. function: the name that the function must have in
     the notebook. given_as: whether the function gets PyTorch tensors ("tensors") or NumPy arrays ("arrays").
-    If every question of an assignment uses arrays, the sandbox does not import PyTorch. For a notebook that
-    does not use PyTorch, that import would take most of the grading time.
+    If every question of an assignment uses arrays, the sandbox does not import PyTorch. For a notebook
+    without PyTorch, importing it would take most of the grading time.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Design:
-    """An open question: the student hands in arrays, and a score measured on them determines the points.
+    """An open question that is answered with arrays; a score measured on them determines the points.
 
     arrays: maps the name of each array in the file `design.safetensors` to its dtype and shape, in which −1
     allows any length up to `most`. measure: a function that takes the arrays and returns a score.
@@ -164,7 +164,7 @@ def fault_of_type(part: Any) -> str:
 
 
 def fault_of_arguments(arguments: Arguments) -> str:
-    """Describe the first argument that cannot be sent to a sandbox, or return "" if all can."""
+    """Describe the first argument that cannot be sent to a sandbox, or return "" if there is none."""
 
     def is_array(value: Any) -> bool:
         return isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
@@ -210,7 +210,7 @@ def results_of(
 ) -> Arrays | None:
     """Return the results of an author's function as float64 arrays by name, or None if it fails.
 
-    narrow: whether to compute in float32, as a student's code does, where smaller numbers overflow.
+    narrow: whether to compute in float32, as a student's code does. In float32, smaller numbers overflow.
     """
     try:
         with np.errstate(all="ignore"):

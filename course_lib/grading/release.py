@@ -100,7 +100,7 @@ def new_cell(kind: str, source: str, *tags: str, **nbgrader: Any) -> NotebookNod
 def question_cells(
     assignment: Assignment, question: AnyQuestion, choose: Choose, solved: bool
 ) -> list[NotebookNode]:
-    """Return the cells of a question: its text, the answer, and a cell that tries the answer or hands it in.
+    """Return the cells of a question: its text, the answer, and a cell that checks the answer or hands it in.
 
     A question that is answered in words does not need the third cell.
     """
@@ -133,7 +133,7 @@ def question_cells(
 
 
 def practice_examples(assignment: Assignment, choose: Choose = first_variants) -> dict[str, Any]:
-    """Return a public example for each question: inputs, the right results, and those of known mistakes.
+    """Return a public example for each question: inputs, right results, and the results of known mistakes.
 
     Only questions that ask for a function have examples.
     """

@@ -1,7 +1,7 @@
-"""The program inside the sandbox: it runs a student's notebook, calls its functions, and writes plain arrays.
+"""The program that runs a student's notebook in the sandbox, calls its functions, and writes plain arrays.
 
 This program runs alone, as a script, in a sandbox that contains no references, expected numbers or keys.
-Everything that it writes is untrusted: the judge, in another process, reads the arrays and compares them with
+Everything that it writes is untrusted. The judge, in another process, reads the arrays and compares them with
 the reference. A student who forges this program's output gains nothing without the right numbers.
 
 Each answer is written to a pipe as one frame: an 8-byte length followed by data in the safetensors format. A
@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent
 
 
 class OutOfTime(BaseException):
-    """Raised by the alarm. It is not an Exception, so a student's `except Exception` does not catch it."""
+    """Raised by the alarm; a BaseException, so that a student's `except Exception` does not catch it."""
 
 
 def main() -> None:
@@ -82,7 +82,7 @@ class Clock:
 
 
 def waiting_time(pid: int | str = "self") -> float:
-    """Return the seconds that a process has waited for a processor, or 0 if the system does not record it."""
+    """Return how many seconds a process has waited for a processor, or 0 if the system does not record it."""
     try:
         nanoseconds = Path(f"/proc/{pid}/schedstat").read_text().split()[1]
     except (OSError, IndexError):
@@ -113,7 +113,7 @@ def set_alarm(seconds: float) -> None:
 
 
 def make_shell() -> Any:
-    """Return an IPython shell without a kernel: magics, `display` and `!` work, and no socket is needed."""
+    """Return an IPython shell that needs no kernel and no socket, but supports magics, `display` and `!`."""
     from IPython.core.interactiveshell import InteractiveShell
 
     shell: Any = InteractiveShell.instance()

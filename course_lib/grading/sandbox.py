@@ -1,4 +1,4 @@
-"""The sandbox: each submission runs in bubblewrap, in a new folder, and returns its arrays through a pipe.
+"""Run each submission in bubblewrap, in a new folder, and read the arrays that it returns through a pipe.
 
 A submission can return the type and the line number of an error, but never text that a student could
 have written.
@@ -174,10 +174,10 @@ def run(
     data: Path | None = None,
     unsafe: bool = False,
 ) -> Outcome:
-    """Run a notebook's code cells in a sandbox and make the calls. Errors in the notebook are not raised.
+    """Run a notebook's code cells and then the calls in a sandbox. Errors in the notebook are not raised.
 
     cells: dicts with a "number" and a "source". data: a folder that the notebook can read as $COURSE_DATA.
-    unsafe: whether to apply only the limits, without a sandbox; use it only on a disposable machine. Raises
+    unsafe: whether to apply only the limits, without a sandbox; use this only on a disposable machine. Raises
     NoWall if bubblewrap is missing and `unsafe` is False.
     """
     limits = limits or Limits()
@@ -274,7 +274,7 @@ def course_mount(name: str) -> list[str]:
 
 
 def wall(limits: Limits | None) -> list[str]:
-    """Return the part of the command that all sandboxes share: no network, no home, a read-only system."""
+    """Return the common part of all sandboxes' commands: no network, no home folder, a read-only system."""
     command = ["bwrap", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if os.getuid() == 0:
         # Root needs no user namespace, and inside one it could not switch to another user ID.
@@ -398,7 +398,7 @@ def times_of(process: subprocess.Popen) -> tuple[float, float]:
 def takes_more_than(process: subprocess.Popen, limit: int) -> bool:
     """Return whether all processes of the sandbox together use more than `limit` bytes of memory.
 
-    Resident sizes are quick to read, but they count a shared page once for each process that shares it: a
+    Resident sizes are quick to read, but they count a shared page once for each process that shares it. A
     process that has imported torch, together with five forks of it, would seem to use six times the memory of
     one process. If the sum exceeds the limit, it is therefore computed again from proportional sizes, which
     count each shared page once.
@@ -444,7 +444,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 def read_outcome(ended: str, received: bytes, calls: Sequence[Call]) -> Outcome:
-    """Read the received frames, which are untrusted. Ignore those that are damaged or were not requested."""
+    """Read the received frames, which are untrusted. Ignore frames that are damaged or were not requested."""
     outcome = Outcome(ended)
     asked = {(call.question, call.case): set(call.returns) for call in calls}
     outcome.answers = {key: Answer() for key in asked}

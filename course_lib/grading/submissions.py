@@ -154,9 +154,9 @@ def one_submission(student: str, mine: dict) -> Submission:
 def students_of(paths: list[str], assignment: str) -> dict[str, tuple[str | None, str]]:
     """Return the student and the kind of each file, as `whose` does, but also handle nested folders.
 
-    A notebook in a folder normally belongs to the student after whom the folder is named. This cannot be
-    right if several folders have the same name, as in ada/hw1 and bob/hw1, or if some folders are deeper
-    than others. In these cases, the first folder below the shared parent folder gives the student's name.
+    A notebook in a folder normally belongs to the student after whom the folder is named. This rule fails if
+    several folders have the same name, as in ada/hw1 and bob/hw1, or if some folders are deeper than others.
+    In these cases, the first folder below the shared parent folder gives the student's name.
     """
     found = {path: whose(path, assignment) for path in paths}
     depths = course_depths(paths, assignment)
@@ -182,8 +182,8 @@ def students_of(paths: list[str], assignment: str) -> dict[str, tuple[str | None
 def whose(path: str, assignment: str) -> tuple[str | None, str]:
     """Return the student to whom a file belongs, and its kind, which is "notebook" or "design".
 
-    The student is None for other files, and "" for a design outside any folder whose file name does not
-    include a student's name.
+    The student is None for other files, and "" for a design that is not in a folder and has no student's name
+    in its file name.
     """
     parts = PurePosixPath(path).parts
     name = PurePosixPath(path).name
@@ -487,7 +487,7 @@ def defines(code: str, function: str) -> bool:
 
 
 def words_of(notebook: bytes, question: str) -> str:
-    """Return the answer to a question in words: the text of all cells with the question's grade id."""
+    """Return the answer in words to a question: the text of all cells with the question's grade id."""
     cells = json.loads(notebook)["cells"]
     texts = [source_of(cell) for cell in cells if grade_id_of(cell) == question]
     text = "\n\n".join(texts)[:MAX_WORDS].replace("\r\n", "\n").replace("\r", "\n")

@@ -1,7 +1,7 @@
 """Test the keys of an assignment before its release: `python -m course_lib.grading check NAME`.
 
 The keys contain only the author's own code, so they run in this process, without a sandbox. The messages here
-are for the author and may quote error messages and names, which messages for students must not.
+are for the author and, unlike messages for students, may quote error messages and names.
 """
 
 import hashlib
@@ -108,10 +108,10 @@ def verdict_on(question: Question, variant: Variant, function: Callable[..., Any
 
 @lru_cache(maxsize=8)
 def remembered(variant: Variant) -> Variant:
-    """Return the variant with functions that cache their results.
+    """Return a copy of the variant whose reference and mistakes cache their results.
 
-    The judge calls all functions of a variant for each answer. Recomputing the results would take most of
-    the time.
+    The judge calls the reference for every answer, and the mistakes for wrong answers. Without a cache, these
+    calls would account for most of the running time.
     """
     mistakes = tuple(replace(mistake, function=remembering(mistake.function)) for mistake in variant.mistakes)
     return replace(variant, reference=remembering(variant.reference), mistakes=mistakes)
@@ -320,7 +320,7 @@ def file_of(question: AnyQuestion) -> str:
 def faults_with(question: Question, variant: Variant, names: Names, seed: int) -> list[str]:
     """Return the faults of a variant for one draw of inputs.
 
-    A fault that would cause others is reported alone.
+    If one fault would cause others, only that one is reported.
     """
     try:
         inputs = inputs_of(variant, seed)

@@ -152,7 +152,7 @@ def _settings(logits: Tensor, x: Tensor, mu: Tensor) -> dict[str, Any]:
 
 
 class _FusedElbo(torch.autograd.Function):
-    """The forward pass also writes gradients for the mean over images; backward corrects them if needed."""
+    """The forward pass writes gradients for the mean over images, which backward corrects if needed."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, gradients: bool) -> Any:

@@ -1,18 +1,18 @@
 """The E-step of a mixture of Gaussians with full covariances, without storing the N×K responsibilities.
 
-Each program of the first kernel processes a tile of rows and loops over the components: it whitens the
-differences x − mean_k and sums the densities relative to a running maximum. The result is log P(x), one
-number per row. Each program of the second kernel processes one component and loops over a span of rows: it
-computes each density again, divides it by P(x), and accumulates the sums for the M-step in registers. The
+Each program of the first kernel processes a tile of rows and loops over the components, whitening the
+differences x − mean_k and summing the densities relative to a running maximum. The result is log P(x), one
+number per row. Each program of the second kernel processes one component and loops over a span of rows,
+computing each density again, dividing it by P(x), and accumulating the sums for the M-step in registers. The
 sums of each span are stored separately, and torch adds them up in a fixed order, so the same data always give
 the same bits. Densities are computed twice so that they never have to be stored.
 
-The following lower bounds on one iteration assume N = 60,000 rows of d = 20 numbers in float32. A
-component's log-density is a quadratic with F = 1 + d + d(d + 1)/2 = 231 coefficients. For each pair of a row
-and a component, the E-step needs one multiplication and one addition per coefficient, and the sums of the
-M-step need the same: 4F = 924 operations per pair. The memory traffic is at least 4Nd = 4.8 MB to read x, and
-2·4FK bytes to read the parameters and write the sums. A matrix of responsibilities adds 4NK bytes to write
-and 4NK bytes to read.
+The following lower bounds on one iteration assume N = 60,000 rows of d = 20 numbers in float32. A component's
+log-density is a quadratic with F = 1 + d + d(d + 1)/2 = 231 coefficients. For each pair of a row and a
+component, the E-step needs one multiplication and one addition per coefficient, and the sums of the M-step
+need the same, for a total of 4F = 924 operations per pair. The memory traffic is at least 4Nd = 4.8 MB to
+read x, and 2·4FK bytes to read the parameters and write the sums. A matrix of responsibilities adds 4NK bytes
+to write and 4NK bytes to read.
 
     K                                                        20        100        512
     pairs N·K                                             1.2 M      6.0 M     30.7 M
@@ -30,17 +30,18 @@ SXM; none of these times was measured.) The operations determine the lower bound
 (123 MB for K = 512, and 20 GB for ten million rows), but transferring it takes less than a fifth of the time
 of the operations. These kernels perform more operations than necessary: `tl.dot` requires powers of 2, so 20
 becomes 32; triangular and symmetric matrices are not exploited; and each density is computed twice. The
-result is 3 · 2 · 32² = 6,144 operations. The two products of `fast_steps` need only 924, but they subtract
-large squares, which loses digits in float32. The bytes transferred by the kernels are close to the minimum:
-each kernel reads x from memory once, and again only from the GPU's cache, which is larger than 4.8 MB.
+result is 3 · 2 · 32² = 6,144 operations per pair. The two products of `fast_steps` need only 924, but they
+subtract large squares, which loses digits in float32. The number of bytes that the kernels transfer is close
+to the minimum, because each kernel reads x from memory only once, and after that from the GPU's cache, which
+is larger than 4.8 MB.
 
 In principle, a single launch would be enough. This implementation launches two kernels, one sum over the
 spans, and about six small operations on the parameters, for any K; a loop over components would launch about
 ten operations for each component.
 
 With partial sums for each tile of rows instead of each span, one kernel could do everything, but only for a
-small K: 938 tiles of 64 rows, 512 components and 421 numbers take 808 MB, six times the size of the matrix
-that the kernels avoid.
+small K. For K = 512, the 421 sums of each component and each of the 938 tiles of 64 rows would take 809 MB,
+more than six times the size of the matrix that the kernels avoid.
 
 Sources: Milakov & Gimelshein 2018, "Online normalizer calculation for softmax" (running maximum); Bloch et
 al. 2026, "Flash-GMM", arXiv 2606.10896 (two kernels, there with atomic additions in bfloat16).
@@ -89,8 +90,8 @@ class FullStatistics(NamedTuple):
     def parameters(self, means: Tensor, reg_covar: float = 0.0) -> Parameters:
         """Perform the M-step: return the new weights, means and covariances.
 
-        `means` are the means used in the E-step. `reg_covar` is added to every variance. A component without
-        any responsibility keeps its mean.
+        `means` are the means used in the E-step. `reg_covar` is added to every variance. A component whose
+        responsibilities are all 0 keeps its mean.
         """
         counts = self.counts + 10 * torch.finfo(self.counts.dtype).eps  # (K,), never exactly 0
         shift = self.first / counts[:, None]  # (K, D): how far the means move
@@ -108,7 +109,7 @@ def _log_peak(weights: Tensor, factors: Tensor) -> Tensor:
 def full_mixture_statistics_reference(
     x: Tensor, weights: Tensor, means: Tensor, factors: Tensor
 ) -> FullStatistics:
-    """The PyTorch reference for `full_mixture_statistics`, computed by batched products of blocks of rows."""
+    """The PyTorch reference for `full_mixture_statistics`, computed by batched products, block by block."""
     k, dim = means.shape
     log_peak = _log_peak(weights, factors)
     counts, first, second = torch.zeros_like(weights), torch.zeros_like(means), torch.zeros_like(factors)
@@ -233,11 +234,12 @@ def full_mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, factors: 
     the upper triangular U with U Uᵀ = covariance⁻¹, as returned by
     `mixtures.density.precision_factors(covariances, "full")`. The M-step is `FullStatistics.parameters`.
     Additional memory: N numbers, and 1 + D + D² numbers for each component or for each of about 2,000
-    programs, whichever is more. In float32, a log-density has a relative rounding error of about 1e-7, so
-    points at −10⁵ nats have responsibilities with two correct digits. The reference is used for more than 64
-    dimensions and, on a GPU, for float64. On a GPU, the values of weights and factors are not checked.
-    Raises ValueError for incompatible arguments, negative weights, and factors that are not upper triangular
-    with a positive diagonal. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2.
+    programs, whichever is more. In float32, a log-density has a relative rounding error of about 1e-7, so the
+    responsibilities for a point with a log-density of −10⁵ nats have only two correct digits. The reference
+    is used for more than 64 dimensions and, on a GPU, for float64. On a GPU, the values of weights and
+    factors are not checked. Raises ValueError for incompatible arguments, negative weights, and factors that
+    are not upper triangular with a positive diagonal. Source: Bishop, Pattern Recognition and Machine
+    Learning, section 9.2.
     """
     _check_arguments(x, weights, means, factors)
     if not kernel_runs("full_mixture_statistics", x, _reason_against(x)):

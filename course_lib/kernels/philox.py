@@ -1,7 +1,7 @@
-"""Triton's random numbers in plain PyTorch: the same seed gives the same numbers on every machine.
+"""Triton's random numbers in plain PyTorch, identical on every machine for the same seed.
 
 Philox turns a counter into four random numbers in ten rounds of multiplication and mixing. The generator has
-no state: any program can compute the numbers for counter 7 at any time, and as often as necessary, without
+no state, so any program can compute the numbers for counter 7 at any time, and as often as necessary, without
 first computing those for counters 0 to 6.
 Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", Philox4×32-10.
 """

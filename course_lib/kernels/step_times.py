@@ -33,7 +33,7 @@ class Span(NamedTuple):
 
 
 def profiled(work: Callable[[], object]) -> tuple[list[Span], list[Span]]:
-    """Profile one call to `work` on the CPU, and return torch operations and `record_function` blocks.
+    """Profile one call to `work` on the CPU, and return its torch operations and `record_function` blocks.
 
     Operations inside other operations are omitted. Both lists are sorted by start time.
     """

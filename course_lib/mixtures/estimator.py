@@ -54,7 +54,7 @@ class GaussianMixture(FittedMixture):
       names the component. The log-likelihood still never decreases.
     - If `fit` is interrupted, the steps completed so far are kept, and `converged_` is False.
 
-    Raises ValueError for invalid data or settings, usually with the message of scikit-learn.
+    Raises ValueError for invalid data or settings, usually with scikit-learn's message.
     """
 
     _parameter_constraints: ClassVar[dict] = {

@@ -8,9 +8,9 @@ The sums that the M-step needs, Σ_n resp_nk · [1, x_n, x_n x_nᵀ], are linear
 features of all points form one matrix, the E-step is `phi @ c` and the M-step is `resp.T @ phi`. Each step is
 a single large product for all K components, whereas the textbook formulas loop over the components.
 
-This costs accuracy, because Σ x xᵀ / N − mu muᵀ is a small difference between large numbers if a component is
-narrow and far from the origin. Centring the data keeps the error small, `narrowness` estimates the remaining
-error, and the textbook formulas are used for components whose error would be too large.
+The large products cost accuracy, because Σ x xᵀ / N − mu muᵀ is a small difference between large numbers if a
+component is narrow and far from the origin. Centring the data keeps the error small, `narrowness` estimates
+the remaining error, and the textbook formulas are used for components whose error would be too large.
 """
 
 import math

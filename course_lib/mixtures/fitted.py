@@ -129,7 +129,8 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
 def to_tensor(array: Any) -> Tensor:
     """Convert an array to a tensor.
 
-    Reversed arrays, which torch does not accept, and read-only arrays, about which torch warns, are copied.
+    Arrays with negative strides, which torch does not accept, and read-only arrays, about which it warns, are
+    copied.
     """
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 

@@ -1,4 +1,4 @@
-"""The auto-encoder: it maps an image to a short code and back, and imposes no distribution on the codes."""
+"""The auto-encoder maps an image to a short code and back, and imposes no distribution on the codes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -31,7 +31,7 @@ class ConditionalVAEConfig(VAEConfig):
 
 
 class ConditionalVAE(nn.Module):
-    """A VAE for P(x|y): the one-hot label y is an additional input to both the encoder and the decoder.
+    """A VAE for P(x|y), with the one-hot label y as an additional input to both the encoder and the decoder.
 
     labels: the number of classes. The other arguments are the fields of VAEConfig. Sources: Sohn, Lee & Yan
     2015; Kingma et al. 2014 (model M2 with all labels observed).

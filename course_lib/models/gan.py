@@ -1,4 +1,4 @@
-"""The generative adversarial network: G generates images, and D learns to distinguish them from real ones.
+"""The generative adversarial network, in which D learns to tell real images from those that G generates.
 
 G is a Decoder, as in a VAE. D is an Encoder with a single output, the *logit* of the probability that an
 image is real. For the least-squares and Wasserstein losses, the output is an unbounded score, and its sigmoid
