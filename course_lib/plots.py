@@ -25,7 +25,7 @@ from course_lib.probability.elbo import Bound
 
 
 def use_style() -> None:
-    """Apply the course's Matplotlib settings, which suit a laptop. For a projector, increase `figure.dpi`."""
+    """Apply the course's Matplotlib settings, chosen for a laptop. For a projector, increase `figure.dpi`."""
     plt.rcParams.update(
         {
             "font.size": 11,
@@ -45,7 +45,7 @@ def _axes(ax: Axes | None, **size: Any) -> Axes:
 
 
 def plain_numbers(*axes: Axis) -> None:
-    """Use plain numbers, such as 600 instead of 6 × 10², to label logarithmic axes that span few decades."""
+    """Label logarithmic axes that span few decades with plain numbers, such as 600 instead of 6 × 10²."""
     for axis in axes:
         axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
         axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
@@ -125,7 +125,7 @@ def density(
 ) -> Axes:
     """Plot 1-D densities at points x of shape (G,), and optionally a histogram of samples of shape (N,).
 
-    curves: maps each label to a density. The first density, drawn in black, should be the true one.
+    curves: a dictionary from labels to densities. The first density, drawn in black, should be the true one.
     """
     ax = _axes(ax, figsize=(7, 3))
     if samples is not None:
@@ -202,7 +202,10 @@ def bound_history(
 
 
 def bound_histories(histories: dict[str, Sequence[Bound]]) -> None:
-    """Compare methods that alternate between q and P: their bounds above, their gaps on a log scale below."""
+    """Compare methods that alternate between q and P.
+
+    The upper panels show the bounds, and the lower panels show the gaps on a log scale.
+    """
     count = len(histories)
     _, axes = plt.subplots(
         2, count, figsize=(4.3 * count, 5), sharex=True, sharey="row", height_ratios=(3, 2)
@@ -255,7 +258,7 @@ def bound_bars(bounds: dict[str, Bound], ax: Axes | None = None) -> Axes:
 
 
 def latent_plane(z: Tensor, labels: Tensor, ax: Axes | None = None, title: str = "") -> Axes:
-    """Plot codes z of shape (N, 2), using the numeral of each code's label as its marker.
+    """Plot codes z of shape (N, 2), each marked with the numeral of its label.
 
     labels: non-negative integers of shape (N,).
     """
@@ -281,7 +284,7 @@ def rate_map(
     log: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a map of a game's results, with one cell for each pair of learning rates.
+    """Draw a heat map of a game's results, with one cell for each pair of learning rates.
 
     found: results of shape (G, D), with one row per learning rate of G and one column per learning rate of D.
     Larger values are darker. log: whether to use a logarithmic colour scale.

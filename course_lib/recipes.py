@@ -1,9 +1,9 @@
-"""Train the course's own models, as in `python -m course_lib.recipes best`.
+"""Train the course's own models, for example with `python -m course_lib.recipes best`.
 
-A recipe specifies a model and all of its training settings. One loop, `training.Run`, trains every recipe.
+A recipe specifies a model and all of its training settings. A single loop, `training.Run`, trains the models
+of all recipes. VAEs for black-and-white pixels are evaluated on the fixed binarization of the test digits;
+VAEs with a Gaussian likelihood are evaluated on the grey images.
 Several processes can share the training of a VAE: `torchrun --nproc-per-node=2 -m course_lib.recipes best`.
-VAEs for black-and-white pixels are evaluated on the fixed binarization of the test digits; VAEs with a
-Gaussian likelihood are evaluated on the grey images.
 """
 
 import argparse
@@ -100,11 +100,11 @@ def train(
 
     digits: Digits or a map-style data set, such as torchvision's ImageFolder(root), which is converted to
     Digits. epochs: overrides the recipe's number of epochs. checkpoint: a file to save to and resume from.
-    weights (N,): the relative probability of each row. evaluate: maps the model to a dict of numbers.
-    options: passed to `Run.train`; `autocast` overrides the recipe's value.
-    On a GPU, kernels make the batches and compute the loss where possible, and a CUDA graph runs the steps.
-    Unless `quiet`, print which of these are used. In a `processes.group`, all processes must make the same
-    call and get the same model; only process 0 evaluates the model, draws pictures and writes files.
+    weights (N,): the relative probability of drawing each row. evaluate: a function that maps the model to a
+    dict of numbers. options: passed to `Run.train`; `autocast` overrides the recipe's value.
+    On a GPU, Triton kernels make the batches and compute the loss where possible, and a CUDA graph runs the
+    steps. Unless `quiet`, print which of these are used. In a `processes.group`, all processes must make the
+    same call and get the same model; only process 0 evaluates the model, draws pictures and writes files.
     If training is interrupted, the model trained so far is returned, and `run.finished` is False.
     Raises ValueError if `recipe` is not a recipe, or if the group's processes cannot share its training.
     """
@@ -170,7 +170,10 @@ def reason_against(recipe: Any) -> str:
 
 
 def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[Any, Any, str]:
-    """Return the functions for batches and for the loss (None for the recipe's own), and a description."""
+    """Return the functions that make batches and compute the loss, and a description of the two.
+
+    For a GAN, both functions are None, because its recipe needs neither.
+    """
     batch = recipe.batch(model)
     loss = getattr(model, "loss", None)
     if is_shared():  # kernels draw noise for a whole batch, so all processes would draw the same noise
@@ -187,7 +190,8 @@ def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[
 def quick_products(on: bool) -> Iterator[None]:
     """If `on`, compute matrix products with oneDNN, which is twice as fast as MKL on some AMD processors.
 
-    On a CPU that supports bfloat16, the factors may be rounded to bfloat16; sums are computed in float32.
+    On a CPU that supports bfloat16, the factors of each product may be rounded to bfloat16; sums are computed
+    in float32.
     """
     before = torch.get_float32_matmul_precision()
     if on:
@@ -212,7 +216,7 @@ def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL
 
 
 def command_line() -> argparse.Namespace:
-    """Return the parsed arguments. Exit if one is invalid or if the output file cannot be written."""
+    """Return the parsed arguments. Exit if an argument is invalid or if the output file cannot be written."""
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.recipes", description="Train a model and save it."
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def is_count(value: object, least: int = 1) -> bool:
-    """Return whether `value` is an integer not less than `least`. True and False do not count as integers."""
+    """Return whether `value` is an integer of at least `least`. True and False do not count as integers."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
@@ -82,7 +82,7 @@ def images(x: Tensor, pixels: int, weights: Tensor | None = None) -> None:
 
 
 def _may_look(x: Tensor, weights: Tensor | None) -> bool:
-    """Return whether to check the range of the pixels, which compiled code skips to avoid a graph break."""
+    """Return whether to check the range of the pixels. Compiled code does not, to avoid a graph break."""
     kind = x.device.type
     if torch.compiler.is_compiling() or kind not in ("cpu", "cuda", "mps"):
         return False

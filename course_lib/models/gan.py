@@ -123,7 +123,7 @@ class GAN(nn.Module):
     def images(self, z: Tensor, y: Tensor | None = None, ema: bool = False) -> Tensor:
         """Return G(z), with pixels in [0, 1], for codes z from `noise`: (..., latent + kinds) → (..., D).
 
-        ema: whether to use the averaged weights.
+        ema: whether to use the running average of G's weights.
         """
         network = self.ema if ema else self.generator
         require.codes(z, self.config.latent + self.config.kinds, network.bias)
@@ -132,16 +132,16 @@ class GAN(nn.Module):
     def logit(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return D's logits for images x with pixels in [0, 1]: (N, D) → (N,).
 
-        Larger logits mean more realistic images. Raises ValueError for invalid images.
+        Larger logits mean that D finds the images more realistic. Raises ValueError for invalid images.
         """
         require.images(x, self.generator.bias.numel(), self.generator.bias)
         return self.discriminator(x, self._one_hot(x, y)).squeeze(-1).to(x.dtype)
 
     @torch.no_grad()
     def generate(self, n: int, y: Tensor | None = None) -> Tensor:
-        """Generate n images of shape (n, D) with the averaged weights.
+        """Generate n images, as a tensor of shape (n, D), with the running average of G's weights.
 
-        A conditional GAN needs one label per image, y (n,).
+        A conditional GAN requires labels y of shape (n,), one per image.
         """
         z = self.noise(n)
         z = self._with_labels(z, y)

@@ -1,4 +1,4 @@
-"""The networks used by all models in the course, which map images to a few numbers and back.
+"""The networks that map images to a few numbers and back, used by all models in the course.
 
 There are two kinds of network: "plain" has only fully connected layers, and "conv" also has two convolutional
 layers at the image end of the network. A decoder returns one number per pixel and does not apply a final
@@ -71,7 +71,7 @@ class Encoder(nn.Module):
         self.layers = mlp([features + beside, *hidden, outputs], activation)
 
     def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
-        """Map images x (N, D), and extra inputs `beside` (N, beside) if given, to (N, outputs)."""
+        """Map images x (N, D) and any extra inputs `beside` (N, beside) to outputs (N, outputs)."""
         features = self.convolutions(x)  # (N, features)
         return self.layers(features if beside is None else torch.cat([features, beside], -1))
 

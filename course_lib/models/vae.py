@@ -1,6 +1,6 @@
 """The variational auto-encoder: P(x) = ∫ P(z) P(x|z) dz, with networks for P(x|z) and q(z|x).
 
-A VAE is trained on L_b, the evidence lower bound (ELBO) of log P(x); `probability.elbo` measures the terms of
+A VAE is trained on L_b, the evidence lower bound (ELBO) of log P(x); `probability.elbo` computes the terms of
 L_b. The encoder returns mu and logvar, the mean and the logarithm of the *variance* of a Gaussian q(z|x).
 Losses are in nats per image: summed over pixels and over the dimensions of z, and averaged over images.
 Source: Kingma & Welling 2014.
@@ -97,7 +97,7 @@ class VAEConfig(Config):
     """The configuration of a VAE.
 
     shape, hidden, activation, network: as in `networks`. latent: the number of dimensions of z. likelihood:
-    "bernoulli" for black and white pixels, or "gaussian" for grey ones. variance: the variance of the
+    "bernoulli" for black-and-white pixels, or "gaussian" for grey ones. variance: the variance of the
     Gaussian likelihood, or None to learn it. prior: "normal", or "flower" if latent=2.
 
     Raises ValueError if a field has an invalid value.
@@ -152,8 +152,8 @@ class VAEConfig(Config):
 class VAE(LatentImages, nn.Module):
     """A VAE with a Gaussian q(z|x), for images of any shape.
 
-    The arguments are the fields of VAEConfig, and `loss` is inherited from LatentImages. VAEConfig and the
-    networks raise ValueError for invalid arguments.
+    The arguments are the fields of VAEConfig. The method `loss` is inherited from LatentImages. VAEConfig and
+    the networks raise ValueError for invalid arguments.
     """
 
     config: VAEConfig

@@ -3,8 +3,8 @@
     log P(x)  =  L_b + KL(q(z|x) ‖ P(z|x)),        L_b  =  E_q[log P(x|z)] − KL(q(z|x) ‖ P(z))
 
 The first equation holds for every q. The expectation over z is exact if z is one of K classes, or if the
-model and q are linear and Gaussian. For a scalar z, the expectation can be computed by quadrature. In all
-other cases, the expectation is estimated by Monte Carlo. Sources: Kingma & Welling 2014, equations 1–3;
+model is linear-Gaussian and q is Gaussian. For a scalar z, the expectation can be computed by quadrature. In
+all other cases, the expectation is estimated by Monte Carlo. Sources: Kingma & Welling 2014, equations 1–3;
 Neal & Hinton 1998 for EM as the maximization of the same bound.
 """
 
@@ -127,8 +127,8 @@ def elbo(
     x has shape (N, ...). q is a torch distribution over z with batch shape (N,), or () to use the same q for
     every x. The method depends on the arguments:
 
-    - Categorical prior and q: the exact sum over z.
-    - LinearGaussian and a Gaussian q: the closed form.
+    - A categorical prior and a categorical q: the exact sum over z.
+    - A LinearGaussian model and a Gaussian q: the closed form.
     - `grid`, an increasing tensor (G,): integrals over a scalar z by the trapezoid rule.
     - `samples`, a number S: a Monte Carlo estimate and its standard error, from S draws of z for each x (from
       torch's global generator). The KL divergence from the prior is computed in closed form if torch
@@ -174,7 +174,7 @@ def log_posterior(model: LatentModel, x: Tensor, *, grid: Tensor | None = None) 
 def log_importance_weights(
     model: LatentModel, q: Distribution, x: Tensor, k: int, at_once: int | None = None
 ) -> Tensor:
-    """Return log P(x|z) + log P(z) − log q(z|x), in nats and of shape (k, N), for k draws of z from q.
+    """Return log P(x|z) + log P(z) − log q(z|x) in nats, of shape (k, N), for k draws of z from q.
 
     `at_once` is the number of draws that the model processes at once. The default is 50, or fewer if x is
     large. Raises ValueError for k < 1.

@@ -1,6 +1,6 @@
 """The E-step and the M-step of EM for a mixture of Gaussians, as plain functions.
 
-P(x) = Σ_k weight_k N(x | mean_k, covariance_k). The covariances have one of scikit-learn's four shapes:
+P(x) = Σ_k weight_k N(x | mean_k, covariance_k). The covariances have one of scikit-learn's four types:
 "full" (K, D, D), "tied" (D, D), "diag" (K, D) or "spherical" (K,). Both steps accept tensors or NumPy arrays,
 and return results of the same type. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2
 (E-step: equation 9.23; M-step: equations 9.24–9.26). All log-probabilities are in nats.
@@ -136,8 +136,8 @@ def e_step(
 def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: float = 0.0) -> Parameters:
     """Return the weights, means and covariances that best fit x (N, D), given responsibilities resp (N, K).
 
-    `reg_covar` is added to every variance. A component without any responsibility gets a mean of 0 and,
-    before `reg_covar` is added, a covariance of 0.
+    `reg_covar` is added to every variance. A component with no responsibility for any point gets a mean of 0
+    and, before `reg_covar` is added, a covariance of 0.
     """
     check_type(covariance_type)
     counts = resp.sum(0) + 10 * torch.finfo(x.dtype).eps  # (K,), never exactly 0
@@ -172,8 +172,8 @@ def narrowness(spread: Tensor, covariances: Tensor, covariance_type: str) -> Ten
 
     The result has shape (K,), or () for "tied". If `spread` (D,) contains the variances of the data, the
     result measures how much narrower than the data each component is in its thinnest direction. The pivots of
-    the Cholesky factor cannot replace this measure: after one small pivot, the others may consist entirely of
-    rounding errors.
+    the Cholesky factor cannot replace this measure, because after one small pivot, the others may consist
+    entirely of rounding errors.
     """
     if covariance_type in ("diag", "spherical"):
         precisions = (1 / covariances.clamp_min(0)).reshape(len(covariances), -1)

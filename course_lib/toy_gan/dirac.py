@@ -42,7 +42,7 @@ def jacobian(r1: float = 0.0, slope: float = 0.5) -> Tensor:
 def eigenvalues(r1: float = 0.0, slope: float = 0.5) -> tuple[complex, complex]:
     """Return the eigenvalues −γ/2 ± √(γ²/4 − f'(0)²) of the Jacobian.
 
-    Without R1, the eigenvalues are ±i·f'(0), an undamped rotation. γ = 2f'(0) gives critical damping.
+    Without R1, the eigenvalues ±i·f'(0) describe an undamped rotation. γ = 2f'(0) gives critical damping.
     """
     root = cmath.sqrt(r1**2 / 4 - slope**2)
     return -r1 / 2 + root, -r1 / 2 - root
@@ -57,7 +57,7 @@ def trajectory(
     alternating: bool = True,
     linear: bool = False,
 ) -> Tensor:
-    """Return (θ, ψ) at `start` and after each of `steps` steps of size h, of shape (steps + 1, 2).
+    """Return (θ, ψ) at `start` and after each of `steps` steps of size h, as a tensor (steps + 1, 2).
 
     The result is float64. alternating: whether D moves first and G then responds to the new D. linear:
     whether v is replaced by its linearization at (0, 0).

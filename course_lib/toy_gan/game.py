@@ -42,7 +42,7 @@ SIZE = len(HEAD) + sum(ROWS.values())
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Use a single thread: for vectors this small, two threads take up to five times as long."""
+    """Use a single thread, because two threads take up to five times as long for vectors this small."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -149,7 +149,7 @@ class Game:
             self.counted = self.d_updates
 
     def _change_d(self, gradient: Tensor) -> None:
-        """Update D's weights with a gradient (P,), in either player's step, and clip them if required."""
+        """Update D's weights with a gradient (P,) of either player's loss, and clip them if required."""
         s = self.settings
         self.d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2)
         if s.loss == "wasserstein" and s.constraint == "clip":

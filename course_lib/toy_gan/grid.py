@@ -82,7 +82,7 @@ class Grid:
         return mean, (self.z_mass * ((middle - mean) ** 2 + width**2 / 12)).sum().sqrt()
 
     def beyond(self, x: Tensor, q: Tensor) -> Tensor:
-        """Return how far the mass outside the grid is beyond the centres of the end cells, averaged over q.
+        """Return how far the mass outside the grid lies beyond the centres of the end cells, averaged over q.
 
         x is as in `push_forward`. Mass on the grid contributes 0 to the average.
         """

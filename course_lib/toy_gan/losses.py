@@ -1,7 +1,7 @@
 """The four losses of the one-dimensional game, and two penalties that keep D smooth.
 
-The output a of D is an unbounded number. For the minimax and non-saturating losses (Goodfellow et al. 2014,
-equation 1 and section 3), a is a logit, and D(x) = σ(a). For the least-squares loss (Mao et al. 2017,
+The output of D is an unbounded number a. For the minimax and non-saturating losses (Goodfellow et al.
+2014, equation 1 and section 3), a is a logit, and D(x) = σ(a). For the least-squares loss (Mao et al. 2017,
 equation 9), D(x) = a + ½ with labels 1 and 0, so a = 0 again means that D is undecided. For the Wasserstein
 loss (Arjovsky et al. 2017), a is the value of the critic.
 """
@@ -22,7 +22,7 @@ FLOOR = {"minimax": -math.log(4), "nonsaturating": -math.log(4), "least_squares"
 
 
 def d_pays(loss: str, a: Tensor) -> tuple[Tensor, Tensor]:
-    """Return D's loss for outputs a if the points are real, and D's loss if the points are generated."""
+    """Return D's two losses for outputs a: the loss on real points and the loss on generated points."""
     if loss in ("minimax", "nonsaturating"):
         return softplus(-a), softplus(a)  # −log D, −log(1 − D)
     if loss == "least_squares":

@@ -22,7 +22,7 @@ def mix(h: np.ndarray) -> np.ndarray:
 
 
 def uniform(seed: int, streams: list[int], step: int, n: int) -> np.ndarray:
-    """Return u in (0, 1), a hash of seed, stream, step and i in this order.
+    """Return u in (0, 1), a hash of seed, stream, step and i, in this order.
 
     The result is a float64 array of shape (len(streams), n).
     """

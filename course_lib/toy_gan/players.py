@@ -86,7 +86,7 @@ class Player:
 
 
 def first_weights(sizes: list[int], seed: int, stream: int) -> np.ndarray:
-    """Return initial weights and biases (P,), layer by layer, uniform within ±1/√(inputs) as in PyTorch."""
+    """Return initial weights and biases (P,), layer by layer, uniform within ±1/√(inputs), as in PyTorch."""
     bounds = [np.full(b * (a + 1), 1 / math.sqrt(a)) for a, b in pairwise(sizes)]
     bound = np.concatenate(bounds)
     return bound * (2 * noise.uniform(seed, [stream], 0, len(bound))[0] - 1)

@@ -134,7 +134,7 @@ class Settings:
 
 
 def row(heights: Any) -> tuple[float, ...]:
-    """Return heights (n,) as floats, or (), which `drawn` rejects, if heights is not a row of numbers."""
+    """Return heights (n,) as floats, or (), which `drawn` rejects, if they are not a row of numbers."""
     try:
         h = np.asarray(heights)
     except (TypeError, ValueError, RuntimeError):  # ragged rows, or tensors that NumPy cannot read

@@ -86,7 +86,7 @@ class RunFile:
     def check(self) -> None:
         """Check that the file can be written.
 
-        If it cannot be written, print a warning if the file exists, and raise ValueError if it does not.
+        For a file that cannot be written, print a warning if the file exists; otherwise, raise ValueError.
         """
         try:
             check_writable(self.path)

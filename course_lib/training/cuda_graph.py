@@ -1,4 +1,4 @@
-"""Two ways to make a training step cheaper on a GPU: CUDA graphs and bfloat16.
+"""Two ways to make a training step faster on a GPU: CUDA graphs and bfloat16.
 
 Both methods wrap a step. `Run.train` decides which of them to use; `Run._loop` is the same in all cases. A
 step that cannot be captured raises NoGraph. The run then returns to its last copy and repeats the steps one
@@ -31,7 +31,7 @@ class NoGraph(Exception):
 
 
 def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
-    """Return whether to use CUDA graphs in a training.Run, and print the decision if it is not as `asked`.
+    """Return whether to use CUDA graphs in a training.Run, and print the decision if it differs from `asked`.
 
     With asked=None, graphs are used if every optimizer was created with capturable=True and all other parts
     are models, because other parts may count steps in Python.

@@ -10,7 +10,7 @@ two reasons:
 - Every process draws the noise for the whole batch from a generator in the same state, but uses only its own
   rows.
 
-The training loop contains no code for this: `shared` wraps a step from outside, as `cuda_graph` does.
+`shared` wraps a step from outside, as `cuda_graph` does, so the training loop needs no code for sharing.
 """
 
 import signal

@@ -82,7 +82,7 @@ class GANRecipe:
         return False
 
     def batch(self, gan: GAN) -> None:
-        """Return None: a GAN is trained on grey images, and its step converts the bytes to pixels."""
+        """Return None, because a GAN is trained on grey images and its step converts the bytes to pixels."""
 
     def step(self, run: Run, loss: None = None) -> Callable[[tuple[Tensor, ...]], Losses]:
         """Return a step with `d_steps` updates of D, each on a different part of the rows, and one of G."""

@@ -38,7 +38,7 @@ class History:
         self.pending: list[tuple[int, dict[str, Tensor]]] = []  # (rows, losses) since the last report
 
     def add(self, rows: int, losses: Any, device: torch.device) -> None:
-        """Record a step's losses over `rows` rows. Raises TypeError if losses is not a dict of numbers."""
+        """Record the losses of a step on `rows` rows. Raises TypeError if losses is not a dict of numbers."""
         if not isinstance(losses, dict) or not losses:
             raise TypeError(f"step must return a dict of numbers, not {losses}.")
         if not isinstance(losses, Owned):

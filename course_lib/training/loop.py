@@ -1,7 +1,7 @@
 """The course's training loop, for any model: `step(batch)` takes a training step and returns the losses.
 
 The core of the loop is `Run._loop`. From time to time, a `Run` copies everything that changes (models,
-optimizers, noise, history) to host memory. After a NaN or an error, the run returns to that copy. A copy
+optimizers, noise, history) to host memory. After a NaN or an error, the run returns to its last copy. A copy
 stored in a file is a checkpoint. `Copies.take` decides when the file is written, and `files.write_whole`
 never leaves a partial file.
 """
@@ -33,14 +33,15 @@ StepOnRows = Callable[[Tensor], dict[str, Any]]  # from row indices (B,) to loss
 class Run:
     """A training run: the data, the parts that change, and the progress. Checkpoints omit only the data.
 
-    data: tensors with N rows, on the device. parts: the models, optimizers and schedulers that steps change.
-    An epoch uses every row once, in an order given by (seed, epoch); a single leftover row is added to the
-    last batch. weights: the relative probability (N,) of each row, for example to balance classes; an epoch
-    then draws N rows with replacement. batch(tensors, index): returns the batch for the row indices (B,),
-    which by default consists of those rows. Noise comes from torch's global generator, seeded before step 1.
-    checkpoint: a file to resume from if it exists, written about every 15 seconds (`copies.SAVE_SECONDS`) and
-    at the end. hyperparameters: values such as β; a checkpoint with different values is rejected. run_file:
-    the class that reads and writes the checkpoint; see `distributed.SharedFile`.
+    data: tensors with N rows, on the device. parts: the models, optimizers and schedulers that the steps
+    change. An epoch uses every row once, in an order given by (seed, epoch); a single leftover row is added
+    to the last batch. weights: the relative probability (N,) of drawing each row, for example to balance
+    classes; an epoch then draws N rows with replacement. batch(tensors, index): returns the batch for the row
+    indices (B,), which by default consists of those rows. Noise comes from torch's global generator, seeded
+    before step 1. checkpoint: a file to resume from if it exists, written about every 15 seconds
+    (`copies.SAVE_SECONDS`) and at the end. hyperparameters: values such as β; a checkpoint with different
+    values is rejected. run_file: the class that reads and writes the checkpoint; see
+    `distributed.SharedFile`.
 
     step, epoch: the progress so far. progress: the completed fraction of the training, a scalar tensor on the
     device, for schedules. history: "step", and the mean of each loss over the rows since the previous entry.
@@ -89,7 +90,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the last call to `train` completed without being interrupted; True before the first."""
+        """Whether the last call to `train` ran to completion; True before the first call."""
         return self.step >= self._last_step
 
     @property
@@ -128,8 +129,8 @@ class Run:
         read every `report_every` steps. evaluate() returns a dict of numbers, and picture(run) returns a
         figure or axes; both are called at intervals given in epochs, and affect neither the noise nor the
         training mode. autocast: use bfloat16. graph, variant: see `cuda_graph`. quiet: show no progress bar.
-        After an interrupt, the current step is completed. Raises NotFinite for NaN or infinite values. An
-        error resets the run to its last copy.
+        After an interrupt, training stops at the end of the current step. Raises NotFinite for NaN or
+        infinite values. An error resets the run to its last copy.
         """
         self._last_step = round(epochs * self._rows.epoch_steps)
         if self.step >= self._last_step:
@@ -236,7 +237,7 @@ def _pick_single(tensors: tuple[Tensor, ...], index: Tensor) -> Tensor:
 
 
 def _screen() -> Any:
-    """Return a display above the progress bar in a notebook: a picture below the bar would split it."""
+    """Return a display above the progress bar in a notebook, as a picture below the bar would split it."""
     if hasattr(get_ipython(), "kernel"):
         return display({"text/plain": ""}, raw=True, display_id=True)
     return None

@@ -81,7 +81,7 @@ def not_finite(parts: dict[str, Any]) -> Iterator[str]:
 
 
 def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield all values in `state_of`, each with a name for error messages."""
+    """Yield all values in the states of the parts, each with a name for error messages."""
     names: dict[Any, str] = {}  # maps each parameter, a key of the optimizer's state, to its name
     for name, part in parts.items():
         if isinstance(part, nn.Module):
@@ -100,7 +100,7 @@ def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _is_bad(value: Any) -> bool:
-    """Return whether a tensor contains NaN or infinity, or a number is NaN.
+    """Return whether a tensor contains NaN or infinity, or whether a number is NaN.
 
     A number may be infinite, because a scheduler's best loss may start at infinity.
     """
@@ -135,7 +135,7 @@ def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """A context in which noise comes from the given seed; on exit, the generators' states are restored."""
+    """A context in which the seed determines the noise; on exit, the generators' states are restored."""
     with rng_states_kept(device, seed):
         torch.manual_seed(seed)
         yield

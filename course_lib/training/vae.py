@@ -25,8 +25,8 @@ class Recipe:
 
     warmup: the initial fraction of the training during which the weight of the KL term rises from 0 to beta.
     model: VAE, ConditionalVAE or AutoEncoder. An AutoEncoder has no KL term, so warmup and beta have no
-    effect on it. A VAE of black-and-white pixels is trained on images binarized anew at each step. A VAE with
-    a Gaussian likelihood is trained on grey images.
+    effect on it. A VAE for black-and-white pixels is trained on images that are binarized anew at each step.
+    A VAE with a Gaussian likelihood is trained on grey images.
     """
 
     model: Callable[..., Any] = VAE
@@ -50,7 +50,10 @@ class Recipe:
         return self.batch_size
 
     def build(self, digits: Digits) -> Any:
-        """Return the model in its initial state. By default, a ConditionalVAE has one label per class."""
+        """Return the model in its initial state.
+
+        By default, a ConditionalVAE has as many labels as the data have classes.
+        """
         images = digits.images
         config = dict(self.config)
         if self.model is ConditionalVAE:

@@ -1,4 +1,4 @@
-"""Widgets whose page sends requests to the kernel."""
+"""The base class of widgets whose pages send requests to the kernel."""
 
 import threading
 from pathlib import Path
@@ -14,9 +14,9 @@ ASKING = Path(__file__).with_name("asking.js")
 class Asking(Live):
     """A live widget that answers requests from its page.
 
-    The page sends {tick, ...}. The reply contains rows of float32 values in a single buffer, or an error
-    message. A subclass puts `ASKING` before its own scripts and implements `answer`. A page without a kernel
-    receives no replies, so every subclass must also work without them.
+    Each request is a message {tick, ...}. The reply contains rows of float32 values in a single buffer, or an
+    error message. A subclass puts `ASKING` before its own scripts and implements `answer`. A page without a
+    kernel receives no replies, so every subclass must also work without them.
     """
 
     def __init__(self, **traits: Any) -> None:
@@ -27,7 +27,7 @@ class Asking(Live):
         self.on_msg(self._reply)
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Return the rows (n, F) that answer a request from the page. The caller holds the lock."""
+        """Return the rows (n, F) that answer a request from the page. The caller must hold `lock`."""
         raise NotImplementedError(f"{type(self).__name__} does not implement answer()")
 
     def _reply(self, _widget: Any, content: Any, _buffers: Any) -> None:

@@ -26,9 +26,8 @@ class CodeLine(Live):
     squared pixel differences.
     marks: name -> codes (K,) of true images, drawn as ticks below the curves.
 
-    All `positions` are decoded in advance, so the page works fully without a kernel. `t` is updated by the
-    browser and can be set from Python; `distances` has shape (models, positions). Raises ValueError for
-    arguments that cannot be drawn.
+    All `positions` are decoded in advance, so the page needs no kernel. `t` is updated by the browser and can
+    be set from Python; `distances` has shape (models, positions). Raises ValueError for invalid arguments.
     """
 
     script = Path(__file__).with_name("code_line.js")

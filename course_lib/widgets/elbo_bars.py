@@ -1,4 +1,4 @@
-"""Bars for log P(x) = L_b + KL(q ‖ posterior), with one x, one weight, and a q that the user moves."""
+"""The bars of log P(x) = L_b + KL(q ‖ posterior) for a single x, with a q that the user can move."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +39,7 @@ class ElboBars(Live):
 
     The model: z ~ N(0, 1), x|z ~ N(w·h(z), s²), with h(z) = z ("line"), tanh 2z ("bend") or z² ("fold").
     q(z|x) = N(m, sigma²). `m`, `sigma`, `w`, `x` and `decoder` are updated by the browser and can be set from
-    Python; `bound()` computes the values in Python. A setting out of range raises traitlets.TraitError.
+    Python; `bound()` computes the values in Python. A value out of range raises traitlets.TraitError.
     """
 
     script = Path(__file__).with_name("elbo_bars.js")
@@ -63,7 +63,7 @@ class ElboBars(Live):
         return LatentModel(prior, lambda z: Normal(w * h(z), s))
 
     def bound(self, m: float | None = None, sigma: float | None = None) -> "Bound":
-        """Compute the parts of L_b, the gap and log P(x), each of shape (1,), in nats.
+        """Compute L_b, its two terms, the gap and log P(x), each of shape (1,), in nats.
 
         m, sigma: the parameters of q; by default, the current ones.
         """
@@ -77,7 +77,11 @@ class ElboBars(Live):
         return elbo(self.model, Normal(m * one, sigma * one), self.x * one, grid=z)
 
     def strip(self) -> "Figure":
-        """Draw the current q, one with the posterior's mean and sigma, one halfway between, and the bars."""
+        """Draw three choices of q and their bars.
+
+        The first q is the current one, the last has the posterior's mean and sigma (within the limits of `m`
+        and `sigma`), and the second is halfway between the two.
+        """
         import torch
         from matplotlib.figure import Figure
         from torch.distributions import Normal

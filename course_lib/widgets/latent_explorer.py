@@ -27,7 +27,7 @@ class LatentExplorer(Asking):
     width of the plane on the screen, in CSS pixels.
 
     `z` is updated by the browser and can be set from Python; `refresh()` decodes all images again. Raises
-    ValueError for arguments that cannot be drawn.
+    ValueError for invalid arguments.
     """
 
     script = (ASKING, Path(__file__).with_name("latent_explorer.js"))

@@ -25,13 +25,13 @@ class Quiz(Asking):
 
     real, made: images of shape (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if they are square, with pixels
     in [0, 1]; real[i] and made[i] form a pair. If there are more images of one kind, the extra ones are not
-    used. seed: determines the order of the pairs and the side of the real image. mode: "one" or "pairs".
-    file: the name of the file that `save` writes.
+    used. seed: determines the order of the pairs and the side on which the real image appears. mode: "one" or
+    "pairs". file: the name of the file that `save` writes.
 
     `answers` is updated by the browser. It is a list of dicts with the keys "mode", "class", "seed", "image",
     "shown" (one image) or "left" (pairs), and "votes". The votes are [said real, said made] for a single
-    image and [left, right] for a pair; a person who plays alone has one vote. Raises ValueError for arguments
-    that cannot be shown.
+    image and [left, right] for a pair; a person who plays alone has one vote. Raises ValueError for invalid
+    arguments.
     """
 
     script = (ASKING, *(Path(__file__).with_name(name) for name in ("quiz_score.js", "quiz.js")))
@@ -81,10 +81,10 @@ class Quiz(Asking):
         """Return the score of the answers given with the current seed, in one mode, alone or in class.
 
         mode, classroom: None selects the current setting of the widget. "made_taken_for_real" and
-        "real_called_made" each contain the number of "images", the number of "voters", how many of their
-        "hands" were wrong, the "share" of wrong hands, and its 95 % "interval" with n = images. Each is None
-        until an image of its kind has been judged. For pairs, "real_called_made" is always None, because it
-        would repeat the other result.
+        "real_called_made" each contain the number of "images", the number of "voters", the number of "hands"
+        that were wrong, the "share" of wrong hands, and its 95 % "interval", with n equal to the number of
+        images. Each of the two is None until an image of its kind has been judged. For pairs,
+        "real_called_made" is always None, because it would repeat the other result.
         """
         which = {"mode": mode or self.mode, "seed": self.seed}
         which["class"] = self.classroom if classroom is None else classroom
@@ -118,7 +118,7 @@ class Quiz(Asking):
         return path
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Save question["save"], the browser's answers; the reply is a sentence, with one number per byte."""
+        """Save question["save"], the browser's answers, and return a sentence as one number per byte."""
         self.answers = question["save"]
         path = self.save()
         where = "" if path.is_absolute() else ", next to the notebook"
@@ -144,7 +144,7 @@ class Quiz(Asking):
 def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
     """Summarize the votes, given as (hands, voters) for each image.
 
-    The votes on one image are not independent, so the interval is computed with n = number of images.
+    The votes on one image are not independent, so the interval is computed from the number of images.
     """
     if not votes:
         return None

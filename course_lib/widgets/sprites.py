@@ -1,7 +1,7 @@
 """Check the arguments of the widgets that use decoders, and combine many images into one picture.
 
-In this module an image has the shape (H, W, C), with C = 1 for grey or 3 for red, green and blue. Arguments
-have PyTorch's layout, (C, H, W), or (H, W) for grey images.
+In this module, an image has shape (H, W, C), with C = 1 for grey or 3 for red, green and blue. Arguments have
+PyTorch's layout, (C, H, W), or (H, W) for grey images.
 """
 
 import base64
@@ -159,7 +159,10 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
 
 
 def line_ends(names: Any, limits: Any) -> list[list[float]]:
-    """Return the limits (low, high) of each name. Raises ValueError if they are missing or unusable."""
+    """Return the limits (low, high) for each of one to four names.
+
+    Raises ValueError for any other number of names, and for limits that are missing or unusable.
+    """
     if not 1 <= len(names) <= 4:
         raise ValueError(f"One to four models can be compared, but got {len(names)}.")
     ends = [[float(end) for end in (limits or {}).get(name, ())] for name in names]

@@ -26,9 +26,10 @@ class ToyGAN(Live):
     settings can be changed during the game, in the browser or from Python with `change(...)`, `load(preset)`,
     or `settings = {...}`.
 
-    The game runs in the browser. When it pauses, `settings` and `state` contain the values shown: `state` has
-    "rounds" and the other numbers of `toy_gan.HEAD`, with None for values that are not finite. `state` is
-    empty until the user first interacts with the widget. To play a game in Python, use `toy_gan.History`.
+    The game runs in the browser. When the game pauses, `settings` and `state` contain the values shown:
+    `state` has "rounds" and the other numbers of `toy_gan.HEAD`, with None for values that are not finite.
+    `state` is empty until the user first interacts with the widget. To play a game in Python, use
+    `toy_gan.History`.
 
     Raises ValueError for an unknown setting or preset.
     """
@@ -104,7 +105,10 @@ class ToyGAN(Live):
 
 
 def draw_course(axes: Any, past: "History") -> None:
-    """Draw the JSD over time, or the path of the two weights of the Dirac-GAN, whose JSD is always log 2."""
+    """Draw the JSD over time, or the path of the two weights of a Dirac-GAN.
+
+    The JSD of a Dirac-GAN is log 2 unless θ = 0, so its curve would be flat.
+    """
     if past.game.settings.players == "dirac":
         theta, psi = past.column("theta"), past.column("psi")
         axes.plot(theta, psi, color=GAP, lw=1.5)
