@@ -789,7 +789,7 @@ if on_mnist and sizes[-1] == 512:
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not all the way (the figure shows $-\\log P$: lower is better). Each component is fitted only to its share of the digits."}
 # **Answer.** It rises for a long time, but not all the way to 512. (The figure shows $-\log P$, so lower is better.)
 # Judged by the fitted digits, more components are always better. The curve of the held-out digits diverges from that of
-# the fitted digits once the mixture begins to describe accidents of the fitted digits, and in the end the held-out
+# the fitted digits once the mixture begins to describe quirks of the fitted digits, and eventually the held-out
 # curve turns upwards. BIC is computed from the fitted digits alone, yet it prefers an even smaller $K$ than the
 # validation digits do.
 #

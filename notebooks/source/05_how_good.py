@@ -589,7 +589,7 @@ figures.sheets({"normal": flat_vae.generate(30), "flower": flower_vae.generate(3
 # %% [markdown]
 # In the widget below, drag across the plane of codes of the model with the normal prior. Where one digit has a region
 # to itself, you see clear images of that digit. Where the regions of several digits overlap, you see hybrids of these
-# digits. In regions without numerals, the decoder had almost nothing to learn from, and it improvises.
+# digits. In regions without digits, the decoder had almost nothing to learn from, so it improvises.
 
 # %% alt="On the left, the plane with numerals at the codes of test digits; on the right, a square grid of images decoded from points of the same plane, in which digits turn into one another." slideshow={"slide_type": "slide"} slide={"text": "## Where are the codes, and where does the prior draw?"}
 LatentExplorer(
@@ -604,7 +604,7 @@ LatentExplorer(
 # it draws overly bright or broken shapes.
 #
 # **Why?** In the middle, two numbers are too few to tell the digits apart, so the reconstructions of real digits are
-# blurred there, too. The failures in the empty regions have a different cause, which more dimensions do not remove. The
+# blurred there, too. The failures in the empty regions have a different cause, and adding dimensions does not remove it. The
 # average of $q(z|x)$ over all images is called the **aggregate posterior**, $q(z)$. The decoder is trained on codes
 # from $q(z)$, but when we sample, we draw the codes from $P(z)$. In regions where $P(z)$ is much larger than $q(z)$, we
 # draw many codes on which the decoder was hardly trained.
@@ -788,7 +788,7 @@ labelled_rows(rows, shape)
 # the VAE must draw each pixel along the edge of a stroke independently, which costs nats. What the pixelwise model
 # lacks is a plan for the whole image: a single layer that sees only earlier pixels cannot plan a digit. The VAE has the
 # opposite problem: $z$ supplies the plan, but each pixel is drawn without regard to its neighbours. The best model of
-# the course joins the two approaches: $z$ says what to draw, and each pixel also depends on those before it (see the
+# the course combines the two approaches: $z$ says what to draw, and each pixel also depends on those before it (see the
 # row of the shipped model in section 5).
 #
 # How much does the joined model rely on its $z$? The KL, averaged over images, is an upper bound on the information

@@ -547,7 +547,7 @@ if on_mnist:
 # ## 6 · How good are the samples?
 #
 # Take a classifier that has never seen an image from a VAE. In how many of our samples does this classifier read the
-# digit that was asked for? On its own, such an accuracy is worth nothing. A model that knows a single 7, and draws it
+# digit that was asked for? On its own, such an accuracy tells us nothing. A model that knows a single 7, and draws it
 # whenever it is asked for a 7, gets all its sevens right. So we also measure *diversity*, the mean squared distance
 # between two images of the same label, relative to that of real test digits.
 #

@@ -183,7 +183,7 @@ if on_mnist:  # five pixels from 0 to 1 cost 5 in both edits; the VAE's bound mi
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** The discriminator and the VAE\u2019s bound do. The squared error is the same to the last digit, and the classifier hardly notices: it was never asked."}
 # **Answer.** The discriminator and the VAE do. The scattered pixels lower D's mean logit, and raise $-L_b$, much more
-# than the pixels at a stroke do. The squared error is 5 for both edits, and neither edit makes much difference to the
+# than the pixels next to a stroke do. The squared error is 5 for both edits, and neither edit makes much difference to the
 # classifier.
 #
 # **Why?** A squared error is a sum over pixels, and a sum does not know which pixels are neighbours. The
@@ -1221,7 +1221,7 @@ checks.r1_penalty(my_r1_penalty)
 
 
 # %% [markdown]
-# **2. Which classes are missing?** Write the class KL of section 9: the divergence of the shares of the ten classes
+# **2. Which classes are missing?** Write a function for the class KL of section 9: the divergence of the shares of the ten classes
 # from equal shares, $\mathrm{KL}(\text{shares} \,\Vert\, \text{uniform})$, in nats. The result must be finite even when
 # a class does not occur.
 
