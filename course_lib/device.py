@@ -9,7 +9,7 @@ FAST: bool = os.environ.get("COURSE_FAST", "") not in ("", "0")  # small budgets
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
-    """Return the device to use: `name`, else $COURSE_DEVICE, else the first of CUDA, MPS and CPU available.
+    """Return the device to use: `name`, else $COURSE_DEVICE, else the first available of CUDA, MPS and CPU.
 
     MPS (Apple GPUs) does not support float64, so mixtures, densities and exact bounds stay on the CPU.
     Raises ValueError if torch does not recognize the name, or if this machine has no such device.
@@ -32,7 +32,7 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
 def knows_bfloat16(device: torch.device) -> bool:
     """Return whether the device natively supports matrix multiplication in bfloat16.
 
-    On a CPU, emulated bfloat16 products run at one eighth of the usual speed.
+    On a CPU, emulated bfloat16 products run at one eighth of the speed of float32 products.
     """
     if device.type == "cuda":
         with torch.cuda.device(device):

@@ -14,7 +14,7 @@ STALE_SECONDS = 3600.0
 
 
 def usable(path: str | Path) -> Path:
-    """Return `path` with ~ expanded. Raise ValueError if it cannot be the path of a regular file."""
+    """Return `path` with ~ expanded, or raise ValueError if `path` cannot be a regular file."""
     if not str(path):
         raise ValueError("The file name is empty: pass one, such as model.safetensors.")
     shown = str(path)[:200]
@@ -39,7 +39,7 @@ def reason(error: Exception) -> str:
 
 
 def check_writable(path: Path) -> None:
-    """Create the parent folder of `path`. Raise OSError if no file can be written to it."""
+    """Create the parent folder of `path`, and raise OSError if no file can be written to it."""
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -51,8 +51,8 @@ def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
     """Write data to a path returned by `usable`, either completely or not at all.
 
     If the path is a symbolic link, the link is kept and the file that it points to is written. Several
-    processes may write to the same path: each uses its own temporary file, so a reader always gets the
-    complete data from a single process.
+    processes may write to the same path. Each process uses its own temporary file, so a reader always gets
+    the complete data from a single process.
 
     replace: whether to replace an existing file instead of raising FileExistsError.
     Raises OSError if the file cannot be written, in which case an existing file is left unchanged.

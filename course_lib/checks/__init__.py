@@ -1,14 +1,14 @@
 """Exercise checks that name the mistake: `checks.responsibilities(my_responsibilities)` prints one line.
 
-The line says "Not started" or "Correct", or names the mistake and says where to look. A check compares the
-student's result with known answers and properties on small inputs; it stores no solution hashes and shows no
-traceback for errors in the student's code. The reference solutions and the wrong answers that each check must
-recognize are in tests/test_checks_*.py.
+The printed line says "Not started" or "Correct", or names the mistake and says where to look. A check
+compares the student's result with known answers and properties on small inputs; it stores no solution hashes
+and shows no traceback for errors in the student's code. The reference solutions and the wrong answers that
+each check must recognize are in tests/test_checks_*.py.
 Each run of a check also draws new inputs, some of different sizes (`other_inputs`), tries extreme
 inputs, and compares gradients where they matter (`gradients`). See report.py.
 A new check takes five lines. A `Table` contains a small input, the known answer, and the result of each
-typical mistake, keyed by the sentence that names it. End the sentence with a period, because the first wrong
-element is shown after it:
+typical mistake, keyed by the sentence that names it. End each such sentence with a period, because the first
+wrong element is shown after it:
 
     import torch
     from course_lib.checks.report import Student, Table, exercise

@@ -215,7 +215,7 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
-    """Return the per-image losses, each of shape (N,), for a flipped sign, missing term or wrong average."""
+    """Return the per-image losses, each (N,), for a flipped sign, a missing term or a wrong average."""
     n, error, kl = len(parts.error), parts.error, parts.kl
     return {
         "the KL is subtracted. The loss is minus L_b, so both parts are added.": error - kl,
@@ -234,7 +234,7 @@ def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
 
 
 def wrong_kls(parts: LossParts, mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the per-image losses, each of shape (N,), for a missing or misread term of the KL."""
+    """Return the per-image losses, each of shape (N,), for a missing or misinterpreted term of the KL."""
     error, kl = parts.error, parts.kl
     return {
         "logvar is treated as the logarithm of the std.": error + kl_reference(mu, 2 * logvar),

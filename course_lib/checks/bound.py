@@ -225,7 +225,7 @@ def lower_bound(student: Student) -> None:
 
 
 def of_softmax(answer: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a bound that normalizes q first, so that an answer that also normalizes q is accepted."""
+    """Wrap a bound so that q is normalized first, because answers that normalize q are also accepted."""
 
     @wraps(answer)
     def bound(log_joint: Tensor, q: Tensor) -> object:

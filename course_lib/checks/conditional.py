@@ -211,7 +211,7 @@ def style_reference(
 class Encoder:
     """An encoder that maps x of shape (…, D) and y of shape (…) to mu and logvar of shape (…, d).
 
-    It counts the images that it encodes.
+    The attribute `images` counts the images encoded so far.
     """
 
     def __init__(self, weight: Tensor) -> None:

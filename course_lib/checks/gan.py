@@ -26,7 +26,7 @@ OLD = 0.25  # the gradient left in D's weights by an earlier step
 
 
 class Critic:
-    """A discriminator that maps each image x to ½ Σ w·x² + 0.7. Its gradient with respect to x is w·x."""
+    """A discriminator that maps an image x to ½ Σ w·x² + 0.7, whose gradient with respect to x is w·x."""
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight.clone().requires_grad_()  # (D,)
@@ -281,7 +281,7 @@ def share_among(real: Tensor, fake: Tensor, k: int) -> Tensor:
 
 
 def points(source: torch.Generator, n: int, m: int, axes: int, ks: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Draw n real and m fake points; no fake point is so close to a radius that rounding matters."""
+    """Draw n real and m fake points, with no fake point so near the edge of a ball that rounding matters."""
     real = torch.randn(n, axes, generator=source)
     fake = 1.7 * torch.randn(2 * m, axes, generator=source) + 0.6
     apart = cdist(fake.double(), real.double())  # (M, N)

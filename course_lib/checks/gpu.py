@@ -231,7 +231,7 @@ def one_pass(
     relative_to: Callable[[Tensor, Tensor], Tensor] = lambda old, new: new,
     start: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the running reference and the running total after all tiles, each of shape (N,).
+    """Return the running reference, normally the maximum, and the running total after all tiles, each (N,).
 
     start: the initial reference; if None, the reference of the first tile.
     """
@@ -362,7 +362,8 @@ def expect_any_size(student: Student, joint: Tensor, block: int) -> None:
 def scattered_rows() -> Tensor:
     """Build 8 rows of 23 numbers whose sums overflow or underflow if the wrong number is subtracted.
 
-    The right number is the largest one seen so far in the row. The tiles have 10, 10 and 3 columns.
+    The right number to subtract is the largest one seen so far in the row. The tiles have 10, 10 and 3
+    columns.
     """
     near, far = -0.1 * (arange(23) % 7), -4000.0
     rows = near.repeat(8, 1)

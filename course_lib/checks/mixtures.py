@@ -30,7 +30,7 @@ def log_densities(x: Tensor, means: Tensor, stds: Tensor) -> Tensor:
 
 
 def resp_reference(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> Tensor:
-    """Return the correct responsibilities, of shape (N, K), using Bayes' rule."""
+    """Return the correct responsibilities, of shape (N, K), according to Bayes' rule."""
     return (weights.log() + log_densities(x, means, stds)).softmax(1)  # (N, K)
 
 
@@ -258,7 +258,7 @@ def mixture_cdf(w: Tensor, m: Tensor, s: Tensor) -> Distribution:
 
 
 def uniform_cdf(w: Tensor, m: Tensor, s: Tensor, low: float, width: float) -> Distribution:
-    """Return the cumulative distribution function of a mixture with noise uniform on [low, low + width)."""
+    """Return the cumulative distribution function of a mixture with uniform noise on [low, low + width)."""
     return lambda x: (w * (((x[:, None] - m) / s - low) / width).clamp(0, 1)).sum(1)
 
 
@@ -307,7 +307,7 @@ def sample_mixture(student: Student) -> None:
 
 
 def expect_varying_counts(student: Student, w: Tensor, m: Tensor, s: Tensor) -> None:
-    """Raise Mistake if every call draws equally many samples from the first component, up to rounding.
+    """Raise Mistake if every call draws the same number of samples from the first component, up to rounding.
 
     Of 40 independent draws, 22 ± 3 come from the first component. All twenty calls agree by chance
     in fewer than one in 10¹⁰ runs.
@@ -346,7 +346,7 @@ def wrong_components(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]
 
 
 def wrong_noise(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
-    """Return the distributions of draws from a single Gaussian or with noise that is not Gaussian."""
+    """Return the distributions of draws from a single Gaussian and of draws with non-Gaussian noise."""
     one = tensor([1.0])
     mean, spread = mixture_moments(w, m, s)  # (1,) each
     added = (w * s).square().sum(0, True).sqrt()  # the std of a weighted sum of independent draws

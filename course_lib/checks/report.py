@@ -32,7 +32,7 @@ COLOUR = {"correct": "#1F74B5", "mistake": "#C25200", "not started": "#757575"}
 
 
 class Mistake(Exception):
-    """The exception that ends a check. Its message is shown to the student."""
+    """The exception that ends a check with a message to the student."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Result:
 
     status: "not started", "correct" or "mistake".
     message: the text shown to the student.
-    error: the exception raised if the result cannot be read, for authors who test a new check.
+    error: the exception raised while the result was read, if any, for authors who test a new check.
     """
 
     status: str
@@ -74,8 +74,8 @@ def repeatable() -> Iterator[None]:
 def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
     """Turn a function that raises Mistake into a check that prints one line.
 
-    If the answer is correct, the line contains the docstring of the decorated function. An error that this
-    function raises before it calls the student's function is passed on unchanged.
+    If the answer is correct, the line contains the docstring of the decorated function. Any exception other
+    than Mistake that is raised before the student's function is called is passed on unchanged.
     """
 
     @wraps(check)
@@ -125,7 +125,7 @@ def call(student: Student, *inputs: Any) -> Any:
     """Call the student's function on copies of the inputs and return its result.
 
     Raise Mistake if the function fails, changes an input in place, or returns None. If the function
-    fails, the message quotes the line.
+    fails, the message quotes the line that failed.
     """
     expect(
         callable(student),
@@ -206,7 +206,7 @@ class Table:
 
     @classmethod
     def of(cls, inputs: Inputs, reference: Reference, mistakes: Mistakes, **more: Any) -> "Table":
-        """Build a table from inputs, a reference solution, and a function that computes mistaken results."""
+        """Build a table from inputs, a reference solution, and a function that simulates typical mistakes."""
         return cls(inputs, reference(*inputs.values()), mistakes(*inputs.values()), **more)
 
     def ask(self, student: Student) -> None:
@@ -265,7 +265,7 @@ class Table:
 
 
 def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
-    """Return the value as a plain tensor, or raise Mistake if its shape, dtype or numbers are wrong."""
+    """Return the value as a plain tensor; raise Mistake for a wrong shape, a wrong dtype, NaN or infinity."""
     yours = plain(value, what)
     expect(yours.shape == shape, f"{what} must have shape {tuple(shape)}, not {tuple(yours.shape)}.")
     expect(yours.is_floating_point(), f"{what} must have a floating-point dtype, not {yours.dtype}.")
@@ -343,7 +343,8 @@ def agrees(yours: object, right: Tensor | Sequence[Tensor]) -> bool:
     """Return whether two answers agree; a Python number counts as a tensor of shape ().
 
     The relative tolerance is 1e-4. The absolute tolerance is 1e-5 times the largest number in `right`, or
-    1e-5 if that is larger. Rounding errors in float32 sums of a few hundred terms are far smaller.
+    1e-5 if that is larger. Rounding errors in float32 sums of a few hundred terms are far below these
+    tolerances.
     """
     if not isinstance(right, Tensor):
         if not isinstance(yours, tuple | list) or len(yours) != len(right):
@@ -423,7 +424,7 @@ def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
 
 @dataclass
 class Network:
-    """A network passed to a student's function. It always returns the same answer and records its inputs."""
+    """A fake network, which always returns the same answer and records its inputs."""
 
     name: str
     answer: tuple[Tensor, ...]
@@ -458,7 +459,7 @@ def expect_gaussian(
 ) -> None:
     """Raise Mistake unless the rows of z, of shape (N, d), are independent draws from N(mean, std²).
 
-    mistakes: the mean and std of the draws that each known mistake produces, keyed by its sentence.
+    mistakes: the mean and std of the draws for each known mistake, keyed by the sentence that names it.
     The tolerance of each statistic is at least 5 standard errors, so a correct function fails about once in
     a million runs.
     """

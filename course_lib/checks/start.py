@@ -25,7 +25,7 @@ from course_lib.checks.report import (
 
 
 def points_reference(images: Tensor) -> Tensor:
-    """Return the correct points for uint8 images, of shape (N, 784) and with values in [0, 1]."""
+    """Convert uint8 images correctly to points of shape (N, 784) with values in [0, 1]."""
     return images.flatten(1).float() / 255  # (N, 784)
 
 
@@ -215,7 +215,7 @@ def large_logits(student: Student, result: Any, names: tuple[str, str] = ("logit
 
     The sigmoid of 60 rounds to 1, and exp(1000) overflows.
 
-    result: a function that computes the result of the exercise from the nats of each pixel, of shape (N, D).
+    result: a function from the negative log-likelihoods of the pixels (N, D) to the result of the exercise.
     """
     signs = tensor([[1.0, -1.0, 1.0], [-1.0, 1.0, 1.0]])
     targets = tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])

@@ -82,7 +82,7 @@ def other_size() -> tuple[int, int]:
 
 
 def yes(a: Tensor) -> Tensor:
-    """Return −mean log D for logits of shape (N, 1). This is small if D considers the points real."""
+    """Return −mean log D for logits of shape (N, 1). The result is small if D considers the points real."""
     return softplus(-a).mean()
 
 
@@ -255,7 +255,7 @@ class CountedSGD(torch.optim.SGD):
 
 
 def g_step(d: nn.Module, g: nn.Module, optimizer: torch.optim.Optimizer, z: Tensor) -> Tensor:
-    """Take one step of G and return its loss, the correct answer to `generator_step`."""
+    """Take one step of G and return G's loss, the correct answer to `generator_step`."""
     loss = yes(d(g(z)))
     optimizer.zero_grad()
     loss.backward()

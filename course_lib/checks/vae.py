@@ -93,7 +93,7 @@ def log_bernoulli(student: Student) -> None:
 class Decoder:
     """A linear decoder that maps codes z of shape (..., d) to logits of shape (..., D).
 
-    It accepts a single code, some of the codes or all of them, even inside `torch.func.vmap`.
+    The decoder accepts a single code, some of the codes or all of them, even inside `torch.func.vmap`.
     """
 
     def __init__(self, n: int, weight: Tensor, bias: float) -> None:
@@ -117,7 +117,7 @@ class Decoder:
         return z.to(self.weight.dtype) @ self.weight + self.bias
 
     def codes_seen(self) -> Tensor | None:
-        """Return the n codes seen in all calls, or None if there are not n of them or they are unreadable."""
+        """Return the n codes seen in all calls, or None if their number is not n or they cannot be read."""
         if sum(z.shape[:-1].numel() for z in self.seen) != self.n:
             return None
         try:
@@ -126,7 +126,7 @@ class Decoder:
             return None
 
     def codes_of(self, images: Tensor) -> Tensor | None:
-        """Find the codes of the images by inverting the linear decoder; return None if there are none."""
+        """Find the codes of the images by inverting the linear decoder; return None if no codes fit."""
         # the images may have passed through one sigmoid, none, or two; these cases are distinguished later
         for logits in (images.logit(), images, images.logit().logit()):
             z = (logits - self.bias) @ torch.linalg.pinv(self.weight)  # (n, d)
@@ -276,7 +276,10 @@ def nll_mistakes(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> dict[str, 
 
 
 def draw_logs(generator: Generator, k: int, n: int) -> dict[str, Tensor]:
-    """Draw three moderate logarithms of shape (k, N); numerical stability is tested on other inputs."""
+    """Draw moderate values of log P(x|z), log P(z) and log q(z|x), each of shape (k, N).
+
+    Numerical stability is tested on other inputs.
+    """
     log_px_z, log_pz, log_qz = 3 * torch.rand(3, k, n, generator=generator) - 3
     return {"log_px_z": log_px_z - 1, "log_pz": log_pz, "log_qz": log_qz}
 

@@ -49,7 +49,7 @@ MOVE = {
 
 
 class Watch(TorchDispatchMode):
-    """A dispatch mode that records the first operation that breaks and the largest input of any operation."""
+    """A mode that records the first operation to return NaN or infinity and the size of the largest input."""
 
     def __init__(self) -> None:
         super().__init__()

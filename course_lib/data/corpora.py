@@ -145,7 +145,7 @@ def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
 
 
 def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str]:
-    """Read a folder of IDX files whose names contain "images" or "labels"; return the same as `_read_any`."""
+    """Read a folder of IDX files whose names contain "images" or "labels"; return what `_read_any` does."""
     halves: dict[bool, list[tuple[np.ndarray, np.ndarray]]] = {True: [], False: []}
     sums = set()
     for path in sorted(place.glob("*images*-ubyte*")):
@@ -277,7 +277,7 @@ def _read_verified(corpus: Corpus, raw: Path) -> Splits:
 
 
 def _another(corpus: Corpus, images: list[np.ndarray], sums: list[str]) -> AnotherDataSet:
-    """Return an exception that names the data set the images belong to and explains how to use it."""
+    """Return an exception that names or describes the data set of the images and explains how to use it."""
     for known in CORPORA:
         if set(sums) <= set(known.md5.values()):
             return AnotherDataSet(
@@ -344,8 +344,8 @@ def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = F
 def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digits:
     """Return SVHN (Street View House Numbers): 73,257 training or 26,032 test images (N, 3, 32, 32).
 
-    The file SVHN/train_32x32.mat or SVHN/test_32x32.mat is expected in $COURSE_DATA or data/. If it is not
-    found, torchvision downloads it (182 or 64 MB). Raises FileNotFoundError if the download fails, and
+    The file SVHN/train_32x32.mat or SVHN/test_32x32.mat is expected in $COURSE_DATA or data/. If the file
+    is not found, torchvision downloads it (182 or 64 MB). Raises FileNotFoundError if the download fails, and
     ValueError if train is neither True nor False.
     Source: Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning.
     """

@@ -1,6 +1,6 @@
 """Densities that are known exactly, for comparison with models: each has a sampler and log p(x) in nats.
 
-All computations use float64, which the GPU of a Mac (MPS) does not support: move x to the CPU first.
+All computations use float64, which the GPU of a Mac (MPS) does not support, so move x to the CPU first.
 """
 
 import math

@@ -17,7 +17,7 @@ Device = str | torch.device | None  # None: torch's default device, the CPU unle
 class Digits:
     """Labelled images stored as bytes on one device.
 
-    MNIST takes 47 MB in this form and needs neither a data loader nor worker processes.
+    MNIST takes up 47 MB in this form and needs neither a data loader nor worker processes.
 
     images: uint8, either colour images (N, 3, H, W) or greyscale images (N, H, W) or (N, 1, H, W), which are
     stored as (N, H, W). labels: integers (N,), starting at 0. source: a description of where the images came
@@ -71,9 +71,7 @@ class Digits:
         classes: Sequence[str] | None = None,
         device: Device = None,
     ) -> "Digits":
-        """Read a table in which each row contains the label and the pixels of one image.
-
-        This is the format of Kaggle's train.csv.
+        """Read a table, such as Kaggle's train.csv, with the label and the pixels of one image in each row.
 
         The pixels are numbers from 0 to 255. The file may be plain text or gzipped (.gz), with or without a
         header row. shape: the shape of an image, square by default. classes: the names of the labels; by
@@ -90,10 +88,10 @@ class Digits:
     ) -> "Digits":
         """Read every item of a map-style data set, such as torchvision's ImageFolder(root) or MNIST(root).
 
-        Each item must be a pair (image, label). The image is either a Pillow image or an array or tensor of
-        shape (H, W), (1, H, W) or (3, H, W), which contains bytes or numbers in [0, 1]; the label is an
-        integer. size: as in `from_folder`. colour: True for RGB, False for greyscale, None to follow the mode
-        of the first image. Raises ValueError if an item cannot be used.
+        Each item must be a pair (image, label). The image is a Pillow image, or an array or tensor of shape
+        (H, W), (1, H, W) or (3, H, W) that contains bytes or numbers in [0, 1]; the label is an integer.
+        size: as in `from_folder`. colour: True for RGB, False for greyscale, None to follow the mode of the
+        first image. Raises ValueError if an item cannot be used.
         """
         images, labels, names = read_dataset(dataset, size, colour)
         return cls._of(images, labels, type(dataset).__name__, names, device)

@@ -16,7 +16,7 @@ STALL = 10.0  # seconds without a single byte, after which a download is abandon
 
 
 class AnotherDataSet(Exception):
-    """Raised if the files belong to another data set; the message names it and explains how to use it."""
+    """Raised if the files belong to another data set; the message explains how to use that data set."""
 
 
 def cache_folder() -> tuple[str, Path]:
@@ -35,8 +35,8 @@ def look(read: Callable[[Path], T]) -> tuple[T, str] | None:
     """Read from $COURSE_DATA or else from the cache; return the result and the name of the place, or None.
 
     `read` must raise FileNotFoundError if the corpus is missing, and ValueError or OSError if it is damaged.
-    The reason is printed, unless the corpus is merely missing from the cache. AnotherDataSet is re-raised
-    with the name of the place, because trying the next place would hide the problem.
+    The reason for a failure is printed, unless the corpus is merely missing from the cache. AnotherDataSet
+    is re-raised with the name of the place, because trying the next place would hide the problem.
     """
     given = os.environ.get("COURSE_DATA", "")
     for name, folder in [("$COURSE_DATA", Path(given).expanduser())] * bool(given) + [cache_folder()]:

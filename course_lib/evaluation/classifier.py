@@ -32,7 +32,7 @@ def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[
 
 
 def _halved(height: int, width: int) -> tuple[nn.Module, int, int]:
-    """Return a layer that halves each side longer than one pixel, rounding down, and the new sides."""
+    """Return a layer that halves each side longer than one pixel (rounding down), and the new sizes."""
     by_height = min(2, height)
     by_width = min(2, width)
     return nn.MaxPool2d((by_height, by_width)), height // by_height, width // by_width

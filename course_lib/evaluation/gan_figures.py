@@ -33,7 +33,7 @@ def digit_rows(
 
 
 def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
-    """Draw `belief` (G, D): the mean probability "real" that each version of D assigns to each G."""
+    """Draw `belief` (G, D): the mean probability of "real" that each D assigns to the images of each G."""
     ax = plt.subplots(figsize=(5.4, 4.6))[1] if ax is None else ax
     picture = ax.imshow(belief.detach().cpu().numpy(), vmin=0, vmax=1, cmap="cividis")
     names = [f"v{i + 1}" for i in range(max(belief.shape))]
@@ -97,7 +97,7 @@ def classes(cases: Mapping[str, tuple[Tensor, Tensor, str]], *, shape: Sequence[
 
 
 def boxes(values: Mapping[str, Tensor], xlabel: str) -> Axes:
-    """Draw a horizontal box plot for each name, from its values (N,)."""
+    """Draw a horizontal box plot of the values (N,) for each name."""
     options: dict[str, Any] = {"orientation": "horizontal", "tick_labels": list(values)}
     ax = plt.subplots(figsize=(7.5, 0.5 * len(values) + 1))[1]
     ax.boxplot([list(v) for v in values.values()], **options)

@@ -7,8 +7,8 @@ or one label for all images; the model receives the labels through its method `g
 rows of floats, of shape (N, D), with N > 1. The state of the model and torch's random state are restored
 after each measurement.
 
-The NLL under a Bernoulli likelihood and the NLL under a Gaussian likelihood are not comparable: a Gaussian
-assigns a density rather than a probability, so its NLL may be negative. Evaluate each model on the kind of
+NLLs under a Bernoulli likelihood and under a Gaussian likelihood are not comparable, because a Gaussian
+assigns a density rather than a probability, and its NLL may be negative. Evaluate each model on the kind of
 pixels that it was trained on.
 """
 
@@ -165,10 +165,10 @@ def elbo_surgery(
 ) -> dict[str, Estimate]:
     """Split the mean KL(q(z|x) ‖ P(z)) into I(x; z) + KL(q(z) ‖ P(z)), with the aggregate posterior q(z).
 
-    I(x; z) measures how well z identifies its image among the N images: it is at most log N, and close to
-    log N if no two codes overlap. The last term measures the mismatch between the prior and the codes. All
-    terms are Monte Carlo estimates, and the standard errors describe the random draws of z. The running time
-    is proportional to N² · samples. Source: Hoffman & Johnson 2016, ELBO surgery.
+    I(x; z) measures how well z identifies its image among the N images. Its value is at most log N, and close
+    to log N if no two codes overlap. KL(q(z) ‖ P(z)) measures the mismatch between the codes and the prior.
+    All terms are Monte Carlo estimates, and the standard errors describe the random draws of z. The running
+    time is proportional to N² · samples. Source: Hoffman & Johnson 2016, ELBO surgery.
     """
     if not require.is_count(samples, 2):
         raise ValueError(f"A standard error needs at least 2 samples, not {samples}.")
@@ -204,9 +204,9 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
     """Return the mean squared distance between two different images of a class, averaged over the classes.
 
     images: pixels (N, D), or features such as those from Classifier.features. The distance is not in nats.
-    Compare images of the same kind: binary images contain the noise of every pixel, but the means of a
-    decoder do not. Raises ValueError for bytes, for labels that are not of shape (N,), and for a class
-    with only one image.
+    Compare images of the same kind, because binary images contain the noise of every pixel, but the means of
+    a decoder do not. Raises ValueError for bytes, for labels that are not of shape (N,), and for a class with
+    only one image.
     """
     require.tensors(images, labels)
     if not images.is_floating_point():
@@ -266,7 +266,7 @@ def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
 
 
 def _check_model(model: Any, one: Any) -> None:
-    """Raise ValueError unless `one`, the model conditioned on any labels, can be measured."""
+    """Raise ValueError unless `one`, the model given its labels (if any), can be measured."""
     missing = [part for part in ("prior", "likelihood", "approximate_posterior") if not hasattr(one, part)]
     if missing and one is model and hasattr(model, "given"):
         raise ValueError(

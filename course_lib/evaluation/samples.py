@@ -1,11 +1,11 @@
 """Measures for samples whose probability is unknown, based on the features of a trained classifier.
 
 The features are the rows (N, 64) returned by Classifier.features. A Fréchet distance in this space must
-not be compared with published Inception FIDs. Compare it instead with a floor, the distance between two
-sets of real digits, and with a ceiling, the distance between real and damaged digits.
+not be compared with published Inception FIDs. Compare the distance instead with a floor, the value for two
+sets of real digits, and with a ceiling, the value for real and damaged digits.
 
-Compare images of the same kind: black-and-white images with a fixed binarization, and grey images with grey
-images. A warning is issued if one set is grey and the other is black and white.
+Compare images of the same kind: black-and-white images with binarized digits (`fixed_binarization`), and grey
+images with grey digits. A warning is issued if one set is grey and the other is black and white.
 """
 
 import math
@@ -31,9 +31,10 @@ DISTANCES_AT_ONCE = 8_000_000  # 32 MB in float32
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """Return the Fréchet distance ‖μa − μb‖² + tr(A + B − 2 (AB)^½) between features a and b, each (N, d).
 
-    The two Gaussians have the means μa and μb and the covariances A and B of the features. The result is the
-    squared Wasserstein distance between these Gaussians, in squared units of the features. The distance
-    decreases as N grows, so compare sets of equal size. Raises ValueError for fewer than two rows.
+    Here, μa and μb are the means and A and B the covariances of the features. The result is the squared
+    Wasserstein distance between two Gaussians with these means and covariances, in squared units of the
+    features. The distance decreases as N grows, so compare sets of equal size. Raises ValueError for fewer
+    than two rows.
     Source: Heusel et al. 2017, eq. 6.
     """
     _check_sets(a, b, 2)
@@ -193,7 +194,7 @@ def taken_for_real(
     steps: int = 400,
     shape: Sequence[int] | None = None,
 ) -> float:
-    """Return the share of fake images that a new discriminator takes for real; 0.5 means indistinguishable.
+    """Return the share of fake images that a new discriminator takes for real; 0.5 corresponds to chance.
 
     The discriminator is trained on random subsets of the real and fake images, each half the size of the
     smaller set, and then judges the remaining fake images. More steps give a stricter judge. The images are
@@ -263,7 +264,7 @@ def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]
     "frechet", "precision" and "recall" compare the images with `real`; the other measures use the images
     alone. "diversity" is the mean squared distance between the features of two images of a class, or NaN
     if no class has two images. For comparison, also judge a second set of real images. The referee
-    determines the image size and the possible classes: the shipped classifier is for MNIST, and
+    determines the image size and the possible classes. The shipped classifier is for MNIST;
     `train_classifier` trains classifiers for other data sets.
     """
     require.tensors(images, real)

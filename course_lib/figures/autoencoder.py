@@ -83,7 +83,7 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
 
 
 def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: float) -> Figure:
-    """Plot the best decoder's error against the noise, in the true order (S,) and shuffled (S, orders)."""
+    """Plot the best decoder's error against the noise, for the true order (S,) and shuffles (S, orders)."""
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.fill_between(
         scales, shuffled.amin(1), shuffled.amax(1), color=plots.PRIOR, alpha=0.4, label="shuffled orders"

@@ -96,7 +96,7 @@ def _number(value: float) -> str:
 def levels(states: dict[str, tuple[float, float]]) -> None:
     """Draw each state (log P(x), L_b) as two levels, with the gap between them shaded.
 
-    Log-densities have no natural zero, so no bar starts at 0: only the length of a shaded gap is meaningful.
+    Log-densities have no natural zero, so no bar starts at 0, and only the length of a gap is meaningful.
     """
     ax = plt.subplots(figsize=(1.9 * len(states) + 2.4, 3.6))[1]
     centred: dict[str, Any] = {"textcoords": "offset points", "ha": "center"}
@@ -116,7 +116,10 @@ def levels(states: dict[str, tuple[float, float]]) -> None:
 
 
 def half_rounds(runs: dict[str, Sequence[tuple[float, float]]], y_min: float) -> None:
-    """Plot log P(x) and L_b after every half round, one panel per run; the first log P(x) is dotted."""
+    """Plot log P(x) and L_b after every half round, with one panel per run.
+
+    A dotted line marks the first log P(x) of each run.
+    """
     _, axes = plt.subplots(1, len(runs), figsize=(9.5, 3.2), sharey=True)
     for ax, (name, history) in zip(axes, runs.items(), strict=True):
         log_px, bound = np.array(history).T
@@ -169,9 +172,10 @@ def closing(gaps: dict[str, Sequence[float]]) -> None:
 
 
 def training(history: Sequence[Bound], steps: Sequence[int], below: float = 50) -> None:
-    """Plot the training of an encoder: the gap on a logarithmic scale (left), the two parts of L_b (right).
+    """Plot the training of an encoder: the gap on a log scale (left) and the two parts of L_b (right).
 
-    The right axis starts `below` nats below 0, so that a bad start does not flatten the rest of the curves.
+    The vertical axis on the right starts `below` nats below 0, so that a bad start does not flatten the
+    rest of the curves.
     """
     _, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.5))
     xlabel = "training step of the encoder"
@@ -184,7 +188,7 @@ def training(history: Sequence[Bound], steps: Sequence[int], below: float = 50) 
 
 
 def estimates(counts: Sequence[int], means: Sequence[float], errors: Sequence[float], exact: float) -> None:
-    """Plot averages over growing numbers of samples, with two standard errors each, and the exact value."""
+    """Plot averages over growing numbers of samples with bars of two standard errors, and the exact value."""
     ax = plt.subplots(figsize=(7, 2.9))[1]
     bars = [2 * error for error in errors]
     ax.errorbar(
@@ -209,7 +213,7 @@ def estimator_noise(widths: Sequence[float], closed_form: Sequence[float], sampl
 
 
 def tightening(ks: Sequence[int], shortfalls: Sequence[float], errors: Sequence[float]) -> None:
-    """Plot how far importance-weighted bounds lie below log P(x) against k, with two standard errors."""
+    """Plot log P(x) minus the importance-weighted bound against k, with bars of two standard errors."""
     ax = plt.subplots(figsize=(7, 2.9))[1]
     bars = [2 * error for error in errors]
     ax.errorbar(ks, shortfalls, bars, fmt="o-", color=GAP, capsize=4, lw=1.8)

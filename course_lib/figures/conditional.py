@@ -45,7 +45,7 @@ def sheet(images: Tensor, title: str, shape: Shape) -> None:
 
 
 def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -> None:
-    """Draw originals (R, D) and their styles in all labels (R, C, D); a frame marks each original label."""
+    """Draw originals (R, D) and their styles with all labels (R, C, D); a frame marks each original label."""
     rows, columns = images.shape[:2]
     _, (left, right) = plt.subplots(
         1, 2, figsize=(0.64 * (columns + 1.4), 0.64 * rows + 0.5), width_ratios=(1, columns)

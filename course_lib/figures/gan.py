@@ -24,7 +24,10 @@ def digit_rows(rows: Mapping[str, Tensor], *, shape: Sequence[int] | None = None
 
 
 def preference_by_digit(shares: Sequence[float], errors: Sequence[float]) -> None:
-    """Plot how often D prefers the edit at a stroke for each digit, with bars of two standard errors."""
+    """Plot for each digit how often D prefers the edit at a stroke to the scattered one.
+
+    The error bars show two standard errors.
+    """
     _, ax = plt.subplots(figsize=(7, 3))
     digits = range(len(shares))
     ax.errorbar(digits, shares, 2 * np.asarray(errors), fmt="o", color=plots.MODEL, capsize=4, ms=7)
@@ -141,7 +144,7 @@ def two_sample_test(accuracies: Mapping[str, Sequence[float]]) -> None:
 
 
 def boxes(values: Mapping[str, Tensor], xlabel: str) -> None:
-    """Draw a horizontal box plot for each name, from its values (N,)."""
+    """Draw a horizontal box plot of the values (N,) for each name."""
     gan_figures.boxes(values, xlabel)
     plt.show()
 

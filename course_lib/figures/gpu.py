@@ -23,7 +23,7 @@ A100_FLOPS, A100_BYTES = 19.5e12, 1.555e12
 
 
 def _ticks(axis: Any, values: Sequence[float], labels: Sequence[str] | None = None) -> None:
-    """Set exactly these ticks on a logarithmic axis, so that no labels overlap."""
+    """Set exactly the given ticks on a logarithmic axis, so that no labels overlap."""
     axis.set_ticks(list(values), list(labels) if labels else [f"{value:,g}" for value in values])
     axis.set_minor_locator(NullLocator())
 
@@ -35,7 +35,10 @@ def timeline(operations: list[step_times.Span], phases: list[step_times.Span]) -
 
 
 def step_by_width(times: Mapping[int, float], floor: float) -> None:
-    """Plot the microseconds per step against the hidden width, and the time of as many empty operations."""
+    """Plot the microseconds per step against the hidden width.
+
+    The dashed line is the time of the same number of empty operations.
+    """
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     ax.plot(list(times), list(times.values()), "o-", color=plots.MODEL, label="one training step")
     ax.axhline(floor, color=plots.GAP, ls="--", label="as many operations that do nothing")
@@ -77,7 +80,7 @@ def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
 
 
 def strides(steps: Sequence[int], sectors: Sequence[int], here: Sequence[float]) -> None:
-    """Plot the cost of reading every s-th number: sectors per warp on a GPU, time per number on this CPU."""
+    """Plot the cost of reading every s-th number: sectors per warp (GPU) and time per number (this CPU)."""
     _, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.2))
     left.plot(steps, sectors, "o-", color=plots.GAP)
     left.set(title="GPU, counted: 32 neighbouring lanes", ylabel="sectors of 32 bytes")

@@ -62,7 +62,7 @@ def image_by_image(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
 
 
 def protocols(as_trained: Mapping[str, float], on_drawn: Mapping[str, float]) -> None:
-    """Draw two bars per treatment of the pixels: the loss on such pixels, and on randomly drawn pixels."""
+    """Draw two bars per kind of training pixels: the loss on that kind and on randomly drawn pixels."""
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     places = torch.arange(len(as_trained)).double()
     for shift, values, colour, hatch, label in (

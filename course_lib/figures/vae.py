@@ -53,7 +53,7 @@ def scatter_of_losses(single: Tensor, batch: Tensor) -> None:
 
 
 def shares(alone: Tensor, together: Tensor, names: Sequence[str]) -> None:
-    """Plot the R² of each property, for each code dimension alone (P, d) and for all together (P,)."""
+    """Plot the R² of each property, for each code dimension (P, d) and for all dimensions together (P,)."""
     count, dimensions = alone.shape
     _, axes = plt.subplots(count, 1, figsize=(7.5, 1.5 * count + 0.5), sharex=True, sharey=True)
     for ax, bars, total, name in zip(axes, alone, together, names, strict=True):

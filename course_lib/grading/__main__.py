@@ -262,7 +262,7 @@ def run_release(asked: argparse.Namespace) -> None:
 
 
 def read_students(asked: argparse.Namespace) -> list[str]:
-    """Return the names in the --students file. Raises Refused unless they are unique, valid folder names."""
+    """Return the names in the --students file. Raises Refused unless all names are valid and unique."""
     if not asked.per_student:
         if asked.students:
             raise Refused("--students works only with --per-student: give both or neither.")
@@ -540,7 +540,7 @@ def only_submission(folder: Path, name: str) -> Submission:
 
 
 def chosen(submissions: list[Submission], students: list[str]) -> list[Submission]:
-    """Return the submissions of the given students. Raises Refused if any of them has no submission."""
+    """Return the submissions of the given students. Raises Refused if a student has no submission."""
     there = {submission.student for submission in submissions}
     unknown = sorted(set(students) - there)
     if unknown:
@@ -647,8 +647,8 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
 def close(*parts: Any) -> None:
     """Close a client and its cluster.
 
-    On a busy machine, a worker may take too long to stop. The error that this causes is ignored, because the
-    results have already been stored.
+    On a busy machine, a worker may take too long to stop. The resulting error is ignored, because the results
+    have already been stored.
     """
     for part in parts:
         with suppress(OSError):  # including TimeoutError and Dask's error for a lost connection

@@ -4,7 +4,7 @@
                                              `question: e_step` marks the place of a question
     notebooks/homework/NAME/keys/e_step.py   QUESTION = Question(...), or Design(...), or Written(...)
 
-Keys are never given to students or copied into a sandbox. They are sent to the workers of a cluster as text,
+Keys are never given to students or copied into a sandbox. The workers of a cluster receive the keys as text,
 so no shared disk is needed.
 """
 
