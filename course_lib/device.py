@@ -21,10 +21,10 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
     try:
         device = torch.device(asked)
     except (RuntimeError, TypeError):  # TypeError: the value is not even a string (2.5, for example)
-        raise ValueError(f"{asked!r} is not a torch device: use cpu, cuda, cuda:1 or mps.") from None
+        raise ValueError(f"{asked!r} is not a torch device. Use cpu, cuda, cuda:1 or mps.") from None
     if (device.type == "cuda" and (device.index or 0) >= gpus) or (device.type == "mps" and not mps):
         raise ValueError(
-            f"{str(asked)!r} was requested, but torch finds no such device on this machine: use cpu."
+            f"{str(asked)!r} was requested, but torch finds no such device on this machine. Use cpu."
         )
     return device
 

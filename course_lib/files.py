@@ -16,7 +16,7 @@ STALE_SECONDS = 3600.0
 def usable(path: str | Path) -> Path:
     """Return `path` with ~ expanded, or raise ValueError if `path` cannot be a regular file."""
     if not str(path):
-        raise ValueError("The file name is empty: pass one, such as model.safetensors.")
+        raise ValueError("The file name is empty. Provide a name, such as model.safetensors.")
     shown = str(path)[:200]
     shown = shown if shown.isprintable() else repr(shown)
     try:
@@ -25,11 +25,11 @@ def usable(path: str | Path) -> Path:
     except FileNotFoundError:
         return found  # the file does not exist yet
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{shown} cannot be used as a file ({reason(error)}): pass another name.") from None
+        raise ValueError(f"Cannot access {shown} ({reason(error)}). Choose another file name.") from None
     if stat.S_ISDIR(mode):
-        raise ValueError(f"{shown} is a folder: pass the name of a file in it.")
+        raise ValueError(f"{shown} is a folder. Pass the name of a file in it.")
     if not stat.S_ISREG(mode):
-        raise ValueError(f"{shown} is a device or a pipe: pass the name of a regular file.")
+        raise ValueError(f"{shown} is a device or a pipe. Pass the name of a regular file.")
     return found
 
 

@@ -65,27 +65,27 @@ def as_pixels(images: Any, shape: Sequence[int] | None = None) -> Tensor:
             images = torch.as_tensor(np.array(images))
         except (TypeError, ValueError, RuntimeError):
             kind = type(images).__name__
-            raise ValueError(f"Pass images as a tensor or an array, not as {kind}.") from None
+            raise ValueError(f"Images must be a tensor or an array, but got {kind}.") from None
     images = images.detach().cpu()
     channels, height, width = image_shape(images, shape)
     if channels not in (1, 3):
         raise ValueError(f"Images must have 1 channel (grey) or 3 channels (RGB), not {channels}.")
     if len(images) == 0:
-        raise ValueError("There are no images to draw: pass at least one.")
+        raise ValueError("There are no images to draw. Pass at least one.")
     if images.dtype == torch.uint8:
         pixels = images.float() / 255
     elif images.is_floating_point() or images.dtype == torch.bool:
         pixels = images.float()
     else:
         raise ValueError(
-            f"Pixels must be bytes (uint8, 0 to 255) or floats in [0, 1], not {images.dtype}: "
-            "use images.to(torch.uint8) or images.float()."
+            f"Pixels must be bytes (uint8, 0 to 255) or floats in [0, 1], but got {images.dtype}. Use "
+            "images.to(torch.uint8) or images.float()."
         )
     low, high = (float(v) for v in pixels.aminmax())
     if not (low >= -1e-3 and high <= 1 + 1e-3):  # tolerates rounding errors, but catches NaN
         raise ValueError(
-            f"Pixels must be in [0, 1], but these range from {low:.4g} to {high:.4g}: "
-            "divide bytes by 255, or clip the values with .clamp(0, 1)."
+            f"Pixels must be in [0, 1], but these range from {low:.4g} to {high:.4g}. Divide bytes by 255, "
+            "or clip the values with .clamp(0, 1)."
         )
     return pixels.clamp(0, 1).reshape(-1, channels, height, width)
 
@@ -264,8 +264,8 @@ def latent_plane(z: Tensor, labels: Tensor, ax: Axes | None = None, title: str =
     """
     if z.ndim != 2 or z.shape[1] != 2 or len(labels) != len(z):
         raise ValueError(
-            f"The codes must have shape (N, 2), with one label each, not {tuple(z.shape)} "
-            f"with {len(labels)} labels."
+            f"The codes must have shape (N, 2), with one label each, but got {tuple(z.shape)} with "
+            f"{len(labels)} labels."
         )
     require.labels(labels, 100)  # numerals of more than two digits would be illegible
     ax = _axes(ax, figsize=(4.4, 4.2))

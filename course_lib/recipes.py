@@ -149,7 +149,9 @@ def train(
 def check_recipe(recipe: Any) -> None:
     """Raise ValueError unless `recipe` is a recipe that the running processes can train."""
     if not isinstance(recipe, Recipe | GANRecipe):
-        raise ValueError(f"train takes a recipe, such as RECIPES['plain'], not {type(recipe).__name__}.")
+        raise ValueError(
+            f"train expects a recipe, such as RECIPES['plain'], but got {type(recipe).__name__}."
+        )
     against = reason_against(recipe)
     if against:
         raise ValueError(against)

@@ -28,7 +28,9 @@ def tensors(*values: object) -> None:
     """Raise ValueError if any of the values is not a torch tensor."""
     for value in values:
         if not isinstance(value, torch.Tensor):
-            raise ValueError(f"Pass torch tensors, not {type(value).__name__}: convert with torch.as_tensor.")
+            raise ValueError(
+                f"Expected a torch tensor, but got {type(value).__name__}. Convert it with torch.as_tensor."
+            )
 
 
 def shape(shape: Sequence[int]) -> None:
@@ -40,17 +42,20 @@ def shape(shape: Sequence[int]) -> None:
         raise ValueError(f"The shape of an image must be (H, W) or (C, H, W), not {sides}.")
     if not all(is_count(side) for side in sides):
         raise ValueError(
-            f"The dimensions of an image must be positive integers, as in shape=(28, 28), not {sides}."
+            f"The dimensions of an image must be positive integers, as in shape=(28, 28), but got {sides}."
         )
 
 
 def widths(hidden: Sequence[int]) -> None:
     """Raise ValueError unless `hidden` is a sequence, possibly empty, of positive integers."""
     if not isinstance(hidden, Iterable):
-        raise ValueError(f"Pass the widths of the layers as a sequence: write ({hidden},), not {hidden}.")
+        raise ValueError(
+            f"The widths of the layers must be a sequence, such as ({hidden},), but got {hidden}."
+        )
     if not all(is_count(width) for width in hidden):
         raise ValueError(
-            f"Each layer needs a positive whole number of units or channels, not {list(hidden)}."
+            "The number of units or channels in each layer must be a positive integer, but got "
+            f"{list(hidden)}."
         )
 
 
@@ -64,14 +69,15 @@ def images(x: Tensor, pixels: int, weights: Tensor | None = None) -> None:
     tensors(x)
     if x.ndim != 2 or x.shape[1] != pixels:
         raise ValueError(
-            f"The images must have shape (N, {pixels}), one row of pixels per image, not {tuple(x.shape)}: "
-            f"use digits.pixels() or images.flatten(1){' / 255' if x.dtype == torch.uint8 else ''}."
+            f"The images must have shape (N, {pixels}), one row of pixels per image, but got "
+            f"{tuple(x.shape)}. Use digits.pixels() or "
+            f"images.flatten(1){' / 255' if x.dtype == torch.uint8 else ''}."
         )
     if len(x) == 0:
-        raise ValueError("The batch contains no images: pass at least one.")
+        raise ValueError("The batch contains no images. Pass at least one.")
     if not x.is_floating_point():
         raise ValueError(
-            f"Pixels must be floats in [0, 1], not {x.dtype}: use digits.pixels() or binarize()."
+            f"Pixels must be floats in [0, 1], not {x.dtype}. Use digits.pixels() or binarize()."
         )
     if weights is not None:
         like("images", x, weights)
@@ -103,8 +109,8 @@ def like(what: str, values: Tensor, weights: Tensor) -> None:
     """
     if values.device != weights.device:
         raise ValueError(
-            f"The {what} are on {values.device} and the model is on {weights.device}: "
-            f"use {what}.to({str(weights.device)!r})."
+            f"The {what} are on {values.device}, but the model is on {weights.device}. Use "
+            f"{what}.to({str(weights.device)!r})."
         )
     if values.dtype == weights.dtype:
         return
@@ -112,8 +118,8 @@ def like(what: str, values: Tensor, weights: Tensor) -> None:
     short = torch.float64 not in (values.dtype, weights.dtype) and values.is_floating_point()
     if not (short and torch.is_autocast_enabled(values.device.type)):
         raise ValueError(
-            f"The {what} are {values.dtype} and the model's weights are {weights.dtype}: "
-            f"use {what}.to({weights.dtype})."
+            f"The {what} are {values.dtype}, but the model's weights are {weights.dtype}. Use "
+            f"{what}.to({weights.dtype})."
         )
 
 
@@ -136,16 +142,16 @@ def labels(y: Tensor, classes: int) -> None:
     tensors(y)
     label_type(y, classes)
     if y.ndim != 1:
-        raise ValueError(f"Labels must have shape (N,), one integer per row, not {tuple(y.shape)}.")
+        raise ValueError(f"Labels must have shape (N,), one integer per row, but got {tuple(y.shape)}.")
     label_range(y, classes)
 
 
 def label_type(y: Tensor, classes: int) -> None:
     """Raise ValueError unless y is an integer tensor of shape (N,) or a single integer for all rows."""
     if y.is_floating_point() or y.is_complex() or y.ndim > 1:
-        hint = ": convert one-hot rows with .argmax(1)" if y.shape[1:] == (classes,) else ""
+        hint = ". Convert one-hot rows with .argmax(1)" if y.shape[1:] == (classes,) else ""
         raise ValueError(
-            f"Labels must be integers of shape (N,), or one integer for all rows, not {y.dtype} of shape "
+            f"Labels must be integers of shape (N,), or one integer for all rows, but got {y.dtype} of shape "
             f"{tuple(y.shape)}{hint}."
         )
 

@@ -120,7 +120,7 @@ def test_a_device_that_is_not_here_is_named(saved, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for device in ("cuda", torch.device("cuda"), "cuda:3"):
         with pytest.raises(
-            ValueError, match="was requested, but torch finds no such device on this machine: use cpu"
+            ValueError, match=r"was requested, but torch finds no such device on this machine. Use cpu"
         ):
             load_model(path, device)
     with pytest.raises(ValueError, match="'gpu' is not a torch device"):
@@ -278,13 +278,13 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_taken(library, tmp_path, 
 
 
 WRONG_PATHS = {
-    "": "The file name is empty: pass one",
-    "folder": "folder is a folder: pass the name of a file in it",
+    "": "The file name is empty. Provide a name",
+    "folder": "folder is a folder. Pass the name of a file in it",
     ".": r"\. is a folder",
-    "plain file/m": r"plain file/m cannot be used as a file \(Not a directory\): pass another name",
-    "m" * 300: r"m cannot be used as a file \(File name too long\): pass another name",
-    "a\0b": r"'a\\x00b' cannot be used as a file \((stat: )?embedded null .*\): pass another name",
-    "~nobody-has-this-name/m": r"~nobody-has-this-name/m cannot be used as a file \(Could not determine home",
+    "plain file/m": r"Cannot access plain file/m \(Not a directory\). Choose another file name",
+    "m" * 300: r"m \(File name too long\). Choose another file name",
+    "a\0b": r"'a\\x00b' \((stat: )?embedded null .*\). Choose another file name",
+    "~nobody-has-this-name/m": r"Cannot access ~nobody-has-this-name/m \(Could not determine home",
 }
 
 

@@ -105,9 +105,9 @@ def test_accuracy_is_scikit_learns(digits_to_test):
 @pytest.mark.parametrize(
     ("x", "words"),
     [
-        (torch.zeros(3, 28), r"Pass float pixels of shape \(N, 784\) or \(N, 28, 28\), .* \(3, 28\)"),
-        (torch.zeros(784), r"not torch.float32 of shape \(784,\)"),
-        (torch.zeros(3, 784, dtype=torch.uint8), r"not torch.uint8 of shape \(3, 784\)"),
+        (torch.zeros(3, 28), r"Expected float pixels of shape \(N, 784\) or \(N, 28, 28\), .* \(3, 28\)"),
+        (torch.zeros(784), r"but got torch.float32 of shape \(784,\)"),
+        (torch.zeros(3, 784, dtype=torch.uint8), r"but got torch.uint8 of shape \(3, 784\)"),
         (torch.full((3, 784), 255.0), r"pixels must be in \[0, 1\]"),
         (torch.full((3, 784), -1.0), r"pixels must be in \[0, 1\]"),
         (torch.full((3, 784), math.nan), r"pixels must be in \[0, 1\]"),
@@ -122,7 +122,9 @@ def test_what_is_no_digit_is_refused(referee, x, words):
 
 def test_labels_that_do_not_fit_are_refused(referee):
     for n in (2, 0):
-        with pytest.raises(ValueError, match=f"one label per image, but .* are {3 if n else 0} and {n}"):
+        with pytest.raises(
+            ValueError, match=f"one label per image, but got {3 if n else 0} images and {n} labels"
+        ):
             referee.accuracy(torch.zeros(3 if n else 0, 784), torch.zeros(n))
 
 
@@ -296,15 +298,15 @@ def test_augmenting_turns_without_stretching():
     [
         (
             torch.rand(3, 64),
-            r"\(3, 64\); for other images, train a classifier with train_classifier\(digits\)\.",
+            r"\(3, 64\). For other images, train a classifier with train_classifier\(digits\)\.",
         ),
-        (torch.rand(3, 3, 32, 32), r"Pass float pixels .*; for other images, train a classifier with"),
+        (torch.rand(3, 3, 32, 32), r"Expected float pixels .*. For other images, train a classifier with"),
         (
             torch.rand(3, 28, 28, 1),
-            r"Pass float pixels of shape \(N, 784\) or \(N, 28, 28\), not torch.float32",
+            r"Expected float pixels of shape \(N, 784\) or \(N, 28, 28\), but got torch.float32",
         ),
-        (torch.rand(3, 784).double(), r"images are torch.float64 .*: use images.to\(torch.float32\)"),
-        (np.zeros((3, 784)), r"Pass torch tensors, not ndarray"),
+        (torch.rand(3, 784).double(), r"images are torch.float64 .*. Use images.to\(torch.float32\)"),
+        (np.zeros((3, 784)), r"Expected a torch tensor, but got ndarray"),
     ],
 )
 def test_the_shipped_one_says_what_it_reads(referee, x, words):
@@ -333,8 +335,8 @@ def test_accuracy_is_of_evaluation_mode(digits_to_test):
     [
         (torch.tensor([0, 1, 10]), "Labels must be from 0 to 9, but these range from 0 to 10"),
         (torch.tensor([0.0, 1, 2]), "Labels must be integers"),
-        (torch.eye(10)[:3].long(), r"convert one-hot rows with .argmax\(1\)"),
-        ([0, 1, 2], "Pass torch tensors, not list"),
+        (torch.eye(10)[:3].long(), r"Convert one-hot rows with .argmax\(1\)"),
+        ([0, 1, 2], "Expected a torch tensor, but got list"),
     ],
 )
 def test_labels_of_another_kind_are_refused(referee, labels, words):
@@ -344,13 +346,13 @@ def test_labels_of_another_kind_are_refused(referee, labels, words):
 
 def test_classifiers_that_cannot_be(digits_to_test):
     for classes in (0, 2.5, True):
-        with pytest.raises(ValueError, match="classes must be a whole number of at least 1, not"):
+        with pytest.raises(ValueError, match="classes must be an integer of at least 1, not"):
             Classifier(classes=classes)
     with pytest.raises(ValueError, match="The dimensions of an image must be positive integers"):
         Classifier(shape=(28.0, 28))
     some = few(digits_to_test, slice(20))
     for epochs in (0, 1.5):
-        with pytest.raises(ValueError, match="epochs must be a whole number of at least 1, not"):
+        with pytest.raises(ValueError, match="epochs must be an integer of at least 1, not"):
             train_classifier(some, epochs=epochs)
     for digits, batch_size in ((some, 1), (few(digits_to_test, slice(1)), 2)):
         with pytest.raises(ValueError, match="Batch normalization needs more than one image"):

@@ -222,13 +222,13 @@ def test_images_that_cannot_be(x, sentence):
         (7, r"these range from 7 to 7"),
         (
             torch.tensor([0.0, 1, 2, 0, 0]),
-            r"Labels must be integers of shape \(N,\), .* not torch.float32 of shape \(5,\)",
+            r"Labels must be integers of shape \(N,\), .* but got torch.float32 of shape \(5,\)",
         ),
-        (torch.zeros(5, 3, dtype=torch.int64), r"\(5, 3\): convert one-hot rows with .argmax\(1\)"),
-        (torch.zeros(5, 1, dtype=torch.int64), r"not torch.int64 of shape \(5, 1\)\."),
+        (torch.zeros(5, 3, dtype=torch.int64), r"\(5, 3\). Convert one-hot rows with .argmax\(1\)"),
+        (torch.zeros(5, 1, dtype=torch.int64), r"but got torch.int64 of shape \(5, 1\)\."),
         (
             torch.tensor([0, 1, 2]),
-            r"Labels y of shape \(3,\) do not match rows of shape \(5, .*: pass one label per row",
+            r"Labels y of shape \(3,\) do not match rows of shape \(5, .*. Pass one label per row",
         ),
         (torch.tensor([1]), r"Labels y of shape \(1,\) do not match rows of shape \(5, "),
         (torch.zeros(0, dtype=torch.int64), r"Labels y of shape \(0,\)"),

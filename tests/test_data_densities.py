@@ -156,7 +156,9 @@ def test_the_centre_has_a_density():
 
 @pytest.mark.parametrize("density", PLANE, ids=name)
 def test_wrong_shape_is_named(density):
-    with pytest.raises(ValueError, match=rf"'{density.name}' needs points of shape \(..., 2\), not \(5, 3\)"):
+    with pytest.raises(
+        ValueError, match=rf"'{density.name}' requires points of shape \(..., 2\), but got \(5, 3\)"
+    ):
         density.log_prob(torch.zeros(5, 3))
 
 

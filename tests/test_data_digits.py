@@ -56,13 +56,17 @@ def test_digits_hold_bytes_and_give_pixels():
         (
             torch.zeros(5, 4, 4, dtype=torch.uint8),
             torch.zeros(4),
-            r"Labels must have shape \(5,\), .* not \(4,\)",
+            r"Labels must have shape \(5,\), .* but got \(4,\)",
         ),
-        (torch.zeros(5, 4, 4), torch.zeros(5), r"must be uint8 .*, not torch.float32 of shape \(5, 4, 4\)"),
+        (
+            torch.zeros(5, 4, 4),
+            torch.zeros(5),
+            r"must have dtype uint8, but got torch.float32 of shape \(5, 4, 4\)",
+        ),
         (torch.zeros(5, 16, dtype=torch.uint8), torch.zeros(5), r"must have shape \(N, H, W\)"),
         (torch.zeros(5, 4, 4, dtype=torch.uint8), torch.zeros(5), "be integers, not torch.float32"),
-        (np.zeros((5, 4, 4), np.uint8), torch.zeros(5).long(), "Pass torch tensors, not ndarray: "),
-        (torch.zeros(5, 4, 4, dtype=torch.uint8), [0] * 5, "Pass torch tensors, not list"),
+        (np.zeros((5, 4, 4), np.uint8), torch.zeros(5).long(), "Expected a torch tensor, but got ndarray. "),
+        (torch.zeros(5, 4, 4, dtype=torch.uint8), [0] * 5, "Expected a torch tensor, but got list"),
     ],
 )
 def test_what_does_not_fit_is_refused(images, labels, sentence):
@@ -100,10 +104,10 @@ def test_one_channel_is_grey_and_three_are_colour():
         ((5, 28, 28, 1), r"channels are last, so pass images.permute\(0, 3, 1, 2\)"),
         ((5, 32, 32, 4), r"images are RGBA .* pass images\[\.\.\., :3\].permute\(0, 3, 1, 2\)"),
         ((5, 4, 32, 32), r"RGBA, so pass images\[:, :3\]"),
-        ((5, 2, 32, 32), r"or \(N, 3, H, W\), not \(5, 2, 32, 32\)"),
-        ((5, 1, 1, 28, 28), r"shape \(N, H, W\) or \(N, 3, H, W\), .* not \(5, 1, 1, 28, 28\)"),
-        ((5, 0, 28), r"not \(5, 0, 28\)"),
-        ((5,), r"not \(5,\)"),
+        ((5, 2, 32, 32), r"or \(N, 3, H, W\), but got \(5, 2, 32, 32\)"),
+        ((5, 1, 1, 28, 28), r"shape \(N, H, W\) or \(N, 3, H, W\) with .* but got \(5, 1, 1, 28, 28\)"),
+        ((5, 0, 28), r"but got \(5, 0, 28\)"),
+        ((5,), r"but got \(5,\)"),
     ],
 )
 def test_other_layouts_are_refused_with_what_to_do(shape, sentence):
@@ -121,11 +125,14 @@ def test_the_advice_about_channels_works():
 @pytest.mark.parametrize(
     ("images", "sentence"),
     [
-        (torch.ones(5, 4, 4, dtype=torch.uint8), r"are 0 or 1, .* nearly black: pass 255 \* images"),
-        (torch.ones(5, 4, 4, dtype=torch.bool), r"not torch.bool .* pass 255 \* images.byte\(\)"),
-        (torch.ones(5, 4, 4), r"not torch.float32 .* pass \(255 \* images\).round\(\).byte\(\)"),
-        (torch.ones(5, 4, 4, dtype=torch.int8), r"not torch.int8 .* if the pixels are between 0 and 255"),
-        (torch.ones(5, 4, 4, dtype=torch.int64), r"not torch.int64 .* if the pixels are between 0 and 255"),
+        (torch.ones(5, 4, 4, dtype=torch.uint8), r"are 0 or 1, .* nearly black. Pass 255 \* images"),
+        (torch.ones(5, 4, 4, dtype=torch.bool), r"but got torch.bool .* Pass 255 \* images.byte\(\)"),
+        (torch.ones(5, 4, 4), r"but got torch.float32 .* pass \(255 \* images\).round\(\).byte\(\)"),
+        (torch.ones(5, 4, 4, dtype=torch.int8), r"but got torch.int8 .* If the pixels are between 0 and 255"),
+        (
+            torch.ones(5, 4, 4, dtype=torch.int64),
+            r"but got torch.int64 .* If the pixels are between 0 and 255",
+        ),
     ],
 )
 def test_pixels_that_are_no_bytes_are_refused_with_what_to_do(images, sentence):
@@ -137,8 +144,8 @@ def test_pixels_that_are_no_bytes_are_refused_with_what_to_do(images, sentence):
     ("labels", "sentence"),
     [
         (ZEROS - 1, "must not be negative, but the smallest label is -1"),
-        (torch.eye(5, dtype=torch.int64), r"one label per image, not \(5, 5\): pass labels.argmax\(1\)"),
-        (ZEROS[:, None], r"one label per image, not \(5, 1\)\."),
+        (torch.eye(5, dtype=torch.int64), r"one label per image, but got \(5, 5\). Pass labels.argmax\(1\)"),
+        (ZEROS[:, None], r"one label per image, but got \(5, 1\)\."),
         (ZEROS.to(torch.complex64), "must be integers, not torch.complex64"),
     ],
 )
@@ -150,7 +157,7 @@ def test_labels_that_would_be_misread_are_refused(labels, sentence):
 def test_labels_that_count_from_1_are_refused_unless_the_classes_are_named():
     """SVHN's file and EMNIST's letters count so; the first class would stay empty, and one be too many."""
     labels = torch.arange(100) % 10 + 1
-    with pytest.raises(ValueError, match="start at 0, but the labels run from 1 to 10: pass labels - 1"):
+    with pytest.raises(ValueError, match=r"start at 0, but the labels run from 1 to 10. Pass labels - 1"):
         Digits(grey(100, 4, 4), labels, "here")
     ten = Digits(grey(100, 4, 4), labels - 1, "here")
     assert ten.n_classes == 10
@@ -339,7 +346,7 @@ def test_the_fixed_binarization_of_the_test_digits(whole):
 def test_only_bytes_are_binarized(method, images):
     with pytest.raises(ValueError, match=r"must be uint8, such as Digits.images, not torch\.(float32|int64)"):
         method(images)
-    with pytest.raises(ValueError, match="Pass torch tensors, not ndarray"):
+    with pytest.raises(ValueError, match="Expected a torch tensor, but got ndarray"):
         method(np.zeros((2, 4), np.uint8))
 
 

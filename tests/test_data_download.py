@@ -246,7 +246,9 @@ def test_labels_and_images_of_different_length(monkeypatch, tmp_path):
     labels = FILES[TEST_LABELS]
     write(tmp_path / "data" / "MNIST" / "raw", {**FILES, TRAIN_LABELS: labels})
     monkeypatch.setitem(corpora.MNIST.md5, TRAIN_LABELS, md5(labels))
-    with pytest.raises(ValueError, match=r"Labels must have shape \(30,\), one label per image, not \(20,\)"):
+    with pytest.raises(
+        ValueError, match=r"Labels must have shape \(30,\), one label per image, but got \(20,\)"
+    ):
         mnist()
 
 
@@ -439,7 +441,7 @@ def test_damaged_svhn_is_named_and_fetched_again(monkeypatch, tmp_path, houses, 
 def test_svhn_without_a_network_says_what_to_do(mirror, houses, tmp_path):
     mirror.cut.add("train_32x32.mat")
     with pytest.raises(
-        FileNotFoundError, match=r"\(the download failed: .*\): put train_32x32.mat into data/SVHN"
+        FileNotFoundError, match=r"\(the download failed: .*\). Put train_32x32.mat in data/SVHN"
     ):
         svhn()
     assert list(tmp_path.glob("data/**/*.mat")) == []

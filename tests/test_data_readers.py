@@ -91,7 +91,7 @@ def test_size_scales_and_cuts_off_what_does_not_fit(tmp_path):
     assert digits.images.min() > 230  # bicubic scaling hears a little of what was cut off
     assert Digits.from_folder(tmp_path, size=(4, 8)).shape == (4, 8)
     for wrong in (0, -3, 2.5, "28", (1, 2, 3)):
-        with pytest.raises(ValueError, match="size must be a positive number of pixels or"):
+        with pytest.raises(ValueError, match="size must be a positive integer or a pair"):
             Digits.from_folder(tmp_path, size=wrong)
 
 
@@ -132,34 +132,34 @@ def test_opaque_pictures_with_alpha_are_read_and_transparent_ones_refused(tmp_pa
     )
     array[1, 1, 3] = 0
     save(tmp_path / "a" / "1.png", array)
-    with pytest.raises(ValueError, match=r"pixels of a/1\.png are transparent: put the image on an opaque"):
+    with pytest.raises(ValueError, match=r"pixels of a/1\.png are transparent. Put the image on an opaque"):
         Digits.from_folder(tmp_path)
 
 
 def nested(root):
     save(root / "training" / "0" / "1.png", random_bytes(6, 5))
-    return "subfolder training of mine contains nested folders: pass the folder .* such as mine/training"
+    return "subfolder training of mine contains nested folders. Pass the folder .* such as mine/training"
 
 
 def loose(root):
     save(root / "1.png", random_bytes(6, 5))
-    return r"mine contains both subfolders and loose images\. The loose images have no class: move them"
+    return r"mine contains both subfolders and loose images\. Move the loose images, which have no class"
 
 
 def empty_class(root):
     (root / "3").mkdir()
-    return "The subfolder 3 of mine contains no images: remove the subfolder"
+    return "The subfolder 3 of mine contains no images. Remove the subfolder"
 
 
 def other_size(root):
     save(root / "2" / "9.png", random_bytes(7, 5))
-    return r"the same size, but 2/0.png is 6×5 and 2/9.png is 7×5: pass a size"
+    return r"the same size, but 2/0.png is 6×5 and 2/9.png is 7×5. Specify a size"
 
 
 def truncated(root):
     path = root / "2" / "1.png"
     path.write_bytes(path.read_bytes()[:-40])
-    return "2/1.png is truncated, damaged or not an image: replace or remove the file"
+    return "2/1.png is truncated, damaged or not an image. Replace or remove the file"
 
 
 def no_image(root):
@@ -169,7 +169,7 @@ def no_image(root):
 
 def wide_pixels(root):
     Image.fromarray(np.ones((6, 5), np.float32)).save(root / "2" / "1.tiff")
-    return "The pixels of 2/1.tiff have 32 bits: save the image with 8 bits per channel"
+    return "The pixels of 2/1.tiff have 32 bits. Save the image with 8 bits per channel"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,9 @@ def test_a_table_of_images_that_are_not_square(tmp_path):
     assert Digits.from_csv(path, shape=(2, 8)).shape == (2, 8)
     colour = table(tmp_path / "colour.csv", random_bytes(6, 3, 4, 4), LABELS)
     assert Digits.from_csv(colour, shape=(3, 4, 4)).shape == (3, 4, 4)
-    with pytest.raises(ValueError, match=r"size 6×6 has 36 pixels, .* is 48: pass the shape"):
+    with pytest.raises(
+        ValueError, match=r"size 6×6 has 36 pixels, .* contains 48 pixels per image. Specify the shape"
+    ):
         Digits.from_csv(colour)
 
 
@@ -254,13 +256,13 @@ def test_black_and_white_tables_are_not_nearly_black(tmp_path):
     [
         (
             "pixel0,pixel1,pixel2,pixel3\n0,1,2,3\n",
-            "test.csv has no column named label: read a file that contains labels",
+            "test.csv has no column named label. Use a file that contains labels",
         ),
         ("", "test.csv contains no images|not a table of numbers"),
         ("label,pixel0\n", "contains no images|not a table of numbers"),
         ("1,2,3,4,5\n1,2,3\n", "is truncated, damaged or not a table of numbers"),
         ("1,2,3,x,5\n", "is truncated, damaged or not a table of numbers"),
-        ("1,2,3,4,500\n", "range from 2 to 500, but they must be whole numbers from 0 to 255"),
+        ("1,2,3,4,500\n", "range from 2 to 500, but they must be integers from 0 to 255"),
         ("1,2,3,4,-5\n", "range from -5 to 4"),
         ("0.5,2,3,4,5\n", "labels in test.csv must be whole numbers in the first column"),
     ],
@@ -347,18 +349,18 @@ class Stream(torch.utils.data.IterableDataset):
 @pytest.mark.parametrize(
     ("dataset", "sentence"),
     [
-        (NORMALIZED, "pixels of image 0 range from .* remove any normalization"),
-        (DataLoader(NORMALIZED), r"A DataLoader cannot be indexed: pass its \.dataset"),
+        (NORMALIZED, "pixels of image 0 range from .* Remove any normalization"),
+        (DataLoader(NORMALIZED), r"A DataLoader cannot be indexed. Pass its \.dataset"),
         (
             torch.zeros(3, 4, 4),
-            r"Data of type Tensor has no labels: pass Digits\(images, labels, source\)",
+            r"Data of type Tensor has no labels. Pass Digits\(images, labels, source\)",
         ),
-        (Stream(), "must be Digits or a map-style data set .* not Stream"),
-        (None, "must be Digits or a map-style data set .* not NoneType"),
+        (Stream(), "must be a Digits object or a map-style data set .* not Stream"),
+        (None, "must be a Digits object or a map-style data set .* not NoneType"),
         ([], "The data set contains no images"),
-        ([(IMAGES[0], "cat")], "label must be a whole number, but the label of item 0 is 'cat'"),
-        ([(IMAGES[0], 0.5)], "label must be a whole number, but the label of item 0 is 0.5"),
-        ([(IMAGES[0], torch.eye(3)[0])], "label must be a whole number"),
+        ([(IMAGES[0], "cat")], "label must be an integer, but the label of item 0 is 'cat'"),
+        ([(IMAGES[0], 0.5)], "label must be an integer, but the label of item 0 is 0.5"),
+        ([(IMAGES[0], torch.eye(3)[0])], "label must be an integer"),
         ([IMAGES[0]], r"must be a pair \(image, label\), but item 0 has type ndarray"),
         ([{"image": IMAGES[0], "label": 1}], "must be a pair .* but item 0 has type dict"),
         (
@@ -402,5 +404,5 @@ def test_gans_train_on_any_data_set(folder):
 
 
 def test_recipes_name_what_is_no_data_set():
-    with pytest.raises(ValueError, match=r"A DataLoader cannot be indexed: pass its \.dataset"):
+    with pytest.raises(ValueError, match=r"A DataLoader cannot be indexed. Pass its \.dataset"):
         train(Recipe(), DataLoader(NORMALIZED), epochs=1)

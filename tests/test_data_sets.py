@@ -208,7 +208,7 @@ def test_fashion_beside_mnist(monkeypatch, mine, tmp_path):
 def test_fashion_is_never_replaced_by_another_set(mine):
     write(mine / "MNIST" / "raw", DIGITS)
     with pytest.raises(
-        FileNotFoundError, match=r"\(COURSE_OFFLINE is set\): put its four files into data/Fashion"
+        FileNotFoundError, match=r"\(COURSE_OFFLINE is set\). Put its four files in data/Fashion"
     ):
         fashion_mnist()
     write(mine / "FashionMNIST" / "raw", DIGITS)
@@ -323,10 +323,10 @@ def test_labels_of_thirty_two_bits(choose):
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({NAMES[0]: OTHERS[NAMES[0]]}, "train-labels-idx1-ubyte is missing: .* as train-images-idx3-ubyte"),
+        ({NAMES[0]: OTHERS[NAMES[0]]}, "train-labels-idx1-ubyte is missing. .* as train-images-idx3-ubyte"),
         (
             OTHERS | {NAMES[1]: OTHERS[NAMES[3]]},
-            "do not match: .* there are 40 images and labels of shape",
+            "do not match. .* got 40 images and labels of shape",
         ),
         (OTHERS | {NAMES[0]: OTHERS[NAMES[0]][:-1]}, "train-images-idx3-ubyte is truncated"),
         (

@@ -43,14 +43,14 @@ def test_wishes(machine, monkeypatch):
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "laptop"])
 def test_unknown_name(machine, name):
     machine()
-    with pytest.raises(ValueError, match=f"'{name}' is not a torch device: use cpu"):
+    with pytest.raises(ValueError, match=f"'{name}' is not a torch device. Use cpu"):
         pick_device(name)
 
 
 @pytest.mark.parametrize("name", [2.5, 1j, [1]])
 def test_what_is_no_name_at_all(machine, name):
     machine()
-    with pytest.raises(ValueError, match="is not a torch device: use cpu"):
+    with pytest.raises(ValueError, match=r"is not a torch device. Use cpu"):
         pick_device(name)
 
 
@@ -60,7 +60,7 @@ def test_a_device_may_be_given_as_one(machine):
     assert pick_device(0) == torch.device("cuda:0")
     machine()
     with pytest.raises(
-        ValueError, match="'cuda' was requested, but torch finds no such device on this machine: use cpu"
+        ValueError, match=r"'cuda' was requested, but torch finds no such device on this machine. Use cpu"
     ):
         pick_device(torch.device("cuda"))
 

@@ -149,7 +149,7 @@ def test_what_cannot_be_shared_is_named(use):
     x = torch.rand(4, 3)
     with (
         NoiseOfTheBatch(8, slice(0, 4)),
-        pytest.raises(NotImplementedError, match="shared by several processes cannot use"),
+        pytest.raises(NotImplementedError, match="is not supported when training with several processes"),
     ):
         use(x)
 
@@ -260,7 +260,7 @@ def test_each_process_gets_a_gpu_of_its_own(group_of_one, two_gpus, monkeypatch,
 def test_a_device_that_processes_cannot_share_is_refused(group_of_one, monkeypatch, capsys):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     said = refused(monkeypatch, capsys, "plain", "--device=mps")
-    assert "can train on CPUs or CUDA GPUs, but not on mps. Use cpu." in said
+    assert "Training with several processes is not supported on mps. Use cpu." in said
 
 
 def test_without_torchrun_a_process_is_alone():

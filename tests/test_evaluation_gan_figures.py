@@ -90,7 +90,7 @@ def test_what_cannot_be_drawn_leaves_no_half_figure():
         with pytest.raises(ValueError, match=r"Pixels must be in \[0, 1\], but these range from 255 to 255"):
             draw()
         assert plt.get_fignums() == []
-    with pytest.raises(ValueError, match=r"the same shape as the images, \(3, 784\), not \(2, 784\)"):
+    with pytest.raises(ValueError, match=r"the same shape as the images, \(3, 784\), but got \(2, 784\)"):
         gan_figures.pull(bad / 255, slope[:2])
 
 

@@ -95,9 +95,9 @@ def test_features_that_cannot_be_compared_are_named():
     with pytest.raises(ValueError, match="NaN or infinite"):
         frechet_distance(a, a.index_fill(1, torch.tensor([2]), math.nan))
     for measure in (frechet_distance, precision_recall, nearest):
-        with pytest.raises(ValueError, match="Pass torch tensors, not ndarray"):
+        with pytest.raises(ValueError, match="Expected a torch tensor, but got ndarray"):
             measure(a.numpy(), a)
-        with pytest.raises(ValueError, match=r"not \(9, 2, 2\) and \(9, 2, 2\)\. .*images\.flatten\(1\)"):
+        with pytest.raises(ValueError, match=r"but got \(9, 2, 2\) and \(9, 2, 2\)\. .*images\.flatten\(1\)"):
             measure(a.view(9, 2, 2), a.view(9, 2, 2))
 
 
@@ -166,7 +166,7 @@ def test_precision_and_recall_tell_missing_from_wrong():
 
 
 def test_precision_needs_enough_rows():
-    with pytest.raises(ValueError, match="not 3 for sets of 3 and 9 rows"):
+    with pytest.raises(ValueError, match="but got k=3 for sets of 3 and 9 rows"):
         precision_recall(normal(3, 2), normal(9, 2))
     with pytest.raises(ValueError, match="at least 1"):
         precision_recall(normal(9, 2), normal(9, 2), k=0)
@@ -345,7 +345,7 @@ def test_the_referee_of_any_images_judges_them(digits):
     assert one["frechet"] > 5 * found["frechet"]
     assert found["recall"] > 0.5 > one["recall"]
     with pytest.raises(
-        ValueError, match=r"for other images, train a classifier with train_classifier\(digits\)"
+        ValueError, match=r"For other images, train a classifier with train_classifier\(digits\)"
     ):
         judge(x[:400], x[400:800], Classifier.load())
 
@@ -370,15 +370,15 @@ def test_what_a_fresh_discriminator_cannot_compare_is_named():
     x = torch.rand(8, 16)
     for wrong, sentence in (
         ((x, torch.rand(8, 4, 4)), "Real and fake images must have the same size, but real"),
-        ((torch.rand(8, 10), torch.rand(8, 10)), "10 pixels do not form a square image"),
+        ((torch.rand(8, 10), torch.rand(8, 10)), "10 pixels do not form a square greyscale or RGB image"),
         ((x * 255, x), r"Pixels must be in \[0, 1\]"),
         ((x, (x * 255).byte()), r"Pixels must be floats in \[0, 1\], not torch.uint8"),
         ((x, x.double()), r"the same type and device, .* torch.float32 on cpu and .* torch.float64 on cpu"),
-        ((x.numpy(), x), "Pass torch tensors, not ndarray"),
+        ((x.numpy(), x), "Expected a torch tensor, but got ndarray"),
     ):
         with pytest.raises(ValueError, match=sentence):
             taken_for_real(*wrong)
-    with pytest.raises(ValueError, match="steps must be a whole number of at least 1, not 0"):
+    with pytest.raises(ValueError, match="steps must be an integer of at least 1, not 0"):
         taken_for_real(x, x, steps=0)
 
 
@@ -417,11 +417,11 @@ def test_images_of_which_no_two_are_of_a_class_have_no_diversity(digits):
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        ([0, 1, 2], "Pass torch tensors, not list"),
-        (np.array([0, 1]), "Pass torch tensors, not ndarray"),
+        ([0, 1, 2], "Expected a torch tensor, but got list"),
+        (np.array([0, 1]), "Expected a torch tensor, but got ndarray"),
         (torch.tensor([0.0, 1.0]), "Labels must be integers"),
-        (torch.eye(10).long(), r"convert one-hot rows with .argmax\(1\)"),
-        (torch.tensor(3), r"shape \(N,\), one integer per row, not \(\)"),
+        (torch.eye(10).long(), r"Convert one-hot rows with .argmax\(1\)"),
+        (torch.tensor(3), r"shape \(N,\), one integer per row, but got \(\)"),
         (torch.tensor([-1, 0]), "Labels must be from 0 to 9, but these range from -1 to 0"),
     ],
 )
@@ -432,21 +432,23 @@ def test_labels_that_cannot_be_counted(labels, sentence):
 
 def test_numbers_of_classes_and_neighbours_that_cannot_be():
     for classes in (0, 2.5):
-        with pytest.raises(ValueError, match="classes must be a whole number of at least 1, not"):
+        with pytest.raises(ValueError, match="classes must be an integer of at least 1, not"):
             class_shares(torch.arange(2), classes)
     for k in (2.5, True, 9):
-        with pytest.raises(ValueError, match=r"at least 1 and less than the number of rows in each set, not"):
+        with pytest.raises(
+            ValueError, match=r"at least 1 and less than the number of rows in each set, but got"
+        ):
             precision_recall(normal(9, 2), normal(9, 2), k)
     assert class_shares(torch.tensor([True, False, True]), 2).tolist() == pytest.approx([1 / 3, 2 / 3])
 
 
 def test_logits_that_cannot_be_scored():
     for logits, sentence in (
-        (torch.zeros(0, 10), r"logits of shape \(N, classes\), not torch.float32 of shape \(0, 10\)"),
-        (torch.zeros(10), r"not torch.float32 of shape \(10,\)"),
-        (torch.zeros(3, 10).long(), "not torch.int64"),
+        (torch.zeros(0, 10), r"logits of shape \(N, classes\), but got torch.float32 of shape \(0, 10\)"),
+        (torch.zeros(10), r"but got torch.float32 of shape \(10,\)"),
+        (torch.zeros(3, 10).long(), "but got torch.int64"),
         (torch.full((3, 10), math.nan), "NaN or infinite"),
-        ([[0.0, 1.0]], "Pass torch tensors, not list"),
+        ([[0.0, 1.0]], "Expected a torch tensor, but got list"),
     ):
         with pytest.raises(ValueError, match=sentence):
             classifier_score(logits)
@@ -461,7 +463,7 @@ def test_features_that_are_no_numbers_are_named_everywhere():
         for pair in ((bad, a), (a, bad)):
             with pytest.raises(ValueError, match="NaN or infinite"):
                 measure(*pair)
-        with pytest.raises(ValueError, match=r"floating-point numbers, not .*uint8.*: use digits.pixels\(\)"):
+        with pytest.raises(ValueError, match=r"floating-point numbers, not .*uint8.*. Use digits.pixels\(\)"):
             measure((255 * a).byte() + 1, (255 * a).byte())
     assert nearest(a.float(), a)[1].tolist() == list(range(9))  # one precision beside another
 
@@ -469,9 +471,11 @@ def test_features_that_are_no_numbers_are_named_everywhere():
 def test_what_cannot_be_explained_is_named():
     with pytest.raises(ValueError, match="so there is nothing to explain"):
         unexplained(torch.zeros(4), torch.rand(5, 4))
-    with pytest.raises(ValueError, match=r"Pass one image of shape \(D,\) .* not shape \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"image must have shape \(D,\), .* but got shape \(2, 4\)"):
         unexplained(torch.rand(2, 4), torch.rand(5, 4))
-    with pytest.raises(ValueError, match=r"columns of at least 1, not .* and columns=0"):
+    with pytest.raises(
+        ValueError, match=r"columns must be an integer of at least 1, but got .* and columns=0"
+    ):
         unexplained(torch.rand(4), torch.rand(5, 4), columns=0)
 
 

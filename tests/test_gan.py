@@ -151,7 +151,7 @@ def test_many_images_are_generated_in_parts_and_are_the_same(labels):
         (4, Y.float(), "integers"),
         (4, Y[None], "integers"),
         (3, Y, "0 to 2, but these range from 0 to 3"),
-        (4, Y[:3], r"y of shape \(3,\) do not match rows of shape \(5, \d+\): pass one label per row"),
+        (4, Y[:3], r"y of shape \(3,\) do not match rows of shape \(5, \d+\). Pass one label per row"),
         (4, Y[:1], r"y of shape \(1,\)"),
         (4, [0, 1], r"y of shape \(2,\)"),
     ],
@@ -186,7 +186,7 @@ def test_a_network_that_there_is_not_is_named():
     with pytest.raises(ValueError, match="'plain' or 'conv'"):
         GAN(network="deep")
     for arguments in ({"hidden": 32}, {"discriminator": 32}):
-        with pytest.raises(ValueError, match=r"write \(32,\), not 32"):
+        with pytest.raises(ValueError, match=r"such as \(32,\), but got 32"):
             GAN(network="plain", **arguments)
 
 
@@ -198,7 +198,7 @@ def test_counts_below_0_are_named(name):
 
 def test_a_code_may_be_a_choice_of_kinds_only_but_not_nothing():
     assert build(latent=0, kinds=3).noise(4).sum(1).eq(3).all()
-    with pytest.raises(ValueError, match=r"positive whole number of units or channels, not \[0, "):
+    with pytest.raises(ValueError, match=r"channels in each layer must be a positive integer, but got \[0, "):
         GAN(latent=0)
 
 
@@ -312,7 +312,7 @@ def test_far_logits_stay_finite():
 
 
 def test_an_unknown_loss_is_named():
-    with pytest.raises(ValueError, match="Unknown loss 'hinge': choose one of nonsaturating, minimax"):
+    with pytest.raises(ValueError, match=r"Unknown loss 'hinge'. Choose one of nonsaturating, minimax"):
         loss_named("hinge")
 
 

@@ -241,7 +241,7 @@ def test_unknown_losses_are_named(digits):
     with pytest.raises(ValueError, match="below 1, but got 2"):
         GANRecipe(ema_decay=2.0)
     with pytest.raises(
-        ValueError, match=r"Data of type Tensor has no labels: pass Digits\(images, labels, source\)"
+        ValueError, match=r"Data of type Tensor has no labels. Pass Digits\(images, labels, source\)"
     ):
         train(GANRecipe(), torch.zeros(10, 784))
     with pytest.raises(ValueError, match="Unknown loss 'hinge'"):

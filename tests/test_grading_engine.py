@@ -1068,7 +1068,7 @@ def test_who_handed_in_something_else_needs_a_look(class_folder, tmp_path, capsy
         (["release", "tiny", "--per-student"], "--per-student requires --students"),
         (
             ["release", "tiny", "--students", "names.txt"],
-            "--students works only with --per-student: give both or neither.",
+            "--students works only with --per-student. Use both options or neither.",
         ),
     ],
 )
@@ -1089,7 +1089,7 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(words, says, class_folde
     ("content", "says"),
     [
         ("Ada\nBob\nCara\nBob\n", "must be unique, but these are repeated: Bob"),
-        ("Ada\nB/b\n", "contains a name that cannot be used: B/b."),
+        ("Ada\nB/b\n", "contains an invalid name: B/b."),
         ("\n", "is empty"),
     ],
 )

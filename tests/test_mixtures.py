@@ -555,7 +555,7 @@ BAD = [
     ({}, [[1.0, 2.0], [3.0]], "inhomogeneous shape"),
     ({}, np.array([["a", "b"]] * 3), "could not convert string to float"),
     ({"reg_covar": 0}, FLAT, "no spread in some direction"),
-    ({"reg_covar": 0, "covariance_type": "tied"}, FLAT, "drop that column, or set reg_covar > 0"),
+    ({"reg_covar": 0, "covariance_type": "tied"}, FLAT, "Drop that column, or set reg_covar > 0"),
     (
         {"reg_covar": 0, "covariance_type": "diag"},
         FLAT,

@@ -218,7 +218,7 @@ def test_a_start_of_every_make_is_taken(given, kind):
 REFUSED = {
     "Complex data not supported": lambda: X + 0j,
     "Sparse data was passed": lambda: scipy.sparse.csr_matrix(X),
-    r"values of up to 7\.9e\+155, and their squares overflow": lambda: X * 1e155,
+    r"values of up to 7\.9e\+155, whose squares overflow": lambda: X * 1e155,
     "Expected 2D array, got 1D array": lambda: X[:, 0],
     "Found array with dim 3": lambda: X[None],
     "contains NaN": lambda: np.where(np.arange(150)[:, None] == 17, np.nan, X),

@@ -194,8 +194,8 @@ def test_images_of_another_precision_are_named(call):
     array = torch.from_numpy(np.round(np.random.default_rng(0).random((5, 16))))  # float64, as numpy's are
     with pytest.raises(
         ValueError,
-        match=r"images are torch.float64 and the model's weights are torch.float32: "
-        r"use images.to\(torch.float32\)",
+        match=r"images are torch.float64, but the model's weights are torch.float32. "
+        r"Use images.to\(torch.float32\)",
     ):
         call(array)
     call(array.float())
@@ -204,7 +204,7 @@ def test_images_of_another_precision_are_named(call):
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_images_on_another_device_are_named(call):
     with pytest.raises(
-        ValueError, match=r"images are on meta and the model is on cpu: use images.to\('cpu'\)"
+        ValueError, match=r"images are on meta, but the model is on cpu. Use images.to\('cpu'\)"
     ):
         call(X.to("meta"))
 
@@ -220,11 +220,11 @@ def test_codes_of_another_precision_are_named():
         lambda code: conditional().likelihood(code, Y),
     )
     for call in calls:
-        with pytest.raises(ValueError, match=r"codes are torch.float64 .*: use codes.to\(torch.float32\)"):
+        with pytest.raises(ValueError, match=r"codes are torch.float64 .*. Use codes.to\(torch.float32\)"):
             call(z.double())
         with pytest.raises(ValueError, match=r"codes are torch.int64"):
             call(z.long())
-        with pytest.raises(ValueError, match=r"codes are on meta and the model is on cpu"):
+        with pytest.raises(ValueError, match=r"codes are on meta, but the model is on cpu"):
             call(z.to("meta"))
         call(z)
 
@@ -298,7 +298,7 @@ def test_codes_of_a_wrong_length_are_named():
         for z in (torch.zeros(5, 2), torch.zeros(5, 4), torch.zeros(2), torch.zeros(5, 1), torch.zeros(())):
             with pytest.raises(ValueError, match=r"The codes z must have shape \(..., 3\), not \("):
                 call(z)
-        with pytest.raises(ValueError, match="Pass torch tensors, not ndarray"):
+        with pytest.raises(ValueError, match="Expected a torch tensor, but got ndarray"):
             call(np.zeros((5, 3)))
     # a conditional GAN's code has no place for the label: y says it
     with pytest.raises(ValueError, match=r"The codes z must have shape \(..., 5\)"):
@@ -346,7 +346,7 @@ def test_lengths_of_codes_that_cannot_be(latent):
 @pytest.mark.parametrize("model", [VAE, AutoEncoder, GAN])
 @pytest.mark.parametrize("hidden", [(400.0,), (True,), ("400",), (400, None)])
 def test_widths_that_cannot_be(model, hidden):
-    with pytest.raises(ValueError, match="Each layer needs a positive whole number of units or channels"):
+    with pytest.raises(ValueError, match="channels in each layer must be a positive integer"):
         model(hidden=hidden)
 
 
@@ -354,7 +354,7 @@ def test_other_arguments_that_cannot_be():
     with pytest.raises(ValueError, match="only for likelihood='gaussian', not for 'bernoulli'"):
         VAE(variance=0.1)  # silently it would be forgotten
     for variance in (float("nan"), float("inf"), True, "0.1"):
-        with pytest.raises(ValueError, match="variance must be a number above 0, or None to learn it"):
+        with pytest.raises(ValueError, match="variance must be a positive number, or None to learn it"):
             VAE(likelihood="gaussian", variance=variance)
     with pytest.raises(ValueError, match=r"before, .*at least 1, not 2.5"):
         AutoregressiveVAE(before=2.5)
@@ -393,7 +393,7 @@ def test_a_conditional_model_asks_for_labels():
         lambda: conditional().likelihood(torch.zeros(5, 3), None),
         lambda: conditional().generate(None),
     ):
-        with pytest.raises(ValueError, match=r"pass y"):
+        with pytest.raises(ValueError, match=r"Pass y"):
             call()
     with pytest.raises(ValueError, match=r"Labels y of shape \(5,\) do not match rows of shape"):
         gan(labels=3).generate(4, Y)
@@ -402,10 +402,10 @@ def test_a_conditional_model_asks_for_labels():
 @pytest.mark.parametrize(
     ("y", "sentence"),
     [
-        ([0, 1, 2], "Pass torch tensors, not list"),
-        (torch.tensor([0.0, 1.0]), r"Labels must be integers .*, not torch.float32 of shape \(2,\)"),
-        (torch.eye(3).long(), r"convert one-hot rows with .argmax\(1\)"),
-        (torch.tensor(1), r"shape \(N,\), one integer per row, not \(\)"),
+        ([0, 1, 2], "Expected a torch tensor, but got list"),
+        (torch.tensor([0.0, 1.0]), r"Labels must be integers .*, but got torch.float32 of shape \(2,\)"),
+        (torch.eye(3).long(), r"Convert one-hot rows with .argmax\(1\)"),
+        (torch.tensor(1), r"shape \(N,\), one integer per row, but got \(\)"),
         (torch.tensor([1j]), "Labels must be integers"),
         (torch.tensor([0, 3]), "Labels must be from 0 to 2, but these range from 0 to 3"),
     ],
@@ -451,14 +451,14 @@ def test_the_shape_of_images_is_found():
         (
             (5, 32, 32, 3),
             None,
-            r"channels must come before .*\(5, 32, 32, 3\): use images.permute\(0, 3, 1, 2\)",
+            r"channels must come before .*\(5, 32, 32, 3\). Use images.permute\(0, 3, 1, 2\)",
         ),
         ((5, 32, 32, 1), None, r"images.permute\(0, 3, 1, 2\)"),
         ((5, 32, 32, 4), None, r"images.permute\(0, 3, 1, 2\)"),
-        ((5, 10), None, r"10 pixels do not form a square image, .*: pass shape=\(H, W\)"),
-        ((5,), None, r"Images must .*, not \(5,\): for a single image, pass image\[None\]"),
-        ((2, 5, 3, 8, 8), None, r"not \(2, 5, 3, 8, 8\)"),
-        ((5, 0, 8), None, r"not \(5, 0, 8\)"),
+        ((5, 10), None, r"10 pixels do not form a square greyscale or RGB image. Pass shape=\(H, W\)"),
+        ((5,), None, r"Images must .*, but got \(5,\). For a single image, pass image\[None\]"),
+        ((2, 5, 3, 8, 8), None, r"but got \(2, 5, 3, 8, 8\)"),
+        ((5, 0, 8), None, r"but got \(5, 0, 8\)"),
         ((5, 33), (8, 4), r"Each image has shape \(33,\), which does not match shape=\(8, 4\)"),
         ((5, 4, 8), (8, 4), r"which does not match shape=\(8, 4\)"),
         ((5, 8, 4), (3, 8, 4), r"which does not match shape=\(3, 8, 4\)"),  # grey where colour was promised

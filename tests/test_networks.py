@@ -107,20 +107,20 @@ def test_a_decoder_starts_at_the_mean_image(kind):
 @pytest.mark.parametrize(
     ("shape", "arguments", "sentence"),
     [
-        ((28, 28), {"activation": "gelu"}, r"Unknown activation 'gelu': choose one of relu, silu, tanh"),
+        ((28, 28), {"activation": "gelu"}, r"Unknown activation 'gelu'. Choose one of relu, silu, tanh"),
         ((8, 8), CONV | {"activation": "gelu"}, r"Unknown activation 'gelu'"),
         ((28, 28), {"network": "resnet"}, r"'plain' or 'conv', not 'resnet'"),
-        ((28, 28), {"network": "conv"}, r"hidden=\(channels, channels, widths…\) .*, not \(400,\)"),
-        ((30, 28), CONV, r"divisible by 4, not 30×28: pad the images, or use network='plain'"),
-        ((3, 32, 33), CONV, r"divisible by 4, not 32×33"),
+        ((28, 28), {"network": "conv"}, r"hidden=\(channels, channels, widths…\) .*, but got \(400,\)"),
+        ((30, 28), CONV, r"divisible by 4, but got 30×28. Pad the images, or use network='plain'"),
+        ((3, 32, 33), CONV, r"divisible by 4, but got 32×33"),
         ((784,), {}, r"The shape of an image must be \(H, W\) or \(C, H, W\), not \(784,\)"),
         ((1, 3, 28, 28), {}, r"not \(1, 3, 28, 28\)"),
-        ((0, 28), {}, r"not \(0, 28\)"),
-        ((28, 28), {"hidden": (400, 0)}, r"a positive whole number of units or channels, not \[400, 0\]"),
-        ((28, 28), {"hidden": (2.5,)}, r"not \[2.5\]"),
-        ((28, 28), {"hidden": 400}, r"Pass the widths of the layers as a sequence: write \(400,\), not 400"),
+        ((0, 28), {}, r"but got \(0, 28\)"),
+        ((28, 28), {"hidden": (400, 0)}, r"must be a positive integer, but got \[400, 0\]"),
+        ((28, 28), {"hidden": (2.5,)}, r"but got \[2.5\]"),
+        ((28, 28), {"hidden": 400}, r"must be a sequence, such as \(400,\), but got 400"),
         (32, {}, r"The shape of an image must be \(H, W\) or \(C, H, W\), not 32"),
-        ((8, 8), CONV | {"hidden": (4, 0, 8)}, r"not \[4, 0, 8\]"),
+        ((8, 8), CONV | {"hidden": (4, 0, 8)}, r"but got \[4, 0, 8\]"),
     ],
 )
 def test_networks_that_cannot_be(shape, arguments, sentence):
@@ -131,7 +131,7 @@ def test_networks_that_cannot_be(shape, arguments, sentence):
 
 def test_no_code_is_no_network():
     for build in (lambda: Encoder((8, 8), 0), lambda: Decoder(0, (8, 8)), lambda: Decoder(-1, (8, 8))):
-        with pytest.raises(ValueError, match="a positive whole number of units or channels"):
+        with pytest.raises(ValueError, match="in each layer must be a positive integer"):
             build()
 
 
@@ -144,18 +144,18 @@ BAD_IMAGES = {  # of 16 pixels: what is wrong, and the words that say so
     "infinite": (torch.full((2, 16), torch.inf), r"from inf to inf"),
     "not flat": (
         torch.rand(3, 4, 4),
-        r"shape \(N, 16\), one row of pixels per image, not \(3, 4, 4\): use digits.pixels\(\)",
+        r"shape \(N, 16\), one row of pixels per image, but got \(3, 4, 4\). Use digits.pixels\(\)",
     ),
-    "another size": (torch.rand(3, 15), r"shape \(N, 16\), .* not \(3, 15\)"),
-    "one image without its batch": (torch.rand(16), r"shape \(N, 16\), .* not \(16,\)"),
+    "another size": (torch.rand(3, 15), r"shape \(N, 16\), .* but got \(3, 15\)"),
+    "one image without its batch": (torch.rand(16), r"shape \(N, 16\), .* but got \(16,\)"),
     "bytes": (
         torch.zeros(3, 16, dtype=torch.uint8),
-        r"not torch.uint8: use digits.pixels\(\) or binarize\(\)",
+        r"not torch.uint8. Use digits.pixels\(\) or binarize\(\)",
     ),
     "bytes, not flat": (torch.zeros(3, 4, 4, dtype=torch.uint8), r"or images.flatten\(1\) / 255\."),
-    "an array": (torch.rand(3, 16).numpy(), "Pass torch tensors, not ndarray"),
+    "an array": (torch.rand(3, 16).numpy(), "Expected a torch tensor, but got ndarray"),
     "integers": (torch.zeros(3, 16, dtype=torch.int64), r"not torch.int64"),
-    "no images": (torch.zeros(0, 16), r"The batch contains no images: pass at least one"),
+    "no images": (torch.zeros(0, 16), r"The batch contains no images. Pass at least one"),
 }
 
 

@@ -34,7 +34,7 @@ def test_digits_stand_in_rows_with_their_pixels_unchanged():
 def test_flat_digits_become_square_and_others_are_refused():
     flat, square = torch.rand(2, 9), plots.digits(torch.rand(1, 3, 3), columns=1).images[0].get_array()
     assert plots.digits(flat, columns=1).images[0].get_array().shape == (2 * square.shape[0], square.shape[1])
-    with pytest.raises(ValueError, match="10 pixels do not form a square image"):
+    with pytest.raises(ValueError, match="10 pixels do not form a square greyscale or RGB image"):
         plots.digits(torch.rand(2, 10))
 
 
@@ -87,29 +87,29 @@ def test_one_channel_is_grey_and_any_size_can_be_told():
         (
             torch.rand(2, 3, 3) * 255,
             {},
-            r"Pixels must be in \[0, 1\], but these range from .*: divide bytes by 255",
+            r"Pixels must be in \[0, 1\], but these range from .*. Divide bytes by 255",
         ),
         (torch.rand(2, 3, 3) * 2 - 1, {}, r"or clip the values with .clamp\(0, 1\)"),
         (torch.full((2, 3, 3), torch.nan), {}, r"these range from nan to nan"),
         (
             torch.zeros(2, 3, 3).long(),
             {},
-            r"bytes \(uint8, 0 to 255\) or floats in \[0, 1\], not torch.int64",
+            r"bytes \(uint8, 0 to 255\) or floats in \[0, 1\], but got torch.int64",
         ),
-        (torch.zeros(2, 3, 3).to(torch.complex64), {}, r"not torch.complex64"),
+        (torch.zeros(2, 3, 3).to(torch.complex64), {}, r"but got torch.complex64"),
         (torch.rand(2, 2, 5, 5), {}, r"Images must have 1 channel \(grey\) or 3 channels \(RGB\), not 2"),
-        (torch.rand(2, 5, 5, 3), {}, r"use images.permute\(0, 3, 1, 2\)"),
+        (torch.rand(2, 5, 5, 3), {}, r"Use images.permute\(0, 3, 1, 2\)"),
         (
             torch.rand(2, 32),
             {},
-            r"32 pixels do not form a square image, either greyscale or RGB: pass shape=",
+            r"32 pixels do not form a square greyscale or RGB image. Pass shape=",
         ),
         (torch.rand(2, 32), {"shape": (4, 4)}, r"which does not match shape=\(4, 4\)"),
-        (torch.rand(0, 3, 3), {}, r"There are no images to draw: pass at least one"),
+        (torch.rand(0, 3, 3), {}, r"There are no images to draw. Pass at least one"),
         (torch.rand(2, 3, 3), {"columns": 0}, r"columns must be a positive integer, not 0"),
         (torch.rand(2, 3, 3), {"columns": 2.0}, r"columns must be a positive integer, not 2.0"),
-        ("digits.png", {}, r"Pass images as a tensor or an array, not as str"),
-        (object(), {}, r"Pass images as a tensor or an array, not as object"),
+        ("digits.png", {}, r"Images must be a tensor or an array, but got str"),
+        (object(), {}, r"Images must be a tensor or an array, but got object"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(images, options, sentence):

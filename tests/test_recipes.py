@@ -330,14 +330,14 @@ def test_weights_of_the_rows_reach_the_run(recipe, digits, monkeypatch):
 
 
 def test_what_a_recipe_cannot_train_is_named(digits):
-    with pytest.raises(ValueError, match="Data of type Tensor has no labels: pass Digits"):
+    with pytest.raises(ValueError, match=r"Data of type Tensor has no labels. Pass Digits"):
         train(FULL, digits.images)
-    with pytest.raises(ValueError, match=r"train takes a recipe, such as RECIPES\['plain'\], not str"):
+    with pytest.raises(ValueError, match=r"train expects a recipe, such as RECIPES\['plain'\], but got str"):
         train("plain", digits)
     with pytest.raises(ValueError, match="NoneType"):
         train(FULL, None)
     for warmup in (-0.1, 1.5, math.nan):
-        with pytest.raises(ValueError, match="warmup must be a fraction of the training from 0 to 1, not"):
+        with pytest.raises(ValueError, match="warmup must be a number from 0 to 1"):
             replace(FULL, warmup=warmup)
     for name in ("d_steps", "r1_every", "batch_size"):
         with pytest.raises(
@@ -537,9 +537,9 @@ def test_products_are_quick_while_training_and_as_before_afterwards():
 @pytest.mark.parametrize(
     ("out", "says"),
     [
-        ("folder", "folder is a folder: pass the name of a file in it."),
-        ("plain/model", "plain/model cannot be used as a file (Not a directory): pass another name."),
-        ("", ". is a folder: pass the name of a file in it."),
+        ("folder", "folder is a folder. Pass the name of a file in it."),
+        ("plain/model", "plain/model (Not a directory). Choose another file name."),
+        ("", ". is a folder. Pass the name of a file in it."),
     ],
 )
 @pytest.mark.parametrize("recipe", ["plain", "gan", "classifier"])

@@ -74,7 +74,7 @@ WRONG_WEIGHTS = [
     (torch.tensor([1, 2, -0.5]), "finite and not negative, but row 2 has -0.5"),
     (torch.tensor([1, math.nan, -1]), "finite and not negative, but row 1 has nan"),
     (torch.tensor([math.inf, 1, 1]), "finite and not negative, but row 0 has inf"),
-    (torch.zeros(3), "The sum of weights must be positive and finite, but it is 0"),
+    (torch.zeros(3), "The sum of the weights must be positive and finite, but it is 0"),
     (torch.full((3,), 1e308, dtype=torch.float64), "positive and finite, but it is inf"),
 ]
 

@@ -121,7 +121,7 @@ def test_once_there_is_a_file_it_stands_beside_this_machine(tmp_path):
 def test_another_file_is_refused(text, tmp_path):
     path = tmp_path / "gpu.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match=r"gpu.json contains no GPU timings: create it on a GPU with"):
+    with pytest.raises(ValueError, match=r"gpu.json contains no GPU timings. Create it on a GPU with"):
         shipped(path)
 
 

@@ -642,14 +642,14 @@ BAD = [
     ({"lr_g": np.float32(20)}, "lr_g must be a number from 0 to 10, not 20.0"),
     ({"alternating": 1}, "alternating must be True or False"),
     ({"freeze_d": "no"}, "freeze_d must be True or False"),
-    ({"data": "drawn"}, "Pass heights if data='drawn', and only then"),
-    ({"heights": (1.0, 2.0)}, "Pass heights if data='drawn', and only then"),
-    ({"data": "drawn", "heights": (0.0, 0.0)}, "drawn density must be at least two"),
-    ({"data": "drawn", "heights": (1.0, -1.0)}, "none negative"),
-    ({"data": "drawn", "heights": (1.0, math.inf)}, "finite numbers"),
+    ({"data": "drawn"}, "heights must be set if and only if data='drawn'"),
+    ({"heights": (1.0, 2.0)}, "heights must be set if and only if data='drawn'"),
+    ({"data": "drawn", "heights": (0.0, 0.0)}, "heights must contain at least two"),
+    ({"data": "drawn", "heights": (1.0, -1.0)}, "non-negative"),
+    ({"data": "drawn", "heights": (1.0, math.inf)}, "finite, non-negative numbers"),
     ({"data": "drawn", "heights": (1.0,)}, "at least two"),
     *(
-        ({"data": "drawn", "heights": heights}, "drawn density must be at least two")
+        ({"data": "drawn", "heights": heights}, "heights must contain at least two")
         for heights in (5, "12", ["a", "b"], [1, None], [[1, 2], [3, 4]], [[1, 2], [3]], {1: 2, 3: 4})
     ),
 ]
@@ -679,7 +679,7 @@ def test_unknown_names_are_listed():
     with pytest.raises(ValueError, match=r"no setting 'lrd'\. The settings are data, "):
         Settings(lrd=1)
     for wrong in ("collapse", {"lr_g": 0.1}):
-        with pytest.raises(ValueError, match=r"settings must be Settings\(…\), not "):
+        with pytest.raises(ValueError, match=r"settings must be a Settings object, not "):
             Game(wrong)
     with pytest.raises(ValueError, match=r"no setting 'learning_rate'\. The settings are data, "):
         Settings().change(learning_rate=1)

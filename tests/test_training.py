@@ -975,11 +975,11 @@ def test_a_new_checkpoint_in_a_locked_folder_is_refused_before_training(tmp_path
 
 WRONG_PATHS = {
     "": "The file name is empty",
-    "folder": "folder is a folder: pass the name of a file in it",
-    "plain/net": r"net cannot be used as a file \(Not a directory\): pass another name",
-    "plain/deeper/net": r"net cannot be used as a file \(Not a directory\): pass another name",
-    "n" * 300: r"n cannot be used as a file \(File name too long\): pass another name",
-    "n\0": r"'n\\x00' cannot be used as a file \((stat: )?embedded null .*\): pass another name",
+    "folder": "folder is a folder. Pass the name of a file in it",
+    "plain/net": r"net \(Not a directory\). Choose another file name",
+    "plain/deeper/net": r"net \(Not a directory\). Choose another file name",
+    "n" * 300: r"n \(File name too long\). Choose another file name",
+    "n\0": r"'n\\x00' \((stat: )?embedded null .*\). Choose another file name",
 }
 
 
@@ -1106,7 +1106,7 @@ def test_a_file_cut_short_is_named_and_left_alone(cut, tmp_path):
 
 @pytest.mark.parametrize("wrong", [{"data": (DATA, DATA[1:])}, {"data": DATA[:0]}, {"data": ()}])
 def test_data_that_do_not_fit_are_refused(wrong):
-    with pytest.raises(ValueError, match="All data must have the same positive number of rows"):
+    with pytest.raises(ValueError, match="All tensors must have the same positive number of rows"):
         Run(**wrong, model=nn.Linear(1, 1))
 
 

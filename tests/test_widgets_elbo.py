@@ -155,7 +155,9 @@ def test_q_then_p_must_raise_the_likelihood(chromium):
 
 
 def test_values_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="ElboBars has no 'mu'; it has decoder, x, w, s, m, sigma"):
+    with pytest.raises(
+        ValueError, match=r"ElboBars has no trait 'mu'. Its traits are decoder, x, w, s, m, sigma"
+    ):
         ElboBars(mu=1.0)
     with pytest.raises(TraitError, match="sigma"):
         ElboBars(sigma=0.0)

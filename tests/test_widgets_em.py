@@ -111,7 +111,10 @@ def test_starts_are_the_seeds_and_differ(points):
         (np.zeros((20, 2)), "finite points with a positive variance"),
         (np.r_[np.arange(20.0), np.nan], "finite points"),
         ([[0.0, 1.0]] * 8 + [None], "inhomogeneous shape"),
-        (np.ma.masked_less(np.arange(20.0), 3), "mask of a masked array would be lost"),
+        (
+            np.ma.masked_less(np.arange(20.0), 3),
+            "Masked arrays are not supported, because their mask would be lost",
+        ),
         (np.arange(20.0) + 1j, "Complex numbers"),
     ],
 )

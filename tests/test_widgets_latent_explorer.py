@@ -231,7 +231,7 @@ NAN = float("nan")
         ),
         (
             lambda z: torch.distributions.Bernoulli(two_greys(z)),
-            r"must return a tensor, but returned a Bernoulli.*\.mean",
+            r"must return a tensor, but returned Bernoulli.*\.mean",
         ),
     ],
 )
@@ -248,8 +248,8 @@ def test_what_is_no_picture_is_named(decode, message):
         (torch.zeros(3001, 2), None, r"got \(3001, 2\)\. If there are more, pass a subset"),
         (torch.zeros(0, 2), None, "1 to 3,000"),
         (torch.tensor([[0.0, NAN]]), None, "finite"),
-        (torch.zeros(4, 2), [1, 2, 3], r"a digit from 0 to 9 for each of 4 points, not \(3,\)"),
-        (torch.zeros(2, 2), [1, 10], "a digit from 0 to 9 for each of 2 points, not the label 10"),
+        (torch.zeros(4, 2), [1, 2, 3], r"a digit from 0 to 9 for each of the 4 points, but got \(3,\)"),
+        (torch.zeros(2, 2), [1, 10], "a digit from 0 to 9 for each of the 2 points, but got the label 10"),
     ],
 )
 def test_points_and_labels_that_cannot_be_drawn_are_named(points, labels, message):

@@ -185,7 +185,7 @@ NAN = float("nan")
         ({"made": MADE[:, None, None]}, r"made must contain images .*but got \(6, 1, 1, 4, 6\)"),
         ({"made": None}, r"made must contain images of shape \(N, H, W\).*but got NoneType"),
         ({"real": [[1.0], [1.0, 0.5]]}, r"real must contain images of shape \(N, H, W\).*but got list"),
-        ({"made": MADE[:, :3]}, "same size, not 4 × 6 and 3 × 6"),
+        ({"made": MADE[:, :3]}, "same size, but got 4 × 6 and 3 × 6"),
         ({"real": 255 * REAL}, r"real contains pixels from 5.00 to 85.00, outside \[0, 1\].*bytes"),
         ({"made": MADE * 4 - 2}, r"made contains pixels from .*logits"),
         ({"made": MADE.where(MADE < 0.9, NAN)}, "made contains NaN or infinity in image 5"),
@@ -236,7 +236,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(answered, file):
     Path("a_file").write_text("")
     answered.file, before = file, list(answered.answers)
     with pytest.raises(
-        ValueError, match=r"answers.json cannot be written \(.*No answer is lost: set .*\.file"
+        ValueError, match=r"answers.json cannot be written \(.*No answer is lost. Set .*\.file"
     ):
         answered.save()
     assert answered.answers == before
@@ -371,7 +371,7 @@ def test_colour_stays_colour():
     assert picture[2, 2].tolist() == [255, 0, 0]
     assert picture[-2, 2].tolist() == [0, 0, 255]
     assert len(quiz.strip().axes) == 6
-    with pytest.raises(ValueError, match="same size, not 5 × 6 in colour and 5 × 6"):
+    with pytest.raises(ValueError, match="same size, but got 5 × 6 in colour and 5 × 6"):
         Quiz(red, blue[:, 0])
 
 

@@ -291,14 +291,17 @@ def test_python_changes_and_loads():
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda w: ToyGAN({"lr_g": 0.1}), r"settings must be Settings\(…\) or the name of a preset, not "),
-        (lambda w: ToyGAN(3), r"settings must be Settings\(…\) or the name of a preset, not 3"),
+        (
+            lambda w: ToyGAN({"lr_g": 0.1}),
+            r"settings must be a Settings object or the name of a preset, not ",
+        ),
+        (lambda w: ToyGAN(3), r"settings must be a Settings object or the name of a preset, not 3"),
         (lambda w: ToyGAN("no such"), "There is no preset 'no such'. The presets are: balanced"),
         (lambda w: w.load("no such"), "There is no preset 'no such'. The presets are: balanced"),
         (lambda w: w.change(lr_g=-1), "lr_g must be a number from 0 to"),
         (lambda w: w.change(speed=1), "There is no setting 'speed'"),
         (lambda w: setattr(w, "settings", {"lr_g": -1}), "lr_g must be a number from 0 to"),
-        (lambda w: w.change(data="drawn", heights=[0, 0, 0]), "at least two finite numbers"),
+        (lambda w: w.change(data="drawn", heights=[0, 0, 0]), "at least two finite, non-negative numbers"),
     ],
 )
 def test_what_is_no_setting_is_one_sentence_and_changes_nothing(act, message):

@@ -99,8 +99,8 @@ def course_digits(train: bool | None = True, device: Device = None, quiet: bool 
     if len(shape) != 2 or shape[0] != shape[1]:
         size = "×".join(str(side) for side in shape)
         raise ValueError(
-            "The chapters need square greyscale images, but the images in the folder "
-            f"{folder.resolve().name} have size {size}: make the images square and greyscale."
+            "The chapters require square greyscale images, but the images in the folder "
+            f"{folder.resolve().name} have size {size}. Make the images square and greyscale."
         )
     if splits[False][0].shape[1:] != shape:
         raise ValueError(
@@ -134,8 +134,8 @@ def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
     test = next((halves[half] for half in ("test", "testing") if half in halves), None)
     if test is not None and train is None:
         raise ValueError(
-            f"The folder {name} contains a subfolder named {test.name} but no subfolder named train: "
-            "put the training images into one."
+            f"The folder {name} contains a subfolder named {test.name} but no subfolder named train. Put the "
+            "training images into a subfolder named train."
         )
     images, labels, classes = read_folder(train or folder, None, False, None)
     if test is None:
@@ -155,9 +155,9 @@ def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str
         halves[not is_test].append((images, labels))
     if len(halves[True]) != 1 or len(halves[False]) > 1:
         raise ValueError(
-            f"The folder {name} must contain one file of training images and at most one of test images, "
-            f"but it contains {len(halves[True])} and {len(halves[False])}: "
-            "keep only the files of a single data set."
+            f"The folder {name} must contain one file of training images and at most one of test images, but "
+            f"it contains {len(halves[True])} and {len(halves[False])}. Keep only the files of a single data "
+            "set."
         )
     both = halves[True] + halves[False]
     numbered, classes = number_labels([labels for _, labels in both])
@@ -174,14 +174,14 @@ def _read_pair(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
     """Return the images, their labels, and the MD5 checksum of the uncompressed image file."""
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     if not beside.exists():
-        raise ValueError(f"{beside.name} is missing: put the file into the same folder as {path.name}.")
+        raise ValueError(f"{beside.name} is missing. Put the file in the same folder as {path.name}.")
     found, md5 = read_idx_with_md5(path)
     images = as_bytes(found, path.name)
     labels, _ = read_idx_with_md5(beside)
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or not len(labels):
         raise ValueError(
-            f"{path.name} and {beside.name} do not match: there must be one integer label per image, but "
-            f"there are {len(images):,} images and labels of shape {labels.shape} and type {labels.dtype}."
+            f"{path.name} and {beside.name} do not match. There must be one integer label per image, but got "
+            f"{len(images):,} images and labels of shape {labels.shape} and type {labels.dtype}."
         )
     return images, labels.astype(np.int64), md5
 
@@ -217,7 +217,7 @@ def fashion_mnist(train: bool | None = True, device: Device = None, quiet: bool 
         splits, source = look(_reader(FASHION)) or _fetch(FASHION)
     except ConnectionError as error:
         raise FileNotFoundError(
-            f"Fashion-MNIST is not on this machine ({error}): put its four files into data/FashionMNIST/raw."
+            f"Fashion-MNIST is not on this machine ({error}). Put its four files in data/FashionMNIST/raw."
         ) from None
     return _digits(FASHION.name, splits, train, device, source, quiet, FASHION.classes)
 
@@ -373,8 +373,8 @@ def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digi
     try:
         splits, source = look(read) or fetch(f"SVHN ({split})", read, [url], download)
     except ConnectionError as error:
-        hint = f"put {file} into data/SVHN, or use uci_digits() instead"
-        raise FileNotFoundError(f"SVHN is not on this machine ({error}): {hint}.") from None
+        hint = f"Put {file} in data/SVHN, or use uci_digits() instead"
+        raise FileNotFoundError(f"SVHN is not on this machine ({error}). {hint}.") from None
     return _digits("SVHN", splits, train, device, source, quiet, TEN_DIGITS)
 
 

@@ -38,7 +38,7 @@ class Density:
         x = torch.as_tensor(x, dtype=torch.float64)
         if self.dim == 2 and x.shape[-1:] != (2,):
             raise ValueError(
-                f"The density {self.name!r} needs points of shape (..., 2), not {tuple(x.shape)}."
+                f"The density {self.name!r} requires points of shape (..., 2), but got {tuple(x.shape)}."
             )
         low, high = self.support
         log_p = self.functions[1](x)
@@ -86,7 +86,8 @@ def drawn(heights: Sequence[float], limits: tuple[float, float] = (-8.0, 8.0)) -
     h = torch.as_tensor(heights, dtype=torch.float64)
     if h.ndim != 1 or len(h) < 2 or not bool(((h >= 0) & h.isfinite()).all()) or not float(h.sum()) > 0:
         raise ValueError(
-            "The heights of a drawn density must be at least two finite numbers, none negative and not all 0."
+            "heights must contain at least two finite, non-negative numbers, and at least one of them must "
+            "be positive."
         )
     low, high = limits
     n, width = len(h), (high - low) / len(h)

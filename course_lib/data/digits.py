@@ -153,42 +153,42 @@ def _check_images(images: torch.Tensor) -> None:
     shape = tuple(images.shape)
     if images.dtype != torch.uint8:
         raise ValueError(
-            f"Images must be uint8 bytes, not {images.dtype} of shape {shape}: {_to_bytes(images)}."
+            f"Images must have dtype uint8, but got {images.dtype} of shape {shape}. {_to_bytes(images)}."
         )
     if len(shape) == 4 and shape[1] not in (1, 3):
         hint = ""
         if shape[-1] in (1, 3):
-            hint = ": the channels are last, so pass images.permute(0, 3, 1, 2)"
+            hint = ". The channels are last, so pass images.permute(0, 3, 1, 2)"
         elif shape[-1] == 4:
-            hint = ": the images are RGBA with the channels last, so pass images[..., :3].permute(0, 3, 1, 2)"
+            hint = ". The images are RGBA with the channels last, so pass images[..., :3].permute(0, 3, 1, 2)"
         elif shape[1] == 4:
-            hint = ": the images are RGBA, so pass images[:, :3]"
+            hint = ". The images are RGBA, so pass images[:, :3]"
         raise ValueError(
-            f"Images must have shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), not {shape}{hint}."
+            f"Images must have shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), but got {shape}{hint}."
         )
     if len(shape) not in (3, 4) or 0 in shape[1:]:
         raise ValueError(
-            f"Images must have shape (N, H, W) or (N, 3, H, W), with at least one pixel, not {shape}."
+            f"Images must have shape (N, H, W) or (N, 3, H, W) with at least one pixel, but got {shape}."
         )
     if len(images) and int(images.max()) == 1:
         raise ValueError(
-            "All bytes of the images are 0 or 1, so the images would be nearly black: pass 255 * images."
+            "All bytes of the images are 0 or 1, so the images would be nearly black. Pass 255 * images."
         )
 
 
 def _to_bytes(images: torch.Tensor) -> str:
     if images.dtype == torch.bool:
-        return "pass 255 * images.byte()"
+        return "Pass 255 * images.byte()"
     if images.is_floating_point():
-        return "if the pixels are in [0, 1], pass (255 * images).round().byte()"
-    return "if the pixels are between 0 and 255, pass images.byte()"
+        return "If the pixels are in [0, 1], pass (255 * images).round().byte()"
+    return "If the pixels are between 0 and 255, pass images.byte()"
 
 
 def _check_labels(labels: torch.Tensor, count: int, classes: int) -> None:
     shape = tuple(labels.shape)
     if shape != (count,):
-        hint = ": pass labels.argmax(1)" if len(shape) == 2 and shape[1] > 1 else ""
-        raise ValueError(f"Labels must have shape ({count},), one label per image, not {shape}{hint}.")
+        hint = ". Pass labels.argmax(1)" if len(shape) == 2 and shape[1] > 1 else ""
+        raise ValueError(f"Labels must have shape ({count},), one label per image, but got {shape}{hint}.")
     if labels.is_floating_point() or labels.is_complex():  # .long() would truncate 0.9 to 0
         raise ValueError(f"Labels must be integers, not {labels.dtype}.")
     if not count:
@@ -204,8 +204,8 @@ def _check_labels(labels: torch.Tensor, count: int, classes: int) -> None:
     many = count >= 10 * high > 10
     if not classes and many and low == 1 and len(labels.unique()) == high:
         raise ValueError(
-            f"Labels must start at 0, but the labels run from 1 to {high}: pass labels - 1, or, if only "
-            "class 0 is missing, pass the names of all classes as classes=…."
+            f"Labels must start at 0, but the labels run from 1 to {high}. Pass labels - 1, or, if only "
+            "class 0 is missing, set classes to the names of all classes."
         )
 
 

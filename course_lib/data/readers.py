@@ -52,20 +52,20 @@ def _pictures_by_class(root: Path) -> dict[str, list[Path]]:
     loose = _pictures(root)
     if loose and folders:
         raise ValueError(
-            f"The folder {root.name} contains both subfolders and loose images. "
-            "The loose images have no class: move them into a subfolder."
+            f"The folder {root.name} contains both subfolders and loose images. Move the loose images, which "
+            "have no class, into a subfolder."
         )
     if loose:
         return {root.resolve().name: loose}
     for folder in folders:
         if subfolders(folder):
             raise ValueError(
-                f"The subfolder {folder.name} of {root.name} contains nested folders: "
-                f"pass the folder with one subfolder per class, such as {root.name}/{folder.name}."
+                f"The subfolder {folder.name} of {root.name} contains nested folders. Pass the folder with "
+                f"one subfolder per class, such as {root.name}/{folder.name}."
             )
         if not _pictures(folder):
             raise ValueError(
-                f"The subfolder {folder.name} of {root.name} contains no images: remove the subfolder."
+                f"The subfolder {folder.name} of {root.name} contains no images. Remove the subfolder."
             )
     if not folders:
         raise ValueError(f"The folder {root.name} contains neither images nor subfolders with images.")
@@ -98,7 +98,7 @@ def _open(path: Path, size: Size, colour: bool) -> np.ndarray:
             picture.load()
     except Exception as error:  # Pillow's decoders raise a dozen exception types
         raise ValueError(
-            f"{name} is truncated, damaged or not an image: replace or remove the file."
+            f"{name} is truncated, damaged or not an image. Replace or remove the file."
         ) from error
     return _picture_bytes(picture, size, colour, name)
 
@@ -108,12 +108,12 @@ def _picture_bytes(picture: Image.Image, size: Size, colour: bool, name: str) ->
     if picture.mode.startswith("I;16"):
         picture = Image.fromarray((np.asarray(picture) / 257).round().astype(np.uint8))  # 65,535 is white
     if picture.mode in ("I", "F"):  # Pillow would clip these pixels at 255
-        raise ValueError(f"The pixels of {name} have 32 bits: save the image with 8 bits per channel.")
+        raise ValueError(f"The pixels of {name} have 32 bits. Save the image with 8 bits per channel.")
     if "A" in picture.getbands() or "transparency" in picture.info:
         alpha = np.asarray(picture.convert("RGBA"))[..., 3]
         if alpha.min() < 255:  # the hidden colour is often black, like the ink
             raise ValueError(
-                f"Some pixels of {name} are transparent: put the image on an opaque background first."
+                f"Some pixels of {name} are transparent. Put the image on an opaque background first."
             )
     picture = picture.convert("RGB" if colour else "L")
     if size is not None:
@@ -126,7 +126,7 @@ def _picture_bytes(picture: Image.Image, size: Size, colour: bool, name: str) ->
 def _height_and_width(size: Any) -> tuple[int, int]:
     pair = [size, size] if isinstance(size, int) else size
     if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(_is_side(side) for side in pair):
-        raise ValueError(f"size must be a positive number of pixels or (height, width), not {size!r}.")
+        raise ValueError(f"size must be a positive integer or a pair (height, width), not {size!r}.")
     return pair[0], pair[1]
 
 
@@ -149,8 +149,8 @@ class _Stack:
         if image.shape != self.images.shape[1:]:
             sizes = [_by(shape) for shape in (self.images.shape[1:], image.shape)]
             raise ValueError(
-                f"All images must have the same size, but {self.first} is {sizes[0]} and "
-                f"{name} is {sizes[1]}: pass a size, such as size=28."
+                f"All images must have the same size, but {self.first} is {sizes[0]} and {name} is "
+                f"{sizes[1]}. Specify a size, such as size=28."
             )
         self.images[self.filled] = image
         self.filled += 1
@@ -172,8 +172,8 @@ def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[st
         names = [name.strip().strip('"').lower() for name in heading]
         if "label" not in names:
             raise ValueError(
-                f"{path.name} has no column named label: "
-                "read a file that contains labels, such as Kaggle's train.csv instead of test.csv."
+                f"{path.name} has no column named label. Use a file that contains labels, such as Kaggle's "
+                "train.csv instead of test.csv."
             )
         at = names.index("label")
     values = table[:, at]
@@ -183,8 +183,8 @@ def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[st
         shape = (side, side)
     if math.prod(shape) != pixels.shape[1]:
         raise ValueError(
-            f"An image of size {_by(shape)} has {math.prod(shape)} pixels, but the number of pixel columns "
-            f"in {path.name} is {pixels.shape[1]}: pass the shape of the images, such as shape=(28, 28)."
+            f"An image of size {_by(shape)} has {math.prod(shape)} pixels, but {path.name} contains "
+            f"{pixels.shape[1]} pixels per image. Specify the shape of the images, such as shape=(28, 28)."
         )
     if pixels.max() > 1 and bool((pixels == pixels.round()).all()):
         pixels = pixels.astype(np.int32)  # `as_bytes` takes only floats in [0, 1]
@@ -260,16 +260,16 @@ def number_labels(
 def read_dataset(dataset: Any, size: Size, colour: bool | None) -> Read:
     """Read every item (image, label) of a map-style data set of Pillow images, arrays or tensors."""
     if isinstance(dataset, DataLoader):
-        raise ValueError("A DataLoader cannot be indexed: pass its .dataset instead.")
+        raise ValueError("A DataLoader cannot be indexed. Pass its .dataset instead.")
     if isinstance(dataset, torch.Tensor | np.ndarray):
         raise ValueError(
-            f"Data of type {type(dataset).__name__} has no labels: "
-            "pass Digits(images, labels, source) instead."
+            f"Data of type {type(dataset).__name__} has no labels. Pass Digits(images, labels, source) "
+            "instead."
         )
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise ValueError(
-            "The data must be Digits or a map-style data set of pairs (image, label), "
-            f"not {type(dataset).__name__}."
+            "The data must be a Digits object or a map-style data set of (image, label) pairs, not "
+            f"{type(dataset).__name__}."
         )
     if len(dataset) == 0:
         raise ValueError("The data set contains no images.")
@@ -292,7 +292,7 @@ def _image_and_label(item: Any, i: int) -> tuple[Any, int]:
     if isinstance(label, torch.Tensor | np.ndarray) and label.ndim == 0:
         label = label.item()
     if not isinstance(label, Integral):
-        raise ValueError(f"Each label must be a whole number, but the label of item {i} is {label!r}.")
+        raise ValueError(f"Each label must be an integer, but the label of item {i} is {label!r}.")
     return image, int(label)
 
 
@@ -306,7 +306,8 @@ def _image_bytes(image: Any, size: Size, colour: bool | None, name: str) -> np.n
     if array.ndim == 3 and array.shape[0] not in (1, 3) and array.shape[-1] in (1, 3, 4):
         raise ValueError(
             f"The shape of {name} is {array.shape}, with the channels last, but images must have shape "
-            "(H, W), (1, H, W) or (3, H, W): move the channels to the front, as with permute(2, 0, 1)."
+            "(H, W), (1, H, W) or (3, H, W). Move the channels to the front, for example with "
+            "permute(2, 0, 1)."
         )
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[0] not in (1, 3)):
         raise ValueError(
@@ -336,8 +337,8 @@ def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind == "f" and low >= 0 and high <= 1:
         return np.round(array * 255).astype(np.uint8)
     raise ValueError(
-        f"The pixels of {name} range from {low:.4g} to {high:.4g}, but they must be whole numbers from 0 to "
-        "255 or floats in [0, 1]: remove any normalization."
+        f"The pixels of {name} range from {low:.4g} to {high:.4g}, but they must be integers from 0 to 255 "
+        "or floats in [0, 1]. Remove any normalization."
     )
 
 

@@ -27,13 +27,13 @@ def image_shape(images: Tensor, shape: Sequence[int] | None = None) -> tuple[int
         return _square(found[0])
     if len(found) == 3 and found[2] in (1, 3, 4) and found[0] > found[2]:
         raise ValueError(
-            f"The channels must come before the rows and columns, as in (N, C, H, W), not last as in "
-            f"{tuple(images.shape)}: use images.permute(0, 3, 1, 2)."
+            "The channels must come before the rows and columns, as in (N, C, H, W), but got images of shape "
+            f"{tuple(images.shape)}. Use images.permute(0, 3, 1, 2)."
         )
     if len(found) not in (2, 3) or 0 in found:
         raise ValueError(
-            "Images must have shape (N, H, W), (N, C, H, W) or (N, D), "
-            f"not {tuple(images.shape)}: for a single image, pass image[None]."
+            f"Images must have shape (N, H, W), (N, C, H, W) or (N, D), but got {tuple(images.shape)}. For a "
+            "single image, pass image[None]."
         )
     return (1, *found) if len(found) == 2 else found  # type: ignore[return-value]
 
@@ -45,6 +45,6 @@ def _square(pixels: int) -> tuple[int, int, int]:
         if side and channels * side * side == pixels:
             return channels, side, side
     raise ValueError(
-        f"{pixels} pixels do not form a square image, either greyscale or RGB: pass shape=(H, W) or "
-        "shape=(C, H, W), or pass images of shape (N, H, W)."
+        f"{pixels} pixels do not form a square greyscale or RGB image. Pass shape=(H, W) or shape=(C, H, W), "
+        "or pass images of shape (N, H, W)."
     )

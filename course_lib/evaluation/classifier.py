@@ -98,11 +98,11 @@ class Classifier(nn.Module):
         pixels = math.prod(shape)
         if tuple(x.shape[1:]) not in ((pixels,), shape, self.image) or not x.is_floating_point():
             others = x.ndim < 2 or math.prod(x.shape[1:]) != pixels
-            hint = "; for other images, train a classifier with train_classifier(digits)" if others else ""
+            hint = ". For other images, train a classifier with train_classifier(digits)" if others else ""
             sides = ", ".join(map(str, shape))
             raise ValueError(
-                f"Pass float pixels of shape (N, {pixels}) or (N, {sides}), "
-                f"not {x.dtype} of shape {tuple(x.shape)}{hint}."
+                f"Expected float pixels of shape (N, {pixels}) or (N, {sides}), but got {x.dtype} of shape "
+                f"{tuple(x.shape)}{hint}."
             )
         require.like("images", x, self.head.weight)
         if not self.training and not bool(((x >= 0) & (x <= 1)).all()):  # this check would slow training down
@@ -123,8 +123,8 @@ class Classifier(nn.Module):
         require.tensors(images, labels)
         if not len(images) == len(labels) > 0:
             raise ValueError(
-                "Pass at least one image and one label per image, "
-                f"but the numbers of images and labels are {len(images):,} and {len(labels):,}."
+                f"Expected at least one image and one label per image, but got {len(images):,} images and "
+                f"{len(labels):,} labels."
             )
         require.labels(labels, self.config.classes)
         guesses = []
@@ -179,11 +179,11 @@ def train_classifier(
     be resumed.
     """
     if not require.is_count(epochs):
-        raise ValueError(f"epochs must be a whole number of at least 1, not {epochs!r}.")
+        raise ValueError(f"epochs must be an integer of at least 1, not {epochs!r}.")
     if not require.is_count(batch_size, 2) or len(digits) < 2:
         raise ValueError(
-            "Batch normalization needs more than one image: "
-            "pass at least two images and a batch_size of at least 2."
+            "Batch normalization needs more than one image. Pass at least two images, and set batch_size to "
+            "at least 2."
         )
     torch.manual_seed(seed)
     model = Classifier(digits.shape, digits.n_classes)

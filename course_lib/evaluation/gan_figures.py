@@ -53,8 +53,8 @@ def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -
     channels, height, width = image_shape(images, shape)
     if slope.shape != images.shape:
         raise ValueError(
-            "The slope must have the same shape as the images, "
-            f"{tuple(images.shape)}, not {tuple(slope.shape)}."
+            f"The slope must have the same shape as the images, {tuple(images.shape)}, but got "
+            f"{tuple(slope.shape)}."
         )
     pixels = plots.as_pixels(images[:16], shape)  # (n, C, H, W)
     n = len(pixels)

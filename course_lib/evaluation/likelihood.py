@@ -63,7 +63,7 @@ class NLL:
     def __getitem__(self, k: int) -> Estimate:
         if k not in self.ks:
             raise ValueError(
-                f"No bound was computed for k = {k}: choose k from {', '.join(map(str, self.ks))}."
+                f"No bound was computed for k = {k}. Choose k from {', '.join(map(str, self.ks))}."
             )
         values = self.per_image[self.ks.index(k)].cpu().double()  # Apple's GPUs do not support float64
         return Estimate(float(values.mean()), float(values.std()) / math.sqrt(len(values)))
@@ -94,7 +94,9 @@ def nll(
     require.tensors(x)
     asked = tuple(ks) if isinstance(ks, Iterable) else (ks,)
     if not asked or not all(require.is_count(k) for k in asked):
-        raise ValueError(f"ks must be numbers of draws, each at least 1, not {ks}.")
+        raise ValueError(
+            f"ks must be a positive integer or a non-empty sequence of positive integers, but got {ks}."
+        )
     ks = tuple(sorted({int(k) for k in asked}))
     rows = rows_at_once or (100_000 if x.is_cuda else 500)  # 500 rows of 784 floats fit into a CPU's cache
     start, bounds, size = perf_counter(), [], max(1, rows // 100)
@@ -171,7 +173,7 @@ def elbo_surgery(
     time is proportional to N² · samples. Source: Hoffman & Johnson 2016, ELBO surgery.
     """
     if not require.is_count(samples, 2):
-        raise ValueError(f"A standard error needs at least 2 samples, not {samples}.")
+        raise ValueError(f"A standard error requires at least 2 samples, but got {samples}.")
     aggregate, logs = aggregate_posterior(model, x, y=y), []
     size = max(1, 1_000_000 // (samples * len(x) * aggregate.event_shape.numel()))  # N densities q per z
     with _measuring(model, x, y, seed, size) as parts:
@@ -211,11 +213,11 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
     require.tensors(images, labels)
     if not images.is_floating_point():
         raise ValueError(
-            f"Pixels or features must be floating-point numbers, not {images.dtype}: use digits.pixels()."
+            f"Pixels or features must be floating-point numbers, not {images.dtype}. Use digits.pixels()."
         )
     if labels.shape != images.shape[:1]:
         raise ValueError(
-            f"Labels must have shape ({len(images)},), one label per image, not {tuple(labels.shape)}."
+            f"Labels must have shape ({len(images)},), one label per image, but got {tuple(labels.shape)}."
         )
     groups = [images[labels == label].flatten(1).cpu().double() for label in labels.unique()]  # (n, D) each
     if min(map(len, groups), default=0) < 2:
@@ -229,7 +231,8 @@ def _measuring(model, x, y, seed=0, size=1000, exact=False):
     require.tensors(x)
     if x.ndim != 2 or len(x) < 2 or not x.is_floating_point():
         raise ValueError(
-            f"x must contain at least two rows of floats, (N, D), not {x.dtype} of shape {tuple(x.shape)}."
+            f"x must be a floating-point tensor of shape (N, D) with at least two rows, but got {x.dtype} of "
+            f"shape {tuple(x.shape)}."
         )
     y = _labels_for(model, y, len(x))
 
@@ -270,8 +273,8 @@ def _check_model(model: Any, one: Any) -> None:
     missing = [part for part in ("prior", "likelihood", "approximate_posterior") if not hasattr(one, part)]
     if missing and one is model and hasattr(model, "given"):
         raise ValueError(
-            f"{type(model).__name__} needs the labels of the images: "
-            "pass y, either one label per image or one label for all images."
+            f"{type(model).__name__} requires labels. Pass y, either one label per image or a single label "
+            "for all images."
         )
     if missing:
         raise ValueError(
@@ -283,7 +286,9 @@ def _check_model(model: Any, one: Any) -> None:
 def _check_pixels(support: Any, x: Tensor) -> None:
     """Raise ValueError for pixels outside the support; warn about black-and-white pixels under a density."""
     if not support.check(x).all():
-        raise ValueError("The likelihood cannot produce these pixels: use fixed_binarization(images).")
+        raise ValueError(
+            "Some pixels are outside the support of the likelihood. Use fixed_binarization(images)."
+        )
     black_and_white = bool(((x == 0) | (x == 1)).all()) and bool(x.min() < x.max())
     if black_and_white and not support.is_discrete:
         warnings.warn(

@@ -51,16 +51,16 @@ def _check_sets(a: Tensor, b: Tensor, least: int = 1) -> None:
     require.tensors(a, b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < least:
         raise ValueError(
-            f"Pass two sets of features, each of shape (N, d) with N at least {least}, not {tuple(a.shape)} "
-            f"and {tuple(b.shape)}. For images, pass images.flatten(1)."
+            f"Expected two sets of features of shape (N, d) with N at least {least}, but got "
+            f"{tuple(a.shape)} and {tuple(b.shape)}. For images, pass images.flatten(1)."
         )
     if not a.is_floating_point() or not b.is_floating_point():
         raise ValueError(
-            "Features and pixels must be floating-point numbers, "
-            f"not {a.dtype} and {b.dtype}: use digits.pixels()."
+            f"Features and pixels must be floating-point numbers, not {a.dtype} and {b.dtype}. Use "
+            "digits.pixels()."
         )
     if not (require.all_finite(a) and require.all_finite(b)):
-        raise ValueError("Some features are NaN or infinite: check the images and the network.")
+        raise ValueError("Some features are NaN or infinite. Check the images and the network.")
 
 
 def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
@@ -71,10 +71,10 @@ def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
     0.
     """
     if not require.is_count(classes):
-        raise ValueError(f"classes must be a whole number of at least 1, not {classes!r}.")
+        raise ValueError(f"classes must be an integer of at least 1, not {classes!r}.")
     require.labels(labels, classes)
     if len(labels) == 0:
-        raise ValueError("There are no labels to count: pass at least one label.")
+        raise ValueError("There are no labels to count. Pass at least one label.")
     return torch.bincount(labels.long(), minlength=classes).cpu().double() / len(labels)
 
 
@@ -85,7 +85,7 @@ def kl_to_uniform(shares: Tensor) -> float:
     """
     require.tensors(shares)
     if shares.ndim != 1 or not bool((shares >= 0).all()) or abs(float(shares.sum()) - 1) > 1e-3:
-        raise ValueError("Shares must be non-negative and sum to 1: use class_shares(labels).")
+        raise ValueError("Shares must be non-negative and sum to 1. Use class_shares(labels).")
     return float(torch.xlogy(shares, shares * len(shares)).sum())
 
 
@@ -100,11 +100,11 @@ def classifier_score(logits: Tensor) -> float:
     require.tensors(logits)
     if logits.ndim != 2 or 0 in logits.shape or not logits.is_floating_point():
         raise ValueError(
-            "Pass floating-point logits of shape (N, classes), "
-            f"not {logits.dtype} of shape {tuple(logits.shape)}."
+            f"Expected floating-point logits of shape (N, classes), but got {logits.dtype} of shape "
+            f"{tuple(logits.shape)}."
         )
     if not bool(logits.isfinite().all()):
-        raise ValueError("Some logits are NaN or infinite: check the images and the network.")
+        raise ValueError("Some logits are NaN or infinite. Check the images and the network.")
     log_p = logits.cpu().double().log_softmax(1)  # (N, classes)
     log_mean = log_p.logsumexp(0) - torch.tensor(float(len(log_p))).double().log()
     return float((log_p.exp() * (log_p - log_mean)).sum(1).mean().exp())
@@ -122,8 +122,8 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     require.tensors(real, fake)
     if not require.is_count(k) or min(len(real), len(fake)) <= k:
         raise ValueError(
-            "k must be a whole number that is at least 1 and less than the number of rows in each set, "
-            f"not {k!r} for sets of {len(real)} and {len(fake)} rows."
+            "k must be an integer that is at least 1 and less than the number of rows in each set, but got "
+            f"k={k!r} for sets of {len(real)} and {len(fake)} rows."
         )
     return _share_inside(fake, real, k), _share_inside(real, fake, k)
 
@@ -172,11 +172,11 @@ def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
     require.tensors(image, among)
     if image.ndim != 1 or not require.is_count(columns):
         raise ValueError(
-            "Pass one image of shape (D,) and a whole number of columns of at least 1, "
-            f"not shape {tuple(image.shape)} and columns={columns!r}."
+            "image must have shape (D,), and columns must be an integer of at least 1, but got shape "
+            f"{tuple(image.shape)} and columns={columns!r}."
         )
     if not bool(image.any()):
-        raise ValueError("All pixels of the image are 0, so there is nothing to explain: pass another image.")
+        raise ValueError("All pixels of the image are 0, so there is nothing to explain. Pass another image.")
     closest = next(_distances(image[None], among))[0].topk(min(columns, len(among)), largest=False).indices
     basis, image = among[closest].cpu(), image.cpu()  # scipy works on the CPU
     heavy = 100 * float(image.norm()) + 1  # the sum of the weights has an error of about 1 / heavy²
@@ -207,7 +207,7 @@ def taken_for_real(
     half = min(len(real), len(fake)) // 2
     _check_sizes(real, fake, half)
     if not require.is_count(steps):
-        raise ValueError(f"steps must be a whole number of at least 1, not {steps!r}.")
+        raise ValueError(f"steps must be an integer of at least 1, not {steps!r}.")
     channels, height, width = image_shape(real, shape)
     for images in (real, fake):
         require.images(images.flatten(1), channels * height * width)
@@ -248,8 +248,7 @@ def _check_sizes(real: Tensor, fake: Tensor, half: int) -> None:
     """Raise ValueError unless both sets contain enough images and all images have the same size."""
     if half < 2:
         raise ValueError(
-            "Pass at least four real and four fake images, "
-            f"but the numbers of real and fake images are {len(real)} and {len(fake)}."
+            f"Expected at least four real and four fake images, but got {len(real)} and {len(fake)}."
         )
     if real.shape[1:] != fake.shape[1:]:
         raise ValueError(

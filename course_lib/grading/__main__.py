@@ -265,7 +265,7 @@ def read_students(asked: argparse.Namespace) -> list[str]:
     """Return the names in the --students file. Raises Refused unless all names are valid and unique."""
     if not asked.per_student:
         if asked.students:
-            raise Refused("--students works only with --per-student: give both or neither.")
+            raise Refused("--students works only with --per-student. Use both options or neither.")
         return []
     if asked.students is None:
         raise Refused("--per-student requires --students, a file with one name per line.")
@@ -273,10 +273,10 @@ def read_students(asked: argparse.Namespace) -> list[str]:
     names = [name for name in names if name]
     bad = [name for name in names if not re.fullmatch(r"[\w.@' -]+", name) or name.startswith(".")]
     if bad:
-        which = "a name" if len(bad) == 1 else "names"
+        which = "an invalid name" if len(bad) == 1 else "invalid names"
         raise Refused(
-            f"{asked.students} contains {which} that cannot be used: {some(bad, 3)}. A name may contain only "
-            "letters, digits, spaces and the characters . _ @ ' -, and must not begin with a dot."
+            f"{asked.students} contains {which}: {some(bad, 3)}. A name may contain only letters, digits, "
+            "spaces and the characters . _ @ ' -, and must not begin with a dot."
         )
     twice = sorted(name for name in set(names) if names.count(name) > 1)
     if twice:
@@ -284,7 +284,7 @@ def read_students(asked: argparse.Namespace) -> list[str]:
             f"The names in {asked.students} must be unique, but these are repeated: {some(twice, 3)}."
         )
     if not names:
-        raise Refused(f"{asked.students} is empty: the file must contain one name per line.")
+        raise Refused(f"{asked.students} is empty. The file must contain one name per line.")
     return names
 
 
@@ -403,8 +403,8 @@ def without_strangers(
         )
     if (to_class or to_each) and bool(to_each) != asked.per_student:
         how = "with" if to_each else "without"
-        do = "add this option to `grade` as well" if to_each else "leave this option out"
-        raise Refused(f"{name} was released {how} --per-student: {do}.")
+        do = "Add this option to `grade` as well" if to_each else "Leave this option out"
+        raise Refused(f"{name} was released {how} --per-student. {do}.")
     strangers = [one.student for one in submissions if to_each and one.student not in to_each]
     if not strangers:
         return submissions
@@ -426,7 +426,7 @@ def graded(asked: argparse.Namespace) -> tuple[Assignment, Store]:
     assignment = Assignment.read(asked.assignment, asked.homework)
     folder = asked.out / assignment.name
     if not (folder / "results").is_dir():
-        raise Refused(f"nothing has been graded in {folder} yet: run `grade` first, with the same --out.")
+        raise Refused(f"nothing has been graded in {folder} yet. Run `grade` first, with the same --out.")
     return assignment, Store(folder)
 
 
@@ -454,7 +454,7 @@ def run_report(asked: argparse.Namespace) -> None:
     assignment, store = graded(asked)
     stored = store.all()
     if not stored:
-        raise Refused("there are no results to report: run `grade` first.")
+        raise Refused("there are no results to report. Run `grade` first.")
     marking = marking_of(asked, assignment, stored)
     results = [marked(assignment, result, marking.marks) for result in stored]
     folder = asked.out / assignment.name
@@ -583,8 +583,8 @@ def read_secret(asked: argparse.Namespace) -> Secret:
     path = asked.secret or asked.out / "secret"
     if not path.exists():
         raise Refused(
-            f"there is no secret at {path}: pass the folder that `release` wrote to as --out, "
-            "or the file with the secret as --secret."
+            f"there is no secret at {path}. Set --out to the folder that `release` wrote to, or --secret to "
+            "the file with the secret."
         )
     text = path.read_text().strip()
     try:

@@ -200,7 +200,7 @@ def load_key(name: str, source: str) -> AnyQuestion:
         raise AssignmentError(f"keys/{name}.py must define QUESTION as a Question, a Design or a Written.")
     if question.name != name:
         raise AssignmentError(
-            f"keys/{name}.py defines a question named {question.name!r}: its name must be {name!r}."
+            f"keys/{name}.py defines a question named {question.name!r}, but its name must be {name!r}."
         )
     fault = fault_of_type(question)
     if fault:

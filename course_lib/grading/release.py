@@ -69,8 +69,8 @@ def cells_of(assignment: Assignment) -> list[NotebookNode]:
     found = [name for name in map(asked_in_cell, cells) if name]
     if found != [name for name, _ in assignment.sources]:
         raise AssignmentError(
-            f"jupytext does not find the questions of {assignment.name}.py: "
-            "begin each cell with a line `# %%` or `# %% [markdown]`."
+            f"jupytext does not find the questions of {assignment.name}.py. Begin each cell with a line "
+            "`# %%` or `# %% [markdown]`."
         )
     return cells
 

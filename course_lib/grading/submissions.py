@@ -101,7 +101,7 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
     Raises NoNotebook if there are none, and another kind of NoSubmissions if they cannot be read.
     """
     if not place.exists():
-        raise NoSubmissions(f"{place} does not exist: pass the folder or zip file with the submissions.")
+        raise NoSubmissions(f"{place} does not exist. Pass the folder or zip file with the submissions.")
     files = list(zip_files(place) if place.is_file() else folder_files(place))
     others = of_other_assignments([path for path, _, _ in files], assignment)
     files = [file for file in files if file[0] not in others]

@@ -157,7 +157,7 @@ def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
         fit = False
     if not fit:
         raise ValueError(
-            f"{path.name} contains no GPU timings: create it on a GPU with "
+            f"{path.name} contains no GPU timings. Create it on a GPU with "
             "`python benchmarks/gpu.py --json FILE`."
         )
     return found

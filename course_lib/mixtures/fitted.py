@@ -116,7 +116,7 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         largest = max(x.max(), -x.min())
         if largest > math.sqrt(np.finfo(x.dtype).max / x.size):
             raise ValueError(
-                f"X contains values of up to {largest:.2g}, and their squares overflow {x.dtype}: rescale X."
+                f"X contains values of up to {largest:.2g}, whose squares overflow {x.dtype}. Rescale X."
             )
         return x
 

@@ -84,8 +84,8 @@ def guess(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Para
     variances = x.var(0, correction=0)
     if bool(collapsed(mixture, pooled, variances).any()) and mixture.precisions_init is None:
         raise ValueError(
-            "The data have no spread in some direction, because a column is constant or a linear "
-            "combination of others: drop that column, or set reg_covar > 0."
+            "The data have no spread in some direction, because a column is constant or a linear combination "
+            "of others. Drop that column, or set reg_covar > 0."
         )
     # a cluster with too few points starts with the covariance of all points
     lost = collapsed(mixture, start.covariances, variances)

@@ -31,8 +31,8 @@ class AutoregressiveVAEConfig(VAEConfig):
         super().__post_init__()
         if self.likelihood != "bernoulli":
             raise ValueError(
-                "An AutoregressiveVAE needs likelihood='bernoulli' (black and white pixels), "
-                f"not {self.likelihood!r}."
+                "An AutoregressiveVAE requires likelihood='bernoulli' (black and white pixels), but got "
+                f"{self.likelihood!r}."
             )
         self._make_int("before", 1, "before, the number of units per row, must be an integer of at least 1")
 

@@ -92,7 +92,7 @@ class ConditionalVAE(nn.Module):
         """Generate one image per label, with pixel means in [0, 1]: y (N,) → (N, D)."""
         if y is None:
             raise ValueError(
-                "A conditional model needs labels to generate images: pass y, one label per image."
+                "A conditional model needs labels to generate images. Pass y, one label per image."
             )
         return self.given(y).generate(torch.as_tensor(y).numel())
 

@@ -211,7 +211,7 @@ LOSSES = {
 def loss_named(name: str) -> Loss:
     """Return the loss with the given name. Raises ValueError for an unknown name."""
     if name not in LOSSES:
-        raise ValueError(f"Unknown loss {name!r}: choose one of {', '.join(LOSSES)}.")
+        raise ValueError(f"Unknown loss {name!r}. Choose one of {', '.join(LOSSES)}.")
     return LOSSES[name]
 
 

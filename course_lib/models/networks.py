@@ -131,8 +131,8 @@ class Decoder(nn.Module):
         """
         if mean.shape != self.bias.shape:
             raise ValueError(
-                f"The mean image must have shape ({len(self.bias)},), but got {tuple(mean.shape)}: "
-                "use digits.pixels().mean(0)."
+                f"The mean image must have shape ({len(self.bias)},), but got {tuple(mean.shape)}. Use "
+                "digits.pixels().mean(0)."
             )
         low, high = (float(v) for v in mean.aminmax())
         if not (low >= -1e-3 and high <= 1 + 1e-3):  # rounding errors are clamped below
@@ -161,7 +161,7 @@ def _normalized(layers: nn.Module) -> nn.Sequential:
 
 def _activation(name: str) -> type[nn.Module]:
     if name not in ACTIVATIONS:
-        raise ValueError(f"Unknown activation {name!r}: choose one of {', '.join(ACTIVATIONS)}.")
+        raise ValueError(f"Unknown activation {name!r}. Choose one of {', '.join(ACTIVATIONS)}.")
     return ACTIVATIONS[name]
 
 
@@ -172,8 +172,8 @@ def _is_conv(network: str, shape: Sequence[int], hidden: Sequence[int]) -> bool:
         raise ValueError(f"network must be 'plain' or 'conv', not {network!r}.")
     if network == "conv" and len(hidden) < 2:
         raise ValueError(
-            "network='conv' needs hidden=(channels, channels, widths…) with at least two numbers, "
-            f"not {tuple(hidden)}."
+            "network='conv' requires hidden=(channels, channels, widths…) with at least two numbers, but got "
+            f"{tuple(hidden)}."
         )
     return network == "conv"
 
@@ -182,8 +182,8 @@ def _channels(shape: Sequence[int]) -> tuple[int, int, int]:
     channels, height, width = (1, *shape) if len(shape) == 2 else tuple(shape)
     if height % 4 or width % 4:
         raise ValueError(
-            "network='conv' needs images with a height and a width that are divisible by 4, "
-            f"not {height}×{width}: pad the images, or use network='plain'."
+            "network='conv' requires images with a height and a width that are divisible by 4, but got "
+            f"{height}×{width}. Pad the images, or use network='plain'."
         )
     return channels, height, width
 
@@ -195,14 +195,16 @@ def labels_beside(rows: Tensor, y: Tensor | int, classes: int, weights: Tensor) 
     integers, one per row; the range 0 … classes − 1 is checked only for labels on the CPU.
     """
     if y is None:
-        raise ValueError("This model needs labels: pass y, one integer per row, or one integer for all rows.")
+        raise ValueError(
+            "This model requires labels. Pass y, either one integer per row or one integer for all rows."
+        )
     y = torch.as_tensor(y)
     batch = rows.shape[:-1]
     require.label_type(y, classes)
     if y.ndim and y.shape != batch[-1:]:
         raise ValueError(
-            f"Labels y of shape {tuple(y.shape)} do not match rows of shape {tuple(rows.shape)}: "
-            "pass one label per row, or one label for all rows."
+            f"Labels y of shape {tuple(y.shape)} do not match rows of shape {tuple(rows.shape)}. Pass one "
+            "label per row, or one label for all rows."
         )
     # this check is cheap on the CPU; on a GPU, it would stall every step
     if y.device.type == "cpu":

@@ -136,7 +136,7 @@ class VAEConfig(Config):
         number = isinstance(self.variance, Real) and not isinstance(self.variance, bool)
         if not number or not 0 < self.variance < math.inf:
             raise ValueError(
-                f"variance must be a number above 0, or None to learn it, not {self.variance!r}."
+                f"variance must be a positive number, or None to learn it, but got {self.variance!r}."
             )
         if self.likelihood != "gaussian":
             raise ValueError(

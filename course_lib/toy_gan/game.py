@@ -71,7 +71,7 @@ class Game:
 
     def __init__(self, settings: Settings | None = None) -> None:
         if not isinstance(settings, Settings | None):
-            raise ValueError(f"settings must be Settings(…), not {settings!r}.")
+            raise ValueError(f"settings must be a Settings object, not {settings!r}.")
         self.settings = s = settings or Settings()
         self.grid = grid(s)
         self.g, self.d = players(s)

@@ -108,7 +108,7 @@ class Settings:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}.")
         if (self.data == "drawn") != (self.heights is not None):
-            raise ValueError("Pass heights if data='drawn', and only then.")
+            raise ValueError("heights must be set if and only if data='drawn'.")
         if self.heights is not None:
             object.__setattr__(self, "heights", row(self.heights))  # JSON gives a list
             densities.drawn(self.heights)  # raises ValueError for invalid heights

@@ -51,7 +51,10 @@ class NoiseOfTheBatch(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if function in NOT_SHARED:
-            raise NotImplementedError(f"A step shared by several processes cannot use {function.__name__}.")
+            raise NotImplementedError(
+                f"{function.__name__} is not supported when training with several processes. Use a single "
+                "process."
+            )
         if function is torch.randn_like:
             like = args[0]  # (b, …)
             whole = like.new_empty(self.rows, *like.shape[1:])  # (B, …)

@@ -76,7 +76,7 @@ def own_device(name: str | None = None) -> torch.device:
     if not is_shared() or device.type == "cpu":
         return device
     if device.type != "cuda":
-        raise ValueError(f"Several processes can train on CPUs or CUDA GPUs, but not on {device}. Use cpu.")
+        raise ValueError(f"Training with several processes is not supported on {device}. Use cpu.")
     processes, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
     if processes > gpus:
         raise ValueError(

@@ -63,7 +63,9 @@ def as_rows(data: Any) -> tuple[Tensor, ...]:
         )
     counts = sorted({len(part) if part.ndim else 0 for part in rows})
     if len(counts) != 1 or counts == [0]:
-        raise ValueError(f"All data must have the same positive number of rows, but got {counts or 'none'}.")
+        raise ValueError(
+            f"All tensors must have the same positive number of rows, but got {counts or 'none'}."
+        )
     return rows
 
 
@@ -96,7 +98,7 @@ def as_weights(weights: Any, n: int) -> Tensor:
         row = int(wrong.int().argmax())
         raise ValueError(f"weights must be finite and not negative, but row {row} has {weights[row]:g}.")
     if not 0 < weights.sum() < float("inf"):
-        raise ValueError(f"The sum of weights must be positive and finite, but it is {weights.sum():g}.")
+        raise ValueError(f"The sum of the weights must be positive and finite, but it is {weights.sum():g}.")
     return weights
 
 

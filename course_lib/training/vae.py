@@ -42,7 +42,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup <= 1:
-            raise ValueError(f"warmup must be a fraction of the training from 0 to 1, not {self.warmup}.")
+            raise ValueError(
+                f"warmup must be a number from 0 to 1 (a fraction of the training), but got {self.warmup}."
+            )
 
     @property
     def rows(self) -> int:

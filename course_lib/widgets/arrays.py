@@ -16,11 +16,12 @@ def as_array(values: Any, dtype: type = np.float64) -> np.ndarray:
         return values.numpy().astype(dtype)
     if np.ma.is_masked(values):
         raise ValueError(
-            "The mask of a masked array would be lost. Drop the masked rows first, with np.ma.compress_rows."
+            "Masked arrays are not supported, because their mask would be lost. Remove the masked rows with "
+            "np.ma.compress_rows."
         )
     array = np.asarray(values)
     if array.dtype == object and array.ndim == 0:
-        raise TypeError(f"Pass an array or a tensor, not {type(values).__name__}.")
+        raise TypeError(f"Expected an array or a tensor, but got {type(values).__name__}.")
     if array.dtype.kind == "c":
         raise ValueError("Complex numbers cannot be drawn. Pass real numbers.")
     return array.astype(dtype)

@@ -46,7 +46,9 @@ class Live(anywidget.AnyWidget):
     def __init__(self, **traits: Any) -> None:
         if unknown := [name for name in traits if not self.has_trait(name)]:
             own = [name for name, trait in vars(type(self)).items() if isinstance(trait, traitlets.TraitType)]
-            raise ValueError(f"{type(self).__name__} has no {unknown[0]!r}; it has {', '.join(own)}.")
+            raise ValueError(
+                f"{type(self).__name__} has no trait {unknown[0]!r}. Its traits are {', '.join(own)}."
+            )
         super().__init__(uid=uuid.uuid4().hex[:12], **traits)
 
     def strip(self) -> "Figure":

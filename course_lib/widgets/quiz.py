@@ -56,8 +56,8 @@ class Quiz(Asking):
             kinds = (f"{x.shape[1]} × {x.shape[2]}{' in colour' * (x.shape[3] == 3)}" for x in both)
             sizes = " and ".join(kinds)
             raise ValueError(
-                f"Real and made images must have the same size, not {sizes}. "
-                "A difference in size would give the answer away."
+                f"Real and made images must have the same size, but got {sizes}. A difference in size would "
+                "give the answer away."
             )
         n = min(map(len, both))
         self.pairs = np.stack([x[:n] for x in both])  # (2, N, H, W, C)
@@ -112,7 +112,7 @@ class Quiz(Asking):
                 path = path if own else free(path)
                 write_whole(path, f"{text}\n".encode(), replace=own)
             except OSError as error:
-                why = f"{path} cannot be written ({reason(error)}). No answer is lost: set the quiz's .file"
+                why = f"{path} cannot be written ({reason(error)}). No answer is lost. Set the quiz's .file"
                 raise ValueError(f"{why} to another name, and save again.") from error
             self.written, self.file = path, str(path)
         return path

@@ -43,8 +43,8 @@ def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
         ) from error
     if not isinstance(x, torch.Tensor | np.ndarray):
         raise ValueError(
-            f"{name}(z) must return a tensor, but returned a {type(x).__name__}. "
-            "For a distribution, return its .mean."
+            f"{name}(z) must return a tensor, but returned {type(x).__name__}. For a distribution, return "
+            "its .mean."
         )
     channels = channels_of(x.shape)
     if channels is None or len(x) != len(z) or 0 in x.shape:
@@ -154,7 +154,9 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
     wrong = ~np.isin(y, range(10))
     if y.shape != z.shape[:1] or wrong.any():
         found = f"the label {y[wrong][0]:g}" if y.shape == z.shape[:1] else y.shape
-        raise ValueError(f"labels must contain a digit from 0 to 9 for each of {len(z)} points, not {found}.")
+        raise ValueError(
+            f"labels must contain a digit from 0 to 9 for each of the {len(z)} points, but got {found}."
+        )
     return {"points": z.round(3).tolist(), "labels": y.astype(int).tolist()}
 
 

@@ -48,7 +48,7 @@ class ToyGAN(Live):
         from course_lib.toy_gan import Settings
 
         if not isinstance(settings, Settings | str):
-            raise ValueError(f"settings must be Settings(…) or the name of a preset, not {settings!r}.")
+            raise ValueError(f"settings must be a Settings object or the name of a preset, not {settings!r}.")
         chosen = preset(settings).settings if isinstance(settings, str) else settings
         super().__init__(settings=chosen.change(**changes).to_json(), tables=tables(), presets=listed())
 
