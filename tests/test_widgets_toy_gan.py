@@ -23,8 +23,9 @@ SMALL = Settings(width_g=4, width_d=4, depth_g=1, depth_d=1, batch=32)
 
 # ---- the engine plays the same game as Python ----
 
-# Infinity and NaN are no JSON: they travel as words.
-PLAY = """(m, { games, tables, at }) => {
+# Infinity and NaN are no JSON: they travel as words. Without WebAssembly, the loops are plain JavaScript.
+PLAY = """(m, { games, tables, at, compiled }) => {
+    if (!compiled) globalThis.WebAssembly = undefined;
     const { Game } = m.toyGanEngine();
     return games.map((settings) => {
         const game = new Game(settings, tables);
@@ -122,17 +123,21 @@ def covering(games):
     return chosen
 
 
-def test_the_page_plays_the_same_game_under_every_combination(javascript):
+@pytest.mark.parametrize("compiled", [True, False], ids=["WebAssembly", "plain JavaScript"])
+def test_the_page_plays_the_same_game_under_every_combination(javascript, compiled):
     games, at = every_combination(), [0, 1, 5, 20]
     assert len(games) == 160
-    argument = {"games": [s.to_json() for s in games], "tables": tables(), "at": at}
+    settings = [s.to_json() for s in games]
+    argument = {"games": settings, "tables": tables(), "at": at, "compiled": compiled}
     compare(games, javascript(ToyGAN.source, PLAY, argument), at)
 
 
-def test_the_page_plays_the_same_game_for_two_hundred_rounds(javascript):
+@pytest.mark.parametrize("compiled", [True, False], ids=["WebAssembly", "plain JavaScript"])
+def test_the_page_plays_the_same_game_for_two_hundred_rounds(javascript, compiled):
     games, at = covering(every_combination()), [200]
     assert len(games) < 20
-    argument = {"games": [s.to_json() for s in games], "tables": tables(), "at": at}
+    settings = [s.to_json() for s in games]
+    argument = {"games": settings, "tables": tables(), "at": at, "compiled": compiled}
     compare(games, javascript(ToyGAN.source, PLAY, argument), at)
 
 

@@ -27,7 +27,7 @@ function entries({ frames, states, count }, settings) {
 function build(core) {
   const model = core.model;
   const [presets, tables] = [model.get("presets"), model.get("tables")];
-  const engine = new Background([toyGanPlayers, toyGanEngine], start, tables);
+  const engine = new Background([toyGanKernels, toyGanPlayers, toyGanEngine], start, tables);
   core.closing.push(() => engine.close());
   let settings = { ...model.get("settings") };
   let table = tableOf(settings, tables);
@@ -574,4 +574,4 @@ function build(core) {
 
 const definition = widget(build);
 export default definition;
-export { toyGanEngine };
+export { toyGanEngine, toyGanKernels };

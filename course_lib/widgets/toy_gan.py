@@ -36,7 +36,7 @@ class ToyGAN(Live):
 
     script = tuple(
         HERE / f"toy_gan{part}.js"
-        for part in ("_players", "_engine", "_words", "_settings", "_picture", "_hands", "")
+        for part in ("_kernels", "_players", "_engine", "_words", "_settings", "_picture", "_hands", "")
     )
     settings: Any = traitlets.Dict().tag(sync=True)
     state: Any = traitlets.Dict().tag(sync=True)  # numbers of the moment shown; a loaded page plays up to it

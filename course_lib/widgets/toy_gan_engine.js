@@ -212,7 +212,7 @@ function toyGanEngine() {
     // Allocates the arrays for a step with batches of n points. D's batch has the real points, then the generated ones.
     fit(n) {
       if (this.n === n) return;
-      const [g, d] = [this.g.network.sizes, this.d.network.sizes];
+      const [g, d] = [this.g.network, this.d.network];
       Object.assign(this, { n, made: new Pass(g, n), judged: new Pass(d, 2 * n), single: new Pass(d, n) });
       this.real = this.judged.x.subarray(0, n);
       this.fake = this.judged.x.subarray(n, 2 * n);
@@ -226,10 +226,10 @@ function toyGanEngine() {
     look() {
       const { edges, points } = this.noise;
       const { low, dx } = this.line;
-      this.all = new Pass(this.g.network.sizes, FINE + 1 + POINTS);
+      this.all = new Pass(this.g.network, FINE + 1 + POINTS);
       this.all.x.set(edges);
       this.all.x.set(points, FINE + 1);
-      this.seen = new Pass(this.d.network.sizes, CELLS + POINTS);
+      this.seen = new Pass(this.d.network, CELLS + POINTS);
       for (let i = 0; i < CELLS; i++) this.seen.x[i] = low + (i + 0.5) * dx;
     }
 

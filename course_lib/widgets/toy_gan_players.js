@@ -1,10 +1,12 @@
-// The players of course_lib.toy_gan, in plain loops over flat arrays, with the same noise, steps and numbers. A test
-// checks that both agree. All numbers are float64, and the gradients are written by hand.
+// The players of course_lib.toy_gan, with the same noise, steps and numbers, over the flat arrays and loops of
+// toy_gan_kernels.js. A test checks that both agree. All numbers are float64, and the gradients are written by hand.
 //
 // Everything is inside one function, because its source code is also the program of a worker (see `Background` in
 // live.js).
 
 function toyGanPlayers() {
+  const { Workspace } = toyGanKernels();
+
   // ---- noise: u(seed, stream, step, i), as in toy_gan/noise.py ------------------------------------------------
 
   const STREAMS = { G_WEIGHTS: 0, D_WEIGHTS: 1, D_DATA: 2, D_Z: 3, D_Z2: 4, D_MIX: 5, G_Z: 6, G_Z2: 7 };
@@ -22,40 +24,20 @@ function toyGanPlayers() {
     return out;
   }
 
-  // ---- tanh ------------------------------------------------------------------------------------------------------
-
-  // A step computes about 25,000 tanh, so e^v is a table entry 2^(k/32) times a short series in the rest of v. This is
-  // three times as fast as Math.exp and accurate to 2e-15.
-  const PARTS = 32;
-  const REACH = 40;                    // tanh(20) rounds to 1
-  const ORIGIN = PARTS * 60;
-  const POWERS = Float64Array.from({ length: 2 * ORIGIN + 1 }, (_, k) => 2 ** ((k - ORIGIN) / PARTS));
-  // ln 2 in two parts. The first has so few digits that its multiples are exact.
-  const [LN2, LN2_REST] = [6.93147180369123816490e-1 / PARTS, 1.90821492927058770002e-10 / PARTS];
-  const SCALE = PARTS / Math.LN2;
-
-  // Works in place. NaN stays NaN, so that a game that has diverged is noticed.
-  function tanh(z) {
-    for (let i = 0; i < z.length; i++) {
-      const v = Math.min(Math.max(2 * z[i], -REACH), REACH);
-      const k = Math.floor(v * SCALE + 0.5);
-      const r = v - k * LN2 - k * LN2_REST;
-      const series = 1 + r * (1 + r * (1 / 2 + r * (1 / 6 + r * (1 / 24 + r / 120))));
-      z[i] = 1 - 2 / (POWERS[(k + ORIGIN) | 0] * series + 1);
-    }
-  }
-
   // ---- a pass of points through a network ----------------------------------------------------------------------
 
   // The arrays for a pass of n points through a network, allocated once and reused at every step. The numbers of a
-  // layer are stored unit by unit: number i of unit k is at k·room + i. Points are processed four at a time, so `room`
-  // is a multiple of four. It is slightly larger than needed, because with a power of two the units would evict each
+  // layer are stored unit by unit: number i of unit k is at k·room + i. Points are processed eight at a time, so `room`
+  // is a multiple of eight. It is slightly larger than needed, because with a power of two the units would evict each
   // other from the cache.
   class Pass {
-    constructor(sizes, n) {
-      const room = 4 * Math.ceil(n / 4) + 4;
-      const layers = () => sizes.map((units) => new Float64Array(units * room));
+    constructor({ sizes, size }, n) {
+      const room = 8 * Math.ceil(n / 8) + 8;
+      const units = sizes.reduce((a, b) => a + b);
+      this.loops = new Workspace(5 * (units * room + 2 * sizes.length) + 2 * (size + 2));
+      const layers = () => sizes.map((count) => this.loops.array(count * room));
       Object.assign(this, { n, room, values: layers(), slopes: layers(), bare: layers(), back: layers(), backSlopes: layers() });
+      Object.assign(this, { weights: this.loops.array(size), gradient: this.loops.array(size) });
       this.slopes[0].fill(1);           // d values / d x; `bare` is the same before tanh
       this.x = this.values[0];
       this.out = this.values[sizes.length - 1];
@@ -63,68 +45,9 @@ function toyGanPlayers() {
     }
   }
 
-  // The next two functions take most of the time, so they process two units at once and use each number that they load
-  // at least twice. A last unit without a partner is paired with itself.
-  const second = (k, units) => (k + 1 < units ? k + 1 : k);
-
-  // Computes out_ki = base_k + Σ_j w[from_k + j·step]·h_ji for the units k and l and every point i.
-  function weigh(w, fromK, fromL, step, inputs, baseK, baseL, h, out, atK, atL, room) {
-    for (let i = 0; i < room; i += 4) {
-      let k0 = baseK, k1 = baseK, k2 = baseK, k3 = baseK;
-      let l0 = baseL, l1 = baseL, l2 = baseL, l3 = baseL;
-      for (let j = 0, u = 0, p = i; j < inputs; j++, u += step, p += room) {
-        const wk = w[fromK + u], wl = w[fromL + u];
-        const h0 = h[p], h1 = h[p + 1], h2 = h[p + 2], h3 = h[p + 3];
-        k0 += wk * h0;
-        k1 += wk * h1;
-        k2 += wk * h2;
-        k3 += wk * h3;
-        l0 += wl * h0;
-        l1 += wl * h1;
-        l2 += wl * h2;
-        l3 += wl * h3;
-      }
-      out[atK + i] = k0;
-      out[atK + i + 1] = k1;
-      out[atK + i + 2] = k2;
-      out[atK + i + 3] = k3;
-      out[atL + i] = l0;
-      out[atL + i + 1] = l1;
-      out[atL + i + 2] = l2;
-      out[atL + i + 3] = l3;
-    }
-  }
-
-  // Adds to the gradient of the matrix the products of the units k and l of z with i and j of h, summed over all
-  // points.
-  function outer(gradient, { a, offset }, z, k, l, h, i, j, room) {
-    let ki = 0, kj = 0, li = 0, lj = 0;
-    for (let p = 0, zk = k * room, zl = l * room, hi = i * room, hj = j * room; p < room; p++) {
-      const vk = z[zk + p], vl = z[zl + p], vi = h[hi + p], vj = h[hj + p];
-      ki += vk * vi;
-      kj += vk * vj;
-      li += vl * vi;
-      lj += vl * vj;
-    }
-    gradient[offset + k * a + i] += ki;
-    if (j !== i) gradient[offset + k * a + j] += kj;
-    if (l === k) return;
-    gradient[offset + l * a + i] += li;
-    if (j !== i) gradient[offset + l * a + j] += lj;
-  }
-
-  function total(z, at, room) {
-    let sum = 0;
-    for (let i = at; i < at + room; i++) sum += z[i];
-    return sum;
-  }
-
-  // Multiplies v by the derivative of tanh where tanh is h.
-  function flatten(v, h, out) {
-    for (let i = 0; i < v.length; i++) out[i] = v[i] * (1 - h[i] * h[i]);
-  }
-
   // ---- networks ------------------------------------------------------------------------------------------------
+
+  const address = (array, offset = 0) => array.byteOffset + 8 * offset;
 
   // Hidden layers of tanh units between one input and one output, as in toy_gan/players.py. The weights are one vector.
   // For each layer it contains the matrix (b outputs, a inputs), row by row, and then the biases.
@@ -150,80 +73,75 @@ function toyGanPlayers() {
     }
 
     // Computes pass.out from pass.x and, if requested, pass.slope, the derivatives with respect to x.
-    run(w, pass, withSlopes = false) {
-      const { values, slopes, bare } = pass;
+    run(weights, pass, withSlopes = false) {
+      const { loops, values, slopes, bare } = pass;
+      pass.weights.set(weights);
       for (let l = 0; l < this.layers.length; l++) {
         const layer = this.layers[l];
-        forward(w, layer, pass.room, values[l], values[l + 1], true);
-        if (l + 1 < this.layers.length) tanh(values[l + 1]);
+        const isLast = l + 1 === this.layers.length;
+        const h = values[l + 1];
+        forward(pass, layer, values[l], h, true);
+        if (!isLast) loops.tanh(address(h), h.length);
         if (!withSlopes) continue;
-        forward(w, layer, pass.room, slopes[l], bare[l + 1], false);
-        if (l + 1 < this.layers.length) flatten(bare[l + 1], values[l + 1], slopes[l + 1]);
-        else slopes[l + 1].set(bare[l + 1]);
+        forward(pass, layer, slopes[l], bare[l + 1], false);
+        if (isLast) slopes[l + 1].set(bare[l + 1]);
+        else loops.flatten(address(bare[l + 1]), address(h), address(slopes[l + 1]), h.length);
       }
     }
 
-    // Adds to `gradient` the gradient of Σ alpha_i·out_i + beta_i·slope_i with respect to the weights, by
-    // backpropagation through the values and the slopes. alpha and beta have `room` numbers, with 0 for the padding;
+    // Adds to `gradient` the gradient of Σ alpha_i·out_i + beta_i·slope_i with respect to the weights of the last `run`,
+    // by backpropagation through the values and the slopes. alpha and beta have `room` numbers, with 0 for the padding;
     // beta may be null.
-    pull(w, pass, alpha, beta, gradient) {
-      const { room, values, slopes, bare, back, backSlopes } = pass;
-      let [z, dz] = [alpha, beta];
+    pull(pass, alpha, beta, gradient) {
+      const { loops, values, slopes, bare, back, backSlopes } = pass;
+      pass.gradient.fill(0);
+      let [z, dz] = [back[this.layers.length], beta && backSlopes[this.layers.length]];
+      z.set(alpha);
+      if (dz) dz.set(beta);
       for (let l = this.layers.length - 1; l >= 0; l--) {
         const layer = this.layers[l];
-        blame(gradient, layer, room, z, values[l], true);
-        if (dz) blame(gradient, layer, room, dz, slopes[l], false);
-        if (l === 0) return;
-        backward(w, layer, room, z, back[l]);
+        blame(pass, layer, z, values[l], true);
+        if (dz) blame(pass, layer, dz, slopes[l], false);
+        if (l === 0) break;
+        const [h, up, upSlope] = [values[l], back[l], backSlopes[l]];
+        backward(pass, layer, z, up);
         if (dz) {
-          backward(w, layer, room, dz, backSlopes[l]);
-          bend(back[l], values[l], bare[l], backSlopes[l]);
-          flatten(backSlopes[l], values[l], backSlopes[l]);
+          backward(pass, layer, dz, upSlope);
+          loops.bend(address(up), address(h), address(bare[l]), address(upSlope), h.length);
+          loops.flatten(address(upSlope), address(h), address(upSlope), h.length);
         }
-        flatten(back[l], values[l], back[l]);
-        [z, dz] = [back[l], dz && backSlopes[l]];
+        loops.flatten(address(up), address(h), address(up), h.length);
+        [z, dz] = [up, dz && upSlope];
       }
+      for (let i = 0; i < gradient.length; i++) gradient[i] += pass.gradient[i];
     }
   }
 
   // Computes W·h, with or without the biases.
-  function forward(w, { a, b, offset, biases }, room, h, z, biased) {
-    for (let k = 0; k < b; k += 2) {
-      const l = second(k, b);
-      const baseK = biased ? w[biases + k] : 0;
-      const baseL = biased ? w[biases + l] : 0;
-      weigh(w, offset + k * a, offset + l * a, 1, a, baseK, baseL, h, z, k * room, l * room, room);
-    }
+  function forward({ loops, weights, room }, { a, b, offset, biases }, h, z, biased) {
+    const bases = biased ? address(weights, biases) : 0;
+    loops.weigh(address(weights, offset), a, 1, bases, b, a, address(h), address(z), room);
   }
 
   // Computes Wᵀ·z.
-  function backward(w, { a, b, offset }, room, z, h) {
-    for (let i = 0; i < a; i += 2) {
-      const j = second(i, a);
-      weigh(w, offset + i, offset + j, a, b, 0, 0, z, h, i * room, j * room, room);
-    }
+  function backward({ loops, weights, room }, { a, b, offset }, z, h) {
+    loops.weigh(address(weights, offset), 1, a, 0, a, b, address(z), address(h), room);
   }
 
   // Adds Σ z hᵀ over the points to the gradient of the matrix, and Σ z to the gradient of the biases.
-  function blame(gradient, layer, room, z, h, biased) {
-    const { a, b, biases } = layer;
-    for (let k = 0; k < b; k += 2) {
-      for (let i = 0; i < a; i += 2) outer(gradient, layer, z, k, second(k, b), h, i, second(i, a), room);
-    }
-    for (let k = 0; biased && k < b; k++) gradient[biases + k] += total(z, k * room, room);
+  function blame({ loops, gradient, room }, { a, b, offset, biases }, z, h, biased) {
+    loops.outer(address(gradient, offset), b, a, address(z), address(h), room);
+    for (let k = 0; biased && k < b; k++) gradient[biases + k] += loops.total(address(z, k * room), room);
   }
 
-  // Adds the term that arises because the slope of tanh depends on its input.
-  function bend(up, h, before, upSlope) {
-    for (let i = 0; i < up.length; i++) up[i] -= 2 * h[i] * before[i] * upSlope[i];
-  }
+  const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
 
   // The Dirac-GAN: G is θ for every z, and D is ψ·x.
   const THETA = {
     sizes: [1, 1],
     size: 1,
     run(w, pass) { pass.out.fill(w[0]); },
-    pull(w, pass, alpha, beta, gradient) { gradient[0] += total(alpha, 0, pass.room); },
+    pull(pass, alpha, beta, gradient) { gradient[0] += sum(alpha); },
   };
   const PSI = {
     sizes: [1, 1],
@@ -232,9 +150,9 @@ function toyGanPlayers() {
       for (let i = 0; i < x.length; i++) out[i] = w[0] * x[i];
       slope.fill(w[0]);
     },
-    pull(w, { x, room }, alpha, beta, gradient) {
-      for (let i = 0; i < room; i++) gradient[0] += alpha[i] * x[i];
-      if (beta) gradient[0] += total(beta, 0, room);
+    pull({ x }, alpha, beta, gradient) {
+      for (let i = 0; i < x.length; i++) gradient[0] += alpha[i] * x[i];
+      if (beta) gradient[0] += sum(beta);
     },
   };
 
@@ -252,7 +170,7 @@ function toyGanPlayers() {
 
     // Adds to the gradient with respect to the weights.
     pull(pass, alpha, beta = null, gradient = this.gradient) {
-      this.network.pull(this.weights, pass, alpha, beta, gradient);
+      this.network.pull(pass, alpha, beta, gradient);
     }
 
     // Takes one step down a gradient and sets the gradient to 0. If a weight would not stay finite, nothing is changed.
