@@ -102,7 +102,7 @@ def with_secret(out: Path) -> Path:
 
 @pytest.fixture
 def with_words(tmp_path) -> Path:
-    """Assignments with a question in words: tiny, and a question that a person marks."""
+    """Assignments with a written question: tiny, and a question that a person marks."""
     homework = tmp_path / "homework"
     shutil.copytree(HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__"))
     with (homework / "tiny" / "tiny.py").open("a") as text:
@@ -1334,8 +1334,8 @@ def to_mark(with_words, tmp_path):
 def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
     assert to_mark("report") == 0
     said = capsys.readouterr().out
-    assert "1 of 3 answers in words is missing and counts as 0 points." in said
-    assert "2 answers in words have no points yet" in said
+    assert "1 of 3 written answers is missing and counts as 0 points." in said
+    assert "2 written answers have no points yet" in said
     assert "Next, when you have marked the answers: " in said
     assert "course_lib.grading report tiny" in said
     assert "not marked yet" in (to_mark.out / "class.html").read_text(encoding="utf-8")

@@ -81,7 +81,7 @@ def test_the_class_page_names_mistakes_and_who_needs_a_look(pages, chromium):
         page.goto(pages["class"].as_uri(), wait_until="load")
         text = page.locator("main").inner_text()
         assert "40" in text
-        # not for the design, and not for the answer in words, whose comments are for one student
+        # not for the design, and not for the written answer, whose comments are for one student
         assert text.count("Mistake 1: the weights are left out") == len(MIXTURES.questions) - 2
         assert "Student Number 10" in text  # it was set aside
         assert "NameError" in text

@@ -269,7 +269,7 @@ def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
 
 
 def _check_model(model: Any, one: Any) -> None:
-    """Raise ValueError unless `one`, the model given its labels (if any), can be measured."""
+    """Raise ValueError if `one`, the model conditioned on its labels (if any), cannot be measured."""
     missing = [part for part in ("prior", "likelihood", "approximate_posterior") if not hasattr(one, part)]
     if missing and one is model and hasattr(model, "given"):
         raise ValueError(

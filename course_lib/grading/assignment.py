@@ -99,7 +99,7 @@ class Assignment:
         return cls(name, text, tuple(sources))
 
     def __getstate__(self) -> dict:
-        """Return the fields sent to a worker, which builds the questions from the keys only once."""
+        """Return the fields sent to a worker, which builds the questions from the keys just once."""
         return {"name": self.name, "starter": self.starter, "sources": self.sources}
 
     @cached_property

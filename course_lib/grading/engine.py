@@ -376,7 +376,7 @@ def jobs_for(
 def merged(job: Job, new: Result, assignment: Assignment) -> Result:
     """Merge the new verdicts with the old ones that are still valid, in the assignment's order.
 
-    If only designs and questions in words were graded again, no code was run, so the old notes on the run are
+    If only designs and written questions were graded again, no code was run, so the old notes on the run are
     kept.
     """
     old = job.old

@@ -1,4 +1,4 @@
-"""The marks given by hand for answers in words, and the table in which they are entered."""
+"""Manual marks for written answers, and the table in which they are entered."""
 
 import csv
 import io
@@ -38,7 +38,7 @@ class Marking:
 
 
 def answers_in_words(assignment: Assignment, results: list[Result]) -> dict[tuple[str, str], str]:
-    """Return all answers in words by student and question, in the form shown in the table."""
+    """Return all written answers by student and question, in the form shown in the table."""
     found = {}
     for name, question in assignment.questions.items():
         if isinstance(question, Written):
@@ -112,12 +112,12 @@ def read_points(row: dict[str, str], assignment: Assignment, where: str) -> floa
     except ValueError:
         points = -1.0
     if not 0 <= points <= question.points:
-        raise MarksError(f"{where}: the points must be a number from 0 to {question.points:g}, not {text!r}.")
+        raise MarksError(f"{where}: the number of points must be from 0 to {question.points:g}, not {text!r}.")
     return points
 
 
 def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -> str:
-    """Return the table in which answers in words are marked by hand.
+    """Return the table in which written answers are marked by hand.
 
     It contains a row for each answer, with the points and comments given so far. Rows for questions that are
     no longer in the assignment are kept at the end.
@@ -138,7 +138,7 @@ def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -
 
 
 def waiting(assignment: Assignment, results: list[Result], marking: Marking) -> list[tuple[str, str]]:
-    """Return a (student, question) pair for each answer in words that has not been marked yet."""
+    """Return a (student, question) pair for each written answer that has not been marked yet."""
     return [
         key
         for key, answer in answers_in_words(assignment, results).items()
@@ -147,7 +147,7 @@ def waiting(assignment: Assignment, results: list[Result], marking: Marking) -> 
 
 
 def is_complete(assignment: Assignment, results: list[Result], marking: Marking) -> bool:
-    """Return whether every answer in words has been marked and none is newer than its mark."""
+    """Return whether every written answer has been marked and none is newer than its mark."""
     return not waiting(assignment, results, marking) and not marking.look_again
 
 
@@ -162,7 +162,7 @@ def what_is_open(assignment: Assignment, results: list[Result], marking: Marking
     said = []
     if blank:
         are = "is missing and counts" if blank == 1 else "are missing and count"
-        said.append(f"{blank} of {len(answers)} answers in words {are} as 0 points.")
+        said.append(f"{blank} of {len(answers)} written answers {are} as 0 points.")
     if gone:
         are = "this question is" if len(gone) == 1 else "these questions are"
         said.append(
@@ -175,6 +175,6 @@ def what_is_open(assignment: Assignment, results: list[Result], marking: Marking
             f"Check the marks in {path} again, and clear the cells *{LOOK}*."
         )
     if left:
-        have = "answer in words has" if left == 1 else "answers in words have"
+        have = "written answer has" if left == 1 else "written answers have"
         said.append(f"{left} {have} no points yet. Enter points and comments in {path}.")
     return said

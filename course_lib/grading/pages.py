@@ -51,7 +51,7 @@ def render(template: str, **values: object) -> str:
 
 
 def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
-    """Return the result with the marks given by hand for questions in words.
+    """Return the result with the marks given by hand for written questions.
 
     An answer without a mark stays open, and a question without an answer earns 0 points. The verdicts are
     not stored in the assignment's order, so they are put into that order here.

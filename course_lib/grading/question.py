@@ -101,7 +101,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Design:
-    """An open question that is answered with arrays; a score measured on them determines the points.
+    """An open question that is answered with arrays; a score computed from them determines the points.
 
     arrays: maps the name of each array in the file `design.safetensors` to its dtype and shape, in which −1
     allows any length up to `most`. measure: a function that takes the arrays and returns a score.
@@ -144,7 +144,7 @@ class Verdict:
     variant: str = ""
     score: float | None = None  # only for a design
     details: dict[str, bool] = field(default_factory=dict)  # by case: whether the answer is right
-    answer: str = ""  # the answer in words, for the person who marks it
+    answer: str = ""  # the written answer, for the person who marks it
     tried: bool = False  # whether the student's code was run on the judge's inputs
 
 

@@ -23,8 +23,8 @@ MAX_DESIGN = 32 * 2**20
 MAX_ZIP = 2 * 2**30
 MAX_CELLS = 1_000
 MAX_CODE = 2 * 2**20  # characters of code in all cells together
-ANSWER_HERE = "*Your answer.*"  # the initial text of a cell for an answer in words
-MAX_WORDS = 10_000  # characters of an answer in words
+ANSWER_HERE = "*Your answer.*"  # the initial text of a cell for a written answer
+MAX_WORDS = 10_000  # characters of a written answer
 NOTEBOOK, DESIGN, ZIP = ".ipynb", "design.safetensors", ".zip"
 # ada_design.safetensors, design-1.safetensors (a file handed in again on Canvas) or design (1).safetensors
 # (a file that a browser downloaded again)
@@ -487,7 +487,7 @@ def defines(code: str, function: str) -> bool:
 
 
 def words_of(notebook: bytes, question: str) -> str:
-    """Return the answer in words to a question: the text of all cells with the question's grade id."""
+    """Return the written answer to a question: the text of all cells with the question's grade id."""
     cells = json.loads(notebook)["cells"]
     texts = [source_of(cell) for cell in cells if grade_id_of(cell) == question]
     text = "\n\n".join(texts)[:MAX_WORDS].replace("\r\n", "\n").replace("\r", "\n")
@@ -495,5 +495,5 @@ def words_of(notebook: bytes, question: str) -> str:
 
 
 def is_answered(answer: str) -> bool:
-    """Return whether an answer in words is neither empty nor the text that `release` wrote into the cell."""
+    """Return whether a written answer is neither empty nor the text that `release` wrote into the cell."""
     return answer.strip() not in ("", ANSWER_HERE)

@@ -98,7 +98,7 @@ def image_stack(x: Any, name: str) -> np.ndarray:
         images = as_array(x, np.float32)
     except (TypeError, RuntimeError, ValueError):  # None, text, rows of different lengths
         raise ValueError(
-            f"{name} must contain images of shape (N, H, W), but got {type(x).__name__}."
+            f"{name} must be an array of images with shape (N, H, W), but got {type(x).__name__}."
         ) from None
     side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
     if side and side * side == images.shape[1]:
@@ -145,8 +145,8 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
     z = as_array(points)  # (N, 2)
     if z.ndim != 2 or z.shape[1] != 2 or not 1 <= len(z) <= 3000 or not np.isfinite(z).all():
         raise ValueError(
-            f"points must be 1 to 3,000 finite points of shape (N, 2), but got {z.shape}. "
-            "If there are more, pass a subset of them."
+            f"points must be finite and have shape (N, 2), with N from 1 to 3,000, but got {z.shape}. "
+            "To show more points, pass a subset of them."
         )
     if labels is None:
         return {"points": z.round(3).tolist(), "labels": []}
