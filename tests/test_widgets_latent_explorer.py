@@ -244,7 +244,11 @@ def test_what_is_no_picture_is_named(decode, message):
 @pytest.mark.parametrize(
     ("points", "labels", "message"),
     [
-        (torch.zeros(4, 3), None, r"1 to 3,000 finite points of shape \(N, 2\), but got \(4, 3\)"),
+        (
+            torch.zeros(4, 3),
+            None,
+            r"finite and have shape \(N, 2\), with N from 1 to 3,000, but got \(4, 3\)",
+        ),
         (torch.zeros(3001, 2), None, r"got \(3001, 2\)\. If there are more, pass a subset"),
         (torch.zeros(0, 2), None, "1 to 3,000"),
         (torch.tensor([[0.0, NAN]]), None, "finite"),

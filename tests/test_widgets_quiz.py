@@ -184,7 +184,10 @@ NAN = float("nan")
         ({"made": MADE[:0]}, r"made must contain images .*but got \(0, 4, 6\)"),
         ({"made": MADE[:, None, None]}, r"made must contain images .*but got \(6, 1, 1, 4, 6\)"),
         ({"made": None}, r"made must be an array of images with shape \(N, H, W\).*but got NoneType"),
-        ({"real": [[1.0], [1.0, 0.5]]}, r"real must be an array of images with shape \(N, H, W\).*but got list"),
+        (
+            {"real": [[1.0], [1.0, 0.5]]},
+            r"real must be an array of images with shape \(N, H, W\).*but got list",
+        ),
         ({"made": MADE[:, :3]}, "same size, but got 4 × 6 and 3 × 6"),
         ({"real": 255 * REAL}, r"real contains pixels from 5.00 to 85.00, outside \[0, 1\].*bytes"),
         ({"made": MADE * 4 - 2}, r"made contains pixels from .*logits"),

@@ -112,7 +112,9 @@ def read_points(row: dict[str, str], assignment: Assignment, where: str) -> floa
     except ValueError:
         points = -1.0
     if not 0 <= points <= question.points:
-        raise MarksError(f"{where}: the number of points must be from 0 to {question.points:g}, not {text!r}.")
+        raise MarksError(
+            f"{where}: the number of points must be from 0 to {question.points:g}, not {text!r}."
+        )
     return points
 
 

@@ -120,7 +120,9 @@ def _owned(name: str, loss: Any, device: torch.device) -> Tensor:
     if not isinstance(loss, Tensor):
         return torch.tensor(float(loss), device=device)
     if loss.ndim:
-        raise TypeError(f"step must return scalars, but {name} has shape {tuple(loss.shape)}. Return its mean.")
+        raise TypeError(
+            f"step must return scalars, but {name} has shape {tuple(loss.shape)}. Return its mean."
+        )
     # copy what was not computed in this step, such as run.progress, because later steps may modify it in
     # place
     return loss.detach() if loss.grad_fn is not None else loss.detach().to(device, copy=True)
