@@ -507,7 +507,7 @@ def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_averages(good: Tensor) -> dict[str, Tensor]:
-    """Return wrong gradients from mistakes that any gradient can have, such as a misplaced sum or a flipped sign."""
+    """Return gradients with mistakes that any gradient may have, such as a misplaced sum or sign."""
     n = len(good)
     missing = "the factor 1/N is missing. The loss is the mean over the images."
     return {
@@ -576,7 +576,7 @@ def wrong_d_mu() -> dict[str, Tensor]:
 
 
 def wrong_d_logvar() -> dict[str, Tensor]:
-    """Return wrong values of ½ (exp(logvar) − 1) / N, the gradient with respect to logvar, from typical mistakes."""
+    """Return gradients with respect to logvar, ½ (exp(logvar) − 1) / N, with typical mistakes."""
     _, _, mu, logvar = GIVEN.values()
     n, codes = mu.shape
     std, variance = (logvar / 2).exp(), logvar.exp()

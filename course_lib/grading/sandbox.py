@@ -274,7 +274,10 @@ def course_mount(name: str) -> list[str]:
 
 
 def wall(limits: Limits | None) -> list[str]:
-    """Return the part that the commands of all sandboxes have in common: no network, no home folder, a read-only system."""
+    """Return the part that the commands of all sandboxes have in common.
+
+    It cuts off the network and the home folder, and makes the system read-only.
+    """
     command = ["bwrap", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if os.getuid() == 0:
         # Root needs no user namespace, and inside one it could not switch to another user ID.

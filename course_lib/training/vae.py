@@ -43,7 +43,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 0 <= self.warmup <= 1:
             raise ValueError(
-                f"warmup must be a number from 0 to 1 (a fraction of the training steps), but got {self.warmup}."
+                f"warmup, a fraction of the training steps, must be from 0 to 1, but got {self.warmup}."
             )
 
     @property
