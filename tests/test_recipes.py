@@ -337,7 +337,7 @@ def test_what_a_recipe_cannot_train_is_named(digits):
     with pytest.raises(ValueError, match="NoneType"):
         train(FULL, None)
     for warmup in (-0.1, 1.5, math.nan):
-        with pytest.raises(ValueError, match="warmup, .*must be from 0 to 1"):
+        with pytest.raises(ValueError, match=r"warmup, .*must be from 0 to 1"):
             replace(FULL, warmup=warmup)
     for name in ("d_steps", "r1_every", "batch_size"):
         with pytest.raises(
