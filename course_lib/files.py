@@ -39,7 +39,7 @@ def reason(error: Exception) -> str:
 
 
 def check_writable(path: Path) -> None:
-    """Create the parent folder of `path`, and raise OSError if no file can be written to it."""
+    """Create the folder that contains `path`, and raise OSError if no file can be created in it."""
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -52,7 +52,7 @@ def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
 
     If the path is a symbolic link, the link is kept and the file that it points to is written. Several
     processes may write to the same path. Each process uses its own temporary file, so a reader always gets
-    the complete data from a single process.
+    the complete data written by a single process.
 
     replace: whether to replace an existing file instead of raising FileExistsError.
     Raises OSError if the file cannot be written, in which case an existing file is left unchanged.
@@ -80,7 +80,7 @@ def _temporary(path: Path) -> Path:
 
 
 def _take_free_name(temporary: Path, path: Path) -> None:
-    """Rename the temporary file to `path`. Raise FileExistsError if a file with that name exists."""
+    """Rename the temporary file to `path`. Raise FileExistsError if `path` already exists."""
     try:
         os.link(temporary, path)  # unlike renaming, linking fails if the name is taken
     except FileExistsError:

@@ -118,7 +118,7 @@ def levels(states: dict[str, tuple[float, float]]) -> None:
 def half_rounds(runs: dict[str, Sequence[tuple[float, float]]], y_min: float) -> None:
     """Plot log P(x) and L_b after every half round, with one panel per run.
 
-    A dotted line marks the first log P(x) of each run.
+    A dotted line marks the first value of log P(x) in each run.
     """
     _, axes = plt.subplots(1, len(runs), figsize=(9.5, 3.2), sharey=True)
     for ax, (name, history) in zip(axes, runs.items(), strict=True):
@@ -138,8 +138,9 @@ def half_rounds(runs: dict[str, Sequence[tuple[float, float]]], y_min: float) ->
 def methods(histories: dict[str, Sequence[Bound]]) -> None:
     """Plot log P(x) after each P-step and the gap after each q-step, for several methods of finding q.
 
-    A history contains one `Bound.mean()` after every half round: q, P, q, P, and so on. A gap below CLOSED is
-    rounding error and is drawn on a separate line at the bottom, so that larger gaps fill the scale.
+    A history contains the `Bound.mean()` after each half round, in the order q, P, q, P, and so on. Gaps
+    below CLOSED are rounding errors; they are drawn on a separate line at the bottom, so that the larger gaps
+    fill the scale.
     """
     _, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.5))
     gaps = {name: np.array([float(b.gap) for b in history[::2]]) for name, history in histories.items()}
@@ -172,9 +173,9 @@ def closing(gaps: dict[str, Sequence[float]]) -> None:
 
 
 def training(history: Sequence[Bound], steps: Sequence[int], below: float = 50) -> None:
-    """Plot the training of an encoder: the gap on a log scale (left) and the two parts of L_b (right).
+    """Plot training curves of an encoder: the gap on a log scale (left) and the two parts of L_b (right).
 
-    The vertical axis on the right starts `below` nats below 0, so that a bad start does not flatten the
+    The vertical axis of the right panel starts `below` nats below 0, so that a bad start does not flatten the
     rest of the curves.
     """
     _, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.5))
@@ -188,7 +189,7 @@ def training(history: Sequence[Bound], steps: Sequence[int], below: float = 50) 
 
 
 def estimates(counts: Sequence[int], means: Sequence[float], errors: Sequence[float], exact: float) -> None:
-    """Plot averages over growing numbers of samples with bars of two standard errors, and the exact value."""
+    """Plot averages against the number of samples, with bars of two standard errors, and the exact value."""
     ax = plt.subplots(figsize=(7, 2.9))[1]
     bars = [2 * error for error in errors]
     ax.errorbar(
@@ -201,7 +202,7 @@ def estimates(counts: Sequence[int], means: Sequence[float], errors: Sequence[fl
 
 
 def estimator_noise(widths: Sequence[float], closed_form: Sequence[float], sampled: Sequence[float]) -> None:
-    """Plot the standard deviation of single-draw estimates of L_b against the width of q (posterior: 1)."""
+    """Plot the standard deviation of single-draw estimates of L_b against q's width (1 for the posterior)."""
     ax = plt.subplots(figsize=(7.5, 3.2))[1]
     ax.plot(widths, closed_form, "o-", color=BOUND, lw=1.8, label="KL in closed form")
     ax.plot(widths, sampled, "s--", color=Q, lw=1.8, label="KL sampled, too")

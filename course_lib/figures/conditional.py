@@ -28,7 +28,7 @@ def training(losses: Mapping[str, Sequence[float]], smooth: int = 20) -> None:
 
 
 def told(rows: Mapping[str, Tensor], codes: Mapping[str, Tensor], labels: Tensor, shape: Shape) -> None:
-    """Draw each model's samples (R·C, D) above its codes (N, 2), which are shown as their labels (N,)."""
+    """Draw each model's samples (R·C, D) above its codes (N, 2), each drawn as its label (N,)."""
     _, axes = plt.subplots(
         2, len(rows), figsize=(3.3 * len(rows), 5.4), height_ratios=(1, 1.8), squeeze=False
     )
@@ -45,7 +45,7 @@ def sheet(images: Tensor, title: str, shape: Shape) -> None:
 
 
 def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -> None:
-    """Draw originals (R, D) and their styles with all labels (R, C, D); a frame marks each original label."""
+    """Draw originals (R, D) and each style with every label (R, C, D); frames mark the original labels."""
     rows, columns = images.shape[:2]
     _, (left, right) = plt.subplots(
         1, 2, figsize=(0.64 * (columns + 1.4), 0.64 * rows + 0.5), width_ratios=(1, columns)
@@ -76,12 +76,12 @@ def probes(read: Mapping[str, Mapping[str, float]], chance: float) -> None:
 
 
 def samples(drawn: Tensor, shape: Shape) -> None:
-    """Draw the first fifty samples (N, D), without selection."""
+    """Draw the first fifty of the samples (N, D), without any selection."""
     plots.digits(drawn[:50], columns=10, title="samples, not selected", shape=shape)
 
 
 def misread(images: Tensor, asked: Tensor, read: Tensor, shape: Shape, most: int = 20) -> None:
-    """Draw samples (N, D) whose predicted label is not the requested one, each titled asked→read."""
+    """Draw samples (N, D) whose predicted label differs from the requested one, each titled asked→read."""
     pictures = []
     if len(images):
         pictures = list(plots.as_pixels(images[:most], shape).movedim(1, -1).squeeze(-1).numpy())

@@ -18,13 +18,13 @@ MARKERS = "osD^vPX"  # one shape per group, so that groups differ in more than c
 
 
 def digit_rows(rows: Mapping[str, Tensor], *, shape: Sequence[int] | None = None) -> None:
-    """Draw one row of images (N, D) per name, labelled on the left; at most 16 images per row are shown."""
+    """Draw a row of at most 16 images (N, D) for each name, with the name on the left."""
     gan_figures.digit_rows(rows, shape=shape)
     plt.show()
 
 
 def preference_by_digit(shares: Sequence[float], errors: Sequence[float]) -> None:
-    """Plot for each digit how often D prefers the edit at a stroke to the scattered one.
+    """Plot, for each digit, how often D prefers the edit at a stroke to the scattered edit.
 
     The error bars show two standard errors.
     """
@@ -40,7 +40,7 @@ def preference_by_digit(shares: Sequence[float], errors: Sequence[float]) -> Non
 
 
 def tournament(ranking: Tensor) -> None:
-    """Draw `ranking` (G, D): how often each version of D ranks a real digit above an image from each G."""
+    """Draw `ranking` (G, D): how often versions of D rank a real digit above one from each version of G."""
     table = ranking.detach().cpu().numpy()
     _, ax = plt.subplots(figsize=(6.6, 5.2))
     picture = ax.imshow(table, vmin=0, vmax=1, cmap="PuOr")
@@ -56,9 +56,9 @@ def tournament(ranking: Tensor) -> None:
 
 
 def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> None:
-    """Plot the losses of each run against the Fréchet distance of its samples: D on the left, G on the right.
+    """Plot each run's losses against the Fréchet distance of its samples: D's on the left, G's on the right.
 
-    Each run contains "discriminator", "generator" and "distance", with one number per evaluation.
+    Each run has the keys "discriminator", "generator" and "distance", with one number per evaluation.
     """
     _, axes = plt.subplots(1, 2, figsize=(10.5, 3.6), sharex=True)
     names = {"discriminator": "D's loss, nats", "generator": "G's loss, nats"}
@@ -83,7 +83,7 @@ def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> No
 
 
 def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -> None:
-    """Draw images (N, D) and, below them, where a slope (N, D) is positive (red) or negative (blue)."""
+    """Draw images (N, D) and, below them, the sign of a slope (N, D): red for positive, blue for negative."""
     gan_figures.pull(images, slope, shape=shape)
     plt.show()
 
@@ -103,7 +103,7 @@ def frozen_and_free(runs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
 
 
 def matching(cases: Mapping[str, Sequence[tuple[float, float, float]]]) -> None:
-    """Plot D's ranking, the spread and the Fréchet distance in three panels, one row per kind of game."""
+    """Plot D's ranking, the spread and the Fréchet distance in panels with one row per kind of game."""
     _, axes = plt.subplots(1, 3, figsize=(12, 0.5 * len(cases) + 1.3), sharey=True)
     labels = ("0: fooled, ½: cannot tell, 1: caught", "0: all the same, 1: like digits", "lower is better")
     titles = ("D ranks the real one first", "spread of G's images", "Fréchet distance")
@@ -150,7 +150,10 @@ def boxes(values: Mapping[str, Tensor], xlabel: str) -> None:
 
 
 def step_sizes(walk: ArrayLike, confidence: Mapping[str, ArrayLike]) -> None:
-    """Plot the step lengths of walks (N, steps) relative to a cross-fade, and the confidence along paths."""
+    """Plot the step lengths of walks (N, steps), and a classifier's confidence along paths.
+
+    The step lengths are relative to those of a cross-fade.
+    """
     sizes = np.asarray(walk)
     _, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.2))
     steps = np.arange(1, sizes.shape[1] + 1)

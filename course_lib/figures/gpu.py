@@ -23,7 +23,7 @@ A100_FLOPS, A100_BYTES = 19.5e12, 1.555e12
 
 
 def _ticks(axis: Any, values: Sequence[float], labels: Sequence[str] | None = None) -> None:
-    """Set exactly the given ticks on a logarithmic axis, so that no labels overlap."""
+    """Set the ticks of a logarithmic axis to exactly these values, so that no labels overlap."""
     axis.set_ticks(list(values), list(labels) if labels else [f"{value:,g}" for value in values])
     axis.set_minor_locator(NullLocator())
 
@@ -37,7 +37,7 @@ def timeline(operations: list[step_times.Span], phases: list[step_times.Span]) -
 def step_by_width(times: Mapping[int, float], floor: float) -> None:
     """Plot the microseconds per step against the hidden width.
 
-    The dashed line is the time of the same number of empty operations.
+    The dashed line shows the time that the same number of empty operations takes.
     """
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     ax.plot(list(times), list(times.values()), "o-", color=plots.MODEL, label="one training step")
@@ -67,7 +67,7 @@ def parts_of_a_step(parts: Mapping[str, float]) -> None:
 
 
 def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
-    """Plot the bytes moved per second against the size of the arrays in bytes, on logarithmic axes."""
+    """Plot the gigabytes moved per second against the size of the arrays in bytes, on logarithmic axes."""
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     ax.plot(sizes, speeds, "o-", color=plots.MODEL)
     ax.set(xscale="log", yscale="log", xlabel="bytes of one array", ylabel="GB moved per second")
@@ -118,7 +118,7 @@ def roofline(
 
 
 def programs(who: Tensor) -> None:
-    """Draw the index of the program that wrote each element of an array, given as `who` (rows, columns)."""
+    """Draw `who` (rows, columns): for each element of an array, the index of the program that wrote it."""
     rows, columns = who.shape
     shade = np.zeros((rows, columns))
     _, ax = plt.subplots(figsize=(11, 0.5 * rows + 1))
@@ -153,7 +153,7 @@ def _write_counts(ax: Axes, row_of_counts: Tensor, row: int) -> None:
 
 
 def running_maximum(joint: Tensor, block: int, largest: Tensor, total: Tensor) -> None:
-    """Plot log-densities (K,) with their running maximum and log Σ exp (left), and the total (right)."""
+    """Plot log-densities (K,), their running maximum and log Σ exp (left), and the running total (right)."""
     _, (left, right) = plt.subplots(1, 2, figsize=(12, 3.8))
     ends = np.arange(block, len(joint) + 1, block)
     left.plot(range(1, len(joint) + 1), joint, ".", color=plots.PRIOR, label="log-densities, in order")

@@ -25,12 +25,12 @@ INGREDIENTS = {  # the name in quality.json: the name in the figure
 
 
 def bound_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
-    """Plot the mean of the NLL bounds (T,) against the number of draws, and the mean exact NLL (T,)."""
+    """Plot the mean of NLL bounds (T,) against the number of draws, and the mean of the exact NLLs (T,)."""
     _against_integral(nlls, exact, "draws of $z$ from $q(z|x)$, $k$", "bound with $k$ draws", plots.BOUND)
 
 
 def mixture_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
-    """Plot the mean NLL (T,) of mixtures against the number of components, and the mean exact NLL (T,)."""
+    """Plot the mean of mixture NLLs (T,) against the number of components, and that of exact NLLs (T,)."""
     label = "mixture of $K$ components"
     _against_integral(nlls, exact, "components drawn from the prior, $K$", label, plots.COMPONENTS[3])
 
@@ -94,7 +94,10 @@ def beside_a_paper(quality: Quality, best: Mapping[str, Any]) -> str:
 
 
 def _average(quality: Quality, name: str) -> tuple[str, str]:
-    """Return −L_b and the NLL for k = 5,000, each as a mean over three seeds with its standard deviation."""
+    """Format −L_b and the NLL for k = 5,000, each as a mean over three seeds with its standard deviation.
+
+    The NLL is "" if it is missing for any seed.
+    """
     rows = [quality[name.format(seed)] for seed in range(3)]
     found = [torch.tensor([row["minus_elbo"][0] for row in rows])]
     if all("nll" in row for row in rows):
@@ -132,7 +135,7 @@ def seeds(nlls: Mapping[str, Tensor]) -> None:
 
 @torch.no_grad()
 def codes_over_prior(models: Mapping[str, Any], x: Tensor, y: Tensor) -> None:
-    """Plot the codes of x (T, D) over samples of the prior, for each model with a two-dimensional code."""
+    """Plot each model's codes of x (T, D) over samples from its prior; the codes must be two-dimensional."""
     _, axes = plt.subplots(1, len(models), figsize=(5 * len(models), 4.8), squeeze=False)
     for ax, (name, model) in zip(axes[0], models.items(), strict=True):
         cloud = model.prior.sample((4_000,))  # (4000, 2)

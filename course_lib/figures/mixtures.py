@@ -49,7 +49,7 @@ def em_steps_1d(
 def em_steps_2d(
     x: Tensor, trace: Sequence[Mixture2D], log_likelihoods: Sequence[float], steps: Sequence[int]
 ) -> None:
-    """Plot steps of EM in the plane side by side, with ellipses for each Gaussian."""
+    """Plot steps of EM in two dimensions side by side, with ellipses for each Gaussian."""
     _, axes = plt.subplots(1, len(steps), figsize=(3.1 * len(steps), 3.5), sharex=True, sharey=True)
     for ax, step in zip(axes, steps, strict=True):
         _, means, covariances, resp = trace[step]
@@ -60,7 +60,7 @@ def em_steps_2d(
 
 
 def log_likelihood(history: Sequence[float], skip: int = 1, truth: float | None = None) -> None:
-    """Plot the log-likelihood after each step, except the first `skip` values, which would hide the rest."""
+    """Plot the log-likelihood after each step, without the first `skip` values, which would hide the rest."""
     _, ax = plt.subplots(figsize=(7, 3))
     steps = range(skip, len(history))
     ax.plot(steps, history[skip:], color=plots.MODEL, lw=2, label="mixture")
@@ -86,7 +86,7 @@ def where_starts_end(ends: Mapping[str, Sequence[float]], truth: float | None = 
 
 
 def hardening(x: Tensor, found: Mapping[float, tuple[Tensor, Tensor]]) -> None:
-    """Plot the means (K, 2) and responsibilities (N, K) side by side for each shared standard deviation."""
+    """Plot means (K, 2) and responsibilities (N, K), with one panel per shared standard deviation."""
     _, axes = plt.subplots(1, len(found), figsize=(3.3 * len(found), 3.6), sharex=True, sharey=True)
     for ax, (sigma, (means, resp)) in zip(axes, found.items(), strict=True):
         ax.scatter(x[:, 0], x[:, 1], c=plots.blend(resp), s=10, linewidths=0)
@@ -128,7 +128,7 @@ def price_of_narrowness(floors: Sequence[float], fitted: Tensor, fresh: Tensor) 
 
 
 def fitted_densities(grid: Tensor, truth: Tensor, log_densities: Mapping[int, Tensor]) -> None:
-    """Plot the fitted mixture for each number of components over the true density, side by side."""
+    """Plot fitted mixtures over the true density, with one panel per number of components."""
     _, axes = plt.subplots(1, len(log_densities), figsize=(4 * len(log_densities), 3.2), sharey=True)
     for ax, (components, log_q) in zip(axes, log_densities.items(), strict=True):
         ax.fill_between(grid, truth, color="#D0D0D0", label="truth")
@@ -166,7 +166,7 @@ def bic_curves(candidates: Sequence[int], bics: Sequence[Sequence[float]], truth
 def digit_likelihoods(
     fitted: Mapping[int, float], held_out: Mapping[int, float], bic: Mapping[int, float]
 ) -> None:
-    """Plot −log P per digit, for training and held-out digits, and BIC / 2N, by number of components."""
+    """Plot −log P per digit (training and held-out) and BIC / 2N against the number of components."""
     _, ax = plt.subplots(figsize=(7, 3.6))
     sizes = list(fitted)
     ax.plot(sizes, [-v for v in fitted.values()], "o-", color=plots.DATA, label="digits used for the fit")
@@ -199,7 +199,7 @@ def bits_with_bits(label: Mapping[float, float], vector: Mapping[int, float], li
 
 
 def _limit_to(ax: Axes, x: Tensor) -> None:
-    """Limit the axes to the range of the points, even if the ellipses extend beyond it."""
+    """Limit the axes to the points and a small margin, even if the ellipses extend further."""
     margin = 0.1 * float(x.max() - x.min())
     ax.set(xlim=(float(x[:, 0].min()) - margin, float(x[:, 0].max()) + margin))
     ax.set(ylim=(float(x[:, 1].min()) - margin, float(x[:, 1].max()) + margin))

@@ -44,7 +44,7 @@ def image_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
 
 
 def image_as_point(image: Tensor, shape: Sequence[int]) -> None:
-    """Draw an image (D,) and, on the right, the D numbers that are its coordinates."""
+    """Draw an image (D,) and, to its right, its D coordinates as bars."""
     _, (left, right) = plt.subplots(1, 2, figsize=(11, 2.8), width_ratios=(1, 3))
     plots.digits(image[None], columns=1, ax=left, title="as a picture", shape=shape)
     right.bar(range(len(image)), image.tolist(), width=1.0, color=plots.DATA)

@@ -94,9 +94,9 @@ def runs(
 ) -> None:
     """Plot one panel per column of the histories, with one colour per kind of game and one line per seed.
 
-    columns: a name in `toy_gan.HEAD` -> the title of the panel. log: the columns with a logarithmic axis.
-    levels: column -> the height of a dotted horizontal line. changes: the rounds at which a rate was changed,
-    drawn as vertical lines.
+    columns: maps names in `toy_gan.HEAD` to titles of panels. log: the columns with a logarithmic axis.
+    levels: maps columns to heights of dotted horizontal lines. changes: the rounds at which a learning
+    rate was changed, which are marked by vertical lines.
     """
     _, axes = plt.subplots(1, len(columns), figsize=(3.9 * len(columns), 2.6), squeeze=False)
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
@@ -114,7 +114,7 @@ def runs(
 
 
 def rate_map(wrong: ArrayLike, rates: Sequence[float], rounds: int) -> None:
-    """Draw the misplaced mass (G, D) for each pair of learning rates; dark cells have more misplaced mass."""
+    """Draw the misplaced mass (G, D) for each pair of learning rates; darker cells have more of it."""
     plots.rate_map(np.asarray(wrong), rates, f"mass in the wrong place after {rounds} rounds")
 
 
@@ -134,7 +134,7 @@ def curves(
 
 
 def generators(history: History, moments: Mapping[str, int], ax_title: str = "x = G(z)") -> None:
-    """Plot G as a function of z at several stages of a game, one per panel, followed by the data density."""
+    """Plot G as a function of z at several stages of a game, one per panel, and the data density last."""
     grid = history.game.grid
     _, axes = plt.subplots(1, len(moments) + 1, figsize=(2.4 * (len(moments) + 1), 2.7), sharey=True)
     for ax, (title, at) in zip(axes, moments.items(), strict=False):
@@ -146,7 +146,7 @@ def generators(history: History, moments: Mapping[str, int], ax_title: str = "x 
 
 
 def _axis_of_d(ax: Any) -> Any:
-    """Add a second axis for probabilities on the right."""
+    """Add a vertical axis for probabilities on the right, and return it."""
     right = ax.twinx()
     right.tick_params(axis="y", colors=MODEL, length=0)
     right.axhline(0.5, color=MODEL, lw=0.8, alpha=0.3)

@@ -10,7 +10,7 @@ from course_lib import plots
 
 
 def labelled_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
-    """Draw one row of images (N, D) or (N, H, W) per label, with the same number N in all rows."""
+    """Draw one row of images (N, D) or (N, H, W) per label, with the same N in every row."""
     count = len(next(iter(rows.values())))
     height, width = shape[-2:]
     row_height = 0.78 * height / width
@@ -25,7 +25,7 @@ def labelled_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
 def loss_parts(history: Sequence[tuple[int, float, float]]) -> None:
     """Plot the two terms of −L_b during training, stacked so that the upper edge is −L_b.
 
-    history: (step, reconstruction, KL) of each evaluation, in nats per test image.
+    history: (step, reconstruction, KL) for each evaluation, in nats per test image.
     """
     steps = [row[0] for row in history]
     reconstruction = torch.tensor([row[1] for row in history])
@@ -66,7 +66,7 @@ def shares(alone: Tensor, together: Tensor, names: Sequence[str]) -> None:
 
 
 def kl_by_dimension(kl_sorted: Mapping[float, Tensor]) -> None:
-    """Plot the KL (d,) of the dimensions in descending order, with one curve per β."""
+    """Plot the KL of each dimension (d,) in descending order, with one curve per β."""
     _, ax = plt.subplots(figsize=(7.5, 3.2))
     styles = zip((plots.Q, plots.MODEL, plots.GAP), "so^", strict=True)
     for (beta, kl), (colour, marker) in zip(kl_sorted.items(), styles, strict=True):

@@ -1,4 +1,4 @@
-"""The command line of the grader.
+"""The grader's command-line interface.
 
 python -m course_lib.grading grade mixtures --submissions DIR --out DIR
 """
@@ -69,7 +69,7 @@ Run = Callable[[argparse.Namespace], int | None]  # returns the exit status, or 
 
 
 class Refused(Exception):
-    """Raised for a command that cannot be carried out; the message says what to do."""
+    """Raised if a command cannot be carried out; the message says what to do."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -151,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def command(commands: Any, name: str, run: Run, does: str) -> argparse.ArgumentParser:
-    """Add a command with the arguments that all commands except `list` and `check` share."""
+    """Add a command, and return its parser with the arguments that all except `list` and `check` share."""
     one = commands.add_parser(name, help=does, description=does)
     one.add_argument("assignment", help="the name of the assignment, such as mixtures")
     one.add_argument("--out", type=Path, required=True, help="the folder for results; keep it private")
@@ -163,7 +163,7 @@ def command(commands: Any, name: str, run: Run, does: str) -> argparse.ArgumentP
 
 
 def run_list(asked: argparse.Namespace) -> None:
-    """Print all assignments, or only their names."""
+    """List all assignments, or only their names."""
     names = sorted(path.parent.name for path in asked.homework.glob("*/keys"))
     if asked.names:
         print("\n".join(names))
@@ -262,7 +262,11 @@ def run_release(asked: argparse.Namespace) -> None:
 
 
 def read_students(asked: argparse.Namespace) -> list[str]:
-    """Return the names in the --students file. Raises Refused unless all names are valid and unique."""
+    """Return the names in the --students file, or no names if --per-student is not used.
+
+    Raises Refused if only one of these two options is used, or if the file contains no names, an invalid name
+    or a repeated name.
+    """
     if not asked.per_student:
         if asked.students:
             raise Refused("--students works only with --per-student. Use both options or neither.")
@@ -368,7 +372,7 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
 def check_assignment(
     asked: argparse.Namespace, assignment: Assignment, submissions: list[Submission]
 ) -> None:
-    """Raise Refused if all notebooks seem to belong to another assignment, since all would get 0 points."""
+    """Raise Refused if all notebooks seem to belong to another assignment, because all would get 0 points."""
     seen = False
     for submission in submissions:
         if submission.trouble or read_cells(submission.notebook).refusal:
@@ -386,11 +390,12 @@ def check_assignment(
 def without_strangers(
     asked: argparse.Namespace, name: str, submissions: list[Submission]
 ) -> list[Submission]:
-    """Return the submissions, with `trouble` set for those of students who have no released copy.
+    """Return the submissions, with `trouble` set if no copy was released for the student.
 
-    Raises Refused if no copy was released for any of the students, or if --per-student does not match the
-    release, because students would then be graded on variants that they did not receive. Copies that were
-    released to a different folder are not checked.
+    Only releases with --per-student contain a copy for each student. Raises Refused if such a release
+    contains no copy for any of these students. Also raises Refused if --per-student does not match the
+    release, or if there are releases of both kinds, because students might then be graded on variants that
+    they did not receive. Copies that were released to a different folder are not checked.
     """
     copies = asked.out / "release" / "students"
     to_class = (copies / name / f"{name}.ipynb").exists()
@@ -422,7 +427,7 @@ def without_strangers(
 
 
 def graded(asked: argparse.Namespace) -> tuple[Assignment, Store]:
-    """Return the assignment and the store of its results. Raises Refused if nothing has been graded."""
+    """Return the assignment and the store of its results. Raises Refused if nothing has been graded yet."""
     assignment = Assignment.read(asked.assignment, asked.homework)
     folder = asked.out / assignment.name
     if not (folder / "results").is_dir():
@@ -480,7 +485,7 @@ def run_report(asked: argparse.Namespace) -> None:
 
 
 def marks_file(asked: argparse.Namespace) -> Path:
-    """Return the path of the table of marks: the --marks file or, by default, the one from `report`."""
+    """Return the path of the marks table: the --marks file or, by default, the table that `report` writes."""
     return asked.marks or asked.out / asked.assignment / "marks.csv"
 
 
@@ -506,7 +511,7 @@ def text_of(path: Path) -> str:
 
 
 def run_gradescope(asked: argparse.Namespace) -> None:
-    """Grade one submission and write Gradescope's results.json."""
+    """Grade one submission and write results.json for Gradescope."""
     if asked.per_student:
         raise Refused(
             "--per-student cannot be used here, because Gradescope does not tell the grader who the "
@@ -540,7 +545,7 @@ def only_submission(folder: Path, name: str) -> Submission:
 
 
 def chosen(submissions: list[Submission], students: list[str]) -> list[Submission]:
-    """Return the submissions of the given students. Raises Refused if a student has no submission."""
+    """Return the submissions from `students`. Raises Refused if one of them has no submission."""
     there = {submission.student for submission in submissions}
     unknown = sorted(set(students) - there)
     if unknown:
@@ -577,7 +582,7 @@ def keep_secret(path: Path, secret: Secret) -> None:
 def read_secret(asked: argparse.Namespace) -> Secret:
     """Return the secret of a release.
 
-    A missing secret is not replaced, because a new one would select different variants from those that the
+    A missing secret is not replaced, because a new one would select variants other than those that the
     students received.
     """
     path = asked.secret or asked.out / "secret"

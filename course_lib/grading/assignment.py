@@ -52,9 +52,9 @@ class ArgumentsError(TypeError):
 
 @dataclass(frozen=True)
 class Assignment:
-    """The name of an assignment, the text of its starter, and the source code of each question's key.
+    """An assignment: its name, the text of its starter, and the source code of each question's key.
 
-    sources: the name and the source code of the key for each question, in the order of the starter.
+    sources: each question's name and the source code of its key, in the order of the starter.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Assignment:
         return cls(name, text, tuple(sources))
 
     def __getstate__(self) -> dict:
-        """Return the fields sent to a worker, which builds the questions from the keys just once."""
+        """Return the fields to send to a worker, which then builds the questions from the keys itself."""
         return {"name": self.name, "starter": self.starter, "sources": self.sources}
 
     @cached_property
@@ -116,12 +116,12 @@ class Assignment:
         }
 
     def version_of(self, question: str) -> str:
-        """Return a short hash that changes only when the question's key changes."""
+        """Return a short hash of the source code of the question's key."""
         return hashlib.sha256(dict(self.sources)[question].encode()).hexdigest()[:12]
 
     @property
     def points(self) -> float:
-        """The total number of points of all questions."""
+        """The total points for all questions."""
         return sum(question.points for question in self.questions.values())
 
 
@@ -153,7 +153,8 @@ def asked_in(text: str) -> str | None:
 def questions_in(file: str, starter: str) -> list[str]:
     """Return the names of the questions that a starter asks, in order.
 
-    Raises AssignmentError if a question is asked twice, or if a cell looks like a marker but is not valid.
+    Raises AssignmentError if a question is asked twice, or if a cell looks like a marker but is not a valid
+    one.
     """
     names: list[str] = []
     for text in markdown_cells(starter):
@@ -246,7 +247,7 @@ class Secret:
 
     @property
     def id(self) -> str:
-        """An identifier that does not reveal the secret."""
+        """An identifier for the key and `per_student`; it does not reveal the key."""
         mode = "student" if self.per_student else "class"
         return hashlib.sha256(b"id of " + self.key + mode.encode()).hexdigest()[:8]
 
@@ -267,7 +268,7 @@ class Secret:
 
 
 def draw(variant: Variant, case: str, seed: int) -> Arguments:
-    """Draw a variant's inputs for one case, with floating-point arrays in float32, like students' tensors.
+    """Draw a variant's inputs for one case, with floating-point arrays in float32, as in students' tensors.
 
     Raises ArgumentsError if an argument cannot be sent to a sandbox.
     """

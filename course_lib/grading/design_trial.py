@@ -65,7 +65,7 @@ def faults_of_calls(design: Design) -> list[str]:
 
 
 def fault_on(design: Design, arrays: Arrays) -> str:
-    """Describe what goes wrong when the judge is given these arrays, or return "" if nothing does."""
+    """Describe what goes wrong when the judge gets these arrays, or return "" if nothing does."""
     file = f"keys/{design.name}.py"
     shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
     on = f"on random arrays ({shapes})"
@@ -116,7 +116,7 @@ def sizes(shape: tuple[int, ...], lengths: Iterator[int], most: int) -> tuple[in
 
 
 def drawn(rng: np.random.Generator, dtype: str, shape: tuple[int, ...], is_signed: bool) -> np.ndarray:
-    """Draw random floats (between 0 and 1, or of both signs) or random integers (0 or 1)."""
+    """Draw random floats (between 0 and 1 or, if `is_signed`, of both signs) or random integers (0 or 1)."""
     if not dtype.startswith("float"):
         return rng.integers(0, 2, shape).astype(dtype)
     numbers = rng.normal(size=shape) if is_signed else rng.uniform(size=shape)

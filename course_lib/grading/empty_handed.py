@@ -1,4 +1,4 @@
-"""Find students who handed in something else instead of a notebook, such as a PDF or an empty folder."""
+"""Find students who handed in something other than a notebook, such as a PDF or an empty folder."""
 
 import os
 import re
@@ -95,7 +95,7 @@ def is_of(folder: PurePosixPath, assignment: str, students: set[str]) -> bool:
 def whose_other(
     name: str, assignment: str, homes: set[PurePosixPath], above: set[PurePosixPath]
 ) -> str | None:
-    """Return the student to whom a folder, or a file other than a notebook or design, belongs.
+    """Return the student who handed in a folder, or a file that is neither a notebook nor a design.
 
     Return None if the student cannot be identified, or if the path is in the folder of a student whose
     notebook was found.

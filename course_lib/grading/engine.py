@@ -173,7 +173,7 @@ def calls_for(question: Question, variant: Variant, inputs: Mapping[str, Argumen
 
 @contextmanager
 def noted_faults(result: Result, question: str) -> Iterator[None]:
-    """Record an error in the key of a question, so that the other questions can still be graded."""
+    """Catch and record an error in a question's key, so that the other questions can still be graded."""
     file = f"keys/{question}.py"
     try:
         yield
@@ -182,12 +182,12 @@ def noted_faults(result: Result, question: str) -> Iterator[None]:
 
 
 def refused(question: Any, refusal: str) -> Verdict:
-    """Return the verdict on a question of a submission that cannot be graded."""
+    """Return the verdict on a question if the submission cannot be graded."""
     return Verdict(0.0, question.points, f"{NOT_GRADED}{refusal}")
 
 
 def broken_cell(function: str, outcome: sandbox.Outcome, sources: dict[int, str]) -> str:
-    """Return what stopped the cell that should define a function, or "" if nothing did.
+    """Describe what stopped the cell that should define a function, or return "" if nothing did.
 
     See `stopped` for the wording.
     """
@@ -212,7 +212,7 @@ def beginning(source: str) -> str:
     """Identify a cell by the beginning of its first line, because cell numbers in notebooks change.
 
     The quoted text ends before the first character that could have a special meaning where the text is shown,
-    such as in HTML.
+    for example in HTML.
     """
     first_line = source.strip().split("\n")[0]
     start = re.split(r"[^\w .,:=+/()\[\]'#-]", first_line)[0][:40].strip()
@@ -220,7 +220,7 @@ def beginning(source: str) -> str:
 
 
 def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None, str]:
-    """Return the arrays that were handed in and "", or else None and a sentence that says what is wrong."""
+    """Return the arrays that were handed in and "", or None and a sentence that says what is wrong."""
     if handed_in is None:
         return None, "Not started: no design.safetensors was handed in."
     try:
@@ -354,8 +354,9 @@ def jobs_for(
 ) -> list[Job]:
     """Return a job for each submission that still needs work.
 
-    A submission that has already been graded with the same keys and secret gets no job, unless a key failed.
-    If the only change is that a question was removed, the job only removes the old verdict.
+    A submission that has already been graded with the same keys, secret and version of the grader gets no
+    job, unless a key or the grader itself failed. If the only change is that a question was removed, the job
+    just removes the old verdict on it.
     """
     jobs = []
     for submission in submissions:
@@ -415,7 +416,7 @@ def grade_all(
     done: Callable[[Job, Result], None] = lambda job, result: None,
     **options: Any,
 ) -> None:
-    """Grade all jobs with a Dask client, or one after another in this process if `client` is None.
+    """Carry out all jobs with a Dask client, or one after another in this process if `client` is None.
 
     Each result is stored as soon as it is available.
     """

@@ -23,7 +23,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def name_and_id(student: str) -> tuple[str, str]:
     """Separate a student's name from the number used by the learning platform.
 
-    If there is no number, the name is used for both.
+    If there is no number, the name is returned in its place.
     """
     found = IDENTIFIER.fullmatch(student)
     return (found["name"], found["id"]) if found else (student, student)
@@ -52,7 +52,7 @@ def table(rows: Iterable[list[object]], delimiter: str = ",") -> str:
 
 
 def plain_csv(assignment: Assignment, results: list[Result]) -> str:
-    """Return a CSV table with each student's total, points for each question, and notes."""
+    """Return a CSV table with a row for each student: the total, the points for each question, and notes."""
     names = list(assignment.questions)
     rows: list[list[object]] = [["student", "total", *names, "notes"]]
     for result in results:
@@ -101,7 +101,7 @@ def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
 
 
 def moodle_zip(assignment: Assignment, pages: Mapping[str, bytes]) -> bytes:
-    """Return a zip file for Moodle's "Upload multiple feedback files in a zip".
+    """Return a zip file for Moodle's grading action "Upload multiple feedback files in a zip".
 
     The file contains the pages of all students with a Moodle number. If no student has one, return b"".
     Moodle identifies a student by the number between the first two underscores in a folder's name
@@ -119,7 +119,7 @@ def moodle_zip(assignment: Assignment, pages: Mapping[str, bytes]) -> bytes:
 
 
 def shown(points: float | None) -> str:
-    """Format points for a cell of a table, with "" for an answer that has not been marked yet."""
+    """Format points for a table cell, or return "" for an answer that has not been marked yet."""
     return "" if points is None else f"{points:g}"
 
 

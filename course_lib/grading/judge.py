@@ -65,7 +65,7 @@ def reference_of(variant: Variant, arguments: Arguments) -> Arrays:
 
 
 def is_right(answer: Answer, wanted: Arrays, variant: Variant) -> bool:
-    """Return whether the numbers in an answer are right to within the tolerance."""
+    """Return whether the numbers in an answer are right within the tolerance."""
     return answer.status == "answered" and agree(answer.arrays, wanted, variant.tolerance)
 
 
@@ -78,7 +78,7 @@ def verdict_of(
     right: Mapping[str, bool],
     ended: str,
 ) -> tuple[float, str, int | None]:
-    """Return the share of the points, a sentence, and the number of the known mistake or None."""
+    """Return the share of the points, a sentence, and the number of the known mistake, if any."""
     if all(right.values()):
         return 1.0, "Correct.", None
     states = {answer.status for answer in answers.values()}
@@ -116,7 +116,7 @@ def named_mistake(
 ) -> int | None:
     """Return the number of the first known mistake that explains every answer received, or None.
 
-    Each mistake is computed in float64 and in float32, because a mistake may overflow in only one of them.
+    Each mistake is computed in both float64 and float32, because it may overflow in only one of them.
     """
     answered = [case for case in CASES if answers[case].status == "answered"]
     for number, mistake in enumerate(variant.mistakes):

@@ -20,7 +20,7 @@ NOT_ANSWERED = "(not answered)"
 
 
 class MarksError(Exception):
-    """Raised for an invalid table of marks; the message says what is wrong."""
+    """Raised if a table of marks is invalid; the message says what is wrong."""
 
 
 @dataclass
@@ -121,8 +121,8 @@ def read_points(row: dict[str, str], assignment: Assignment, where: str) -> floa
 def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -> str:
     """Return the table in which written answers are marked by hand.
 
-    It contains a row for each answer, with the points and comments given so far. Rows for questions that are
-    no longer in the assignment are kept at the end.
+    It contains a row for each answer, with the points and the comment entered so far. Rows for questions
+    that are no longer in the assignment are kept at the end.
     """
     rows: list[list[object]] = [[*COLUMNS, *marking.own_columns]]
     for (student, name), answer in answers_in_words(assignment, results).items():

@@ -69,7 +69,7 @@ class Judge(NbGraderPreprocessor):
         return None if trouble else content
 
     def note(self, nb: NotebookNode, assignment: Assignment, notes: list[str]) -> None:
-        """Insert the notes on the notebook's run above the points of the first question with a function."""
+        """Insert notes on the run above the points of the first question that asks for a function."""
         first = next(
             name for name, question in assignment.questions.items() if isinstance(question, Question)
         )

@@ -51,7 +51,7 @@ def render(template: str, **values: object) -> str:
 
 
 def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
-    """Return the result with the marks given by hand for written questions.
+    """Return the result with the manual marks for written questions.
 
     An answer without a mark stays open, and a question without an answer earns 0 points. The verdicts are
     not stored in the assignment's order, so they are put into that order here.
@@ -100,8 +100,8 @@ def feedback_page(assignment: Assignment, result: Result) -> str:
 def heading_of(question: AnyQuestion | None, variant: str) -> str:
     """Return the heading above a question in the student's notebook, or "" if it cannot be determined.
 
-    variant: the name of the student's variant. It is empty if the submission could not be graded; the heading
-    is then known only if all variants have the same one.
+    variant: the name of the student's variant. If the submission could not be graded, this name is empty, and
+    the heading is known only if all variants share it.
     """
     if isinstance(question, Question):
         chosen = [one for one in question.variants if one.name == variant]
@@ -190,7 +190,7 @@ def distribution(points: list[float], most: float) -> list[dict]:
 
 
 def question_rows(assignment: Assignment, name: str, results: list[Result]) -> dict:
-    """Return the values that the class page shows for one question, such as its mean and its sentences."""
+    """Return the values that the class page shows for one question, such as the mean and the sentences."""
     question = assignment.questions[name]
     verdicts = [result.verdicts[name] for result in results if name in result.verdicts]
     given = [verdict["points"] for verdict in verdicts if verdict["points"] is not None]

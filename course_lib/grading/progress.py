@@ -8,7 +8,7 @@ from course_lib.grading.engine import Job, Result, why_everything
 
 
 def some(names: list[str], most: int = 10) -> str:
-    """Join names with commas. If there are more than `most` names, the rest are only counted."""
+    """Join names with commas. After the first `most` names, give only the number of the rest."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 

@@ -58,12 +58,12 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Variant:
-    """One form of a question. The instructor's secret decides which form a class or a student gets.
+    """One form of a question. The instructor's secret determines which form a class or a student gets.
 
     text, stub: the Markdown text and the code cell that a student gets. solution: the code of a model answer.
-    inputs: a function that takes a random generator and a case from CASES and returns the arguments of the
-    student's function, by name and in order. reference: a function that takes these arguments, with float64
-    arrays, and returns the right answer: an array, or a tuple of arrays in the order of `returns`.
+    inputs: a function that takes a random number generator and a case from CASES and returns the arguments of
+    the student's function, by name and in order. reference: a function that takes these arguments, with
+    float64 arrays, and returns the right answer: an array, or a tuple of arrays in the order of `returns`.
     independent: a function that computes the same answer with another formula or a library; `check` compares
     its results with those of the reference. styles: the code of other right answers, each written in a
     different way; `check` grades them.
@@ -86,7 +86,7 @@ class Variant:
 class Question:
     """A question that asks for a function.
 
-    name: the name of the question and of its key's file. function: the name that the function must have in
+    name: the name of the question and of its key file. function: the name that the function must have in
     the notebook. given_as: whether the function gets PyTorch tensors ("tensors") or NumPy arrays ("arrays").
     If every question of an assignment uses arrays, the sandbox does not import PyTorch. For a notebook
     without PyTorch, importing it would take most of the grading time.
@@ -210,7 +210,8 @@ def results_of(
 ) -> Arrays | None:
     """Return the results of an author's function as float64 arrays by name, or None if it fails.
 
-    narrow: whether to compute in float32, as a student's code does. In float32, smaller numbers overflow.
+    narrow: whether to compute in float32, as a student's code does. Float32 overflows at smaller numbers than
+    float64.
     """
     try:
         with np.errstate(all="ignore"):
@@ -227,7 +228,7 @@ def by_name(found: Any, returns: tuple[str, ...]) -> Arrays:
 
 
 def agree(yours: Arrays, wanted: Arrays, tolerance: Tolerance) -> bool:
-    """Return whether all arrays agree in shape and, within the tolerance, in their numbers.
+    """Return whether all arrays agree in shape and, within the tolerance, in value.
 
     Infinities and NaNs must be in the same places.
     """

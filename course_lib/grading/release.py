@@ -1,6 +1,6 @@
 """Make the files of a release: the copies for students and those for the instructor.
 
-The instructor's secret determines the variants of the questions.
+The instructor's secret determines which variant of each question is used.
 """
 
 import json
@@ -64,7 +64,10 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 
 
 def cells_of(assignment: Assignment) -> list[NotebookNode]:
-    """Return the starter's cells. Raise AssignmentError if jupytext does not find the same questions."""
+    """Return the starter's cells.
+
+    Raises AssignmentError if jupytext does not find the same questions as `questions_in`.
+    """
     cells = jupytext.reads(assignment.starter, fmt="py:percent").cells
     found = [name for name in map(asked_in_cell, cells) if name]
     if found != [name for name, _ in assignment.sources]:
@@ -76,18 +79,18 @@ def cells_of(assignment: Assignment) -> list[NotebookNode]:
 
 
 def asked_in_cell(cell: NotebookNode) -> str | None:
-    """Return the name of the question that a cell marks, or None."""
+    """Return the name of the question that a cell marks, or None if it marks no question."""
     return asked_in(cell.source) if cell.cell_type == "markdown" else None
 
 
 def plain(cell: NotebookNode) -> NotebookNode:
-    """Return a copy of a cell of the starter, with its tags but without its ID."""
+    """Return a copy of a starter cell, with its tags but without its ID."""
     tags = cell.metadata.get("tags", [])
     return new_cell(cell.cell_type, cell.source, *tags)
 
 
 def new_cell(kind: str, source: str, *tags: str, **nbgrader: Any) -> NotebookNode:
-    """Return a new cell with the given tags and the given metadata for nbgrader."""
+    """Return a new cell with these tags and this metadata for nbgrader."""
     make = nbformat.v4.new_markdown_cell if kind == "markdown" else nbformat.v4.new_code_cell
     cell = make(source)
     if tags:
@@ -102,7 +105,7 @@ def question_cells(
 ) -> list[NotebookNode]:
     """Return the cells of a question: its text, the answer, and a cell that checks the answer or hands it in.
 
-    A question that is answered in words does not need the third cell.
+    A question that is answered in words has no third cell.
     """
     heading = f"({question.points:g} points)"
     answer = {"grade_id": f"answer-{question.name}", "solution": True, "grade": False, "locked": False}
@@ -133,9 +136,9 @@ def question_cells(
 
 
 def practice_examples(assignment: Assignment, choose: Choose = first_variants) -> dict[str, Any]:
-    """Return a public example for each question: inputs, right results, and the results of known mistakes.
+    """Return a public example for each question that asks for a function.
 
-    Only questions that ask for a function have examples.
+    An example contains inputs, the right results, and the results of known mistakes.
     """
     found = {}
     for name, question in assignment.questions.items():
@@ -183,7 +186,7 @@ def student_copy(assignment: Assignment, choose: Choose = first_variants) -> dic
 
 
 def write_student_copy(assignment: Assignment, folder: Path, choose: Choose = first_variants) -> None:
-    """Write the notebook and its practice examples to a folder."""
+    """Write a student's notebook and its practice examples to a folder."""
     write_all(student_copy(assignment, choose), folder)
 
 

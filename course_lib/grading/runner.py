@@ -93,7 +93,7 @@ def waiting_time(pid: int | str = "self") -> float:
 def alarm(signum: int, frame: object) -> None:
     """Raise OutOfTime when a timer expires.
 
-    If the process has spent time waiting for a processor, restart the timer for elapsed time instead.
+    If time is left because the process had to wait for a processor, restart the timer for elapsed time.
     """
     if signum == signal.SIGALRM and Clock.left() > 0:
         signal.setitimer(signal.ITIMER_REAL, max(Clock.left(), 0.01))
@@ -141,7 +141,7 @@ def run_cells(shell: Any, cells: list[dict], limits: dict) -> list[dict]:
 
 
 def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float) -> None:
-    """Call one of the notebook's functions with one set of inputs, and send its results."""
+    """Call one of the notebook's functions with one set of inputs, and send the results."""
     about = {"about": "call", "question": call["question"], "case": call["case"]}
     function = shell.user_ns.get(call["function"])
     if not callable(function):
@@ -248,7 +248,7 @@ def kind_of(error: BaseException) -> str:
 
 
 def line_of(error: BaseException) -> int:
-    """Return the line, within its cell, of the innermost frame in the notebook, or 0 if there is none."""
+    """Return the line number, within the cell, of the innermost notebook frame, or 0 if there is none."""
     if isinstance(error, SyntaxError):
         return error.lineno or 0
     frames = traceback.extract_tb(error.__traceback__)

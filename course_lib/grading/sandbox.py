@@ -5,7 +5,7 @@ have written.
 
 A submission has access to a read-only system, the interpreter and its packages, `course_lib` (except the
 grader) and the data, but not to the network, a home folder, other submissions or keys. No files remain after
-the run. The kernel limits the memory, the number of processes, the size of files and the processor time of
+the run. The kernel limits the number of processes, the size of files, and the memory and processor time of
 each process. From outside the sandbox, `run` monitors the elapsed time, the total memory of all processes and
 the number of bytes returned, and kills all processes if any of these exceeds its limit.
 
@@ -150,7 +150,7 @@ class Outcome:
 
 
 def check_wall() -> None:
-    """Raise NoWall unless a sandbox can be built on this machine."""
+    """Raise NoWall if no sandbox can be built on this machine."""
     if shutil.which("bwrap") is None:
         raise NoWall(
             "bubblewrap is not installed, and without it a submission could read and change "
@@ -176,9 +176,9 @@ def run(
 ) -> Outcome:
     """Run a notebook's code cells and then the calls in a sandbox. Errors in the notebook are not raised.
 
-    cells: dicts with a "number" and a "source". data: a folder that the notebook can read as $COURSE_DATA.
-    unsafe: whether to apply only the limits, without a sandbox; use this only on a disposable machine. Raises
-    NoWall if bubblewrap is missing and `unsafe` is False.
+    cells: dicts with the keys "number" and "source". data: a folder that the notebook can read as
+    $COURSE_DATA. unsafe: whether to apply only the limits, without a sandbox; use this only on a disposable
+    machine. Raises NoWall if bubblewrap is missing and `unsafe` is False.
     """
     limits = limits or Limits()
     with tempfile.TemporaryDirectory(prefix="grading-") as folder:
@@ -213,7 +213,7 @@ def run(
 def write_task(
     folder: Path, cells: Sequence[Mapping], calls: Sequence[Call], limits: Limits, pipe: int, unsafe: bool
 ) -> None:
-    """Write the runner, its task and the inputs to a folder. A sandbox gets no other files of the grader."""
+    """Write the runner, its task and the inputs to a folder. The sandbox gets no other part of the grader."""
     arrays: dict[str, np.ndarray] = {}
     described = []
     for number, call in enumerate(calls):
@@ -250,7 +250,7 @@ def describe(value: object, name: str, arrays: dict[str, np.ndarray]) -> dict:
 
 
 def course_folder() -> Path:
-    """Return the folder of the package, which is mounted read-only."""
+    """Return the folder of the `course_lib` package."""
     return Path(course_lib.__file__).resolve().parent
 
 
@@ -267,7 +267,7 @@ def command_behind_wall(folder: str, limits: Limits, data: Path | None) -> list[
 
 
 def course_mount(name: str) -> list[str]:
-    """Return the options that mount part of the package read-only. The grader itself is not mounted."""
+    """Return the options that mount one part of the package read-only. The grader itself is not mounted."""
     if name in ("grading", "__pycache__"):
         return []
     return ["--ro-bind", str(course_folder() / name), f"/course/course_lib/{name}"]
@@ -384,7 +384,7 @@ def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
 
 
 def times_of(process: subprocess.Popen) -> tuple[float, float]:
-    """Return a sandbox's total processor time and its processes' longest wait for a processor."""
+    """Return the total processor time of a sandbox, and the longest wait of any process for a processor."""
     computed, waited = 0.0, 0.0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
@@ -483,14 +483,17 @@ def frames(received: bytes) -> Iterator[tuple[dict[str, str], dict[str, np.ndarr
 
 
 def metadata(body: bytes) -> dict[str, str]:
-    """Return the metadata in the header of a frame, which safetensors has already checked."""
+    """Return the metadata in a frame's header, which safetensors has already checked."""
     (length,) = struct.unpack_from("<Q", body)
     found = json.loads(body[8 : 8 + length]).get("__metadata__", {})
     return {str(key): str(value)[:10_000] for key, value in found.items()}
 
 
 def read_answer(about: dict[str, str], arrays: dict[str, np.ndarray], names: set[str]) -> Answer:
-    """Return the answer in one frame. Anything other than the requested arrays counts as an error."""
+    """Return the answer in one frame.
+
+    A frame with neither the requested arrays nor a known status counts as an error.
+    """
     status = about.get("status", "")
     if status == "answered" and set(arrays) == names and all(a.dtype == np.float64 for a in arrays.values()):
         return Answer("answered", arrays)
@@ -500,7 +503,7 @@ def read_answer(about: dict[str, str], arrays: dict[str, np.ndarray], names: set
 
 
 def kind_in(value: object) -> str:
-    """Return what stopped a cell or an answer: the name of a built-in error, or "out of time".
+    """Return what stopped a cell or a call: the name of a built-in error, or "out of time".
 
     Anything else, which only a forged frame can contain, becomes "an exception".
     """

@@ -1,7 +1,7 @@
 """Find students' submissions in folders and zip files, in the layouts of nbgrader, Canvas and Moodle.
 
 Submissions are not trusted. Nothing is unpacked to disk, only regular files of a reasonable size are read,
-and entries of a zip file are ignored if their paths lead outside the zip file.
+and an entry of a zip file is not read if its path leads outside the zip file.
 """
 
 import hashlib
@@ -98,7 +98,8 @@ class Cells:
 def find_submissions(place: Path, assignment: str) -> list[Submission]:
     """Return all submissions in a folder or zip file, sorted by student.
 
-    Raises NoNotebook if there are none, and another kind of NoSubmissions if they cannot be read.
+    Raises NoNotebook if there are none, SeveralNotebooks if a design could belong to any of several
+    notebooks, and NoSubmissions if the folder or zip file cannot be read.
     """
     if not place.exists():
         raise NoSubmissions(f"{place} does not exist. Pass the folder or zip file with the submissions.")
@@ -145,7 +146,7 @@ def give_design_to_its_notebook(found: dict[str, dict[str, bytes | str]], place:
 
 
 def one_submission(student: str, mine: dict) -> Submission:
-    """Return the submission that consists of one student's files."""
+    """Combine one student's files into a submission."""
     if "trouble" not in mine and "notebook" not in mine:
         mine["trouble"] = f"{NO_NOTEBOOK}."
     return Submission(student, mine.get("notebook", b""), mine.get("design"), mine.get("trouble", ""))
@@ -233,7 +234,7 @@ def of_other_assignments(paths: list[str], assignment: str) -> set[str]:
 
 
 def is_handed_in(path: str) -> bool:
-    """Return whether a file may be part of a submission, that is, was not added by JupyterLab or macOS."""
+    """Return whether a file may be part of a submission: files added by JupyterLab or macOS are excluded."""
     parts = PurePosixPath(path).parts
     return not any(part in ADDED or part.startswith("._") for part in parts)
 
@@ -259,7 +260,7 @@ def folder_files(folder: Path) -> Iterator[tuple[str, bytes, str]]:
 
 
 def readable(path: str) -> str:
-    """Return a path that can be encoded in UTF-8.
+    """Return the path in a form that can be encoded in UTF-8.
 
     A name that is not valid UTF-8 is decoded as Latin-1, which older systems used.
     """
@@ -326,7 +327,7 @@ def limit_of(name: str) -> int:
 
 
 def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
-    """Yield the files of a zip file as `folder_files` does, including the files of students' zip files."""
+    """Yield the files of a zip file as `folder_files` does, including those in students' zip files."""
     if path.stat().st_size > MAX_ZIP:
         raise NoSubmissions(
             f"{path.name} is larger than {MAX_ZIP // 2**30} GB. Unpack the file and pass the folder."

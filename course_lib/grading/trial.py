@@ -90,7 +90,7 @@ def function_from(code: str, name: str, names: Names) -> Callable[..., Any]:
 def answer(
     question: Question, variant: Variant, function: Callable[..., Any], arguments: Arguments
 ) -> Answer:
-    """Return the answer that the sandbox would send back."""
+    """Return the answer that the sandbox would send back for a call of `function`."""
     given = [as_given(value, question.given_as) for value in arguments.values()]
     try:
         return Answer("answered", runner.to_arrays(function(*given), list(variant.returns)))
