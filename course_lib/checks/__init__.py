@@ -1,14 +1,15 @@
-"""Exercise checks that name the mistake: `checks.responsibilities(my_responsibilities)` prints one line.
+"""Checks that name a student's mistake: `checks.responsibilities(my_responsibilities)` prints one line.
 
 The printed line says "Not started" or "Correct", or names the mistake and says where to look. A check
-compares the student's result with known answers and properties on small inputs; it stores no solution hashes
-and shows no traceback for errors in the student's code. The reference solutions and the wrong answers that
-each check must recognize are in tests/test_checks_*.py.
-Each run of a check also draws new inputs, some of different sizes (`other_inputs`), tries extreme
-inputs, and compares gradients where they matter (`gradients`). See report.py.
+runs the student's function on small inputs and compares the results with known answers and required
+properties. No hashes of solutions are stored, and an error in the student's code shows no traceback. The
+solutions that each check must accept and the wrong answers that it must recognize are in
+tests/test_checks_*.py.
+Each run of a check also draws new inputs, some of which differ in size from the example (`other_inputs`),
+tries extreme inputs, and compares gradients where they matter (`gradients`). See report.py.
 A new check takes five lines. A `Table` contains a small input, the known answer, and the result of each
-typical mistake, keyed by the sentence that names it. End each such sentence with a period, because the first
-wrong element is shown after it:
+typical mistake, keyed by the sentence that names the mistake. End each of these sentences with a period,
+because the message continues with the first wrong element:
 
     import torch
     from course_lib.checks.report import Student, Table, exercise

@@ -1,4 +1,4 @@
-"""Checks for “From auto-encoder to VAE”: the noise and its gradient, the KL term, and the VAE loss."""
+"""Checks for “From auto-encoder to VAE”: the noisy code and its gradient, the KL term, and the VAE loss."""
 
 import math
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def reparameterize(student: Student) -> None:
 
 
 def rows_differ(student: Student) -> None:
-    """Raise Mistake unless z is right for three input sizes when each row has its own mu and logvar."""
+    """Raise Mistake unless z is right for inputs of three sizes whose rows differ in mu and logvar."""
     for shape, says in (((6000, 3), OTHER_NUMBERS), ((3000, 5), OTHER_SIZE), ((1, 8000), OTHER_SIZE)):
         mu, logvar = draw_codes(fresh_generator(), *shape).values()
         try:
@@ -113,8 +113,8 @@ def extreme_spread(student: Student) -> None:
 def slopes(student: Student) -> None:
     """Raise Mistake unless the gradients of Σ weight · z with respect to mu and logvar are right.
 
-    The student's function draws the noise, so the right gradients, weight and weight · (z − mu) / 2, are
-    computed from the returned z.
+    The right gradient with respect to mu is weight. The student's function draws the noise, so the right
+    gradient with respect to logvar, weight · (z − mu) / 2, is computed from the returned z.
     """
     mu, logvar = draw_codes(torch.Generator().manual_seed(0), 4, 3).values()
     mu, logvar = mu.requires_grad_(), logvar.requires_grad_()
@@ -182,7 +182,7 @@ def loss_mistakes(
 
 
 def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
-    """Return the per-image losses, each of shape (N,), for a missing or misplaced factor."""
+    """Return the per-image losses (N,) that result from a missing or misplaced factor."""
     far, error, kl = parts.far, parts.error, parts.kl
     return {
         "the squared error is averaged over pixels. Sum over pixels and average over images.": (
@@ -215,7 +215,7 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
-    """Return the per-image losses, each (N,), for a flipped sign, a missing term or a wrong average."""
+    """Return the per-image losses (N,) that result from a flipped sign, a missing term or a wrong average."""
     n, error, kl = len(parts.error), parts.error, parts.kl
     return {
         "the KL is subtracted. The loss is minus L_b, so both parts are added.": error - kl,
@@ -234,7 +234,7 @@ def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
 
 
 def wrong_kls(parts: LossParts, mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the per-image losses, each of shape (N,), for a missing or misinterpreted term of the KL."""
+    """Return the per-image losses (N,) that result from a missing or misinterpreted term of the KL."""
     error, kl = parts.error, parts.kl
     return {
         "logvar is treated as the logarithm of the std.": error + kl_reference(mu, 2 * logvar),
@@ -247,7 +247,7 @@ def wrong_kls(parts: LossParts, mu: Tensor, logvar: Tensor) -> dict[str, Tensor]
 
 
 def wrong_constants(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
-    """Return the per-image losses, each of shape (N,), for an extra constant or the wrong units."""
+    """Return the per-image losses (N,) that result from an extra constant or the wrong units."""
     error, kl = parts.error, parts.kl
     log_2, log_10 = math.log(2), math.log(10)
     return {
@@ -266,7 +266,7 @@ def wrong_constants(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_shapes(parts: LossParts) -> dict[str, Tensor]:
-    """Return the results of mistakes that produce more than one number."""
+    """Return the results of mistakes that leave one number per image, each of shape (N,)."""
     error, kl = parts.error, parts.kl
     return {
         "the average over images is missing. Return one number.": error + kl,

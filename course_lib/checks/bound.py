@@ -114,7 +114,7 @@ def kl_to_standard_normal(student: Student) -> None:
 def extreme_logvar(
     student: Student, inputs: Callable[[Tensor], Inputs], shape: tuple[int, int], reference: Reference
 ) -> None:
-    """Raise Mistake unless the result is right for log-variances of ±60 (variances of 9e-27 and 1e26).
+    """Raise Mistake unless the result is right for log-variances of −60 and 60 (variances of 9e-27 and 1e26).
 
     inputs: a function that returns the inputs of the exercise for a given logvar of shape (N, d).
     """
@@ -225,7 +225,7 @@ def lower_bound(student: Student) -> None:
 
 
 def of_softmax(answer: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a bound so that q is normalized first, because answers that normalize q are also accepted."""
+    """Make `answer` normalize q first, because answers that normalize q themselves are also accepted."""
 
     @wraps(answer)
     def bound(log_joint: Tensor, q: Tensor) -> object:
@@ -235,14 +235,14 @@ def of_softmax(answer: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def clamp_of_q(student: Student) -> None:
-    """Raise Mistake if clamping q, or adding a number to q, changes the gradient where q is small.
+    """Raise Mistake if the gradient is wrong where q is tiny because q is clamped or a number is added to q.
 
     `torch.distributions.Categorical` clamps probabilities at the machine epsilon of their dtype, but
-    answers that use it are accepted.
+    answers that use this class are accepted.
     """
 
     def slopes(answer: Student) -> Tensor:
-        """Return the gradient with respect to q, of shape (N, K), along directions that keep q normalized."""
+        """Return the gradient (N, K) with respect to q, restricted to directions that keep q normalized."""
         log_joint = tensor([[-1.2, -2.5, -3.0, -0.7, -1.9]])
         q = tensor([[1.0, 1e-30, 1e-12, 1e-8, 2e-7]]).requires_grad_()
         (slope,) = weighted_gradients(call(answer, log_joint, q), {"q": q}, ["q"])
@@ -269,7 +269,7 @@ def clamp_of_q(student: Student) -> None:
 
 
 def weights_reference(log_w: Tensor) -> Tensor:
-    """Return each image's correct bound in nats, the log of the mean weight (Burda et al. 2016, eq. 8)."""
+    """Return the correct bound in nats, the log of each image's mean weight (Burda et al. 2016, eq. 8)."""
     return log_w.logsumexp(0) - math.log(len(log_w))  # (N,)
 
 
@@ -338,7 +338,7 @@ def importance_weighted_bound(student: Student) -> None:
 
 
 def extreme_weights(student: Student, inputs: Callable[[Tensor], Inputs], reference: Reference) -> None:
-    """Raise Mistake unless the result is right for log-weights near −5000 and 3000, separately and together.
+    """Raise Mistake unless the result is right for one or several images with log-weights from −5000 to 3000.
 
     inputs: a function that returns the inputs of the exercise for given log-weights of shape (k, N).
     """

@@ -140,7 +140,7 @@ def conditional_forward(student: Student) -> None:
 
 
 def expect_told(encode: Half, decode: Half) -> None:
-    """Raise Mistake unless both networks were called with the label."""
+    """Raise Mistake unless both networks are called, and always with the label."""
     for half in (encode, decode):
         expect(half.is_called, f"`{half.name}` is never called.")
     says = "neither network gets the label. Append the label to x and to z."
@@ -421,7 +421,7 @@ def expect_no_underflow(student: Student, log_p: Tensor) -> None:
 
 
 def expect_own_maximum(student: Student) -> None:
-    """Raise Mistake unless the largest number of each row is subtracted from that row before exp."""
+    """Raise Mistake unless each row's largest number is subtracted from the row before exp is taken."""
     near, far = [0.0, -1.0, -2.0], [-4000.0]
     rows = tensor(
         [

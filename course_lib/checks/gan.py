@@ -39,7 +39,7 @@ class Critic:
 
 
 def r1(logit: Critic, x: Tensor) -> Tensor:
-    """Return the correct answer to `r1_penalty`, differentiable with respect to the weights."""
+    """Return the correct answer to `r1_penalty`, with a gradient that reaches D's weights."""
     return (logit.weight * x).square().sum(1).mean() / 2
 
 
@@ -154,7 +154,7 @@ def expect_d_learns(found: Tensor, logit: Critic, x: Tensor) -> None:
 
 
 def expect_a_flat_place(student: Student, logit: Critic, x: Tensor) -> None:
-    """Raise Mistake unless the penalty and its gradient are right when D is flat at one image."""
+    """Raise Mistake unless the penalty and its gradient are right even if D is flat at one image."""
     flat = x * tensor([[1.0], [0.0], [1.0], [1.0]])  # D's gradient at the second image is 0
     value = call(student, logit, flat)
     where = "the penalty where D is flat at one image"
@@ -265,12 +265,12 @@ def wrong_kls(labels: Tensor) -> dict[str, Tensor]:
 
 
 def radius(points: Tensor, nth: int) -> Tensor:
-    """Return the distance of each point to its nth nearest neighbour, where the 0th is the point itself."""
+    """Return the distance from each point to its nth nearest neighbour, where the 0th is the point itself."""
     return cdist(points, points).sort(1).values[:, nth]
 
 
 def share(inside: Tensor) -> Tensor:
-    """Return the share of points within at least one radius, given `inside` of shape (points, radii)."""
+    """Return the share of points that lie in at least one ball; `inside` is Boolean (points, balls)."""
     return inside.any(1).float().mean()
 
 
@@ -281,7 +281,7 @@ def share_among(real: Tensor, fake: Tensor, k: int) -> Tensor:
 
 
 def points(source: torch.Generator, n: int, m: int, axes: int, ks: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Draw n real and m fake points, with no fake point so near the edge of a ball that rounding matters."""
+    """Draw n real points, and m fake points that are not so near the edge of a ball that rounding matters."""
     real = torch.randn(n, axes, generator=source)
     fake = 1.7 * torch.randn(2 * m, axes, generator=source) + 0.6
     apart = cdist(fake.double(), real.double())  # (M, N)
@@ -321,7 +321,7 @@ def wrong_shares(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
 
 
 def wrong_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
-    """Return the results of mistakes in which the balls have the wrong size or the wrong centres."""
+    """Return the shares that result from balls with the wrong size, shape or centres."""
     apart = cdist(fake, real)  # (M, N)
     own = radius(real, k)  # (N,)
     axis_by_axis = (real[:, None] - real).abs().sum(2)  # (N, N)
@@ -366,7 +366,7 @@ def wrong_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
 
 
 def wrong_counts(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
-    """Return the results of mistakes that use the right balls but count the points incorrectly."""
+    """Return the results of counting the points in the right balls incorrectly."""
     apart = cdist(fake, real)  # (M, N)
     own = radius(real, k)  # (N,)
     inside = apart <= own

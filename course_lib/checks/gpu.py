@@ -32,10 +32,10 @@ LOGITS = tensor([1.3, -0.4, 2.1, 0.7, -1.6, 0.9, 3.2, -2.3, -0.7, 1.8])  # (D,):
 
 
 class Memory:
-    """A simulated GPU memory in which one image's logits are stored between the numbers of other images.
+    """A simulated GPU memory in which the logits of one image are stored between those of other images.
 
-    A program uses `load` to read `block` addresses at once, and its mask must exclude every address outside
-    the image.
+    A program reads `block` addresses at once with `load`. The mask must exclude every address outside the
+    image.
     """
 
     def __init__(self, logits: Tensor, block: int, first: int = 20) -> None:
@@ -231,7 +231,7 @@ def one_pass(
     relative_to: Callable[[Tensor, Tensor], Tensor] = lambda old, new: new,
     start: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the running reference, normally the maximum, and the running total after all tiles, each (N,).
+    """Return the final running reference (normally the maximum) and the final running total, each (N,).
 
     start: the initial reference; if None, the reference of the first tile.
     """
@@ -360,7 +360,7 @@ def expect_any_size(student: Student, joint: Tensor, block: int) -> None:
 
 
 def scattered_rows() -> Tensor:
-    """Build 8 rows of 23 numbers whose sums overflow or underflow if the wrong number is subtracted.
+    """Build 8 rows of 23 numbers, whose exponentials overflow or underflow if the wrong number is subtracted.
 
     The right number to subtract is the largest one seen so far in the row. The tiles have 10, 10 and 3
     columns.
@@ -507,7 +507,7 @@ def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_averages(good: Tensor) -> dict[str, Tensor]:
-    """Return gradients with mistakes that any gradient may have, such as a misplaced sum or sign."""
+    """Return the values that mistakes common to all three gradients produce, such as a missing factor 1/N."""
     n = len(good)
     missing = "the factor 1/N is missing. The loss is the mean over the images."
     return {
@@ -523,7 +523,7 @@ def wrong_averages(good: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_d_logits() -> dict[str, Tensor]:
-    """Return the results of typical mistakes in (p − x) / N, the gradient with respect to the logits."""
+    """Return the values that typical mistakes produce in place of d_logits = (p − x) / N."""
     logits, x, _, _ = GIVEN.values()
     n, pixels = logits.shape
     p = logits.sigmoid()
@@ -557,7 +557,7 @@ def wrong_d_logits() -> dict[str, Tensor]:
 
 
 def wrong_d_mu() -> dict[str, Tensor]:
-    """Return the results of typical mistakes in mu / N, the gradient with respect to mu."""
+    """Return the values that typical mistakes produce in place of d_mu = mu / N."""
     _, _, mu, logvar = GIVEN.values()
     n, codes = mu.shape
     std, variance = (logvar / 2).exp(), logvar.exp()
@@ -576,7 +576,7 @@ def wrong_d_mu() -> dict[str, Tensor]:
 
 
 def wrong_d_logvar() -> dict[str, Tensor]:
-    """Return gradients with respect to logvar, ½ (exp(logvar) − 1) / N, with typical mistakes."""
+    """Return the values that typical mistakes produce in place of d_logvar = ½ (exp(logvar) − 1) / N."""
     _, _, mu, logvar = GIVEN.values()
     n, codes = mu.shape
     std, variance = (logvar / 2).exp(), logvar.exp()

@@ -96,7 +96,7 @@ def draw_mixture(generator: Generator, k: int) -> dict[str, Tensor]:
 
 
 def draw_points(generator: Generator, n: int, k: int) -> dict[str, Tensor]:
-    """Draw a mixture of k components and n points, each near one of the components."""
+    """Draw a mixture of k components, and draw n points, each near one of the components."""
     mixture = draw_mixture(generator, k)
     # the components are close together, so two log-densities of a point differ by at most about
     # ½(8 + 2)² = 50; exp overflows beyond 88, and the check with far points names such an overflow
@@ -244,7 +244,7 @@ def m_step_mistakes(x: Tensor, resp: Tensor) -> tuple[dict[str, Tensor], ...]:
 
 
 def hard_means(x: Tensor, resp: Tensor) -> Tensor:
-    """Return the mean of each component after assigning every point to its most probable component."""
+    """Assign every point to its most probable component, and return the mean of each component."""
     winner = torch.nn.functional.one_hot(resp.argmax(1), resp.shape[1]).to(x.dtype)  # (N, K)
     return winner.T @ x / winner.sum(0)[:, None]
 
@@ -258,7 +258,7 @@ def mixture_cdf(w: Tensor, m: Tensor, s: Tensor) -> Distribution:
 
 
 def uniform_cdf(w: Tensor, m: Tensor, s: Tensor, low: float, width: float) -> Distribution:
-    """Return the cumulative distribution function of a mixture with uniform noise on [low, low + width)."""
+    """Return the CDF of a mixture whose noise is uniform on [low, low + width)."""
     return lambda x: (w * (((x[:, None] - m) / s - low) / width).clamp(0, 1)).sum(1)
 
 
@@ -307,10 +307,10 @@ def sample_mixture(student: Student) -> None:
 
 
 def expect_varying_counts(student: Student, w: Tensor, m: Tensor, s: Tensor) -> None:
-    """Raise Mistake if every call draws the same number of samples from the first component, up to rounding.
+    """Raise Mistake if the number of draws from the first component varies by at most 1 between calls.
 
-    Of 40 independent draws, 22 ± 3 come from the first component. All twenty calls agree by chance
-    in fewer than one in 10¹⁰ runs.
+    Of 40 independent draws, 22 ± 3 come from the first component. All twenty calls agree this closely by
+    chance in fewer than one in 10¹⁰ runs.
     """
     counts = []
     for seed in range(20):
@@ -321,7 +321,7 @@ def expect_varying_counts(student: Student, w: Tensor, m: Tensor, s: Tensor) -> 
 
 
 def wrong_components(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
-    """Return the distributions of draws with a wrong component, mean or spread."""
+    """Return the distributions of draws with wrong component weights, means or stds."""
     cdf, k = mixture_cdf, len(w)
     everywhere = 0 * s  # (K,)
     wrong = {
@@ -346,7 +346,7 @@ def wrong_components(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]
 
 
 def wrong_noise(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
-    """Return the distributions of draws from a single Gaussian and of draws with non-Gaussian noise."""
+    """Return the distributions of draws that come from a single Gaussian or have non-Gaussian noise."""
     one = tensor([1.0])
     mean, spread = mixture_moments(w, m, s)  # (1,) each
     added = (w * s).square().sum(0, True).sqrt()  # the std of a weighted sum of independent draws
@@ -372,10 +372,10 @@ def mixture_moments(w: Tensor, m: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
-    """Raise Mistake unless the mean of the draws and the distribution of their noise are right.
+    """Raise Mistake unless the draws have the right mean and their noise has the right distribution.
 
-    Each mean and std may deviate by up to six standard errors; a correct answer exceeds this limit about
-    twice in 10⁹ runs.
+    Each mean and std may deviate by up to six standard errors. For a correct answer, each of them exceeds
+    this limit about twice in 10⁹ runs.
     """
     n = len(x)
     right_mean, right_spread = (moment.item() for moment in mixture_moments(w, m, s))
@@ -401,7 +401,7 @@ def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
 
 
 def expect_other_mixtures(student: Student, n: int) -> None:
-    """Raise Mistake unless newly drawn mixtures of the same and of a different size are sampled correctly."""
+    """Raise Mistake unless samples from two new mixtures (3 and 5 components) are distributed correctly."""
     for k, size, says in ((3, n, OTHER_NUMBERS), (5, 4000, OTHER_SIZE)):
         there = draw_mixture(fresh_generator(), k)
         # the means are spread out, so that a missing component is noticed whatever its weight

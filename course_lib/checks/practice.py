@@ -1,4 +1,4 @@
-"""Practice checks for homework: try each function on one public example and name known mistakes.
+"""Practice checks for homework, which try each function on one public example and name known mistakes.
 
 The examples are stored next to the notebook in NAME.practice.json. The file contains the inputs, the right
 results, and the results of known mistakes, but no solution. The grader uses other inputs.

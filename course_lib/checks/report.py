@@ -1,4 +1,4 @@
-"""Tools shared by the checks: call a student's function safely, compare its answer, and print one line."""
+"""Tools that all checks share: they call a student's function safely, judge its answer and print one line."""
 
 import html
 import inspect
@@ -41,7 +41,7 @@ class Result:
 
     status: "not started", "correct" or "mistake".
     message: the text shown to the student.
-    error: the exception raised while the result was read, if any, for authors who test a new check.
+    error: the exception, if any, raised while the check read the result, for authors who test a new check.
     """
 
     status: str
@@ -54,9 +54,9 @@ class Result:
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Seed PyTorch, NumPy and Python, enable gradients, and restore all three generators afterwards.
+    """Seed the generators of PyTorch, NumPy and Python, enable gradients, and undo both afterwards.
 
-    The default generators produce the same numbers in every run of a check, and the notebook's own random
+    In every run of a check, these generators therefore produce the same numbers. The notebook's own random
     numbers are not affected.
     """
     of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
@@ -74,8 +74,8 @@ def repeatable() -> Iterator[None]:
 def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
     """Turn a function that raises Mistake into a check that prints one line.
 
-    If the answer is correct, the line contains the docstring of the decorated function. Any exception other
-    than Mistake that is raised before the student's function is called is passed on unchanged.
+    If the answer is correct, the line contains the docstring of the decorated function. An exception
+    other than Mistake is passed on unchanged if it is raised before the student's function is called.
     """
 
     @wraps(check)
@@ -158,14 +158,14 @@ def call(student: Student, *inputs: Any) -> Any:
 
 
 def plain(value: object, what: str) -> Tensor:
-    """Detach a tensor and move it to the CPU, or raise Mistake if `value` is not a tensor of real numbers."""
+    """Return `value` detached and on the CPU, or raise Mistake if it is not a tensor of real numbers."""
     if not isinstance(value, Tensor) or value.is_complex():
         raise Mistake(f"{what} must be a torch tensor of real numbers, but got {type(value).__name__}.")
     return value.detach().to_dense().cpu()
 
 
 def number_or_tensor(value: object, what: str, differentiable: bool) -> Tensor:
-    """Like `plain`, but also accept a Python or NumPy number if no gradient is needed."""
+    """Return what `plain` returns, but also accept a Python or NumPy number if no gradient is needed."""
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
         return plain(value, what)
     if differentiable:
@@ -180,7 +180,7 @@ def show(value: Tensor) -> str:
 
 
 def same(a: Tensor, b: Tensor) -> bool:
-    """Return whether two tensors agree.
+    """Return whether two tensors have the same shape and nearly equal elements.
 
     The relative tolerance of 1e-4 is far above float32 rounding errors and far below the effect of typical
     mistakes.
@@ -281,7 +281,7 @@ def other_units(right: Tensor) -> dict[str, Tensor]:
 
 
 def fresh_generator() -> torch.Generator:
-    """Return a generator seeded by the operating system, without using torch's default generator."""
+    """Return a generator with a seed from the operating system rather than from torch's default generator."""
     return torch.Generator().manual_seed(secrets.randbits(62))
 
 
@@ -322,7 +322,8 @@ def other_inputs(
     draw(generator, *sizes) returns the inputs by name. The first draw uses the sizes of the example, and the
     second uses different sizes, so that the message can distinguish code that fits only the example from code
     with a hard-coded size. The expected value is never shown.
-    mistakes(*inputs) returns the result of each typical mistake, keyed by the sentence to show if it matches.
+    mistakes(*inputs) returns the result of each typical mistake, keyed by the sentence that is shown if the
+    student's result matches.
     """
     generator = fresh_generator()
     for sizes, says in ((example, OTHER_NUMBERS), (other, OTHER_SIZE)):
@@ -340,10 +341,10 @@ def other_inputs(
 
 
 def agrees(yours: object, right: Tensor | Sequence[Tensor]) -> bool:
-    """Return whether two answers agree; a Python number counts as a tensor of shape ().
+    """Return whether two answers agree; a Python or NumPy number counts as a tensor of shape ().
 
-    The relative tolerance is 1e-4. The absolute tolerance is 1e-5 times the largest number in `right`, or
-    1e-5 if that is larger. Rounding errors in float32 sums of a few hundred terms are far below these
+    The relative tolerance is 1e-4. The absolute tolerance is 1e-5 times the largest finite magnitude in
+    `right`, but at least 1e-5. Rounding errors in float32 sums of a few hundred terms are far below these
     tolerances.
     """
     if not isinstance(right, Tensor):
@@ -424,7 +425,7 @@ def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
 
 @dataclass
 class Network:
-    """A fake network, which always returns the same answer and records its inputs."""
+    """A fake network that always returns the same answer and records its inputs."""
 
     name: str
     answer: tuple[Tensor, ...]
@@ -459,7 +460,8 @@ def expect_gaussian(
 ) -> None:
     """Raise Mistake unless the rows of z, of shape (N, d), are independent draws from N(mean, std²).
 
-    mistakes: the mean and std of the draws for each known mistake, keyed by the sentence that names it.
+    mistakes: the mean and std of the draws for each known mistake, keyed by the sentence that names the
+    mistake.
     The tolerance of each statistic is at least 5 standard errors, so a correct function fails about once in
     a million runs.
     """

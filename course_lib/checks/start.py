@@ -25,7 +25,7 @@ from course_lib.checks.report import (
 
 
 def points_reference(images: Tensor) -> Tensor:
-    """Convert uint8 images correctly to points of shape (N, 784) with values in [0, 1]."""
+    """Return the correct answer to `to_points`: points of shape (N, 784) with values in [0, 1]."""
     return images.flatten(1).float() / 255  # (N, 784)
 
 
@@ -213,9 +213,10 @@ def nats_per_image(student: Student) -> None:
 def large_logits(student: Student, result: Any, names: tuple[str, str] = ("logits", "targets")) -> None:
     """Raise Mistake unless the result is right for logits of ±60 and ±1000.
 
-    The sigmoid of 60 rounds to 1, and exp(1000) overflows.
+    Unstable formulas fail there, because sigmoid(60) rounds to 1 and exp(1000) overflows.
 
-    result: a function from the negative log-likelihoods of the pixels (N, D) to the result of the exercise.
+    result: a function that computes the result of the exercise from the negative log-likelihood of each
+    pixel (N, D).
     """
     signs = tensor([[1.0, -1.0, 1.0], [-1.0, 1.0, 1.0]])
     targets = tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])

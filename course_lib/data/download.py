@@ -23,7 +23,7 @@ def cache_folder() -> tuple[str, Path]:
     """Return the name (for messages) and the path of the download folder: the repository's data/ or a cache.
 
     If there is no repository, as on Colab, the folder is ~/.cache/course_lib, because data/ in the working
-    directory would be a different folder for each notebook folder.
+    directory would not be shared between the notebook folders.
     """
     repository = Path(__file__).resolve().parents[2]
     if (repository / "pyproject.toml").is_file():
@@ -32,7 +32,7 @@ def cache_folder() -> tuple[str, Path]:
 
 
 def look(read: Callable[[Path], T]) -> tuple[T, str] | None:
-    """Read from $COURSE_DATA or else from the cache; return the result and the name of the place, or None.
+    """Read from $COURSE_DATA or else from the cache; return the result and the place, or None if both fail.
 
     `read` must raise FileNotFoundError if the corpus is missing, and ValueError or OSError if it is damaged.
     The reason for a failure is printed, unless the corpus is merely missing from the cache. AnotherDataSet

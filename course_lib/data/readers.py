@@ -164,7 +164,7 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[str] | None) -> Read:
-    """Read a table with one image per row and the labels in the first column or in one named label."""
+    """Read a table with one image per row and the labels in the first column or in a column named label."""
     path = Path(path).expanduser()
     heading, table = _table(path)
     at = 0
@@ -343,7 +343,7 @@ def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def _class_names(dataset: Any, labels: list[int]) -> list[str]:
-    """Return the class names of a data set, even inside a Subset, or the label numbers if it has no names."""
+    """Return the class names of a data set, even inside a Subset, or the label numbers if it has none."""
     whole = dataset
     while not hasattr(whole, "classes") and hasattr(whole, "dataset"):
         whole = whole.dataset

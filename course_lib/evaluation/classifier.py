@@ -115,7 +115,7 @@ class Classifier(nn.Module):
 
     @torch.no_grad()
     def accuracy(self, images: Tensor, labels: Tensor) -> float:
-        """Return the fraction of the images that the model classifies correctly.
+        """Return the fraction of the images that the classifier labels correctly.
 
         images: bytes, or pixels in [0, 1]. The accuracy is computed in evaluation mode; the previous mode of
         the model is restored afterwards.
@@ -175,8 +175,8 @@ def train_classifier(
     The image shape and the number of classes are taken from the data set. The optimizer is AdamW with a
     one-cycle learning rate schedule. bf16: compute in bfloat16, which is twice as fast on hardware with
     native support. The settings were chosen on 5,000 held-out training digits of MNIST; the test digits were
-    used only for the final accuracy. Raises KeyboardInterrupt if training is interrupted, because it cannot
-    be resumed.
+    used only for the final accuracy. Raises KeyboardInterrupt if the training is interrupted, because an
+    interrupted training cannot be resumed.
     """
     if not require.is_count(epochs):
         raise ValueError(f"epochs must be an integer of at least 1, not {epochs!r}.")

@@ -45,7 +45,7 @@ def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
 
 
 def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -> None:
-    """Draw images and, below them, where a slope of the same shape is positive (red) or negative (blue).
+    """Draw images and, below them, a slope of the same shape, positive in red and negative in blue.
 
     A positive slope means that D favours more ink. For colour images, the slope is summed over the channels.
     For the images and `shape`, see `plots.as_pixels`.
@@ -69,7 +69,7 @@ def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -
 
 
 def game(log: Mapping[str, Sequence[float]], steps: Sequence[float], distances: Sequence[float]) -> None:
-    """Plot the losses of both players during a run, and the Fréchet distance at some of the steps."""
+    """Plot the losses of both players during a run, and the Fréchet distances at the given steps."""
     _, (left, right) = plt.subplots(1, 2, figsize=(10, 3))
     left.plot(log["step"], log["discriminator"], color=plots.MODEL, label="D's loss")
     left.plot(log["step"], log["generator"], "--", color=plots.Q, label="G's loss")

@@ -4,8 +4,8 @@ A model is any object with `prior`, `likelihood(z)` and `approximate_posterior(x
 a distribution over single codes z or single images, such as Independent(…, 1). The codes z have shape
 (S, N, d), with S draws per image, or (N, d). For a conditional model, pass `y`, either labels of shape (N,)
 or one label for all images; the model receives the labels through its method `given(y)`. The images x are
-rows of floats, of shape (N, D), with N > 1. The state of the model and torch's random state are restored
-after each measurement.
+rows of floats, of shape (N, D), with N > 1. The training mode of the model and torch's random state are
+restored after each measurement.
 
 NLLs under a Bernoulli likelihood and under a Gaussian likelihood are not comparable, because a Gaussian
 assigns a density rather than a probability, and its NLL may be negative. Evaluate each model on the kind of
@@ -141,7 +141,7 @@ def kl_per_dimension(model: Any, x: Tensor, *, y: Tensor | int | None = None) ->
 
 
 def active_units(model: Any, x: Tensor, threshold: float = 0.01, *, y: Tensor | int | None = None) -> Tensor:
-    """Return a Boolean mask (d,) of the z_i whose posterior mean has a variance over x above `threshold`.
+    """Return a mask (d,), True for each z_i whose posterior mean has a variance over x above `threshold`.
 
     The sum of the mask is the number of active units; the other units have collapsed onto the prior.
     Source: Burda et al. 2016, section 5.2.
@@ -165,12 +165,13 @@ def aggregate_posterior(model: Any, x: Tensor, *, y: Tensor | int | None = None)
 def elbo_surgery(
     model: Any, x: Tensor, samples: int = 4, *, y: Tensor | int | None = None, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Split the mean KL(q(z|x) ‖ P(z)) into I(x; z) + KL(q(z) ‖ P(z)), with the aggregate posterior q(z).
+    """Split the mean KL(q(z|x) ‖ P(z)) into I(x; z) + KL(q(z) ‖ P(z)), where q(z) is the aggregate posterior.
 
-    I(x; z) measures how well z identifies its image among the N images. Its value is at most log N, and close
-    to log N if no two codes overlap. KL(q(z) ‖ P(z)) measures the mismatch between the codes and the prior.
-    All terms are Monte Carlo estimates, and the standard errors describe the random draws of z. The running
-    time is proportional to N² · samples. Source: Hoffman & Johnson 2016, ELBO surgery.
+    I(x; z) measures how well z identifies its image among the N images. Its value is at most log N, and it
+    is close to log N if no two codes overlap. KL(q(z) ‖ P(z)) measures the mismatch between the codes and the
+    prior. All terms are Monte Carlo estimates, and their standard errors describe only the randomness of the
+    draws of z. The running time is proportional to N² · samples.
+    Source: Hoffman & Johnson 2016, ELBO surgery.
     """
     if not require.is_count(samples, 2):
         raise ValueError(f"A standard error requires at least 2 samples, but got {samples}.")
@@ -206,9 +207,9 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
     """Return the mean squared distance between two different images of a class, averaged over the classes.
 
     images: pixels (N, D), or features such as those from Classifier.features. The distance is not in nats.
-    Compare images of the same kind, because binary images contain the noise of every pixel, but the means of
-    a decoder do not. Raises ValueError for bytes, for labels that are not of shape (N,), and for a class with
-    only one image.
+    Compare only images of the same kind, because binary images contain noise in every pixel, but the means
+    returned by a decoder do not. Raises ValueError for bytes, for labels that are not of shape (N,), and for
+    a class with only one image.
     """
     require.tensors(images, labels)
     if not images.is_floating_point():
@@ -227,7 +228,7 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
 
 @contextmanager
 def _measuring(model, x, y, seed=0, size=1000, exact=False):
-    """Yield an iterator over pairs (model given the labels, `size` images); restore all state at the end."""
+    """Yield an iterator over pairs (model with its labels, `size` images); restore all state at the end."""
     require.tensors(x)
     if x.ndim != 2 or len(x) < 2 or not x.is_floating_point():
         raise ValueError(
@@ -249,7 +250,7 @@ def _measuring(model, x, y, seed=0, size=1000, exact=False):
 
 
 def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
-    """Return the labels (n,) to pass to the model, or None; raise ValueError for labels that do not fit."""
+    """Return the labels (n,) to pass to the model, or None without y; raise ValueError if they do not fit."""
     if y is None:
         return None
     y = torch.as_tensor(y)

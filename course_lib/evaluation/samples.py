@@ -1,8 +1,8 @@
 """Measures for samples whose probability is unknown, based on the features of a trained classifier.
 
 The features are the rows (N, 64) returned by Classifier.features. A Fréchet distance in this space must
-not be compared with published Inception FIDs. Compare the distance instead with a floor, the value for two
-sets of real digits, and with a ceiling, the value for real and damaged digits.
+not be compared with published Inception FIDs. Instead, compare the distance with a floor (the value for
+two sets of real digits) and a ceiling (the value for real digits and damaged digits).
 
 Compare images of the same kind: black-and-white images with binarized digits (`fixed_binarization`), and grey
 images with grey digits. A warning is issued if one set is grey and the other is black and white.
@@ -31,10 +31,10 @@ DISTANCES_AT_ONCE = 8_000_000  # 32 MB in float32
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """Return the Fréchet distance ‖μa − μb‖² + tr(A + B − 2 (AB)^½) between features a and b, each (N, d).
 
-    Here, μa and μb are the means and A and B the covariances of the features. The result is the squared
-    Wasserstein distance between two Gaussians with these means and covariances, in squared units of the
-    features. The distance decreases as N grows, so compare sets of equal size. Raises ValueError for fewer
-    than two rows.
+    Here, μa and μb are the means of the features, and A and B are their covariances. The result is the
+    squared Wasserstein distance between two Gaussians with these means and covariances, in squared units of
+    the features. The distance decreases as N grows, so compare sets of equal size. Raises ValueError if a set
+    has fewer than two rows.
     Source: Heusel et al. 2017, eq. 6.
     """
     _check_sets(a, b, 2)
@@ -116,8 +116,8 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     Precision is the share of fake features inside the real set, and recall is the share of real features
     inside the fake set. A point is inside a set if its distance to some member of the set is at most the
     distance from that member to its k-th nearest neighbour in the set. Both sets should have the same size.
-    Even two sets of real images give values below 1, so report those values for comparison. Raises ValueError
-    for fewer than k + 1 rows. Source: Kynkäänniemi et al. 2019, equations 1 and 2.
+    Even two sets of real images give values below 1, so report these values for comparison. Raises ValueError
+    if a set has fewer than k + 1 rows. Source: Kynkäänniemi et al. 2019, equations 1 and 2.
     """
     require.tensors(real, fake)
     if not require.is_count(k) or min(len(real), len(fake)) <= k:
@@ -135,7 +135,7 @@ def _share_inside(points: Tensor, centres: Tensor, k: int) -> float:
 
 
 def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distance (M,) from each image (M, D) to the nearest of `among` (N, D), and its index (M,).
+    """Find the nearest of `among` (N, D) to each image (M, D); return the distances (M,) and indices (M,).
 
     The distance is Euclidean. Copies of training images have far smaller distances than real images that were
     not used for training.
@@ -145,10 +145,11 @@ def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
-    """Yield the distance matrix in blocks of rows of `a`, because the full matrix may not fit into memory.
+    """Yield the distances from a to b in blocks of rows, because the full matrix may not fit into memory.
 
-    The formula |a|² + |b|² − 2ab is much faster than computing differences, but the distance from a point to
-    itself is not exactly 0. torch.cdist gives the same result, but copies all of `b` for each block.
+    The formula |a|² + |b|² − 2ab is much faster than computing differences, but it does not return exactly 0
+    for the distance from a point to itself. torch.cdist gives the same result, but copies all of `b` for each
+    block.
     """
     _check_sets(a, b)
     b_squared = torch.linalg.vector_norm(b, dim=1).square()  # (N,)
@@ -166,8 +167,8 @@ def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
 
     image: pixels (D,). among: pixels (N, D). The weights of a mixture are non-negative and sum to 1. Only the
     `columns` nearest images are used; using all images would give slightly smaller shares. The weights are
-    found by non-negative least squares with an extra row for their sum. Raises ValueError for a blank image,
-    which leaves nothing to explain.
+    found by non-negative least squares with an extra row that makes them sum to 1. Raises ValueError for a
+    blank image, which leaves nothing to explain.
     """
     require.tensors(image, among)
     if image.ndim != 1 or not require.is_count(columns):

@@ -62,8 +62,8 @@ def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor)
 def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
     """Plot the largest distance to a true moon along the line, with one point per seed, case and kind.
 
-    The arguments are the same as for `distance_along_line`. The dotted line is the largest distance of the
-    cross-fade.
+    The arguments are the same as for `distance_along_line`. The dotted line marks the largest distance of
+    the cross-fade.
     """
     figure, ax = plt.subplots(figsize=(1.2 * len(lines) + 2.5, 3.6))
     labelled: set[str] = set()
