@@ -12,12 +12,12 @@ from torch import Tensor
 
 
 def is_count(value: object, least: int = 1) -> bool:
-    """Return whether `value` is an integer of at least `least`. True and False do not count as integers."""
+    """Return whether `value` is an integer (not a bool) and at least `least`."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def all_finite(x: Tensor) -> bool:
-    """Return whether all elements of x are finite, without the copy of x that `x.isfinite()` would make.
+    """Return whether all elements of x are finite, without the temporary copy that `x.isfinite()` makes.
 
     One pass over x is enough, because its minimum and maximum are both NaN if any element is NaN.
     """
@@ -34,7 +34,7 @@ def tensors(*values: object) -> None:
 
 
 def shape(shape: Sequence[int]) -> None:
-    """Raise ValueError unless `shape` is an image shape, (H, W) or (C, H, W), of positive integers."""
+    """Raise ValueError unless `shape` is (H, W) or (C, H, W), with positive integers."""
     if not isinstance(shape, Iterable):
         raise ValueError(f"The shape of an image must be (H, W) or (C, H, W), not {shape!r}.")
     sides = tuple(shape)
@@ -47,7 +47,7 @@ def shape(shape: Sequence[int]) -> None:
 
 
 def widths(hidden: Sequence[int]) -> None:
-    """Raise ValueError unless `hidden` is a sequence, possibly empty, of positive integers."""
+    """Raise ValueError unless `hidden` is a (possibly empty) sequence of positive integers."""
     if not isinstance(hidden, Iterable):
         raise ValueError(
             f"The widths of the layers must be a sequence, such as ({hidden},), but got {hidden}."
@@ -63,8 +63,8 @@ def images(x: Tensor, pixels: int, weights: Tensor | None = None) -> None:
     """Raise ValueError unless x is a non-empty float tensor of shape (N, pixels) with values in [0, 1].
 
     weights: one of the model's weight tensors; x must be on the same device and, except under autocast, have
-    the same dtype. The range of the pixels is checked in every batch on the CPU, but only in a model's first
-    batch on a GPU.
+    the same dtype. On the CPU, the range of the pixels is checked in every batch; on a GPU, it is checked
+    only in a model's first batch, and never without `weights`.
     """
     tensors(x)
     if x.ndim != 2 or x.shape[1] != pixels:
@@ -88,7 +88,10 @@ def images(x: Tensor, pixels: int, weights: Tensor | None = None) -> None:
 
 
 def _may_look(x: Tensor, weights: Tensor | None) -> bool:
-    """Return whether to check the range of the pixels. Compiled code does not, to avoid a graph break."""
+    """Return whether to check the range of the pixels.
+
+    Compiled code skips the check to avoid a graph break.
+    """
     kind = x.device.type
     if torch.compiler.is_compiling() or kind not in ("cpu", "cuda", "mps"):
         return False
@@ -105,7 +108,7 @@ def _may_look(x: Tensor, weights: Tensor | None) -> bool:
 def like(what: str, values: Tensor, weights: Tensor) -> None:
     """Raise ValueError unless the values are on the same device as the weights and have the same dtype.
 
-    Under autocast, the dtypes may differ if neither of them is float64.
+    Under autocast, the dtypes may differ if both are floating-point types other than float64.
     """
     if values.device != weights.device:
         raise ValueError(
@@ -138,7 +141,7 @@ def number_of_images(n: int) -> None:
 
 
 def labels(y: Tensor, classes: int) -> None:
-    """Raise ValueError unless y has shape (N,) and contains integers from 0 to classes − 1."""
+    """Raise ValueError unless y has shape (N,) and contains only integers from 0 to classes − 1."""
     tensors(y)
     label_type(y, classes)
     if y.ndim != 1:

@@ -1,7 +1,7 @@
-"""The shipped networks, and replacements for data sets other than MNIST.
+"""The shipped networks, and the networks that replace them if the data set is not MNIST.
 
 The shipped networks were trained on MNIST only. Chapters 06 and 08 need a classifier, a conditional VAE and a
-GAN for the data in use. If the data set is not MNIST, these models are trained briefly when the chapter runs.
+GAN for the data in use. If the data set is not MNIST, these models are trained briefly when a chapter runs.
 """
 
 import math
@@ -25,8 +25,8 @@ STAND_INS = {"vae": "four_minutes", "conditional_vae": "conditional", "gan": "ga
 def model_for(digits: Digits, name: str, steps: int = STEPS, seed: int = 0) -> nn.Module:
     """Return a shipped network, or a replacement trained on `digits` if `digits` is not MNIST.
 
-    name: "vae", "conditional_vae" or "gan". steps: the minimum number of training steps, unless the recipe's
-    number of epochs is reached first.
+    name: "vae", "conditional_vae" or "gan". steps: the approximate number of training steps; training ends
+    earlier if the recipe's number of epochs is reached first.
     """
     if digits.name == MNIST.name:
         return load_model(recipes.WEIGHTS / f"{name}.safetensors", digits.images.device)
@@ -41,7 +41,7 @@ def model_for(digits: Digits, name: str, steps: int = STEPS, seed: int = 0) -> n
 def classifier_for(digits: Digits, steps: int = STEPS, seed: int = 0) -> Classifier:
     """Return the shipped classifier, or one trained on `digits` if `digits` is not MNIST.
 
-    steps: the minimum number of training steps.
+    steps: the minimum number of training steps, which is rounded up to whole epochs.
     """
     if digits.name == MNIST.name:
         return Classifier.load(digits.images.device)

@@ -26,12 +26,12 @@ def observed_pixels(images: Tensor, likelihood: str, *, fixed: bool = False) -> 
 
 
 def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
-    """Return log P(x) in nats for pixels that are 1 with probability sigmoid(logits).
+    """Return log P(x) in nats for independent pixels, each of which is 1 with probability sigmoid(logit).
 
     x and logits have shape (..., D), and the result has shape (...). The log-likelihood is the sum over
     pixels of x·log p + (1 − x)·log(1 − p). With p = sigmoid(l), each term equals x·l − log(1 + eˡ), which
     is finite for every logit l. For grey x, the result is a negative cross-entropy rather than a
-    log-likelihood. Raises ValueError if x contains integers other than 0 and 1, such as bytes.
+    log-likelihood. Raises ValueError if x has an integer type, such as uint8, and values other than 0 and 1.
     """
     if not x.is_floating_point() and x.numel() and not 0 <= int(x.min()) <= int(x.max()) <= 1:
         raise ValueError(
@@ -66,13 +66,13 @@ class _LogBernoulli(torch.autograd.Function):
 
 
 class Pixels(Independent):
-    """The distribution of images of shape (D,) with independent Bernoulli pixels, given their logits."""
+    """The distribution of images of shape (D,) whose pixels are independent Bernoulli variables."""
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__(Bernoulli(logits=logits, validate_args=False), 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return log P(x) in nats; value and logits broadcast to (..., D), and the result has shape (...)."""
+        """Return log P(x) in nats, of shape (...), after value and logits are broadcast to (..., D)."""
         return log_bernoulli(self.base_dist.logits, value)
 
 

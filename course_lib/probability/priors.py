@@ -16,7 +16,7 @@ class Prior(Protocol):
     """The interface that a VAE requires of its prior."""
 
     def distribution(self, zeros: Tensor) -> Distribution:
-        """Return P(z) over codes with the same shape (d,), dtype and device as `zeros`."""
+        """Return P(z) over codes that have the shape (d,), dtype and device of `zeros`."""
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
         """Return KL(q ‖ P(z)) in nats, of shape (N,).
@@ -29,7 +29,7 @@ class NormalPrior:
     """The standard normal prior P(z) = N(0, I), in any number of dimensions."""
 
     def distribution(self, zeros: Tensor) -> Distribution:
-        """Return P(z) over codes with the same shape (d,), dtype and device as `zeros`."""
+        """Return P(z) over codes that have the shape (d,), dtype and device of `zeros`."""
         return Independent(Normal(zeros, 1.0, validate_args=False), 1)
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
@@ -41,11 +41,11 @@ class FlowerPrior:
     """A flower-shaped prior in the plane; see `course_lib.data.flower`."""
 
     def distribution(self, zeros: Tensor) -> Distribution:
-        """Return P(z) over codes with the same shape (2,), dtype and device as `zeros`."""
+        """Return P(z) over codes that have the shape (2,), dtype and device of `zeros`."""
         return Flower(zeros)
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
-        """Estimate KL(q ‖ P(z)), which has no closed form, by log q(z|x) − log P(z) at the draws z.
+        """Estimate KL(q ‖ P(z)), which has no closed form, by evaluating log q(z|x) − log P(z) at z.
 
         The result has shape (N,) and is in nats.
         """
@@ -67,7 +67,7 @@ class Flower(Distribution):
         return flower.log_prob(value.cpu() if value.device.type == "mps" else value).to(value)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Draw z of shape (*sample_shape, 2) from torch's global generator."""
+        """Draw z of shape (*sample_shape, 2), using torch's global generator."""
         return flower.sample(math.prod(sample_shape)).reshape(*sample_shape, 2).to(self.like)
 
 

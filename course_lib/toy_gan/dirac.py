@@ -1,7 +1,7 @@
-"""The Dirac-GAN, a GAN with two parameters that can be analysed by hand.
+"""The Dirac-GAN, a two-parameter GAN that can be analysed by hand.
 
-All real data are at the point 0, G generates the point θ, and D(x) = ψ·x. In continuous time, both players
-descend the gradients of their losses: (θ, ψ)' = v(θ, ψ). Near the equilibrium (0, 0), v is approximately
+All real data are at the point 0, G generates the point θ, and D(x) = ψ·x. In continuous time, each player
+descends the gradient of its own loss: (θ, ψ)' = v(θ, ψ). Near the equilibrium (0, 0), v is approximately
 linear, and the eigenvalues of its Jacobian determine how the game evolves. Source: Mescheder, Geiger &
 Nowozin 2018, sections 2 and 4.
 """
@@ -17,7 +17,7 @@ from course_lib.toy_gan.settings import CHOICES
 
 
 def field(theta: Tensor, psi: Tensor, loss: str = "nonsaturating", r1: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Return v(θ, ψ) = (−dL_G/dθ, −dL_D/dψ) for θ and ψ of the same shape; r1 is the weight γ.
+    """Return v(θ, ψ) = (−dL_G/dθ, −dL_D/dψ) for θ and ψ of the same shape; r1 is the weight γ of R1.
 
     Raises ValueError for an unknown loss.
     """
@@ -82,9 +82,9 @@ def trajectory(
 
 
 def invariant(theta: Tensor, psi: Tensor, h: float, slope: float = 0.5) -> Tensor:
-    """Return θ² + ψ² − h·f'(0)·θψ, which alternating steps of the linear game conserve, up to rounding.
+    """Return θ² + ψ² − h·f'(0)·θψ, which alternating steps of the linearized game without R1 conserve.
 
-    The steps therefore stay on an ellipse. With c = h·f'(0)/2, the radius stays between √((1 − c)/(1 + c))
-    and √((1 + c)/(1 − c)) times the initial radius.
+    Up to rounding, the steps therefore stay on an ellipse. With c = h·f'(0)/2, the radius stays between
+    √((1 − c)/(1 + c)) and √((1 + c)/(1 − c)) times the initial radius.
     """
     return theta**2 + psi**2 - h * slope * theta * psi

@@ -1,8 +1,8 @@
 """Divergences, the best D and its value, computed from the exact masses in cells of x.
 
-p and q, both of shape (C,), are the masses in the same cells, and each sums to 1. Every quantity is a plain
-sum over cells. The sum is exact for densities that are constant on each cell; for smooth densities, the error
-is proportional to the square of the cell width.
+p and q, both of shape (C,), are the masses in the same cells, and each sums to 1. The divergences and the
+value of the best D are plain sums over cells. Except for W1, these sums are exact for densities that are
+constant on each cell; for smooth densities, the error is proportional to the square of the cell width.
 """
 
 import torch
@@ -42,10 +42,10 @@ def wasserstein(p: Tensor, q: Tensor, dx: float, beyond: Tensor | float = 0.0) -
 
 
 def best_critic(p: Tensor, q: Tensor, dx: float) -> Tensor:
-    """Return, at the centres of the cells, the critic of slope ±1 that best separates p and q.
+    """Return the 1-Lipschitz critic that best separates p and q, evaluated at the centres of the cells.
 
     E_p[f] − E_q[f] = −∫ f' (P − Q) dx is maximal, and equal to W1, for f' = −sign(P − Q). The mean of the
-    critic over p and q is 0.
+    critic over the mixture (p + q)/2 is 0.
     """
     gap = (p - q).cumsum(0)[:-1]  # P − Q at the boundaries between cells
     slope = -torch.where(gap.abs() < 1e-12, 0, gap.sign())  # treat rounding errors as 0

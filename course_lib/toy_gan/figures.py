@@ -30,8 +30,8 @@ def moments(history: History, at: Sequence[int], titles: Sequence[str] = ()) -> 
 def draw_moment(axes: Any, past: History, at: int) -> tuple[list[Any], list[str]]:
     """Plot a snapshot of a game, and return the curves and their labels for the legend.
 
-    The data are black and dotted, and G is green. D is blue and dashed, with its axis on the right, and D* is
-    thin.
+    The data are drawn as a dotted black line, G as a green line, D as a dashed blue line, and D* as a thin
+    line. The axis on the right is for D and D*.
     """
     line, now = past.game.grid, {name: past.column(name)[at] for name in ("q", "d", "d_star", "step", "jsd")}
     p = line.p[1:-1] / line.dx
@@ -61,9 +61,9 @@ def compare(
 ) -> Any:
     """Plot one panel per title with one line per label, and return the axes, of shape (P,).
 
-    The lines in each panel use the same sequence of styles. log: the titles of the panels with a logarithmic
-    y-axis. xlog: whether all x-axes are logarithmic. marks: a dictionary from titles to the heights of dotted
-    lines.
+    All panels use the same sequence of line styles. log: the titles of the panels with a logarithmic y-axis.
+    xlog: whether all x-axes are logarithmic. marks: a mapping from the title of a panel to the height
+    of a dotted horizontal line.
     """
     axes = plt.subplots(1, len(panels), figsize=(4.3 * len(panels), 2.8), squeeze=False)[1][0]
     for ax, (title, lines) in zip(axes, panels.items(), strict=True):
@@ -84,7 +84,7 @@ def compare(
 def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:
     """Plot the vector field of the Dirac-GAN and a path of alternating steps for each weight γ of R1.
 
-    paths: a dictionary from γ to a path of shape (T, 2). together: a path of simultaneous steps, which is
+    paths: a mapping from each γ to a path of shape (T, 2). together: a path of simultaneous steps, which is
     plotted only in the first panel.
     """
     figure, axes = plt.subplots(1, len(paths), figsize=(3.2 * len(paths), 3.6), squeeze=False)

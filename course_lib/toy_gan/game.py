@@ -42,7 +42,7 @@ SIZE = len(HEAD) + sum(ROWS.values())
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Use a single thread, because two threads take up to five times as long for vectors this small."""
+    """A context with a single torch thread; two threads take up to five times as long for small vectors."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -52,7 +52,7 @@ def one_thread() -> Iterator[None]:
 
 
 class State(NamedTuple):
-    """The state of a game: its settings, its counters, and the weights and Adam moments of G and D."""
+    """The state of a game: settings, counters, latest losses, and the weights and Adam moments of G and D."""
 
     settings: Settings
     numbers: tuple[int, ...]  # rounds, updates of D and G, Adam steps of G and D, and `Game.counted`
@@ -125,7 +125,7 @@ class Game:
         return gradients(loss, self.d)[0]
 
     def g_gradient(self) -> tuple[Tensor, Tensor | None]:
-        """Return the gradients (P,) of G's loss on a new batch: for G's weights and, unless frozen, D's."""
+        """Return the gradients (P,) of G's loss on a new batch, for G's weights and D's (None if frozen)."""
         s = self.settings
         u = noise.uniform(s.seed, [noise.G_Z, noise.G_Z2], self.g_updates, s.batch)
         loss = losses.g_loss(s.loss, self.d(self.g(noise.codes(s.z, u))))
@@ -149,20 +149,20 @@ class Game:
             self.counted = self.d_updates
 
     def _change_d(self, gradient: Tensor) -> None:
-        """Update D's weights with a gradient (P,) of either player's loss, and clip them if required."""
+        """Update D's weights with a gradient (P,) of either player's loss; clip the weights if required."""
         s = self.settings
         self.d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2)
         if s.loss == "wasserstein" and s.constraint == "clip":
             self.d.weights.clamp_(-s.clip, s.clip)
 
     def _data(self, u: np.ndarray) -> Tensor:
-        """Return data points by applying the inverse distribution function to u: (N,) → (N,)."""
+        """Convert u to data points with the inverse distribution function: (N,) → (N,)."""
         if self.settings.players == "dirac":
             return torch.zeros(len(u), dtype=torch.float64)
         return torch.from_numpy(np.interp(u, *self.table))
 
     def change(self, **changes: Any) -> bool:
-        """Change settings during the game; return True if the changes start a new game."""
+        """Change settings during the game, and return whether the changes start a new game."""
         new = self.settings.change(**changes)
         if new.restarts(self.settings):
             self.__init__(new)  # type: ignore[misc]
@@ -177,7 +177,7 @@ class Game:
         return State(self.settings, numbers, (self.loss_d, self.loss_g), tensors)
 
     def restore(self, state: State) -> None:
-        """Restore an earlier or later state, from which the game continues bit for bit as before."""
+        """Restore a state returned by `state`, so that the game continues from it bit for bit as before."""
         if state.settings.restarts(self.settings):
             self.__init__(state.settings)  # type: ignore[misc]
         self.settings = state.settings
@@ -211,7 +211,7 @@ class Game:
         }
 
     def _centre(self, q: Tensor, a: Tensor) -> float:
-        """Return the mean of a critic over p and q, to be subtracted from the critic; 0 for other losses."""
+        """Return the mean of the critic over (p + q)/2, to be subtracted from it, or 0 for any other loss."""
         if self.settings.loss != "wasserstein":
             return 0.0
         return float(((self.grid.p + q) * ends(a)).sum()) / 2
@@ -255,7 +255,7 @@ class Game:
         return {name: measured[name] for name in HEAD}
 
     def frame(self) -> np.ndarray:
-        """Return the result of `measure` as a float32 vector (SIZE,) for the browser: HEAD, then ROWS."""
+        """Return the result of `measure` as a float32 vector (SIZE,) for display: HEAD, then ROWS."""
         measured = self.measure()
         head = np.array([measured[name] for name in HEAD])
         with np.errstate(over="ignore"):  # a game that is blowing up is shown with ∞
@@ -263,11 +263,11 @@ class Game:
 
 
 def gradients(loss: Tensor, *asked: Player) -> list[Tensor]:
-    """Return the gradient of a loss with respect to the weights (P,) of each of the given players."""
+    """Return the gradient (P,) of a loss with respect to each given player's weights."""
     parts = torch.autograd.grad(loss, [w for player in asked for w in player.parameters])
     return list(torch.cat([part.reshape(-1) for part in parts]).split([len(p.weights) for p in asked]))
 
 
 def ends(v: Tensor) -> Tensor:
-    """Pad values with their first and last elements, for the cells outside the grid: (CELLS,) → (C,)."""
+    """Extend values to the cells outside the grid by repeating the first and last: (CELLS,) → (C,)."""
     return torch.cat([v[:1], v, v[-1:]])

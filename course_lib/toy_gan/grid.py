@@ -21,7 +21,7 @@ class Grid:
     """The cells of x and of z.
 
     `p` and `hill` have an extra cell at each end for everything outside the grid, so C = CELLS + 2. The game
-    samples its data from `p`, with a density that is constant on each cell, so `p` is exact.
+    samples its data from the density that has the masses `p` and is constant on each cell, so `p` is exact.
     """
 
     low: float  # the lower edge of the first cell of x
@@ -35,27 +35,27 @@ class Grid:
 
     @property
     def x(self) -> Tensor:
-        """The centres of the cells of x, of shape (CELLS,)."""
+        """The centres (CELLS,) of the cells of x."""
         return self.low + (torch.arange(CELLS, dtype=torch.float64) + 0.5) * self.dx
 
     @property
     def edges(self) -> Tensor:
-        """The edges of the cells of x, of shape (CELLS + 1,)."""
+        """The edges (CELLS + 1,) of the cells of x."""
         return self.low + torch.arange(CELLS + 1, dtype=torch.float64) * self.dx
 
     @property
     def cdf(self) -> Tensor:
-        """The distribution function of the data at the edges, of shape (CELLS + 1,)."""
+        """The values (CELLS + 1,) of the distribution function of the data at the edges."""
         return self.p[:-1].cumsum(0)
 
     def push_forward(self, x: Tensor) -> Tensor:
         """Return the generated mass in each cell of x, of shape (C,).
 
-        x: the output of G at the edges of the cells of z, of shape (FINE + 1,). Each cell of z keeps its
-        exact mass. Between the edges, G is taken to be linear, so the mass is spread evenly between the two
-        values of x, and each cell of x receives the part that overlaps it. Nothing is sampled, so the result
-        is free of noise. The change-of-variables formula, in contrast, divides by G'(z), which is 0 where G
-        folds.
+        x: G's output (FINE + 1,) at the edges of the cells of z. Each cell of z keeps its exact mass. G is
+        taken to be linear within each cell of z, so the mass of the cell is spread evenly between the values
+        of x at its two edges, and each cell of x receives the part that falls into it.
+        Nothing is sampled, so the result is free of noise. The change-of-variables formula, in contrast,
+        divides by G'(z), which is 0 where G folds.
         """
         low, high = torch.minimum(x[:-1], x[1:]), torch.maximum(x[:-1], x[1:])  # (FINE,)
         first, last = (((v - self.low) / self.dx).floor().clamp(-1, CELLS).long() + 1 for v in (low, high))
@@ -130,10 +130,10 @@ def grid(s: Settings) -> Grid:
 
 
 def hills(p: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the index of the mode whose hill contains each cell, and the number of modes.
+    """Return, for each cell, the index of the mode whose hill contains it, and the number of modes.
 
-    Cells outside all hills get the number of modes as their index. A mode is a prominent peak of p. The hill
-    of a mode ends in a valley or where p falls below a tenth of the peak.
+    For a cell outside all hills, the index is the number of modes. A mode is a prominent peak of p. Its hill
+    ends at a valley, or where p falls below a tenth of its value at the peak.
     """
     peaks = find_peaks(np.pad(p, 1), prominence=0.1 * p.max())[0] - 1
     valleys = [a + int(p[a:b].argmin()) for a, b in pairwise(peaks)]

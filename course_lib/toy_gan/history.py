@@ -41,7 +41,7 @@ class History:
         return self.frames[-1]
 
     def play(self, frames: int = 1, steps: int = 1) -> np.ndarray:
-        """Continue for `frames` frames of `steps` rounds each, and return the frames (frames, SIZE)."""
+        """Continue for `frames` frames of `steps` rounds each, and return them as an array (frames, SIZE)."""
         new = []
         for _ in range(frames):
             self.game.step(steps)
@@ -49,7 +49,7 @@ class History:
         return np.stack(new)
 
     def seek(self, at: int) -> np.ndarray:
-        """Move to the moment `at`, where negative values count from the end, and return its frame."""
+        """Move to the moment `at` (a negative value counts from the end), and return its frame."""
         if not -len(self.states) <= at < len(self.states):
             raise ValueError(f"at must be from {-len(self.states)} to {len(self.states) - 1}, but got {at}.")
         self.at = at % len(self.states)
@@ -57,14 +57,14 @@ class History:
         return self.frames[self.at]
 
     def change(self, **changes: Any) -> bool:
-        """Change settings from now on; return True if the changes start a new game with an empty history."""
+        """Change settings from now on, and return whether the changes start a new game with a new history."""
         anew = self.game.change(**changes)
         self.at = -1 if anew else self.at - 1
         self.keep()  # replace the current moment, so that returning to it uses the new settings
         return anew
 
     def column(self, name: str) -> np.ndarray:
-        """Return a number in HEAD at each moment, of shape (T,), or a row in ROWS, of shape (T, length)."""
+        """Return the values at all T moments of a number in HEAD (T,) or of a row in ROWS (T, length)."""
         frames = np.stack(self.frames)
         if name in HEAD:
             return frames[:, HEAD.index(name)]
@@ -90,10 +90,10 @@ class History:
 
     @classmethod
     def load(cls, path: str | Path) -> "History":
-        """Load a saved history, and return to the moment that was current when the history was saved.
+        """Load and return a saved history, at the moment that was current when it was saved.
 
-        Raises FileNotFoundError if the file does not exist, and CheckpointError if the file is not a saved
-        history.
+        Raises FileNotFoundError if the file does not exist, and CheckpointError if the file is damaged or
+        not a saved history.
         """
         tensors, facts = checkpoints.read(path, KIND)
         settings = {i: Settings(**s) for i, s in facts["settings"]}

@@ -40,7 +40,7 @@ def g_pays(loss: str, a: Tensor) -> Tensor:
 
 
 def push(loss: str, a: Tensor, slope: Tensor) -> Tensor:
-    """Return −d(G's loss)/dx, the push on x, for output a and slope a'(x) of D."""
+    """Return −d(G's loss)/dx, the push on a generated point x, for D's output a and slope a'(x)."""
     if loss == "minimax":
         return torch.sigmoid(a) * slope
     if loss == "nonsaturating":
@@ -49,24 +49,27 @@ def push(loss: str, a: Tensor, slope: Tensor) -> Tensor:
 
 
 def shown(loss: str, a: Tensor) -> Tensor:
-    """Return D(x) as it is plotted: σ(a), or a + ½ for least squares, or the critic a for Wasserstein."""
+    """Return D(x) as it is plotted: σ(a), a + ½ for least squares, or the critic a for Wasserstein."""
     if loss in ("minimax", "nonsaturating"):
         return torch.sigmoid(a)
     return a + 0.5 if loss == "least_squares" else a
 
 
 def d_loss(loss: str, real: Tensor, fake: Tensor) -> Tensor:
-    """Return D's loss on a batch, given D's outputs for real points (N,) and for generated points (N,)."""
+    """Return D's loss on a batch; `real` and `fake` are D's outputs (N,) for real and generated points."""
     return d_pays(loss, real)[0].mean() + d_pays(loss, fake)[1].mean()
 
 
 def g_loss(loss: str, fake: Tensor) -> Tensor:
-    """Return G's loss on a batch, given D's outputs (N,) for generated points."""
+    """Return G's loss on a batch; `fake` contains D's outputs (N,) for the generated points."""
     return g_pays(loss, fake).mean()
 
 
 def r1(d: Network, real: Tensor, gamma: float) -> Tensor:
-    """Return γ/2 · E_p[a'(x)²], which flattens D at the data (Mescheder et al. 2018, equation 9)."""
+    """Return the penalty γ/2 · E_p[a'(x)²], which flattens D at the data.
+
+    Source: Mescheder et al. 2018, equation 9.
+    """
     return gamma / 2 * (slopes(d, real) ** 2).mean()
 
 
@@ -74,8 +77,8 @@ def gradient_penalty(d: Network, real: Tensor, fake: Tensor, mix: Tensor, weight
     """Return weight · E[(|a'(x)| − 1)²] at x = mix·real + (1 − mix)·fake (Gulrajani et al. 2017).
 
     real, fake and mix have shape (N,). In one dimension, the slope can change sign only by passing through 0,
-    where the penalty equals `weight`. With the usual weight of 10, the critic keeps pushing G away long after
-    G has passed the data, up to a distance of 2·weight. A smaller weight avoids this problem, but the slope
-    then grows well above 1, and V well above W1.
+    where the penalty equals `weight`. With the usual weight of 10, the critic keeps pushing G in the same
+    direction after G has passed the data, up to a distance of 2·weight. A smaller weight avoids this problem,
+    but the slope then grows well above 1, and V well above W1.
     """
     return weight * ((slopes(d, mix * real + (1 - mix) * fake).abs() - 1) ** 2).mean()

@@ -1,4 +1,4 @@
-"""Noise that depends only on where it is used, so that a game can be rewound or reproduced exactly elsewhere.
+"""Noise that depends only on where it is used, so a game can be rewound, and reproduced exactly elsewhere.
 
 u(seed, stream, step, i) is a hash of four integers, so no generator state needs to be saved. A web page
 without Python computes the same numbers with 32-bit integers. Source of the mixing step: Wellons,
@@ -15,7 +15,7 @@ START = np.uint32(0x9E3779B9)  # any nonzero number, because mix(0) is 0
 
 
 def mix(h: np.ndarray) -> np.ndarray:
-    """Permute the 32-bit integers so that each input bit affects about half of the output bits."""
+    """Map 32-bit integers one to one, so that each input bit affects about half of the output bits."""
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
     h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)
     return h ^ (h >> np.uint32(16))

@@ -13,9 +13,9 @@ from course_lib.toy_gan.settings import Settings
 
 
 class MLP(nn.Module):
-    """A network from x (N,) to (N,) with `depth` hidden layers of `width` tanh units.
+    """A network that maps x (N,) to (N,), with `depth` hidden layers of `width` tanh units.
 
-    The tanh makes the network smooth, so that penalties on its slope have gradients.
+    The tanh units make the network smooth, so that penalties on its slope have gradients.
     """
 
     def __init__(self, width: int, depth: int) -> None:
@@ -57,7 +57,7 @@ class Psi(nn.Module):
 
 
 class Player:
-    """A network with its weights in one vector (P,), and its optimizer; m and v are Adam's moments."""
+    """A network whose weights form one vector (P,), and its optimizer; m and v are Adam's moments."""
 
     def __init__(self, network: nn.Module, start: np.ndarray) -> None:
         self.network = network

@@ -41,7 +41,7 @@ def write(
 
 
 def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
-    """Read the tensors, on the CPU, and the metadata of a file.
+    """Return the tensors of a file, on the CPU, and its metadata.
 
     Raises FileNotFoundError if the file does not exist, and CheckpointError if it is damaged or of a
     different kind.
@@ -86,7 +86,7 @@ class RunFile:
     def check(self) -> None:
         """Check that the file can be written.
 
-        For a file that cannot be written, print a warning if the file exists; otherwise, raise ValueError.
+        Print a warning if an existing file is not writable; raise ValueError if a new one cannot be created.
         """
         try:
             check_writable(self.path)
@@ -117,9 +117,9 @@ class RunFile:
 
 
 def read_run(path: Path, identity: dict[str, str]) -> Copy:
-    """Read the step, the state and the tensors of a training run.
+    """Return the step, the state and the tensors of a training run that are stored in a file.
 
-    Raises CheckpointError if the file belongs to another run.
+    Raises CheckpointError if the file is damaged or belongs to another run.
     """
     tensors, (there, step, tree) = read(path, RUN)
     keys = [key for key in identity | there if identity.get(key) != there.get(key)]
@@ -152,7 +152,7 @@ def write_run(path: Path, identity: dict[str, str], step: int, tree: Any, tensor
 
 
 def _holds_earlier(path: Path, identity: dict[str, str], step: int) -> bool:
-    """Return whether a file contains a state of this run from `step` or earlier; read only the header."""
+    """Return whether a file, judged by its header, contains a state of this run from `step` or earlier."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             texts = file.metadata()
@@ -169,7 +169,7 @@ def save_model(
 
     dtype=torch.float16 halves the size of the file. A loaded model is always float32, even if the saved model
     was float64. Raises TypeError for a model from another package, and ValueError if the weights are too
-    large for dtype.
+    large for `dtype`.
     """
     if dtype is not None and not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating-point type, such as torch.float16, not {dtype}.")

@@ -54,7 +54,7 @@ class Copies:
         """Restore the last copy in response to an error that occurred after `step` steps.
 
         Returns the step of the copy, and the error to raise, with a note about the reset. If NaN or infinite
-        values caused the given error, the error to raise is NotFinite; otherwise, it is the given error.
+        values caused `error`, the error to raise is NotFinite; otherwise, it is `error` itself.
         """
         if isinstance(error, Exception):
             try:

@@ -31,10 +31,10 @@ class NoGraph(Exception):
 
 
 def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
-    """Return whether to use CUDA graphs in a training.Run, and print the decision if it differs from `asked`.
+    """Return whether to use CUDA graphs in a training.Run; print a note if they are refused or used unasked.
 
     With asked=None, graphs are used if every optimizer was created with capturable=True and all other parts
-    are models, because other parts may count steps in Python.
+    are models, because any other kind of part may count steps in Python.
     """
     against = reason_against(run)
     if asked and against:
@@ -57,7 +57,7 @@ def reason_against(run: Any) -> str:
 
 
 def _is_made_for_graphs(parts: list[Any]) -> bool:
-    """Return whether the parts are models and optimizers, and every optimizer has capturable=True."""
+    """Return whether all parts are models or optimizers, and every optimizer has capturable=True."""
     optimizers = [part for part in parts if isinstance(part, torch.optim.Optimizer)]
     others = [part for part in parts if not isinstance(part, torch.optim.Optimizer | nn.Module)]
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
@@ -96,7 +96,7 @@ class CapturedStep:
 class Graph:
     """A step that runs three times as usual, is then captured, and is replayed from then on.
 
-    Raises NoGraph if the step waits for the device or cannot be captured by CUDA.
+    Raises NoGraph if the step waits for the device or if CUDA cannot capture it.
     """
 
     def __init__(self, step: Callable[[Tensor], dict[str, Any]], device: torch.device) -> None:
@@ -160,7 +160,7 @@ class Graph:
 def in_bfloat16(
     step: Callable[[Any], dict[str, Any]], device: torch.device, graph: bool
 ) -> Callable[[Any], dict[str, Any]]:
-    """Return the step with matrix products and convolutions computed in bfloat16."""
+    """Return a version of the step that computes matrix products and convolutions in bfloat16."""
 
     def half(batch: Any) -> dict[str, Any]:
         # a graph must not use weights that were converted outside the graph

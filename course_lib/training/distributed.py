@@ -36,7 +36,7 @@ NOT_SHARED |= {Tensor.normal_, Tensor.uniform_, Tensor.random_, Tensor.bernoulli
 
 
 def own_rows(rows: int, rank: int, processes: int) -> slice:
-    """Return the slice of a batch's rows for process `rank`; slice lengths differ by at most one."""
+    """Return the slice of a batch's rows that process `rank` uses; the lengths differ by at most one."""
     return slice(rows * rank // processes, rows * (rank + 1) // processes)
 
 
@@ -86,7 +86,7 @@ class SharedStep:
         return dict(zip(losses, self._average(list(losses.values())), strict=True))
 
     def _average(self, means: list[Tensor]) -> list[Tensor]:
-        """Return the means over the whole batch, given the means over this process's rows (of any shapes)."""
+        """Return the means over the whole batch from the means over this process's rows, of any shapes."""
         flat = torch.cat([mean.detach().flatten() for mean in means]) * self.weight
         dist.all_reduce(flat)  # the sum over processes, bit for bit the same in each process
         parts = flat.split([mean.numel() for mean in means])
@@ -100,7 +100,7 @@ class SharedStep:
             gradient.copy_(mean)
 
     def note_interrupt(self, *_: Any) -> None:
-        """Record a signal that may reach only this process; all processes must stop before the same step."""
+        """Record an interrupt, which may reach only this process; all must stop before the same step."""
         self.was_interrupted = True
 
     def _stop_if_interrupted(self) -> None:

@@ -51,7 +51,7 @@ class GANRecipe:
 
     @property
     def rows(self) -> int:
-        """The number of rows of data per step."""
+        """The number of data rows per step."""
         return self.batch_size * self.d_steps
 
     def build(self, digits: Digits) -> GAN:
@@ -66,26 +66,26 @@ class GANRecipe:
         return gan
 
     def parts(self, gan: GAN, capturable: bool) -> dict[str, Any]:
-        """Return everything that a step changes, by name."""
+        """Return a dictionary of everything that a step changes: the GAN and both optimizers."""
         how: dict[str, Any] = {"device": gan.generator.bias.device, "capturable": capturable}
         of_g = adam(gan.generator.parameters(), self.lr_generator, self.betas, **how)
         of_d = adam(gan.discriminator.parameters(), self.lr_discriminator, self.betas, **how)
         return {"gan": gan, "generator_optimizer": of_g, "discriminator_optimizer": of_d}
 
     def hyperparameters(self, gan: GAN) -> dict[str, Any]:
-        """Return the values that a checkpoint must match, apart from those stored with the parts."""
+        """Return the values, beyond the parts' own options, that a checkpoint must match."""
         names = ("loss", "cosine", "d_steps", "r1", "r1_every", "penalty", "ema_decay", "mean_image")
         return {name: getattr(self, name) for name in names}
 
     def rounds_products(self, gan: GAN) -> bool:
-        """Return whether the factors of matrix products may be rounded on a CPU."""
+        """Return whether the factors of matrix products may be rounded to bfloat16 on a CPU."""
         return False
 
     def batch(self, gan: GAN) -> None:
         """Return None, because a GAN is trained on grey images and its step converts the bytes to pixels."""
 
     def step(self, run: Run, loss: None = None) -> Callable[[tuple[Tensor, ...]], Losses]:
-        """Return a step with `d_steps` updates of D, each on a different part of the rows, and one of G."""
+        """Return a step of `d_steps` updates of D, each on its own part of the rows, and one update of G."""
         gan, of_g, of_d = run.parts.values()
 
         def step(batch: tuple[Tensor, ...]) -> Losses:
@@ -108,7 +108,7 @@ class GANRecipe:
         return step
 
     def variant(self, run: Run) -> Callable[[], Hashable]:
-        """Return a function that gives the kind of the next step; steps with R1 launch different kernels."""
+        """Return a function that tells whether the next step has R1, which launches different kernels."""
         return lambda: self._has_r1(run)
 
     def _has_r1(self, run: Run) -> bool:

@@ -23,7 +23,7 @@ class NotFinite(FloatingPointError):
 
 
 class Owned(dict[str, Any]):
-    """The losses of a step as detached tensors on the device, which later steps do not overwrite."""
+    """The losses of a step: detached tensors, on the device, that no later step overwrites."""
 
 
 class History:
@@ -51,7 +51,7 @@ class History:
         self.pending = []
 
     def check(self, step: int) -> None:
-        """Raise NotFinite if a loss since the last report is NaN or infinite."""
+        """Raise NotFinite if a loss recorded since the last report is NaN or infinite."""
         if self.pending:
             self.means(step)
 
@@ -79,7 +79,7 @@ class History:
         ]
 
     def plot(self, ax: Axes, step: int, epoch_steps: int) -> None:
-        """Plot the losses as solid lines and the evaluations as dashed lines with dots, against the epoch."""
+        """Plot the losses (solid lines) and the evaluations (dashed lines with dots) against the epoch."""
         for log, style in ((self.so_far(step), "-"), (self.evaluations, "o--")):
             epochs = [step / epoch_steps for step in log.get("step", [])]
             for name in [name for name in log if name != "step"]:

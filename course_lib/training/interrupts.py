@@ -1,4 +1,4 @@
-"""Handle Ctrl-C and a notebook's stop button: training stops only after the current step."""
+"""Handle Ctrl-C and a notebook's stop button, so that training stops only after the current step."""
 
 import signal
 import threading

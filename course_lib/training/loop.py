@@ -31,21 +31,21 @@ StepOnRows = Callable[[Tensor], dict[str, Any]]  # from row indices (B,) to loss
 
 
 class Run:
-    """A training run: the data, the parts that change, and the progress. Checkpoints omit only the data.
+    """A training run: the data, the parts that change, and the progress.
 
     data: tensors with N rows, on the device. parts: the models, optimizers and schedulers that the steps
-    change. An epoch uses every row once, in an order given by (seed, epoch); a single leftover row is added
-    to the last batch. weights: the relative probability (N,) of drawing each row, for example to balance
-    classes; an epoch then draws N rows with replacement. batch(tensors, index): returns the batch for the row
-    indices (B,), which by default consists of those rows. Noise comes from torch's global generator, seeded
-    before step 1. checkpoint: a file to resume from if it exists, written about every 15 seconds
-    (`copies.SAVE_SECONDS`) and at the end. hyperparameters: values such as β; a checkpoint with different
-    values is rejected. run_file: the class that reads and writes the checkpoint; see
-    `distributed.SharedFile`.
+    change. An epoch uses every row once, in an order determined by (seed, epoch); a single leftover row is
+    added to the last batch. weights: the relative probability (N,) of drawing each row, for example to
+    balance classes; an epoch then draws N rows with replacement. batch(tensors, index): returns the batch for
+    the row indices (B,); by default, the batch consists of these rows. Noise comes from torch's global
+    generator, seeded before step 1. checkpoint: a file to resume from if it exists, written about every 15
+    seconds (`copies.SAVE_SECONDS`) and at the end; it contains everything but the data. hyperparameters:
+    values such as β; a checkpoint with different values is rejected. run_file: the class that reads and
+    writes the checkpoint; see `distributed.SharedFile`.
 
-    step, epoch: the progress so far. progress: the completed fraction of the training, a scalar tensor on the
-    device, for schedules. history: "step", and the mean of each loss over the rows since the previous entry.
-    evaluations: "step", and what `evaluate` returned after that step.
+    step, epoch: the progress so far. progress: the fraction of the training completed so far, as a scalar
+    tensor on the device, for use in schedules. history: "step", and the mean of each loss over the rows since
+    the previous entry. evaluations: "step", and what `evaluate` returned after that step.
     Raises ValueError for invalid data, weights, sizes, parts or paths, and CheckpointError for a file that is
     damaged or was saved with a different architecture, optimizer, seed, batch size, data or weights.
     """
@@ -127,10 +127,10 @@ class Run:
 
         step(batch): takes a step on a batch (a tensor or a tuple), and returns a dict of numbers, which are
         read every `report_every` steps. evaluate() returns a dict of numbers, and picture(run) returns a
-        figure or axes; both are called at intervals given in epochs, and affect neither the noise nor the
-        training mode. autocast: use bfloat16. graph, variant: see `cuda_graph`. quiet: show no progress bar.
-        After an interrupt, training stops at the end of the current step. Raises NotFinite for NaN or
-        infinite values. An error resets the run to its last copy.
+        figure or axes; `evaluate_every` and `picture_every` give the epochs between calls. Neither function
+        affects the noise or the training mode. autocast: use bfloat16. graph, variant: see `cuda_graph`.
+        quiet: show no progress bar. After an interrupt, training stops at the end of the current step. Raises
+        NotFinite for NaN or infinite values. An error resets the run to its last copy.
         """
         self._last_step = round(epochs * self._rows.epoch_steps)
         if self.step >= self._last_step:
@@ -212,7 +212,7 @@ class Run:
         return max(1, round(epochs * self._rows.epoch_steps))
 
     def _resume(self, file: RunFile) -> None:
-        """Resume from the file if it exists; `checkpoints.read_run` rejects one with a different identity."""
+        """Resume from the file if it exists; `checkpoints.read_run` rejects a file with another identity."""
         step = self._copies.resume()
         if step is not None:
             self.step = step
@@ -237,7 +237,10 @@ def _pick_single(tensors: tuple[Tensor, ...], index: Tensor) -> Tensor:
 
 
 def _screen() -> Any:
-    """Return a display above the progress bar in a notebook, as a picture below the bar would split it."""
+    """Return a display above the progress bar, or None outside a notebook.
+
+    A picture below the progress bar would split the bar in two.
+    """
     if hasattr(get_ipython(), "kernel"):
         return display({"text/plain": ""}, raw=True, display_id=True)
     return None

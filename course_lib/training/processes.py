@@ -1,6 +1,6 @@
 """The processes that torchrun starts for one training run: which process prints, and which device each uses.
 
-Without torchrun, there is only one process, and these functions have no effect. Source: PyTorch's
+Without torchrun, there is only one process, which does everything itself. Source: PyTorch's
 `torch.distributed`.
 """
 
@@ -67,7 +67,7 @@ def first(work: Callable[[], T]) -> T:
 
 
 def own_device(name: str | None = None) -> torch.device:
-    """Return this process's device, as `pick_device` does, but with a separate GPU for each process.
+    """Return this process's device, chosen as by `pick_device`, but with a separate GPU for each process.
 
     Raises ValueError in the same cases as `pick_device`. In a group, also raises ValueError for Apple's GPU,
     and for CUDA if the machine has fewer GPUs than processes.

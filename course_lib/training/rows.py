@@ -12,8 +12,8 @@ from course_lib.data import Digits
 class Rows:
     """The data of a run, and the choice of rows for each step's batch.
 
-    An epoch uses every row once, in an order given by (seed, epoch). A single leftover row is added to the
-    last batch. With weights (N,), an epoch draws N rows with replacement instead.
+    An epoch uses every row once, in an order determined by (seed, epoch). A single leftover row is added to
+    the last batch. With weights (N,), an epoch draws N rows with replacement instead.
     Raises ValueError for invalid data, weights or batch sizes.
     """
 
@@ -84,7 +84,7 @@ def _how_to_make_tensors(data: Any) -> str:
 
 
 def as_weights(weights: Any, n: int) -> Tensor:
-    """Return the weights (n,) of n rows, in float64 on the CPU. Raises ValueError for invalid weights."""
+    """Return the weights (n,) of n rows as float64 on the CPU. Raises ValueError for invalid weights."""
     if not isinstance(weights, Tensor):
         kind = type(weights).__name__
         raise ValueError(f"weights must be a tensor, not {kind}. Convert the weights with torch.as_tensor.")

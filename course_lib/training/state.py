@@ -17,7 +17,10 @@ HOW = ("capturable", "foreach", "fused")  # options for how an optimizer compute
 
 
 def pack(tree: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
-    """Convert a state_dict to JSON, and copy its tensors to `tensors`. Raises TypeError for other objects."""
+    """Convert a state_dict to JSON-serializable values, and copy its tensors to `tensors`.
+
+    Raises TypeError for a value that is neither plain data nor a tensor.
+    """
     if isinstance(tree, Tensor):
         tensors[name] = tree.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         return {"tensor": name}
@@ -33,7 +36,7 @@ def pack(tree: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
 
 
 def unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
-    """Return the state_dict that was passed to `pack`, with new copies of the tensors on the CPU."""
+    """Rebuild the state_dict that was passed to `pack`, with new copies of the tensors on the CPU."""
     if not isinstance(tree, dict):
         return tree
     ((kind, inside),) = tree.items()
@@ -81,7 +84,7 @@ def not_finite(parts: dict[str, Any]) -> Iterator[str]:
 
 
 def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield all values in the states of the parts, each with a name for error messages."""
+    """Yield the values in the parts that steps may change, each with a name for error messages."""
     names: dict[Any, str] = {}  # maps each parameter, a key of the optimizer's state, to its name
     for name, part in parts.items():
         if isinstance(part, nn.Module):
@@ -100,7 +103,7 @@ def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _is_bad(value: Any) -> bool:
-    """Return whether a tensor contains NaN or infinity, or whether a number is NaN.
+    """Return whether a value is a tensor that contains NaN or infinity, or a number that is NaN.
 
     A number may be infinite, because a scheduler's best loss may start at infinity.
     """
@@ -115,7 +118,7 @@ def get_rng_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_rng_states(device: torch.device, states: dict[str, Tensor], seed: int) -> None:
-    """Restore the generators' states; seed any generator that has none, as after a change of device."""
+    """Restore the stored states of the generators; seed any without one, as after a change of device."""
     for name, generator in _generators(device).items():
         if name in states:
             generator.set_state(states[name])
@@ -135,7 +138,7 @@ def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """A context in which the seed determines the noise; on exit, the generators' states are restored."""
+    """A context in which the seed determines the noise; on exit, the random generators are restored."""
     with rng_states_kept(device, seed):
         torch.manual_seed(seed)
         yield

@@ -48,7 +48,7 @@ class Recipe:
 
     @property
     def rows(self) -> int:
-        """The number of rows of data per step."""
+        """The number of data rows per step."""
         return self.batch_size
 
     def build(self, digits: Digits) -> Any:
@@ -69,13 +69,13 @@ class Recipe:
         return model
 
     def parts(self, model: Any, capturable: bool) -> dict[str, Any]:
-        """Return everything that a step changes, by name."""
+        """Return a dictionary of everything that a step changes: the model and the optimizer."""
         device = model.decoder.bias.device
         optimizer = adam(model.parameters(), self.lr, device=device, capturable=capturable)
         return {"model": model, "optimizer": optimizer}
 
     def hyperparameters(self, model: Any) -> dict[str, Any]:
-        """Return the values that a checkpoint must match, apart from those stored with the parts."""
+        """Return the values, beyond the parts' own options, that a checkpoint must match."""
         names = ("cosine", "warmup", "beta", "mean_image")
         told = {name: getattr(self, name) for name in names}
         if likelihood_name(model) == "gaussian":
@@ -83,15 +83,15 @@ class Recipe:
         return told
 
     def rounds_products(self, model: Any) -> bool:
-        """Return whether the factors of matrix products may be rounded on a CPU.
+        """Return whether the factors of matrix products may be rounded to bfloat16 on a CPU.
 
-        A Gaussian likelihood divides squared errors by a variance that may be tiny, so a model would learn
-        the rounding errors as noise.
+        A Gaussian likelihood divides squared errors by a variance that may be tiny, so the rounding errors
+        would be amplified, and the model would learn them as noise.
         """
         return likelihood_name(model) != "gaussian"
 
     def batch(self, model: Any) -> Callable[[tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]:
-        """Return a function that selects rows `index` (B,) of the data and converts the images to pixels."""
+        """Return a function that selects the rows `index` (B,) of the data and converts images to pixels."""
         likelihood = likelihood_name(model)
 
         def batch(data: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""Convert the arguments of widgets to arrays, without importing PyTorch to recognize a tensor."""
+"""Convert the arguments of widgets to arrays, without importing PyTorch just to recognize tensors."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def as_array(values: Any, dtype: type = np.float64) -> np.ndarray:
-    """Convert tensors, arrays, tables or lists of numbers to an array.
+    """Convert a tensor, an array, a table or a list of numbers to a NumPy array.
 
     Raises ValueError or TypeError for anything else.
     """

@@ -47,7 +47,7 @@ class Asking(Live):
 
 
 def sentence(error: Exception) -> str:
-    """Return the first line of an error message, preceded by its type unless the error is a ValueError."""
+    """Return the first line of an error's message, after the error's type unless this is ValueError."""
     first = str(error).strip().partition("\n")[0][:300]
     if first and isinstance(error, ValueError):
         return first

@@ -1,4 +1,4 @@
-"""Compare true images with those that an auto-encoder and a VAE decode along a line of codes."""
+"""Compare true images with those that one to four models decode along a line of codes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

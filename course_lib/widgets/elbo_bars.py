@@ -52,7 +52,7 @@ class ElboBars(Live):
 
     @property
     def model(self) -> "LatentModel":
-        """The model with the current w and decoder."""
+        """The model with the current w, s and decoder."""
         import torch
         from torch.distributions import Normal
 

@@ -23,9 +23,9 @@ class EMStepper(Live):
 
     The computation runs in the browser. `n_components` and `start` are updated by the browser and can be set
     from Python. Whenever the user pauses, steps or rewinds, `state` is set to the values shown: "kind"
-    ("start", "E", "M" or "dragged"), the position "step" of "steps" on the timeline, "weights" (K,), "means"
-    (K, D), "covariances" (K, D, D), "responsibilities" (N, K), and "log_px" = "bound" + "gap", averaged over
-    the points, in nats. Until then, `state` is empty.
+    ("start", "E", "M" or "dragged"), "step" of "steps" (the position on the timeline), "weights" (K,),
+    "means" (K, D), "covariances" (K, D, D), "responsibilities" (N, K), and "log_px" = "bound" + "gap",
+    averaged over the points, in nats. Until then, `state` is empty.
 
     Raises ValueError for points that cannot be drawn, and traitlets.TraitError for a number out of range.
     """
@@ -99,7 +99,7 @@ def first_parameters(x: Any, start: list[int], k: int) -> Any:
 
 
 def worth(x: Any, parameters: Any, resp: Any) -> tuple[float, float]:
-    """Return log P(x) and the gap KL(q ‖ P(k | x)) to L_b, averaged over the points x (N, D), in nats."""
+    """Return log P(x) and log P(x) − L_b = KL(q ‖ P(k | x)), averaged over the points x (N, D), in nats."""
     import torch
 
     from course_lib.probability.em import log_joint

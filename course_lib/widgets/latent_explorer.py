@@ -22,9 +22,9 @@ class LatentExplorer(Asking):
 
     decode: a function of z (n, 2), float32 on `device`, that returns pixels in [0, 1] of shape (n, H, W),
     (n, 3, H, W) in colour, (n, m, H, W) for m grey images, or (n, m, 3, H, W) for m colour images; m images
-    are shown side by side. points: at most 3,000 encoded test digits (N, 2). labels: the digits (N,), from 0
-    to 9, that are drawn at the points. limits: the plane extends from −limits to limits. size: the maximum
-    width of the plane on the screen, in CSS pixels.
+    are shown side by side. points: the codes (N, 2) of at most 3,000 test digits. labels: the digits (N,),
+    from 0 to 9, that are drawn at the points. limits: the plane extends from −limits to limits. size: the
+    maximum width of the plane on the screen, in CSS pixels.
 
     `z` is updated by the browser and can be set from Python; `refresh()` decodes all images again. Raises
     ValueError for invalid arguments.

@@ -26,7 +26,7 @@ MOUNTED = re.compile(
 
 
 class Live(anywidget.AnyWidget):
-    """A canvas in the notebook whose content is computed in the browser, with or without a kernel.
+    """A notebook canvas whose content is computed in the browser, with or without a kernel.
 
     A subclass sets `script` (one file or several, appended to live.js) and draws a `strip`. The strip is
     shown where scripts cannot run, and in a saved page until the script has started.
@@ -76,7 +76,7 @@ class Live(anywidget.AnyWidget):
 
     @classmethod
     def renewed(cls, html: str) -> str:
-        """Replace the script in a widget's saved HTML, and keep its state and picture.
+        """Replace the script in a widget's saved HTML, but keep the widget's state and picture.
 
         Traits that were added to the class after the page was saved get their default values.
         """

@@ -118,7 +118,7 @@ class Quiz(Asking):
         return path
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Save question["save"], the browser's answers, and return a sentence as one number per byte."""
+        """Save question["save"], the browser's answers, and return a message as one number per byte."""
         self.answers = question["save"]
         path = self.save()
         where = "" if path.is_absolute() else ", next to the notebook"
@@ -142,7 +142,7 @@ class Quiz(Asking):
 
 
 def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
-    """Summarize the votes, given as (hands, voters) for each image.
+    """Summarize the votes; for each image, `votes` contains (wrong hands, voters).
 
     The votes on one image are not independent, so the interval is computed from the number of images.
     """

@@ -89,7 +89,7 @@ def in_range(images: np.ndarray, says: str) -> np.ndarray:
 
 
 def image_stack(x: Any, name: str) -> np.ndarray:
-    """Convert images to float32 of shape (N, H, W, C).
+    """Convert images to a float32 array of shape (N, H, W, C).
 
     x: images of shape (N, H, W), (N, 1, H, W), (N, 3, H, W), or (N, H·W) if they are square. Raises
     ValueError for anything else.
@@ -125,7 +125,7 @@ def sheet(images: np.ndarray) -> np.ndarray:
 
 
 def data_url(images: np.ndarray) -> str:
-    """Return the sheet as a data: URL: a PNG if it fits into MOST bytes, or else the best JPEG that fits."""
+    """Join images into a data URL: a PNG if it fits into MOST bytes, or else the best JPEG that fits."""
     picture = Image.fromarray(sheet(images))
     for kind, quality in (("png", 0), ("jpeg", 85), ("jpeg", 60), ("jpeg", 30), ("jpeg", 10), ("jpeg", 5)):
         file = io.BytesIO()
@@ -136,7 +136,7 @@ def data_url(images: np.ndarray) -> str:
 
 
 def plane_points(points: Any, labels: Any) -> dict[str, list]:
-    """Convert points (N, 2) and labels (N,), either of which may be None, to lists rounded for display.
+    """Convert points (N, 2), rounded for display, and labels (N,) to lists; None becomes an empty list.
 
     Raises ValueError for points or labels that cannot be drawn.
     """
@@ -161,7 +161,7 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
 
 
 def line_ends(names: Any, limits: Any) -> list[list[float]]:
-    """Return the limits (low, high) for each of one to four names.
+    """Return the limits [low, high] of each of the one to four models with these names.
 
     Raises ValueError for any other number of names, and for limits that are missing or unusable.
     """

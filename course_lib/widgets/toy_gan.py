@@ -54,13 +54,13 @@ class ToyGAN(Live):
 
     @traitlets.validate("settings")
     def _complete(self, proposal: Any) -> dict[str, Any]:
-        """Fill in the defaults of missing settings. Raises ValueError for an unknown setting."""
+        """Fill in missing settings with their defaults. Raises ValueError for an unknown setting."""
         from course_lib.toy_gan import Settings
 
         return Settings(**proposal["value"]).to_json()
 
     def change(self, **changes: Any) -> "ToyGAN":
-        """Change settings. The game continues, or starts again if the change defines a different game."""
+        """Change settings. The game continues, or restarts if the changes define a different game."""
         from course_lib.toy_gan import Settings
 
         self.settings = Settings(**self.settings).change(**changes).to_json()
@@ -90,7 +90,7 @@ class ToyGAN(Live):
         return figure
 
     def _played(self) -> "History":
-        """Play as many rounds as the preset with these settings, or 300 if there is no such preset."""
+        """Play as many rounds as the preset with these settings (or 300), and return the history."""
         from course_lib.toy_gan import PRESETS, History, Settings
 
         settings = Settings(**self.settings)
@@ -124,7 +124,7 @@ def draw_course(axes: Any, past: "History") -> None:
 
 
 def tables() -> dict[str, Any]:
-    """Compute the probability masses of each named density and of normal noise on the cells of the game."""
+    """Compute the masses of each named density and of normal noise in the cells of the game's grid."""
     from course_lib.toy_gan import Settings
     from course_lib.toy_gan.grid import grid
     from course_lib.toy_gan.settings import CHOICES
