@@ -1,8 +1,7 @@
 """Functions that draw one figure each, in colours that colour-blind readers can distinguish.
 
 Each named colour has the same meaning in all figures that show data, models or bounds; other curves use the
-remaining colours. A function that takes `ax` draws on those axes, or on new axes by default, and returns the
-axes.
+remaining colours. Functions with an argument `ax` draw on it (by default, on new axes) and return the axes.
 """
 
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from course_lib.probability.elbo import Bound
 
 
 def use_style() -> None:
-    """Apply the course's Matplotlib settings, chosen for a laptop. For a projector, increase `figure.dpi`."""
+    """Apply the course's Matplotlib settings, which suit a laptop. For a projector, increase `figure.dpi`."""
     plt.rcParams.update(
         {
             "font.size": 11,
@@ -45,20 +44,20 @@ def _axes(ax: Axes | None, **size: Any) -> Axes:
 
 
 def plain_numbers(*axes: Axis) -> None:
-    """Label logarithmic axes that span few decades with plain numbers, such as 600 instead of 6 × 10²."""
+    """Use plain labels, such as 600 instead of 6 × 10², on logarithmic axes that span few decades."""
     for axis in axes:
         axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
         axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
 def as_pixels(images: Any, shape: Sequence[int] | None = None) -> Tensor:
-    """Convert images to a float32 tensor on the CPU, of shape (N, C, H, W) and with values in [0, 1].
+    """Convert images to a float32 tensor of shape (N, C, H, W) on the CPU, with values in [0, 1].
 
     images: a tensor or an array of shape (N, H, W), (N, C, H, W) or (N, D), where C is 1 for grey images and
-    3 for RGB images. Images of shape (N, D) are assumed to be square and either grey or RGB, unless their
-    shape is given by `shape` as (H, W) or (C, H, W). Bytes (uint8) are divided by 255; Boolean values become
-    black and white.
-    Raises ValueError if `images` does not contain images, or if a pixel is outside [0, 1].
+    3 for RGB images. Images of shape (N, D) are assumed to be square and either grey or RGB, unless `shape`
+    specifies (H, W) or (C, H, W). Bytes (uint8) are divided by 255; False becomes black, and True becomes
+    white.
+    Raises ValueError if `images` cannot be interpreted as images, or if a pixel is outside [0, 1].
     """
     if not isinstance(images, Tensor):
         try:
@@ -139,7 +138,7 @@ def density(
 
 
 def blend(resp: Tensor) -> np.ndarray:
-    """Blend the components' colours by responsibilities of shape (N, K) into RGB colours of shape (N, 3)."""
+    """Return RGB colours (N, 3): averages of the components' colours, weighted by responsibilities (N, K)."""
     palette = np.array([plt.matplotlib.colors.to_rgb(COMPONENTS[k % 8]) for k in range(resp.shape[1])])
     return np.clip(np.asarray(resp) @ palette, 0, 1)
 
@@ -202,7 +201,7 @@ def bound_history(
 
 
 def bound_histories(histories: dict[str, Sequence[Bound]]) -> None:
-    """Compare methods that alternate between q and P.
+    """Compare the bounds of methods that update q and P in turn.
 
     The upper panels show the bounds, and the lower panels show the gaps on a log scale.
     """

@@ -419,7 +419,7 @@ def faults_of_functions(questions: list[AnyQuestion]) -> list[str]:
 
 
 def keys_not_asked(assignment: Assignment, homework: Path) -> list[str]:
-    """Return a remark for each key whose question the starter does not ask."""
+    """Return a remark for each key file whose question is missing from the starter."""
     asked = dict(assignment.sources)
     keys = sorted((homework / assignment.name / "keys").glob("*.py"))
     return [
@@ -430,14 +430,20 @@ def keys_not_asked(assignment: Assignment, homework: Path) -> list[str]:
 
 
 def starter_names(assignment: Assignment) -> tuple[dict[str, Any], list[str]]:
-    """Return the names that the starter's own cells define, and a remark for each cell that fails."""
+    """Run the starter's cells that are not tagged `practice`.
+
+    Returns the names that these cells define, and a remark for each cell that fails.
+    """
     names: dict[str, Any] = {"__name__": "__main__"}
     stops = run_cells(assignment, names, practice=False)
     return names, [f"Remark: {what}" for what in stops]
 
 
 def run_cells(assignment: Assignment, names: dict[str, Any], practice: bool) -> list[str]:
-    """Run either the cells tagged `practice` or all others. Return a message for each cell that fails."""
+    """Run the code cells tagged `practice`, or all other code cells if `practice` is False.
+
+    Returns a message for each cell that fails.
+    """
     stops = []
     for cell in cells_of(assignment):
         if cell.cell_type != "code" or ("practice" in cell.metadata.get("tags", [])) != practice:
@@ -453,9 +459,9 @@ def run_cells(assignment: Assignment, names: dict[str, Any], practice: bool) -> 
 
 
 def faults_of_practice(assignment: Assignment, names: Names, questions: list[AnyQuestion]) -> list[str]:
-    """Return the faults that students would run into in the cells that the grader does not run.
+    """Return the faults that students would find in the cells tagged `practice`, which the grader skips.
 
-    names: the names that the other cells define.
+    names: the names that all other cells define.
     """
     file = f"{assignment.name}.practice.json"
     names = dict(names)

@@ -1,4 +1,4 @@
-"""The choice between a Triton kernel and its reference, a plain PyTorch function with the same results.
+"""The choice between a Triton kernel and its reference, a plain PyTorch function that computes the same.
 
 Kernels run on a GPU. If TRITON_INTERPRET=1 is set before Triton is imported, kernels run in Triton's
 interpreter instead, which executes their programs one after another in Python. If Triton is not installed, as
@@ -43,7 +43,7 @@ def switched_off() -> Iterator[None]:
 
 
 def which(device: torch.device | str) -> str:
-    """Describe the implementation for this device: "Triton…", or "PyTorch: " followed by the reason."""
+    """Describe the implementation used on this device: "Triton…", or "PyTorch: " followed by the reason."""
     device = torch.device(device)
     if _is_off:
         return "PyTorch: the kernels are switched off"
@@ -66,12 +66,12 @@ def kernel_runs(name: str, tensor: Tensor, unless: str = "") -> bool:
 
 
 def compute_dtype(tensor: Tensor) -> torch.dtype:
-    """Return the dtype in which sums are computed: float64 for float64, and float32 otherwise."""
+    """Return the dtype for computing sums: float64 for a float64 tensor, and float32 for any other."""
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
 
 def rows(tensor: Tensor) -> Tensor:
-    """Return a tensor in which each row is contiguous in memory, copying the given tensor if necessary."""
+    """Return the tensor itself if each row is contiguous in memory, and a contiguous copy otherwise."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 

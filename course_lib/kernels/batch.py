@@ -1,8 +1,8 @@
 """Batches of black-and-white pixels, drawn directly from a data set stored as bytes.
 
-The usual approach is to copy the rows, convert them to floats, draw random numbers and compare the two. Each
-of these steps reads and writes the whole batch, whereas the kernel reads one byte and writes one number per
-pixel.
+The usual approach is to copy the rows, convert them to floats, draw random numbers, and compare these with
+the pixels. Each of these steps reads and writes the whole batch, whereas the kernel reads one byte and writes
+one number per pixel.
 """
 
 import math
@@ -47,8 +47,8 @@ def gather_binarize(
 
     images: bytes (uint8) of shape (N, …). index: row numbers (int64) of shape (B,), not range-checked on a
     GPU. Each pixel is 1 with probability byte/255, to within 2⁻²³ ("dynamic binarization"; see
-    `data.binarize`). seed: an int, or an int64 tensor with one element on the same device; None draws a seed
-    from torch's global generator. Raises ValueError for incompatible arguments.
+    `data.binarize`). seed: an int or a one-element int64 tensor; if None, a seed is drawn from torch's global
+    generator. Raises ValueError for incompatible arguments.
     """
     kinds = f"{type(images).__name__} and {type(index).__name__}"
     both = isinstance(images, Tensor) and isinstance(index, Tensor)

@@ -1,10 +1,10 @@
 """The E-step of a mixture of diagonal Gaussians, without storing the N×K matrix of responsibilities.
 
-A Gaussian's log-density is linear in phi(x) = [1, x, x²] (see `fast_steps`), so a tile of log-densities is a
-small matrix product. The first kernel loops over the components, sums their densities relative to a running
-maximum, and stores log P(x), one number per row. The second kernel computes each tile again, divides the
-densities by P(x), and adds the products of the responsibilities and [1, x, x²] to the statistics. Tiles are
-computed twice so that they never have to be stored.
+The log-density of a diagonal Gaussian is linear in phi(x) = [1, x, x²] (see `fast_steps`), so a tile of
+log-densities is a small matrix product. The first kernel loops over the components, sums their densities
+relative to a running maximum, and stores log P(x), one number per row. The second kernel computes each tile
+again, divides the densities by P(x) to obtain the responsibilities, and adds the products of these and [1, x,
+x²] to the statistics. Tiles are computed twice so that they never have to be stored.
 Source of the running maximum: Milakov & Gimelshein 2018, "Online normalizer calculation for softmax".
 """
 
@@ -22,7 +22,7 @@ LOWEST = -3.0e38  # used in place of log 0 = −∞, because −∞ − (−∞)
 
 
 class Statistics(NamedTuple):
-    """The statistics for the M-step, and log P(x) of each row.
+    """The statistics for the M-step, and log P(x) for each row.
 
     sums (K, 1 + 2D): Σ_n resp_nk · [1, x_n, x_n²]. log_px (N,): log P(x_n) in nats.
     """
@@ -32,7 +32,7 @@ class Statistics(NamedTuple):
 
 
 def mixture_statistics_reference(x: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> Statistics:
-    """The PyTorch reference for `mixture_statistics`. Unlike the kernels, it stores the N×K matrix."""
+    """The PyTorch reference for `mixture_statistics`. Unlike the kernels, it stores an N×K matrix."""
     x = x if x.dtype == torch.float64 else x.float()
     phi, c = features(x, "diag"), coefficients(weights, means, variances, "diag")  # (N, F), (F, K)
     joint = phi @ c  # (N, K): log weight_k + log N(x_n | k)
@@ -134,11 +134,12 @@ def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Ten
     """Perform one E-step: return Σ_n resp_nk · [1, x_n, x_n²] and log P(x_n) for x of shape (N, D).
 
     weights: shape (K,). means, variances: shape (K, D). The M-step is `fast_steps.parameters(sums, D, "diag",
-    reg_covar)`. Additional memory: K(1 + 2D) + N numbers. As in `fast_steps`, centre x first, because digits
-    are lost when large squares are subtracted. On a GPU, the reference is used for float64, signs are not
-    checked, and the last digits of the sums vary between runs because the order of the additions varies.
-    Raises ValueError for incompatible arguments, negative weights, and variances that are not positive.
-    Source: Bishop, Pattern Recognition and Machine Learning, section 9.2.
+    reg_covar)`. The kernels need additional memory for about 2K(1 + 2D) + N numbers. Centre x first, as for
+    `fast_steps`, because digits are lost when large squares are subtracted. On a GPU, the reference is used
+    for float64, and the signs of weights and variances are not checked. The last digits of the kernels' sums
+    vary between runs on a GPU, because the order of the additions varies. Raises ValueError for incompatible
+    arguments, negative weights, and non-positive variances. Source: Bishop, Pattern Recognition and Machine
+    Learning, section 9.2.
     """
     check(
         x.ndim == 2 and 0 not in x.shape and x.is_floating_point(),

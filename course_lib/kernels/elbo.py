@@ -1,8 +1,8 @@
 """Both terms of −L_b and all their gradients, in one pass over the logits.
 
-If the loss of a VAE is written with PyTorch functions, image-sized tensors are read and written many times.
-The kernel reads each logit and each pixel once, and writes one number per pixel: the gradient with respect to
-the logit. The two sums over an image stay on the chip. Each program processes one image.
+If the loss of a VAE is composed of PyTorch functions, they repeatedly read and write tensors as large as the
+batch. The kernel reads each logit and each pixel once, and writes one number per pixel: the gradient with
+respect to the logit. The two sums for an image are accumulated on the chip. Each program processes one image.
 """
 
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ class Terms(NamedTuple):
 
 
 def elbo_reference(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
-    """The PyTorch reference for `fused_elbo`, which calls the course's own probability functions."""
+    """The PyTorch reference for `fused_elbo`, composed of the course's own probability functions."""
     kind = compute_dtype(logits)
     target = x.to(kind) / 255 if x.dtype == torch.uint8 else x.to(kind)
     return Terms(-log_bernoulli(logits.to(kind), target), kl_diag(mu.to(kind), logvar.to(kind)))
@@ -42,7 +42,7 @@ def _log1p(s):  # log(1 + s) for 0 ≤ s ≤ 1, accurate even for a small s (Kah
 
 @jit
 def _pixels(logits, x, pixel, inside, BYTES: tl.constexpr, KIND: tl.constexpr):
-    """Return logits, targets in [0, 1] and exp(−|logit|), which never overflows, for pixels of one image."""
+    """Return the logit, the target in [0, 1], and exp(−|logit|), which cannot overflow, for each pixel."""
     logit = tl.load(logits + pixel, mask=inside, other=0.0).to(KIND)
     target = tl.load(x + pixel, mask=inside, other=0).to(KIND)
     if BYTES:
@@ -152,7 +152,7 @@ def _settings(logits: Tensor, x: Tensor, mu: Tensor) -> dict[str, Any]:
 
 
 class _FusedElbo(torch.autograd.Function):
-    """The forward pass writes gradients for the mean over images, which backward corrects if needed."""
+    """Forward writes the gradients of the mean over images; backward recomputes them for any other loss."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, gradients: bool) -> Any:
@@ -193,13 +193,13 @@ class _FusedElbo(torch.autograd.Function):
 
 
 def fused_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
-    """Compute −log P(x|z) and KL(q(z|x) ‖ N(0, I)) for each image, in nats; the sum of the two is −L_b.
+    """Compute the two terms of −L_b for each image, in nats: −log P(x|z) and KL(q(z|x) ‖ N(0, I)).
 
-    logits (N, D): the output of the decoder. x (N, D): pixels in [0, 1], or bytes, where 255 means 1, as in
-    `Digits.images`; no gradient is computed for x. mu, logvar (N, d): the parameters of q(z|x). The same pass
-    computes the gradients for a loss that is the mean of −L_b over images; for any other loss, the gradients
-    are computed again. Sums are in float32, or in float64 for float64 logits. Large logits do not overflow.
-    Raises ValueError for incompatible arguments.
+    logits (N, D): the output of the decoder. x (N, D): pixels in [0, 1], or bytes (which are divided by 255),
+    as in `Digits.images`; x must not require gradients. mu, logvar (N, d): the parameters of q(z|x). The
+    kernel's forward pass also computes the gradients of the mean of −L_b over images; if the loss is
+    different, the backward pass recomputes them. Sums are computed in float64 for float64 logits, and in
+    float32 for all others. Large logits cause no overflow. Raises ValueError for incompatible arguments.
     Source: Kingma & Welling 2014, equation 10 and appendix C.1.
     """
     check(

@@ -1,18 +1,18 @@
-"""The E-step of a mixture of Gaussians with full covariances, without storing the N×K responsibilities.
+"""The E-step of a full-covariance Gaussian mixture, without storing the N×K matrix of responsibilities.
 
 Each program of the first kernel processes a tile of rows and loops over the components, whitening the
 differences x − mean_k and summing the densities relative to a running maximum. The result is log P(x), one
 number per row. Each program of the second kernel processes one component and loops over a span of rows,
 computing each density again, dividing it by P(x), and accumulating the sums for the M-step in registers. The
-sums of each span are stored separately, and torch adds them up in a fixed order, so the same data always give
-the same bits. Densities are computed twice so that they never have to be stored.
+sums of each span are stored separately, and torch adds up the spans in a fixed order, so repeating the
+computation gives bit-identical results. Densities are computed twice so that they never have to be stored.
 
-The following lower bounds on one iteration assume N = 60,000 rows of d = 20 numbers in float32. A component's
-log-density is a quadratic with F = 1 + d + d(d + 1)/2 = 231 coefficients. For each pair of a row and a
-component, the E-step needs one multiplication and one addition per coefficient, and the sums of the M-step
-need the same, for a total of 4F = 924 operations per pair. The memory traffic is at least 4Nd = 4.8 MB to
-read x, and 2·4FK bytes to read the parameters and write the sums. A matrix of responsibilities adds 4NK bytes
-to write and 4NK bytes to read.
+The following lower bounds on the cost of one iteration assume N = 60,000 rows of d = 20 numbers in float32. A
+component's log-density is a quadratic with F = 1 + d + d(d + 1)/2 = 231 coefficients. For each pair of a row
+and a component, the E-step and the sums of the M-step each need one multiplication and one addition per
+coefficient: a total of 4F = 924 operations per pair. The memory traffic is at least 4Nd = 4.8 MB to read x,
+and 2·4FK bytes to read the parameters and write the sums. Storing the responsibilities as a matrix adds 4NK
+bytes of writes and 4NK bytes of reads.
 
     K                                                        20        100        512
     pairs N·K                                             1.2 M      6.0 M     30.7 M
@@ -26,22 +26,22 @@ to write and 4NK bytes to read.
     time at 67 Tflop/s, 6,144 operations per pair        110 µs     550 µs     2.8 ms
 
 (The rates of 3.35 TB/s and 67 Tflop/s, the latter without tensor cores, are from the data sheet of an H100
-SXM; none of these times was measured.) The operations determine the lower bound. The matrix takes up memory
-(123 MB for K = 512, and 20 GB for ten million rows), but transferring it takes less than a fifth of the time
-of the operations. These kernels perform more operations than necessary: `tl.dot` requires powers of 2, so 20
-becomes 32; triangular and symmetric matrices are not exploited; and each density is computed twice. The
-result is 3 · 2 · 32² = 6,144 operations per pair. The two products of `fast_steps` need only 924, but they
-subtract large squares, which loses digits in float32. The number of bytes that the kernels transfer is close
-to the minimum, because each kernel reads x from memory only once, and after that from the GPU's cache, which
-is larger than 4.8 MB.
+SXM; none of these times was measured.) The operations, rather than the memory traffic, determine the lower
+bound on the time. For K = 512, the matrix occupies 123 MB (20 GB for ten million rows), but transferring it
+takes less than a fifth as long as the operations. These kernels perform more operations than necessary:
+`tl.dot` requires powers of 2, so 20 becomes 32; the triangular or symmetric form of the matrices is not
+exploited; and each density is computed twice. The total is 3 · 2 · 32² = 6,144 operations per pair. The two
+products of `fast_steps` need only 924 operations per pair, but they subtract large squares, which loses
+digits in float32. The number of bytes that the kernels transfer is close to the minimum, because each kernel
+reads x from memory only once, and after that from the GPU's cache, which is larger than 4.8 MB.
 
-In principle, a single launch would be enough. This implementation launches two kernels, one sum over the
-spans, and about six small operations on the parameters, for any K; a loop over components would launch about
-ten operations for each component.
+In principle, a single launch would be enough. For any K, this implementation launches two kernels, one sum
+over the spans, and about six small operations on the parameters, whereas a loop over components would launch
+about ten operations for each component.
 
-With partial sums for each tile of rows instead of each span, one kernel could do everything, but only for a
-small K. For K = 512, the 421 sums of each component and each of the 938 tiles of 64 rows would take 809 MB,
-more than six times the size of the matrix that the kernels avoid.
+If partial sums were stored for each tile of rows instead of each span, a single kernel would be enough, but
+only for small K. For K = 512, storing 421 sums per component for each of the 938 tiles of 64 rows would take
+809 MB, more than six times the size of the matrix that the kernels avoid.
 
 Sources: Milakov & Gimelshein 2018, "Online normalizer calculation for softmax" (running maximum); Bloch et
 al. 2026, "Flash-GMM", arXiv 2606.10896 (two kernels, there with atomic additions in bfloat16).
@@ -73,8 +73,8 @@ class FullStatistics(NamedTuple):
     """The statistics for the M-step, in terms of the differences c_nk = x_n − mean_k from the current means.
 
     counts (K,) = Σ_n resp_nk, first (K, D) = Σ_n resp_nk c_nk, second (K, D, D) = Σ_n resp_nk c_nk c_nkᵀ, and
-    log_px (N,) = log P(x_n) in nats. Σ_n resp_nk x_n equals first + counts · means, but sums of differences
-    keep digits that sums of x and x xᵀ would lose for x far from 0.
+    log_px (N,) = log P(x_n) in nats. Sums of differences keep digits that sums of x and x xᵀ would lose for x
+    far from 0. The sum Σ_n resp_nk x_n can be recovered as first + counts · means.
     """
 
     counts: Tensor
@@ -109,7 +109,7 @@ def _log_peak(weights: Tensor, factors: Tensor) -> Tensor:
 def full_mixture_statistics_reference(
     x: Tensor, weights: Tensor, means: Tensor, factors: Tensor
 ) -> FullStatistics:
-    """The PyTorch reference for `full_mixture_statistics`, computed by batched products, block by block."""
+    """The PyTorch reference for `full_mixture_statistics`. It uses batched products on blocks of rows."""
     k, dim = means.shape
     log_peak = _log_peak(weights, factors)
     counts, first, second = torch.zeros_like(weights), torch.zeros_like(means), torch.zeros_like(factors)
@@ -129,7 +129,7 @@ def full_mixture_statistics_reference(
 
 @jit
 def _load_rows(x, x_row, n, N, D: tl.constexpr, DIMS: tl.constexpr, KIND: tl.constexpr):
-    """Load the rows n of x as a tile of shape (ROWS, DIMS), padded with zeros."""
+    """Load rows n of x as a tile of shape (ROWS, DIMS), padded with zeros."""
     d = tl.arange(0, DIMS)
     inside = (n[:, None] < N) & (d[None, :] < D)
     return tl.load(x + n[:, None] * x_row + d[None, :], mask=inside, other=0.0).to(KIND)
@@ -230,16 +230,16 @@ def _full_sums_kernel(
 def full_mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor) -> FullStatistics:
     """Perform one E-step for x of shape (N, D), and return the statistics that the M-step needs.
 
-    weights: shape (K,). means: shape (K, D). factors: shape (K, D, D), scikit-learn's `precisions_cholesky_`,
-    the upper triangular U with U Uᵀ = covariance⁻¹, as returned by
+    weights: shape (K,). means: shape (K, D). factors: shape (K, D, D), with an upper triangular U for each
+    component such that U Uᵀ = covariance⁻¹, as in scikit-learn's `precisions_cholesky_` and as returned by
     `mixtures.density.precision_factors(covariances, "full")`. The M-step is `FullStatistics.parameters`.
-    Additional memory: N numbers, and 1 + D + D² numbers for each component or for each of about 2,000
-    programs, whichever is more. In float32, a log-density has a relative rounding error of about 1e-7, so the
-    responsibilities for a point with a log-density of −10⁵ nats have only two correct digits. The reference
-    is used for more than 64 dimensions and, on a GPU, for float64. On a GPU, the values of weights and
-    factors are not checked. Raises ValueError for incompatible arguments, negative weights, and factors that
-    are not upper triangular with a positive diagonal. Source: Bishop, Pattern Recognition and Machine
-    Learning, section 9.2.
+    Additional memory: N numbers, plus 1 + D + D² numbers for each component or for each of about 2,000
+    programs, whichever are more numerous. In float32, a log-density has a relative rounding error of about
+    1e-7, so the responsibilities for a point with a log-density of −10⁵ nats have only two correct digits.
+    The reference is used for more than 64 dimensions and, on a GPU, for float64. On a GPU, the values of
+    weights and factors are not checked. Raises ValueError for incompatible arguments, negative weights, and
+    factors that are not upper triangular with a positive diagonal. Source: Bishop, Pattern Recognition and
+    Machine Learning, section 9.2.
     """
     _check_arguments(x, weights, means, factors)
     if not kernel_runs("full_mixture_statistics", x, _reason_against(x)):

@@ -1,4 +1,4 @@
-"""Triton's random numbers in plain PyTorch, identical on every machine for the same seed.
+"""Triton's random number generator in plain PyTorch. A seed gives the same numbers on every machine.
 
 Philox turns a counter into four random numbers in ten rounds of multiplication and mixing. The generator has
 no state, so any program can compute the numbers for counter 7 at any time, and as often as necessary, without
@@ -20,16 +20,16 @@ TINIEST = 1e-7  # Triton replaces smaller uniform numbers by this value before t
 def new_seed(device: torch.device | str) -> Tensor:
     """Draw a seed, an int64 tensor of shape (1,), from torch's global generator for the device.
 
-    The seed stays on the device, so the CPU need not wait for the GPU, and a CUDA graph draws a new seed at
-    each replay.
+    Because the seed stays on the device, the CPU need not wait for the GPU, and a CUDA graph draws a new seed
+    at each replay.
     """
     return torch.randint(2**62, (1,), device=device)
 
 
 def as_seed(seed: Tensor | int | None, device: torch.device) -> Tensor:
-    """Return the seed as an int64 tensor of shape (1,) on the device; None draws a new seed.
+    """Return the seed, or a new one if it is None, as an int64 tensor of shape (1,) on the device.
 
-    Raises ValueError unless the seed is a single integer.
+    Raises ValueError unless the seed is None or a single integer (an int or an int64 tensor).
     """
     if seed is None:
         return new_seed(device)
@@ -40,7 +40,7 @@ def as_seed(seed: Tensor | int | None, device: torch.device) -> Tensor:
 
 
 def philox(seed: Tensor, counter: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return four random 32-bit numbers, as int64, for each counter; counters must be below 2³²."""
+    """Return four random 32-bit numbers, as int64, for each counter, which must be below 2³²."""
     key0, key1 = seed & MASK, seed >> 32 & MASK  # (1,) each
     c0, c1, c2, c3 = counter.long(), *(torch.zeros_like(counter, dtype=torch.int64) for _ in range(3))
     for _ in range(10):

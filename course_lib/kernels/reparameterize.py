@@ -66,12 +66,12 @@ class _Reparameterize(torch.autograd.Function):
 
 
 def fused_reparameterize(mu: Tensor, logvar: Tensor, seed: Tensor | int | None = None) -> Tensor:
-    """Draw z = mu + exp(logvar / 2) · e with e ~ N(0, I); gradients flow to mu and logvar.
+    """Draw z = mu + exp(logvar / 2) · e with e ~ N(0, I); z is differentiable in mu and logvar.
 
-    mu, logvar: tensors of the same shape and dtype. seed: an int, or an int64 tensor with one element on the
-    same device; None draws a seed from torch's global generator. The noise is generated in float32 for every
-    dtype. Raises ValueError for incompatible arguments.
-    Source: Kingma & Welling 2014, section 2.4; `kernels.philox` describes the random numbers.
+    mu, logvar: tensors of the same shape and dtype. seed: an int or a one-element int64 tensor; if None, a
+    seed is drawn from torch's global generator. The noise is generated in float32, whatever the dtype of z.
+    Raises ValueError for incompatible arguments.
+    Source: Kingma & Welling 2014, section 2.4. The random number generator is described in `kernels.philox`.
     """
     check(
         mu.shape == logvar.shape and mu.dtype == logvar.dtype and mu.is_floating_point(),

@@ -59,7 +59,7 @@ def _inside_operation(event: Any) -> bool:
 
 
 def timeline(operations: list[Span], phases: list[Span], ax: Axes | None = None) -> Axes:
-    """Plot a profile, with phases above and operations below; matrix products are darker than the rest."""
+    """Plot a profile, with phases above and operations below; matrix products are darker than the others."""
     ax = plt.subplots(figsize=(12, 2.4))[1] if ax is None else ax
     for i, phase in enumerate(phases):
         length = phase.end - phase.begin
@@ -103,9 +103,9 @@ def passes(work: Callable[[], object], size: int) -> int:
 
 
 def programs(who: Tensor, ax: Axes | None = None) -> Axes:
-    """Show which program of a grid wrote each element of a tensor, by colour and by number.
+    """Show, by colour and by number, which program of a grid wrote each element of a tensor.
 
-    who: the number of the program that wrote each element, of shape (rows, columns).
+    who: a tensor of shape (rows, columns) that contains the number of the program that wrote each element.
     """
     ax = plt.subplots(figsize=(11, 2.3))[1] if ax is None else ax
     ids = who.unique().tolist()
@@ -129,8 +129,8 @@ def programs(who: Tensor, ax: Axes | None = None) -> Axes:
 def counts(count: Tensor, title: str, ax: Axes) -> Axes:
     """Show how often each element of a tensor was written.
 
-    count: numbers from 0 to 2, of shape (rows, columns). Each row of `count` belongs to one image, except the
-    last row, which belongs to none.
+    count: a tensor of shape (rows, columns) that contains integers from 0 to 2. Each row of `count` belongs
+    to one image, except the last row, which belongs to none.
     """
     shown = ListedColormap(["white", plots.BOUND, plots.GAP])
     ax.imshow(count.numpy(), cmap=shown, vmin=-0.5, vmax=2.5, aspect="auto", interpolation="nearest")
@@ -144,7 +144,7 @@ def counts(count: Tensor, title: str, ax: Axes) -> Axes:
 def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
     """Return the GPU timings that come with the course, or None if there are none yet.
 
-    Raises ValueError for a file not created by `benchmarks/gpu.py` on a GPU.
+    Raises ValueError if the file does not contain GPU timings in the format of `benchmarks/gpu.py`.
     """
     path = path.expanduser()
     if not path.exists():
@@ -164,7 +164,7 @@ def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
 
 
 def describe(found: dict[str, Any] | None) -> str:
-    """Return a sentence with the machine, the versions and the date of the timings, if there are any."""
+    """Describe the origin of the GPU timings, or say how to add timings if there are none yet."""
     if found is None:
         return (
             "No GPU has been measured for this page yet, so no GPU timings are shown. To add them, run "
@@ -176,10 +176,10 @@ def describe(found: dict[str, Any] | None) -> str:
 
 
 def bars(here: dict[str, float], name: str, found: dict[str, Any] | None = None) -> Any:
-    """Plot the time per step on this machine and, if `found` is given, on a GPU, and return the figure.
+    """Plot the time per step on this machine and, if `found` is not None, on a GPU; return the figure.
 
-    here: the microseconds per step of each method. name: the title of the plot for this machine. found: the
-    result of `shipped`.
+    here: a dictionary from methods to microseconds per step. name: the title of the plot for this machine.
+    found: the result of `shipped`.
     """
     there = {k: row["us"] for k, row in (found or {}).get("steps", {}).items() if "us" in row}
     panels = [(name, here, plots.Q)] + ([(found["machine"], there, plots.MODEL)] if found else [])

@@ -1,7 +1,8 @@
-"""The parts of training that kernels can perform: batches of black-and-white pixels, and the loss of a VAE.
+"""Kernels for two parts of training: drawing batches of black-and-white pixels, and computing a VAE's loss.
 
-On a GPU, `course_lib.recipes` calls `fused`, and uses the plain function wherever `fused` returns None. CUDA
-graphs work for every model and belong to the training loop (`course_lib.training.cuda_graph`).
+On a GPU, `course_lib.recipes` calls `fused`, and uses a plain PyTorch function wherever `fused` returns None
+instead of a kernel version. CUDA graphs, which work for every model, are part of the training loop
+(`course_lib.training.cuda_graph`).
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ PLAIN = "plain PyTorch functions"
 def fused(model: Any, device: torch.device) -> tuple[Batch | None, Loss | None, str]:
     """Return kernel versions of the model's batch and loss functions, and a line that describes the choice.
 
-    Each function is None if its plain PyTorch version must be used.
+    A function is None if its plain PyTorch version must be used.
     """
     computer = which(device)
     if not computer.startswith("Triton"):
@@ -40,7 +41,7 @@ def fused(model: Any, device: torch.device) -> tuple[Batch | None, Loss | None, 
 
 
 def _trouble(device: torch.device) -> str:
-    """Return why Triton cannot compile here, for example because there is no C compiler, or "" if it can."""
+    """Return the error that Triton raises here, for example without a C compiler, or "" if there is none."""
     image = torch.zeros(1, 1, dtype=torch.uint8, device=device)
     index = torch.zeros(1, dtype=torch.int64, device=device)
     try:
@@ -52,9 +53,10 @@ def _trouble(device: torch.device) -> str:
 
 
 def batch_for(model: Any) -> Batch | None:
-    """Return a function that draws batches with `gather_binarize`, or None for a model of grey pixels.
+    """Return a function that draws batches with `gather_binarize`.
 
-    Labels, if there are any, are selected but not changed.
+    Labels, if there are any, are selected along with the images. Returns None if the model has no Bernoulli
+    likelihood.
     """
     if getattr(model.config, "likelihood", "") != "bernoulli":
         return None
@@ -67,7 +69,7 @@ def batch_for(model: Any) -> Batch | None:
 
 
 def loss_for(model: Any) -> Loss | None:
-    """Return `fused_loss` with the signature of the model's loss, or None if no kernel can compute it."""
+    """Return `fused_loss` with the signature of the model's loss, or None if no kernels compute that loss."""
     if reason_against(model):
         return None
 

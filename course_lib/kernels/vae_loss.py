@@ -28,10 +28,12 @@ def reason_against(model: Any) -> str:
 
 
 def fused_loss(model: LatentImages, x: Tensor, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
-    """Compute the loss for images x (N, D), in nats per image, and return the same dictionary as `VAE.loss`.
+    """Compute the loss for images x (N, D), in nats per image.
+
+    Returns a dictionary with the same keys as `VAE.loss`.
 
     model: a VAE, or the result of `ConditionalVAE.given`. Raises ValueError unless the model is a VAE with a
-    normal prior and with black-and-white pixels that are independent given z.
+    normal prior and black-and-white pixels that are independent given z.
     """
     against = reason_against(model)
     check(not against, against)

@@ -1,7 +1,7 @@
 """log P(x, k) under a fitted mixture, for NumPy arrays and torch tensors.
 
 The parameters are those of scikit-learn: weights (K,), means (K, D), and `precisions_cholesky_`, the upper
-triangular factors U with U Uᵀ = covariance⁻¹ that whiten the data. Arrays are processed by NumPy and tensors
+triangular factors U that whiten the data, with U Uᵀ = covariance⁻¹. Arrays are processed by NumPy and tensors
 by torch; the functions used here have the same names in both libraries.
 """
 
@@ -24,8 +24,8 @@ MANY_DIMENSIONS = 89  # with more dimensions, the products of a block need too m
 def precision_factors(covariances: Tensor, covariance_type: str) -> Tensor:
     """Return scikit-learn's `precisions_cholesky_` for the given covariances.
 
-    For "diag" and "spherical", these are the reciprocals of the standard deviations. Raises ValueError for
-    full and tied covariances that are not symmetric and positive definite.
+    For "diag" and "spherical", the values are the reciprocals of the standard deviations. Raises ValueError
+    if a full or tied covariance is not symmetric positive definite.
     """
     if covariance_type in ("diag", "spherical"):
         return covariances.rsqrt()
@@ -45,14 +45,14 @@ def transposed(x: Any) -> Any:
 
 
 def log_sum_exp(joint: Any) -> Any:
-    """Return log P(x) given log P(x, k): (n, K) → (n,)."""
+    """Compute log P(x) from log P(x, k): (n, K) → (n,)."""
     xp = library(joint)
     peak = xp.amax(joint, 1)  # (n,)
     return peak + xp.log(xp.exp(joint - peak[:, None]).sum(1))
 
 
 def softmax(joint: Any) -> Any:
-    """Return P(k | x) given log P(x, k): (n, K) → (n, K)."""
+    """Compute P(k | x) from log P(x, k): (n, K) → (n, K)."""
     xp = library(joint)
     parts = xp.exp(joint - xp.amax(joint, 1)[:, None])
     parts /= parts.sum(1)[:, None]
@@ -62,8 +62,8 @@ def softmax(joint: Any) -> Any:
 def log_joint_blocks(x: Any, weights: Any, means: Any, factors: Any, covariance_type: str) -> Iterator[Any]:
     """Yield log P(x, k) in nats for x of shape (N, D), in blocks of shape (n, K).
 
-    With many points and components, the blocks are computed by matrix products, as in `fast_steps`;
-    otherwise, they are computed directly from the definition of the density.
+    The blocks are computed by matrix products, as in `fast_steps`, where this is faster without needing too
+    much memory; otherwise, they are computed directly from the definition of the density.
     """
     k, dim = means.shape
     xp = library(x)
@@ -92,7 +92,7 @@ def _log_peak(weights: Any, factors: Any) -> Any:
 
 
 def _by_definition(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any]:
-    """Yield log P(x, k), computed from its definition: subtract the mean, whiten and square.
+    """Yield log P(x, k), computed from its definition: by subtracting the mean, whitening and squaring.
 
     factors: shape (K, D, D) or (K, D).
     """
@@ -111,7 +111,7 @@ def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any
 
     factors: shape (K, D, D) or (K, D). Subtracting large squares loses digits. Therefore, x is centred at the
     mean of the mixture, and the definition of the density is used for components that are narrow compared
-    with the distances from that mean.
+    with the distances of points and components from that mean.
     """
     xp = library(x)
     k, dim = means.shape

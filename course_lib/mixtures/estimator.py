@@ -26,7 +26,7 @@ __all__ = ["GaussianMixture"]
 
 @dataclass
 class Run:
-    """One run of EM and its progress so far. Means are relative to the mean of the data."""
+    """A run of EM: its parameters and its progress so far. Means are relative to the mean of the data."""
 
     parameters: Parameters
     lower_bound: float = -math.inf  # mean log P(x) before the last M-step, in nats
@@ -41,18 +41,18 @@ class GaussianMixture(FittedMixture):
     Constructor arguments, methods and fitted attributes have the same meaning as in scikit-learn, with these
     differences:
 
-    - Tensors are accepted as well as arrays. Methods return arrays for arrays, and tensors on the device of X
-      for tensors. The fitted attributes and the results of `sample` have the same type as the X passed to
-      `fit`.
+    - Tensors are accepted as well as arrays. If X is a tensor, methods return tensors on the same device
+      instead of arrays. The fitted attributes and the results of `sample` have the same type as the X passed
+      to `fit`.
     - `dtype` (default: torch.float64) and `device` (default: the device of X) specify the dtype and the
       device of the computations.
     - With `init_params="k-means++"` or "random_from_data", every point is assigned to the nearest seed. In
       scikit-learn, each seed forms a cluster with a single point and therefore without spread.
     - `verbose` ≥ 1 shows a progress bar, and `verbose_interval` is ignored.
     - A component that collapses onto a point (possible if reg_covar=0) or loses all its points does not end
-      the fit. The component keeps its last valid covariance and, if empty, its mean, and a ConvergenceWarning
-      names the component. The log-likelihood still never decreases.
-    - If `fit` is interrupted, the steps completed so far are kept, and `converged_` is False.
+      the fit. The component keeps its last valid covariance and, if it is empty, also its mean; a
+      ConvergenceWarning reports this. The log-likelihood still never decreases.
+    - If `fit` is interrupted, the best fit so far is kept, and `converged_` is False.
 
     Raises ValueError for invalid data or settings, usually with scikit-learn's message.
     """
@@ -133,11 +133,11 @@ class GaussianMixture(FittedMixture):
         return self
 
     def fit_predict(self, X: Any, y: Any = None) -> Any:
-        """Fit to X, and return the index of the most responsible component for each row: (N, D) → (N,)."""
+        """Fit the mixture to X, and return the predicted component of each row: (N, D) → (N,)."""
         return self.fit(X).predict(X)
 
     def _climb(self, run: Run, x: Tensor) -> None:
-        """Run EM from the parameters in `run` until the mean log-likelihood changes by less than `tol`.
+        """Run EM, updating `run` in place, until the mean log-likelihood changes by less than `tol`.
 
         At most `max_iter` steps are performed. x must be centred.
         """

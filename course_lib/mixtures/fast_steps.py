@@ -1,6 +1,6 @@
 """The two steps of EM as two matrix products.
 
-A Gaussian's log-density is a quadratic in x, so it is *linear* in phi(x) = [1, x, every product x_i x_j]:
+A Gaussian's log-density is quadratic in x, and therefore *linear* in phi(x) = [1, x, every product x_i x_j]:
 
     log weight_k + log N(x | mu_k, Sigma_k) = phi(x) · c_k
 
@@ -9,8 +9,8 @@ features of all points form one matrix, the E-step is `phi @ c` and the M-step i
 a single large product for all K components, whereas the textbook formulas loop over the components.
 
 The large products cost accuracy, because Σ x xᵀ / N − mu muᵀ is a small difference between large numbers if a
-component is narrow and far from the origin. Centring the data keeps the error small, `narrowness` estimates
-the remaining error, and the textbook formulas are used for components whose error would be too large.
+component is narrow and far from the origin. Centring the data reduces the error, `narrowness` estimates the
+remaining error, and the textbook formulas are used for components whose error would be too large.
 """
 
 import math
@@ -38,7 +38,7 @@ def n_features(dim: int, covariance_type: str) -> int:
 
 
 def one_row_per_component(k: int, device: torch.device) -> bool:
-    """Return whether K log-densities are computed faster as K rows in memory than as K columns."""
+    """Return whether log-densities of K components are computed faster as rows in memory than as columns."""
     if device.type == "cpu" and k >= MANY_COMPONENTS:
         return torch.get_num_threads() == 1
     return k >= SOME_COMPONENTS
@@ -88,7 +88,7 @@ def coefficients(weights: Tensor, means: Tensor, covariances: Tensor, covariance
 
 
 def parameters(statistics: Tensor, dim: int, covariance_type: str, reg_covar: float) -> Parameters:
-    """Complete the M-step: return the parameters, given `statistics` = resp.T @ phi of shape (K, F)."""
+    """Complete the M-step: compute the parameters from `statistics` = resp.T @ phi, of shape (K, F)."""
     # ten times the machine epsilon avoids a division by 0 for an empty component, as in scikit-learn
     counts = statistics[:, 0] + 10 * torch.finfo(statistics.dtype).eps  # (K,)
     means = statistics[:, 1 : dim + 1] / counts[:, None]  # (K, D)
@@ -112,7 +112,7 @@ class FastSteps:
     """Iterations of EM on fixed data, with precomputed features; `iterate` performs one iteration.
 
     x has shape (N, D) and must be centred. The features are stored if they fit in `CACHE_BYTES`; otherwise,
-    each iteration computes them again, block by block. Additional memory use stays below half a gigabyte,
+    each iteration computes them again, block by block. The additional memory stays below half a gigabyte,
     apart from N responsibilities for each narrow component.
     """
 

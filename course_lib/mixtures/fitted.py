@@ -25,7 +25,7 @@ from course_lib.probability.gaussians import cholesky
 class FittedMixture(sklearn.mixture.GaussianMixture):
     """The methods of a fitted mixture, named as in scikit-learn; the subclass `GaussianMixture` adds `fit`.
 
-    Methods return arrays for arrays, and tensors on the device of X for tensors.
+    If X is a tensor, methods return tensors on the same device instead of arrays.
     """
 
     dtype: torch.dtype | None
@@ -48,21 +48,21 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return self._of_each(X, lambda joint: joint.argmax(1))
 
     def bic(self, X: Any) -> float:
-        """Return the Bayesian information criterion on X: −2 log-likelihood + parameters · log N.
+        """Return the Bayesian information criterion on X: −2 log-likelihood + (number of parameters) · log N.
 
         Lower values are better.
         """
         return -2 * self.score(X) * len(X) + self._n_parameters() * math.log(len(X))
 
     def aic(self, X: Any) -> float:
-        """Return Akaike's information criterion on X: −2 log-likelihood + 2 · parameters.
+        """Return Akaike's information criterion on X: −2 log-likelihood + 2 · (number of parameters).
 
         Lower values are better.
         """
         return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
 
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
-        """Draw samples by ancestral sampling: draw a component k, then x from the Gaussian of component k.
+        """Draw samples by ancestral sampling: first a component k, then x from the Gaussian of component k.
 
         Returns x of shape (n, D) and k of shape (n,).
         """
@@ -85,7 +85,7 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return as_came(means[k] + noise, self.means_), as_came(k, self.means_)
 
     def _of_each(self, X: Any, result: Callable[[Any], Any]) -> Any:
-        """Apply `result` to log P(x, k) block by block, without storing the values for all rows."""
+        """Apply `result` to log P(x, k) block by block, without storing log P(x, k) for all rows at once."""
         check_is_fitted(self)
         x: Any = self._checked(X)  # (N, D)
         if isinstance(X, Tensor) or self.device is not None:
@@ -121,7 +121,7 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return x
 
     def _tensor(self, x: np.ndarray, X: Any) -> Tensor:
-        """Return x, the validated version of X, as a tensor on the device of the computations."""
+        """Convert x, the validated version of X, to a tensor on the device of the computations."""
         own_device = X.device if isinstance(X, Tensor) else "cpu"
         return to_tensor(x).to(self.device or own_device)
 
@@ -129,8 +129,8 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
 def to_tensor(array: Any) -> Tensor:
     """Convert an array to a tensor.
 
-    Arrays with negative strides, which torch does not accept, and read-only arrays, about which it warns, are
-    copied.
+    An array that is read-only or not C-contiguous is copied, because torch warns about read-only arrays and
+    rejects negative strides.
     """
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 

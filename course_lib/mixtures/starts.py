@@ -36,7 +36,7 @@ def last_fit(mixture: FittedMixture, x: Tensor, centre: Tensor) -> Parameters:
 def start(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState, centre: Tensor) -> Parameters:
     """Return the initial weights, means and covariances.
 
-    Parameters not given by the caller are computed according to `init_params`.
+    Parameters that the caller does not specify are computed according to `init_params`.
     """
     given = given_start(mixture, x)
     if "means" in given:
@@ -47,7 +47,7 @@ def start(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState, centre:
 
 
 def given_start(mixture: FittedMixture, x: Tensor) -> dict[str, Tensor]:
-    """Return the initial parameters given by the caller, validated by scikit-learn's checks.
+    """Return the initial parameters that the caller specifies, validated by scikit-learn's checks.
 
     Precisions are converted to covariances.
     """
@@ -71,7 +71,7 @@ def given_start(mixture: FittedMixture, x: Tensor) -> dict[str, Tensor]:
 
 
 def guess(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Parameters:
-    """Cluster the data according to `init_params`, and compute the parameters with an M-step."""
+    """Assign the data to components according to `init_params`, and compute the parameters with an M-step."""
     k, kind = mixture.n_components, mixture.covariance_type
     if mixture.init_params == "random":
         resp = torch.from_numpy(rng.uniform(size=(len(x), k))).to(x)

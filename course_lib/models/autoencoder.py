@@ -1,4 +1,4 @@
-"""The auto-encoder maps an image to a short code and back, and imposes no distribution on the codes."""
+"""The auto-encoder maps images to short codes and back without imposing a distribution on the codes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from course_lib.models.networks import Decoder, Encoder
 class AutoEncoderConfig(Config):
     """The configuration of an AutoEncoder.
 
-    latent: the number of dimensions of a code. The other fields are as in `networks.Encoder`.
+    latent: the number of dimensions of a code. The other fields have the same meaning as in
+    `networks.Encoder`.
     """
 
     shape: Sequence[int] = (28, 28)

@@ -1,4 +1,4 @@
-"""The conditional VAE, whose encoder and decoder both receive the label, so z describes only the style."""
+"""The conditional VAE. Its encoder and decoder both receive the label, so z need not describe the label."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -47,14 +47,14 @@ class ConditionalVAE(nn.Module):
         self.pixels = config.pixels()
 
     def forward(self, x: Tensor, y: Tensor | int) -> Tensor:
-        """Return reconstructions with pixels in [0, 1], given labels y: images x (N, D) → (N, D)."""
+        """Return reconstructions of images x with labels y, as pixels in [0, 1]: (N, D) → (N, D)."""
         return self.given(y).reconstruct(x)
 
     def given(self, y: Tensor | int) -> "Given":
         """Return a VAE for fixed labels y (N,), or for a single label shared by any number of images.
 
-        The VAE's methods raise ValueError unless y is a single integer or contains one integer per image. The
-        range 0 … labels − 1 is checked only for labels on the CPU.
+        The VAE's methods raise ValueError unless y is a single integer or contains one integer per image.
+        Labels outside 0 … labels − 1 are detected only on the CPU.
         """
         return Given(self, y)
 
@@ -82,7 +82,7 @@ class ConditionalVAE(nn.Module):
         return self.given(y).likelihood(z)
 
     def loss(self, x: Tensor, y: Tensor | int, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
-        """Estimate −L_b, where L_b is the bound on log P(x|y), in nats per image, from one z per image.
+        """Estimate −L_b in nats per image, from one z per image, where L_b is the lower bound on log P(x|y).
 
         Returns a dictionary with the keys "loss", "reconstruction" and "kl", as in VAE.loss.
         """
@@ -98,7 +98,7 @@ class ConditionalVAE(nn.Module):
 
 
 class Given(LatentImages):
-    """A ConditionalVAE with fixed labels, which can be used like a VAE."""
+    """A ConditionalVAE whose labels are fixed, so that it can be used like a VAE."""
 
     def __init__(self, model: ConditionalVAE, y: Tensor | int) -> None:
         self.model, self.y = model, y

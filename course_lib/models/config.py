@@ -24,7 +24,8 @@ class Config:
     def _make_int(self, name: str, least: int, sentence: str) -> None:
         """Convert a field to int.
 
-        Raises ValueError, with `sentence` in the message, unless the field is an integer of at least `least`.
+        Unless the field is an integer ≥ `least`, raises ValueError with a message that begins with
+        `sentence`.
         """
         value = getattr(self, name)
         if not require.is_count(value, least):

@@ -27,8 +27,8 @@ IMAGES_AT_ONCE = 1_000  # the number of images that `generate` computes at a tim
 class GANConfig(Config):
     """The configuration of a GAN.
 
-    shape, hidden, activation, network: as in `networks`. latent: the number of dimensions of z drawn from
-    N(0, I). kinds: if positive, z also contains a random one-hot vector of this length, scaled by 3. The
+    shape, hidden, activation, network: as in `networks`. latent: the number of dimensions of z that are drawn
+    from N(0, I). kinds: if positive, z also contains a random one-hot vector of this length, scaled by 3. The
     prior is then a mixture, so G need not split a single cloud into separate digits; what each component
     represents is learned. discriminator: the widths of D's hidden layers, if they differ from `hidden`. norm:
     whether G uses batch normalization (Radford et al. 2016). spectral: whether each weight matrix in D is
@@ -69,8 +69,8 @@ class GAN(nn.Module):
     """A generator, a discriminator, and a running average of the generator's weights.
 
     The arguments are the fields of GANConfig. GANConfig and the networks raise ValueError for invalid
-    arguments. Methods raise ValueError unless labels are integers, one per row; the range 0 … labels − 1 is
-    checked only for labels on the CPU. Labels may be on a different device from the model.
+    arguments. Methods raise ValueError unless labels are integers, one per row or one for all rows; labels
+    outside 0 … labels − 1 are detected only on the CPU. Labels may be on a different device from the model.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -90,7 +90,7 @@ class GAN(nn.Module):
         self.ema = copy.deepcopy(self.generator).requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "GAN":
-        """Set the mode as in nn.Module, except that the averaged generator `ema` stays in evaluation mode."""
+        """Set the mode as `nn.Module.train` does, but keep the average `ema` in evaluation mode."""
         super().train(mode)
         self.ema.eval()
         return self
@@ -132,14 +132,14 @@ class GAN(nn.Module):
     def logit(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return D's logits for images x with pixels in [0, 1]: (N, D) → (N,).
 
-        Larger logits mean that D finds the images more realistic. Raises ValueError for invalid images.
+        The larger the logit, the more realistic D finds the image. Raises ValueError for invalid images.
         """
         require.images(x, self.generator.bias.numel(), self.generator.bias)
         return self.discriminator(x, self._one_hot(x, y)).squeeze(-1).to(x.dtype)
 
     @torch.no_grad()
     def generate(self, n: int, y: Tensor | None = None) -> Tensor:
-        """Generate n images, as a tensor of shape (n, D), with the running average of G's weights.
+        """Generate n images as a tensor of shape (n, D), using the running average of G's weights.
 
         A conditional GAN requires labels y of shape (n,), one per image.
         """
@@ -153,8 +153,8 @@ class GAN(nn.Module):
     def update_ema(self, decay: float | Tensor) -> None:
         """Update the average: ema ← decay · ema + (1 − decay) · generator (Yazıcı et al. 2019).
 
-        decay: a number, or a scalar tensor with the dtype and device of the weights. Unlike a number, a
-        tensor may change between replays of a CUDA graph.
+        decay: a number, or a scalar tensor with the dtype and device of the weights. The value of a tensor,
+        unlike that of a number, can be changed between replays of a CUDA graph.
         """
         now = self.generator.state_dict()
         for name, slow in self.ema.state_dict().items():
@@ -251,12 +251,12 @@ def update_discriminator(
     r1: float = 0.0,
     penalty: float = 0.0,
 ) -> dict[str, Tensor]:
-    """Update D once, on real images and an equal number of generated images with the same labels y.
+    """Update D once, on real images and an equal number of generated images with the same labels (if any).
 
     real: images of shape (N, D) with pixels in [0, 1]. optimizer: the optimizer of D's weights. y: the labels
     (N,) for a conditional GAN. r1, penalty: the weights of `r1_penalty` and `gradient_penalty`. Returns D's
-    loss without the penalties, and the mean of sigmoid(logit), D's "probability" that an image is real, over
-    the real images and over the generated images.
+    loss without the penalties, and D's mean "probability" that an image is real, sigmoid(logit), for the real
+    images and for the generated images.
     """
     fake = gan.images(gan.noise(len(real)), y).detach()  # detached, so that no gradient reaches G
     on_real, on_fake = gan.logit(real, y), gan.logit(fake, y)  # (N,) each
@@ -276,7 +276,7 @@ def update_discriminator(
 def update_generator(
     gan: GAN, n: int, optimizer: Optimizer, loss: str = "nonsaturating", *, y: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Update G once, on n generated images; real images are not used.
+    """Update G once, using n generated images and no real images.
 
     optimizer: the optimizer of G's weights. y: the labels (n,) for a conditional GAN. The gradient reaches G
     *through* D, but D's weights neither change nor accumulate gradients.

@@ -1,4 +1,4 @@
-"""The networks that map images to a few numbers and back, used by all models in the course.
+"""The networks that map images to a few numbers and back, used by all models here except Autoregressive.
 
 There are two kinds of network: "plain" has only fully connected layers, and "conv" also has two convolutional
 layers at the image end of the network. A decoder returns one number per pixel and does not apply a final
@@ -141,7 +141,7 @@ class Decoder(nn.Module):
 
 
 def _normalized(layers: nn.Module) -> nn.Sequential:
-    """Return the given layers with batch normalization before each activation.
+    """Return the layers with batch normalization inserted before each activation.
 
     Each unit or channel is normalized with its own mean and variance.
     """
@@ -192,7 +192,7 @@ def labels_beside(rows: Tensor, y: Tensor | int, classes: int, weights: Tensor) 
     """Return one-hot labels (..., N, classes) to append to rows (..., N, d).
 
     y: labels (N,), or one label for all rows, on any device. Raises ValueError unless the labels are
-    integers, one per row; the range 0 … classes − 1 is checked only for labels on the CPU.
+    integers, one per row or one for all rows; labels outside 0 … classes − 1 are detected only on the CPU.
     """
     if y is None:
         raise ValueError(

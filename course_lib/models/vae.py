@@ -1,9 +1,9 @@
 """The variational auto-encoder: P(x) = ∫ P(z) P(x|z) dz, with networks for P(x|z) and q(z|x).
 
-A VAE is trained on L_b, the evidence lower bound (ELBO) of log P(x); `probability.elbo` computes the terms of
-L_b. The encoder returns mu and logvar, the mean and the logarithm of the *variance* of a Gaussian q(z|x).
-Losses are in nats per image: summed over pixels and over the dimensions of z, and averaged over images.
-Source: Kingma & Welling 2014.
+A VAE is trained to maximize L_b, the evidence lower bound (ELBO) on log P(x); `probability.elbo` computes the
+terms of L_b. The encoder returns mu and logvar, the mean and the logarithm of the *variance* of a Gaussian
+q(z|x). Losses are in nats per image: summed over pixels and over the dimensions of z, and averaged over
+images. Source: Kingma & Welling 2014.
 """
 
 import math
@@ -24,7 +24,7 @@ from course_lib.probability.priors import PRIORS, Prior
 
 
 def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
-    """Draw z = mu + exp(logvar / 2) · e with e ~ N(0, I); gradients flow to mu and logvar.
+    """Draw z = mu + exp(logvar / 2) · e with e ~ N(0, I); z is differentiable in mu and logvar.
 
     mu, logvar and z have shape (N, d).
     """
@@ -63,7 +63,7 @@ class LatentImages:
         return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return log P(x|z) in nats, given one code per image: x (N, D), z (N, d) → (N,)."""
+        """Return log P(x|z) in nats, for one code per image: x (N, D), z (N, d) → (N,)."""
         return self.pixels.log_prob(x, self.decode(z))
 
     def approximate_posterior(self, x: Tensor) -> Distribution:
@@ -181,8 +181,7 @@ class VAE(LatentImages, nn.Module):
         """Return reconstructions with pixels in [0, 1]: images x (N, D) → (N, D).
 
         DistributedDataParallel averages gradients only for computations inside `forward`. To train on L_b
-        with DistributedDataParallel, wrap a module with a `forward` method that returns
-        `model.loss(x)["loss"]`.
+        with DistributedDataParallel, wrap a module whose `forward` method returns `model.loss(x)["loss"]`.
         """
         return self.reconstruct(x)
 

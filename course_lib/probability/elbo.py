@@ -27,7 +27,7 @@ NUMBERS_AT_ONCE = 500_000  # values of x per block of draws: 4 MB in float64, wh
 
 @dataclass(frozen=True)
 class LatentModel:
-    """A model P(x) = ∫ P(z) P(x|z) dz, given by a prior over z and the likelihood of x given z.
+    """A model P(x) = ∫ P(z) P(x|z) dz, defined by a prior over z and the likelihood of x given z.
 
     `likelihood` maps z of shape (..., [d]) to a torch distribution whose batch shape is (...) and whose event
     shape is the shape of one x. The prior may be any torch distribution; a Categorical prior gives a finite
@@ -43,7 +43,7 @@ class Bound:
     """The bound L_b for each x, split into its two terms. All fields have shape (N,) and are in nats.
 
     `reconstruction` is E_q[log P(x|z)], and `kl` is KL(q(z|x) ‖ P(z)). `log_px` is log P(x), or None if the
-    bound is a Monte Carlo estimate. `se` is the standard error of L_b, which is 0 if nothing was sampled.
+    bound is a Monte Carlo estimate. `se` is the standard error of L_b, or 0 if nothing was sampled.
     """
 
     reconstruction: Tensor
@@ -130,9 +130,9 @@ def elbo(
     - A categorical prior and a categorical q: the exact sum over z.
     - A LinearGaussian model and a Gaussian q: the closed form.
     - `grid`, an increasing tensor (G,): integrals over a scalar z by the trapezoid rule.
-    - `samples`, a number S: a Monte Carlo estimate and its standard error, from S draws of z for each x (from
-      torch's global generator). The KL divergence from the prior is computed in closed form if torch
-      implements one.
+    - `samples`, a number S: a Monte Carlo estimate and its standard error, computed from S draws of z for
+      each x with torch's global generator. The KL divergence from the prior is computed in closed form if
+      torch implements one.
 
     Raises ValueError if none of these methods applies, if the prior, q and the likelihood are incompatible,
     or if the grid misses part of the mass of q or of the prior.

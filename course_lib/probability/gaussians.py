@@ -55,7 +55,7 @@ def kl_diag(mu: Tensor, logvar: Tensor, mu_p: Tensor | float = 0.0, logvar_p: Te
     """Return KL(N(mu, exp(logvar)) ‖ N(mu_p, exp(logvar_p))) for diagonal Gaussians, in nats.
 
     The inputs broadcast to (..., D). The result is summed over the last dimension, has shape (...), and is
-    never negative. For the standard normal (the default), the divergence is ½ Σ (exp(logvar) − 1 − logvar +
+    never negative. For the default, the standard normal, the divergence is ½ Σ (exp(logvar) − 1 − logvar +
     mu²); see Kingma & Welling 2014, appendix B.
     """
     ratio = logvar - logvar_p  # the log of the ratio of the variances

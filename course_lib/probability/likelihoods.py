@@ -1,4 +1,4 @@
-"""The likelihoods P(x|z) of pixels given a decoder's logits, and the pixels that each likelihood models."""
+"""The likelihoods P(x|z) of pixels, computed from a decoder's logits, and the pixels that each one models."""
 
 import math
 from typing import Any
