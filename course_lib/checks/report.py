@@ -423,21 +423,6 @@ def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
     return [zero if slope is None else slope for slope, zero in zip(found, zeros, strict=True)]
 
 
-@dataclass
-class Network:
-    """A fake network that always returns the same answer and records its inputs."""
-
-    name: str
-    answer: tuple[Tensor, ...]
-    seen: list[Tensor] = field(default_factory=list)
-
-    def __call__(self, given: object) -> Tensor | tuple[Tensor, ...]:
-        self.seen.append(plain(given, f"the input of `{self.name}`"))
-        whole = self.seen[-1].shape[:1] == self.answer[0].shape[:1]
-        expect(whole, f"pass the whole batch to `{self.name}` at once, with one row per image.")
-        copies = tuple(part.clone() for part in self.answer)
-        return copies if len(copies) > 1 else copies[0]
-
 
 def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...], *inputs: object) -> Tensor:
     """Return one draw after checking that the same seed reproduces it and that successive draws differ."""
