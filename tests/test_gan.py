@@ -192,7 +192,7 @@ def test_a_network_that_there_is_not_is_named():
 
 @pytest.mark.parametrize("name", ["latent", "kinds", "labels"])
 def test_counts_below_0_are_named(name):
-    with pytest.raises(ValueError, match=f"must be integers of at least 0, but got .*{name}=-1"):
+    with pytest.raises(ValueError, match=f"must be non-negative integers, but got .*{name}=-1"):
         GAN(**{name: -1})
 
 

@@ -266,7 +266,7 @@ def wrong_constants(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_shapes(parts: LossParts) -> dict[str, Tensor]:
-    """Return the results of mistakes that leave one number per image, each of shape (N,)."""
+    """Return the results of mistakes that still give one number per image, each of shape (N,)."""
     error, kl = parts.error, parts.kl
     return {
         "the average over images is missing. Return one number.": error + kl,

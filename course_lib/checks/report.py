@@ -423,7 +423,6 @@ def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
     return [zero if slope is None else slope for slope, zero in zip(found, zeros, strict=True)]
 
 
-
 def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...], *inputs: object) -> Tensor:
     """Return one draw after checking that the same seed reproduces it and that successive draws differ."""
     one, two = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)

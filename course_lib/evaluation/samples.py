@@ -163,7 +163,7 @@ def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
 
 
 def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
-    """Return the share of |image|² that is not explained by the best mixture of the images `among`.
+    """Return the share of |image|² that is not explained by the best mixture of the images in `among`.
 
     image: pixels (D,). among: pixels (N, D). The weights of a mixture are non-negative and sum to 1. Only the
     `columns` nearest images are used; using all images would give slightly smaller shares. The weights are

@@ -188,7 +188,7 @@ def fault_of_arguments(arguments: Arguments) -> str:
 
 
 def as_reference_sees(arguments: Arguments) -> Arguments:
-    """Return copies of the arguments with float64 arrays, to keep the reference's rounding errors small."""
+    """Return copies of the arguments, with arrays converted to float64 for accuracy."""
 
     def widened(value: Any) -> Any:
         if isinstance(value, np.ndarray):

@@ -53,7 +53,7 @@ class GANConfig(Config):
     def __post_init__(self) -> None:
         if not all(require.is_count(number, 0) for number in (self.latent, self.kinds, self.labels)):
             given = f"latent={self.latent!r}, kinds={self.kinds!r}, labels={self.labels!r}"
-            raise ValueError(f"latent, kinds and labels must be integers of at least 0, but got {given}.")
+            raise ValueError(f"latent, kinds and labels must be non-negative integers, but got {given}.")
         for name in ("latent", "kinds", "labels"):
             object.__setattr__(self, name, int(getattr(self, name)))
         require.shape(self.shape)

@@ -27,7 +27,8 @@ def cholesky(covariance: Tensor) -> Tensor:
     asymmetry = (covariance - covariance.mT).abs().amax((-2, -1))  # (...), one value per matrix
     if bool((asymmetry > 1e-4 * covariance.abs().amax((-2, -1))).any()):
         raise ValueError(
-            "A covariance matrix C is not symmetric. Use (C + Cᵀ) / 2, or check how C was computed."
+            "At least one covariance matrix C is not symmetric. Use (C + Cᵀ) / 2, or check "
+            "how C was computed."
         )
     factor, info = torch.linalg.cholesky_ex(covariance)
     if bool((info > 0).any()) or not bool(torch.isfinite(factor).all()):

@@ -56,8 +56,8 @@ class Quiz(Asking):
             kinds = (f"{x.shape[1]} × {x.shape[2]}{' in colour' * (x.shape[3] == 3)}" for x in both)
             sizes = " and ".join(kinds)
             raise ValueError(
-                f"Real and made images must have the same size, but got {sizes}. A difference in size would "
-                "give the answer away."
+                f"Real and generated images must have the same size, but got {sizes}. "
+                "A difference in size would give the answer away."
             )
         n = min(map(len, both))
         self.pairs = np.stack([x[:n] for x in both])  # (2, N, H, W, C)
