@@ -2,8 +2,12 @@
 
     python notebooks/student_copies.py FOLDER [NB …]
 
-`make release` runs this command. A click on "Answer" unfolds an answer. Code that prints an answer is
-collapsed. The chapters themselves keep their answers and outputs.
+`make release` runs this command. A click on "Answer" unfolds an answer, and a click on "Why?" unfolds its
+explanation. Code that prints an answer is collapsed. The chapters themselves keep their answers and outputs.
+
+A fold begins at a paragraph that starts with "**Answer.**" or "**Why?**". It ends at the end of its cell, or
+before the next such paragraph, a heading or a paragraph that starts with "**Predict.**". Text that students
+need before the next code cell therefore belongs in a cell of its own.
 """
 
 import re
@@ -15,20 +19,21 @@ import glossary_links
 import nbformat
 from nbformat import NotebookNode
 
-ANSWER = re.compile(r"^\*\*Answer\.\*\*", re.MULTILINE)
+BEGINS = re.compile(r"^\*\*(Answer\.|Why\?)\*\*", re.MULTILINE)
 ANSWER_IN_CODE = '"**Answer.** '
-# The end of an answer and its explanation: a heading, or the next question.
-ENDS = re.compile(r"^(?:#{1,6} |\*\*Predict\.\*\*)", re.MULTILINE)
-FOLDED = "<details>\n<summary>Answer</summary>\n\n{}\n\n</details>"
+# The end of a fold: the next fold, a heading, or the next question.
+ENDS = re.compile(r"^(?:#{1,6} |\*\*(?:Answer\.|Why\?|Predict\.)\*\*)", re.MULTILINE)
+FOLDED = "<details>\n<summary>{}</summary>\n\n{}\n\n</details>"
 
 
 def folded(text: str) -> str:
-    """Fold each answer in the Markdown of a cell, together with its explanation."""
+    """Fold each answer and each explanation in the Markdown of a cell."""
     parts = []
-    while found := ANSWER.search(text):
+    while found := BEGINS.search(text):
         end = ENDS.search(text, found.end())
         stop = end.start() if end else len(text)
-        parts += [text[: found.start()], FOLDED.format(text[found.start() : stop].strip())]
+        summary = found[1].removesuffix(".")
+        parts += [text[: found.start()], FOLDED.format(summary, text[found.start() : stop].strip())]
         text = "\n\n" + text[stop:] if end else ""
     return "".join([*parts, text])
 

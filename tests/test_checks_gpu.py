@@ -165,6 +165,22 @@ def without_the_address(load, logits, D, program, block):
     return torch.where(inside, softplus(load(pixel, inside)), 0.0).sum()
 
 
+def mask_on_addresses(load, logits, D, program, block):
+    at = logits + program * block + torch.arange(block)
+    return torch.where(at < D, softplus(load(at, at < D)), 0.0).sum()
+
+
+def mask_on_addresses_and_log_2(load, logits, D, program, block):
+    at = logits + program * block + torch.arange(block)
+    return softplus(load(at, at < D)).sum()
+
+
+def addresses_in_bytes(load, logits, D, program, block):
+    pixel = program * block + torch.arange(block)
+    inside = pixel < D
+    return torch.where(inside, softplus(load(logits + 4 * pixel, inside)), 0.0).sum()
+
+
 def mask_of_lanes(load, logits, D, program, block):
     lane = torch.arange(block)
     return softplus(load(logits + program * block + lane, lane < D)).sum()
@@ -243,6 +259,12 @@ WRONG_TILE = {
         "the mask compares with the block size, and log 2 is added for each lane",
         tile(inside=lambda pixel, D, block: pixel < block, result=lambda terms, mask: terms.sum()),
     ),
+    "mask on addresses": ("the mask is False for every lane, even in program 0", mask_on_addresses),
+    "mask on addresses, and log 2": (
+        "Compare the numbers of the pixels with D, not their addresses",
+        mask_on_addresses_and_log_2,
+    ),
+    "addresses in bytes": ("addresses count numbers, not bytes", addresses_in_bytes),
     "mask of lanes": ("lane 2 reads pixel 10 of an image of 10", mask_of_lanes),
     "mask of ones": ("of an image of", mask_of_ones),
     "mask of two more": ("of an image of", tile(inside=lambda pixel, D, block: pixel < D + 2)),
@@ -400,6 +422,12 @@ def tiles_then_all(joint, block):
     return torch.stack([part.logsumexp(1) for part in joint.split(block, 1)]).logsumexp(0)
 
 
+def of_tiles_by_softmax(joint, block):
+    of_tiles = [part.amax(1) - part.log_softmax(1).amax(1) for part in joint.split(block, 1)]
+    largest = torch.stack(of_tiles).amax(0)
+    return largest + sum((of_tile - largest).exp() for of_tile in of_tiles).log()
+
+
 def row_by_row(joint, block):
     found = []
     for row in joint:
@@ -490,8 +518,6 @@ RIGHT_ONLINE = {
     "begins with the first tile": online(start=None),
     "begins at the smallest float": online(start=torch.finfo(torch.float32).min),
     "two passes": in_two_passes,
-    "logaddexp of the tiles": by_logaddexp,
-    "tiles, then all": tiles_then_all,
     "row by row": row_by_row,
     "in Python": in_python,
     "column by column": column_by_column,
@@ -503,9 +529,6 @@ RIGHT_ONLINE = {
     "float64": lambda joint, block: online(start=None)(joint.double(), block),
     "log total kept": online(start=None, end=lambda largest, total: torch.log(total) + largest),
     "transposed": lambda joint, block: online_logsumexp(joint.T.contiguous().T, block),
-    "the last tile by itself": lambda joint, block: torch.logaddexp(
-        online(stop=-1)(joint, block), joint.split(block, 1)[-1].logsumexp(1)
-    ),
 }
 
 
@@ -736,6 +759,9 @@ WRONG_ONLINE = {
     "maximum of the whole row": ("more columns than a tile", shifted_by(lambda joint: joint.amax(1))),
     "four chunks": ("more columns than a tile", in_four_chunks),
     "tiles written down": ("more columns than a tile", three_tiles_of_three),
+    "logaddexp of the tiles": ("`logaddexp` keeps the maximum for you", by_logaddexp),
+    "tiles, then all": ("`logsumexp` keeps the maximum for you", tiles_then_all),
+    "log_softmax of the tiles": ("`log_softmax` keeps the maximum for you", of_tiles_by_softmax),
     "blocks of three": ("the result is right", blocks_of_three),
     "two rows": ("Is a size hard-coded", two_rows),
     "the first two rows": ("Is a size hard-coded", first_two_rows),
@@ -1078,6 +1104,14 @@ def test_no_drawn_input_ever_refuses_the_reference(name):
 def test_there_are_many_styles_and_many_mistakes(name):
     assert len(RIGHT[name]) >= 15
     assert len(WRONG[name]) >= 30
+
+
+@pytest.mark.parametrize(("place", "name"), [(0, "d_logits"), (1, "d_mu"), (2, "d_logvar")])
+def test_the_wrong_gradient_is_named(place, name):
+    def student(*given):
+        return tuple(g * (3 if i == place else 1) for i, g in enumerate(elbo_gradients(*given)))
+
+    assert f"in {name}, the factor 1/N is missing" in checks.elbo_gradients(student).message
 
 
 def test_two_passes_are_not_praised_as_one():

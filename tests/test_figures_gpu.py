@@ -47,6 +47,15 @@ def test_parts_of_a_step_stand_one_after_the_other():
     assert "50 µs" in ax.texts[1].get_text()
 
 
+def test_a_part_with_a_negative_difference_is_drawn_as_0():
+    figures.parts_of_a_step({"forward": 100.0, "recording": 40.0, "backward": -12_338.0, "Adam": 60.0})
+    (ax,) = axes()
+    bars = [(bar.get_x(), bar.get_width()) for bar in ax.patches]
+    assert bars == [(0, 100), (100, 40), (140, 0), (140, 60)]
+    assert ax.texts[2].get_text().strip() == "0 µs"
+    assert ax.get_xlim()[1] > 200
+
+
 def test_bandwidth_draws_every_size():
     figures.bandwidth([256, 4096, 10**8], [0.1, 3.0, 9.0])
     (ax,) = axes()

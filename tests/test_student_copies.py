@@ -12,7 +12,9 @@ sys.modules.setdefault("build", build)  # so that both files share one NotebookE
 import student_copies  # noqa: E402
 
 CHAPTERS = build.all_notebooks()
-FOLD = re.compile(r"<details>\n<summary>Answer</summary>\n\n(.*?)\n\n</details>", re.DOTALL)
+FOLD = re.compile(r"<details>\n<summary>(?:Answer|Why\?)</summary>\n\n(.*?)\n\n</details>", re.DOTALL)
+# a question, an answer or an explanation, except in the list in "Start here" that introduces these words
+MARK = re.compile(r"(?<!^- )\*\*(Predict\.|Answer\.|Why\?)\*\*", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,10 @@ def test_a_copy_shows_no_output_and_no_answer(copies, chapter):
             hidden = cell.metadata.get("jupyter", {}).get("source_hidden", False)
             assert hidden == ("**Answer.**" in cell.source)
         else:
-            assert not student_copies.ANSWER.search(FOLD.sub("", cell.source))
+            assert set(MARK.findall(FOLD.sub("", cell.source))) <= {"Predict."}
+            for fold in FOLD.findall(cell.source):
+                assert "Predict." not in MARK.findall(fold), "a question is hidden inside an answer"
+                assert fold.startswith(("**Answer.**", "**Why?**"))
     assert sum(len(FOLD.findall(cell.source)) for cell in copy.cells) >= 5
 
 
@@ -47,12 +52,22 @@ def test_unfolded_it_is_the_chapter(copies, chapter):
         assert mine.metadata.get("tags") == theirs.metadata.get("tags")
 
 
-def test_an_answer_ends_at_a_heading_or_the_next_question():
-    answers = "Look.\n\n**Answer.** Yes.\n\n**Why?** So.\n\n### Next\n\nText.\n\n"
+def test_a_fold_ends_at_a_heading_or_the_next_question():
+    answers = "Look.\n\n**Answer.** Yes.\n\nOr so.\n\n**Why?** So.\n\n### Next\n\nText.\n\n"
     text = answers + "**Answer.** No.\n\n**Predict.** And?"
     folded = student_copies.folded(text)
-    assert FOLD.findall(folded) == ["**Answer.** Yes.\n\n**Why?** So.", "**Answer.** No."]
+    assert FOLD.findall(folded) == ["**Answer.** Yes.\n\nOr so.", "**Why?** So.", "**Answer.** No."]
     assert FOLD.sub("", folded).split() == ["Look.", "###", "Next", "Text.", "**Predict.**", "And?"]
+
+
+def test_an_explanation_in_a_cell_of_its_own_is_folded():
+    folded = student_copies.folded("**Why?** Because.\n\nIt is so.")
+    assert folded == "<details>\n<summary>Why?</summary>\n\n**Why?** Because.\n\nIt is so.\n\n</details>"
+
+
+def test_only_the_beginning_of_a_paragraph_begins_a_fold():
+    text = "- **Answer.** Compare.\n- **Why?** Read.\n\nSee **Why?** below."
+    assert student_copies.folded(text) == text
 
 
 def test_a_chapter_that_is_not_there_is_named(tmp_path, capsys):

@@ -43,6 +43,7 @@ class Memory:
         self.block = block
         self.first = first  # the address of the image's first logit
         self.was_read = False
+        self.was_asked = False  # whether the mask was True for any lane
         others = 5.0 + arange(first + block + self.size) % 3  # the numbers of other images
         self.numbers = torch.cat([others[:first], logits, others])
 
@@ -70,6 +71,7 @@ class Memory:
             mask.shape == (self.block,),
             f"the mask must have one element for each lane, but its shape is {tuple(mask.shape)}.",
         )
+        self.was_asked |= bool(mask.any())
         self.expect_inside(addresses, mask)
         known = addresses.clamp(0, len(self.numbers) - 1)
         return torch.where(mask, self.numbers[known], other)
@@ -82,6 +84,8 @@ class Memory:
         if not strays.any():
             return
         expect(not torch.equal(mask, ~inside), "the mask is inverted. True means inside the image.")
+        says = "addresses count numbers, not bytes, but yours are 4 apart. Pixel i is at `logits + i`."
+        expect(not (len(pixels) > 1 and (pixels.diff() == 4).all()), says)
         pixel = int(pixels[strays][0])
         says = "the mask includes one lane too many. The last pixel has number D − 1, so use `< D`."
         expect(not (pixel == self.size and strays.sum() == 1 and inside.any() and not mask.all()), says)
@@ -106,6 +110,14 @@ def tile(student: Student, logits: Tensor, program: int, block: int) -> object:
     memory = Memory(logits, block)
     answer = call(student, memory.load, memory.first, len(logits), program, block)
     expect(memory.was_read, "`load` is never called, but it is the only way to read memory.")
+    if not memory.was_asked:  # no lane is inside the image, although each program has at least one pixel
+        first = Memory(logits, block)
+        call(student, first.load, first.first, len(logits), 0, block)
+        says = (
+            "the mask is False for every lane, even in program 0. Compare the numbers of the pixels with "
+            "D, not their addresses."
+        )
+        expect(first.was_asked, says)
     return answer
 
 
@@ -430,7 +442,7 @@ def expect_own_maximum(student: Student) -> None:
 
 
 def expect_tiles(student: Student) -> None:
-    """Raise Mistake unless the result is computed in tiles of `block` columns."""
+    """Raise Mistake unless the result is computed in tiles of `block` columns, and without `logsumexp`."""
     n, block, k = 2, 7, 91  # 13 tiles
     joint = -(arange(n * k) % 17.0).reshape(n, k)
     watch = watched(lambda: student(joint.clone(), block))
@@ -443,6 +455,12 @@ def expect_tiles(student: Student) -> None:
     # processing one column at a time is also allowed, although it is narrower than any tile
     says = "the result is right, but the tiles do not have `block` columns. Is their width hard-coded?"
     expect(watch.most <= n or watch.most >= block, says)
+    by_library = sorted(watch.names & {"logsumexp", "logaddexp", "_log_softmax", "log_softmax"})
+    if by_library:
+        raise Mistake(
+            f"the result is right, but `{by_library[0].removeprefix('_')}` keeps the maximum for you. Keep "
+            "the running maximum and the total yourself, with `exp` and `log`."
+        )
 
 
 # ---------------------------------------------------------------- gradients with all their factors
@@ -503,7 +521,8 @@ def elbo_gradients(student: Student) -> None:
 def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
     """Return the results that typical mistakes produce in place of one of the three gradients."""
     of_its_own = {"d_logits": wrong_d_logits, "d_mu": wrong_d_mu, "d_logvar": wrong_d_logvar}[name]
-    return of_its_own() | wrong_averages(good)
+    mistakes = of_its_own() | wrong_averages(good)
+    return {f"in {name}, {says}": wrong for says, wrong in mistakes.items()}
 
 
 def wrong_averages(good: Tensor) -> dict[str, Tensor]:

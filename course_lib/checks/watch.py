@@ -49,12 +49,13 @@ MOVE = {
 
 
 class Watch(TorchDispatchMode):
-    """A mode that records the size of the largest input and the first operation to return NaN or infinity."""
+    """A mode that records operations, their largest input, and the first one to return NaN or infinity."""
 
     def __init__(self) -> None:
         super().__init__()
         self.broken_by = ""  # the first operation with finite inputs and an infinite or undefined result
         self.most = 0  # the size of the largest tensor that an operation has read
+        self.names = set[str]()  # the names of all operations, such as "add"
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -63,6 +64,7 @@ class Watch(TorchDispatchMode):
         given = real_tensors((args, kwargs))
         made = real_tensors(result)
         name = function.__name__.split(".")[0]
+        self.names.add(name)
         is_computed = given and name not in MAKE | MOVE and not function.is_view
         if is_computed:
             self.most = max(self.most, *(part.numel() for part in given))

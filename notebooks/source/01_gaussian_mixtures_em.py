@@ -98,7 +98,8 @@ figures.density(grid, {"truth": p, "one Gaussian": one.log_prob(grid).exp()}, sa
 #
 # **Why?** A Gaussian has only two parameters. Once the mean and the variance are right, nothing is left to
 # adjust.
-#
+
+# %% [markdown]
 # How wrong is the Gaussian? To put a number on the error, we use the **[Kullback–Leibler
 # divergence](../docs/glossary.md#kl-divergence-kullbackleibler-divergence)** from the data's density $p$ to the
 # model's density $q$,
@@ -181,7 +182,8 @@ figures.two_ways_to_sample(grid, exact, drawn, averaged)
 #
 # **Why?** A weighted sum of independent Gaussian random numbers is again Gaussian. A mixture averages *densities*,
 # which is not the same as averaging random numbers.
-#
+
+# %% [markdown]
 # The Kolmogorov–Smirnov test confirms what the histograms show. For each $x$, the test compares the fraction of samples
 # below $x$ with the exact probability of falling below $x$, and it reports the largest difference.
 
@@ -326,10 +328,10 @@ assert torch.allclose(package_variances, maximization(few, resp_3)[2], atol=1e-1
 # these points only a little, and it takes many steps to divide the points up. A small gain in log-likelihood therefore
 # does not prove that EM has converged. Programs that stop as soon as the gain is small sometimes stop too early, so we
 # run all 150 steps here.
-#
-# Next we run EM from other starts, each with the three means on three data points chosen at random.
 
 # %% [markdown]
+# Next we run EM from other starts, each with the three means on three data points chosen at random.
+#
 # **Predict.** Do all starts end at the same log-likelihood?
 
 
@@ -404,7 +406,8 @@ figures.log_likelihood(history_2d, truth=truth_2d)
 #
 # **Why?** This is a local optimum again. To reach a better solution, one of the two Gaussians that share a cloud would
 # have to cross the empty space between the clouds, and the likelihood would fall on the way.
-#
+
+# %% [markdown]
 # Is our program at fault? To find out, we run scikit-learn's `GaussianMixture` from the same weights, means and
 # precisions (inverse covariances) for the same number of steps.
 
@@ -487,12 +490,12 @@ assert apart_k_means < 1e-6
 #
 # **Why?** As $\sigma \to 0$, the softmax gives all the responsibility to the nearest mean. The M-step then averages
 # the points of each cluster, just as k-means does.
-#
+
+# %% [markdown]
 # We can use k-means as a cheap approximation to EM, or as a *start* for EM: the clusters of k-means, taken
 # as responsibilities of 0 and 1, yield the initial weights, means and covariances. Both scikit-learn and our package
 # start from k-means by default.
-
-# %% [markdown]
+#
 # **Predict.** Do all k-means starts find the eight clouds?
 
 
@@ -578,14 +581,14 @@ assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 # The likelihood of a mixture of two or more Gaussians is unbounded if each of them has its own variance (Day 1969,
 # *Biometrika*). Taken literally, *maximum* likelihood has no solution for such a mixture. All useful solutions are
 # local optima: a mixture with a sufficiently narrow spike on a single point has a higher likelihood than any of them.
-#
-# EM produces such a spike when a component is left with a single point, because the component's variance then becomes
-# 0. To prevent this collapse, the M-step adds a small number to every variance; scikit-learn and our package both call
-# this number `reg_covar`. With this floor under every variance, the likelihood is bounded. How high should the floor
-# be? We fit eight components to each of five sets of 40 points, for several values of `reg_covar`, and measure the mean
-# log-likelihood of the fitted points and of fresh ones.
 
 # %% [markdown]
+# When a component is left with a single point, EM shrinks it to a spike on that point, because the component's variance
+# becomes 0. To prevent this collapse, the M-step adds a small number to every variance; scikit-learn and our package
+# both call this number `reg_covar`. With this floor under every variance, the likelihood is bounded. How high should
+# the floor be? We fit eight components to each of five sets of 40 points, for several values of `reg_covar`, and
+# measure the mean log-likelihood of the fitted points and of fresh ones.
+#
 # **Predict.** Which of the two log-likelihoods falls as `reg_covar` grows, and which one rises?
 
 
@@ -797,10 +800,10 @@ if on_mnist and sizes[-1] == 512:
 # of them is fitted to about a hundred digits. We should therefore expect the best $K$ to grow with the amount of data.
 # The best $K$ also depends on our choice of 20 directions and on the number of EM steps, so this experiment does not
 # settle whether 512 components are too few.
-#
-# To generate a digit, we draw 20 numbers from the mixture and let PCA turn them back into pixels.
 
 # %% [markdown]
+# To generate a digit, we draw 20 numbers from the mixture and let PCA turn them back into pixels.
+#
 # **Predict.** Which digits will look better, those drawn from the single Gaussian or those from the best mixture? And
 # what will still be wrong with the better ones?
 
@@ -912,7 +915,8 @@ if on_mnist and sizes[-1] == 512:
 # the number of images that the label needs, but adds only one image for the vector. The vector of 40 bits, which
 # explains about as much as the label of 9 bits, uses 41 images instead of 512. A label of 40 bits would need $2^{40}$
 # images, about a trillion.
-#
+
+# %% [markdown]
 # Because its parts can vary independently, a vector can describe many combinations with few parameters. The signs of
 # PCA's coordinates are only the simplest form of the vector that the lecture asks for. The next chapters replace the
 # label $k$ with a vector $z$ and the sum over $k$ with an integral over $z$.

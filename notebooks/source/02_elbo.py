@@ -573,7 +573,8 @@ assert then_p[0] >= then_p[1] > q_first[0]  # L_b rose from the old log P(x) and
 #
 # The equality on the left is the whole point, and it holds only if the gap is *fully* closed. In
 # fact $\log P(x)$ rises by at least as much as $L_b$, because a closed gap can only open again.
-#
+
+# %% [markdown]
 # Alternating between these two steps gives us the algorithm of the previous chapter, *expectation–maximization* (EM).
 # The E-step sets $q$ to the posterior, that is, to the responsibilities; the M-step finds the best parameters for that
 # $q$. Both the E-step and the M-step climb the same function, $L_b(q, P)$ (Dempster, Laird & Rubin 1977; Neal & Hinton
@@ -1004,7 +1005,8 @@ assert (
 #
 # **Why?** The variance of a mean of $n$ independent draws is the variance of one draw divided by $n$, and the length of
 # the error bar is proportional to the square root of that variance.
-#
+
+# %% [markdown]
 # When the KL divergence has a closed form, it seems pointless to estimate it from samples. But $L_b$ has two terms, and
 # if both are sampled *with the same* $z$, their errors may cancel. We compare two estimates of $L_b$ from one draw
 # $z \sim q$:

@@ -104,7 +104,8 @@ figures.image_rows({"cross-fade": cross_fade[::10]})
 #
 # **Why?** The average is a grey disc with a bright edge, and no moon has a grey half. Remember how far off the
 # cross-fade is: a decoder whose pictures are equally far from any true moon is doing no better than a cross-fade.
-#
+
+# %% [markdown]
 # Now we build the auto-encoder. The encoder and the decoder each have one hidden layer. The decoder outputs
 # *[logits](../docs/glossary.md#logit)*, which the sigmoid squashes into pixel values between 0 and 1.
 
@@ -516,7 +517,8 @@ for case, kinds in parts.items():
 # network can make its noise as small as it likes (section 6). With both noise and a price, the codes are close together
 # and the decoder is trained between them as well. There is no guarantee, though: a few seeds cannot show that a VAE
 # never has a hole.
-#
+
+# %% [markdown]
 # Move along the line yourself. The auto-encoder's pictures are above, the VAE's below. Both models use waves and
 # started with codes far apart, and both were trained from the same seed.
 
@@ -657,7 +659,8 @@ assert cheapest > 1.2  # noise tells the orders apart, and prefers the moons' ow
 # **Why?** Without noise every code has its own place, and the loss has no reason to prefer one order to another. With
 # noise, two neighbouring codes share part of the line, where the decoder can only show a blend of their moons. If the
 # two moons are *similar*, the blend is nearly right for both.
-#
+
+# %% [markdown]
 # Noise is one reason why the codes end up in order. Is it the only one? We check whether the plain networks of section
 # 3 put the codes of nine moons in order.
 
@@ -751,7 +754,8 @@ assert score_ratio > 2  # far beyond its own uncertainty of a few per cent
 #
 # **Why?** Reparameterization uses the slope of $f$. The score function uses only the values of $f$, so its estimates
 # scatter even when $f$ is a constant and has no slope at all.
-#
+
+# %% [markdown]
 # A code of one number is the easiest case for the score function. If the code has twenty numbers, $f$ also varies with
 # the other nineteen, which have nothing to do with the gradient we want. Take a bowl,
 # $f(z) = \tfrac12 \lVert z - a \rVert^2$ in $d$ dimensions, with $\mu - a = 1$ in each dimension and noise of
@@ -924,7 +928,8 @@ assert abs(green.fun) < 1e-12
 # **Why?** The red line is the tangent to the blue curve at 0, and an exponential lies above all its tangents. Noise
 # of scale 1 costs nothing. Small noise costs about $-\sigma - 1$, which grows without limit as the noise shrinks. This
 # price keeps the noise from dying out.
-#
+
+# %% [markdown]
 # The rest of the price is $m^2$, the squared length of the code, a term known as an L2 penalty. Without this penalty,
 # the codes could drift apart until noise of scale 1 was negligible compared with the distances between them.
 #
@@ -1007,7 +1012,8 @@ print(f"  σ a log-standard-deviation: {off_deviation:.1f}")
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The factor 2 deserves care\n\n**Answer.** $T = 2\\,\\mathrm{KL}$ exactly if $\\sigma$ is the log-variance: $c = e^{\\sigma/2} \\varepsilon + m$.\n\nFor the lecture\u2019s own $c = e^\\sigma \\varepsilon + m$:\n\n$$\\mathrm{KL} = \\frac12 \\sum_i \\left( e^{2\\sigma_i} - 1 - 2\\sigma_i + m_i^2 \\right)$$"}
 # **Answer.** $T = 2\,\mathrm{KL}$ exactly if $\sigma$ is the logarithm of the variance, that is, with
 # $c = e^{\sigma/2} \varepsilon + m$.
-#
+
+# %% [markdown]
 # Which formula goes with the lecture's own $c = e^\sigma \varepsilon + m$? Putting $v = e^{2\sigma}$ into the formula
 # of section 2 gives
 #
@@ -1082,7 +1088,10 @@ assert abs(estimates.mean().item() - by_quadrature) < 5 * error
 #
 # **Why?** Only the expectation is a KL divergence. Where $P(z)$ is larger than $q(z|x)$, the estimate
 # $\log q(z|x) - \log P(z)$ is negative. For training, the estimate is good enough, because its gradient is right on
-# average, and training averages over many steps. We run the same training loop with the new prior.
+# average, and training averages over many steps.
+
+# %% [markdown]
+# We run the same training loop with the new prior.
 
 # %%
 torch.manual_seed(seed)

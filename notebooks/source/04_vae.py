@@ -340,7 +340,8 @@ assert single.std() > 5 * batch_losses.std() or not on_mnist
 # by about $\sqrt n$. A batch with one draw per image is good enough to *train* on, because the next step uses fresh
 # draws. A single batch is too noisy, however, to *compare* two models whose losses differ by half a nat. To compare
 # models, average over more images and take several draws of $z$ for each image, as `course_lib.evaluation.elbo` does.
-#
+
+# %% [markdown]
 # For a given image, the KL has no sampling noise at all, because there is a formula for the KL between two Gaussians.
 # We can check the formula by sampling, because $\mathrm{KL}(q\,\|\,P) = \mathbb{E}_q[\log q(z|x) - \log P(z)]$. When
 # there is no such formula, for instance because the prior is a mixture, sampling is the only option.
@@ -419,8 +420,11 @@ figures.labelled_rows(rows, shape)
 # that the model itself can produce.
 #
 # **Why the speckles?** Given $z$, each pixel is drawn independently. Where the decoder is unsure, as at the edge of a
-# stroke, each pixel turns out black or white regardless of its neighbours. Are the images drawn from the model more
-# ragged than the test digits? To find out, we count the pairs of neighbouring pixels that differ.
+# stroke, each pixel turns out black or white regardless of its neighbours.
+
+# %% [markdown]
+# Are the images drawn from the model more ragged than the test digits? To find out, we count the pairs of neighbouring
+# pixels that differ.
 
 
 # %%
@@ -512,7 +516,8 @@ assert in_code < in_pixels or not on_mnist
 # Either fact may explain why the decoder draws a single shape half way between two codes. In *From auto-encoder to
 # VAE*, a plain auto-encoder drew one coherent shape between two codes even without noise, but here we have not trained one
 # for comparison. The cross-fade only mixes pixels, so it is undecided wherever the two digits differ.
-#
+
+# %% [markdown]
 # But is a straight line a good path between two codes? The squares of the 20 numbers in a code drawn from the prior add
 # up to 20 on average, so the length of the code is about $\sqrt{20} \approx 4.5$, with a standard deviation of only
 # about 0.7. The midpoint of two independent draws from the prior is shorter, with a length of about
@@ -661,7 +666,8 @@ assert (best < together - 0.1).all() or not on_mnist
 # numbers together describe the image. A code in which each dimension stands for one property would be **disentangled**,
 # and that is much more to ask for. Locatello et al. (2019) prove that, without further assumptions, unlabelled data
 # alone cannot single out a disentangled code.
-#
+
+# %% [markdown]
 # How does the image change if we vary a single dimension of the code? We take the code of one test digit, move one of
 # its coordinates from −2.5 to 2.5 in steps, and decode at every step. The KL of a dimension, averaged over images, is
 # an upper bound on the information that this dimension carries. We therefore vary the three dimensions with the largest
@@ -735,7 +741,8 @@ if on_mnist:
 # **Answer.** Such a dimension goes unused: its $q$ stays close to the prior, its KL stays close to 0, and the decoder
 # ignores it. With $\beta = 4$, about half of the dimensions go unused. This is posterior collapse again, but one
 # dimension at a time.
-#
+
+# %% [markdown]
 # **Why care about β = 1?** Only with $\beta = 1$ is the training loss itself $-L_b$, a bound on $-\log P(x)$. With
 # $\beta > 1$ the training loss is still an upper bound on $-\log P(x)$, but a looser one than $-L_b$. With $\beta < 1$
 # the training loss need not be a bound at all. The table compares the models by $-L_b$ itself, whatever the value of

@@ -133,7 +133,8 @@ assert phases[-1].name == "Adam"
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A little more than a hundred. Backward takes longest, then forward. The gaps are bookkeeping."}
 # **Answer.** It takes a little more than a hundred operations. The backward part takes longest, followed by the forward
 # part, because these two contain all the matrix products.
-#
+
+# %% [markdown]
 # Each bar in the lower row of the figure is one operation. To carry it out, PyTorch inspects the types and shapes of
 # the tensors, finds the right function for the device, allocates memory, and starts the function. A CPU runs the
 # function on the spot, and Python waits until it is done. On a GPU the function is *launched*: it is put into a queue,
@@ -212,10 +213,13 @@ assert (
 # **Answer.** No, not remotely. The wide network has 207 times as many weights as the narrow one, but in
 # our run its step took less than twice as long. To the left of the bend in the curve, shrinking the
 # network does not make the step faster, because the time is spent on *saying* what to do, not on doing it.
-#
+
+# %% [markdown]
 # However, the dashed line in the figure accounts for only part of the time of a step. Nothing is launched on a
 # CPU, so where does the rest of the time go? We time a step of the narrowest network piece by piece: the
 # forward pass without autograd's recording, the forward pass with it, both passes together, and the whole step.
+# Each piece contains the one before it, so the difference between two times is the time of a part. On a busy machine
+# such a difference can come out negative, and the figure then shows a time of 0.
 
 # %%
 narrow, its_optimizer = pairs[widths[0]]
@@ -251,10 +255,12 @@ parts = {
 figures.parts_of_a_step(parts)
 
 # %% [markdown]
-# The rest of the time is mostly bookkeeping. Autograd records each operation together with what the
-# backward pass will need, and later walks back through its records. Modules look for hooks, memory is
-# allocated and freed, the optimizer collects its tensors, and even the labels for the profiler cost
-# something. On a GPU each operation also has to be launched, which takes a few microseconds more.
+# In our run, the forward pass with the loss, the backward pass, and the batch with Adam and the labels each took about
+# a third of the time. Recording the operations for the backward pass cost next to nothing. In a network as narrow as
+# this one, there is hardly any arithmetic in any of the parts, so the rest of the time is mostly bookkeeping. PyTorch
+# chooses a function for every operation, modules look for hooks, memory is allocated and freed, the backward pass walks
+# through autograd's records, the optimizer collects its tensors, and even the labels for the profiler cost something.
+# On a GPU each operation also has to be launched, which takes a few microseconds more.
 #
 # Where the curve bends depends on the machine. One step of the VAE in section 1 involves about 0.4 billion
 # multiplications and additions. A processor that performs $10^{13}$ of these a second would finish the step in about 40
@@ -336,7 +342,8 @@ del arrays, jobs, views  # 67 MB
 # number grows with the stride. If only the number of lines mattered, the time per number would stop growing at a stride
 # of 16, where each number needs its own line. The time may grow further, because it also depends on how well the CPU
 # predicts the next line.
-#
+
+# %% [markdown]
 # It therefore matters along which axis of an array the lanes of a kernel run. In our
 # kernels the lanes will run along the pixels of one image, which are neighbours in memory.
 
@@ -386,7 +393,8 @@ figures.roofline(points, max(speed), bytes_per_second)
 # products are limited by arithmetic, and we take the speed of the fastest one as this machine's peak.
 # The product of the smallest matrices lies far below the roofline, because most of its time is spent
 # waiting to be started. (A point may lie above the sloping part if its numbers are in a cache already.)
-#
+
+# %% [markdown]
 # A computation can be slow in three ways, and each has its cure. A *graph* removes the waiting (section 4), and a
 # *fused kernel* reduces the memory traffic (section 5). If arithmetic is the limit, only a faster processor or a
 # smaller network helps.
@@ -522,7 +530,8 @@ assert moved >= 9  # at least three times the minimum; the exact count depends o
 # The loss and its gradient take about a dozen operations per logit. With three passes over memory, of four bytes
 # per logit each, the intensity is about 1, and with more passes it is lower still. Such intensities lie far down
 # the slope of the A100's roofline. The only way to speed up such a computation is to make fewer passes over memory.
-#
+
+# %% [markdown]
 # A *kernel* is a function that runs on the GPU itself. PyTorch has ready-made kernels for its operations, but we can
 # write our own. Our kernel reads each logit and each pixel once, computes everything in registers,
 # and writes the loss and the gradient. Such a kernel is called *fused*, because it does the work of many kernels.
@@ -534,7 +543,7 @@ assert moved >= 9  # at least three times the minimum; the exact count depends o
 #
 # In our example, each image has 37 pixels, and a tile consists of 16 pixels of one image. Read the kernel line by line:
 # - A tensor arrives as a *pointer*, the address of its first number. `logits + at` stands for 16 neighbouring
-#   addresses.
+#   addresses. Addresses are counted in numbers here, not in bytes, so the next number is at the next address.
 # - Since 37 is not a multiple of 16, the last tile hangs over the edge of the image. `inside` is the *mask*: where it
 #   is False, nothing is read and nothing is written.
 # - $\log(1 + e^a)$ is computed as $\max(a, 0) + \log(1 + e^{-|a|})$, because $e^{500}$ would overflow to infinity.
@@ -771,7 +780,8 @@ assert abs(log_px - float(joint.logsumexp(0))) < 1e-3  # float32 resolves 3e-5 a
 #
 # **Why?** The total is counted in units of the exponential of the largest term so far. When the unit grows,
 # everything added so far counts for less. What the total loses, the maximum has gained.
-#
+
+# %% [markdown]
 # The kernel `mixture_statistics` makes two passes over the components. The first pass gives $\log P(x)$, one number per
 # point. The second pass gives the sums that the M-step needs, $K(1 + 2d)$ numbers regardless of $N$. We run one E-step
 # of the kernel in the interpreter, on a few points, and compare the result with the E-step of the chapter on mixtures.
@@ -802,8 +812,9 @@ torch.testing.assert_close(
 # - the same loop with a `TensorDataset` of converted images, so that only the `DataLoader`'s own work is left;
 # - the course's loop, which keeps the bytes on the device and asks for 128 rows at once.
 #
-# On a machine with a CUDA GPU there is also a fourth loop, which runs the same step as a graph. (`DataLoader`
-# can also use worker processes, which hide its work behind the step if there are cores to spare.)
+# On a machine with a CUDA GPU, we also time a fourth loop, which runs the same step as a graph. On all other machines
+# the figure shows three loops. (`DataLoader` can also use worker processes, which hide its work behind the step if
+# there are cores to spare.)
 #
 # **Predict.** The arithmetic is the same. By what factor will the third loop beat the first?
 
@@ -880,7 +891,8 @@ for name, gain in gains.items():
 # `TensorDataset` nothing is converted, but the loader still fetches 128 rows one by one and stacks them. The third loop
 # asks for all 128 rows at once. What remains on a CPU is the arithmetic of the step itself, which takes most of the
 # time. The faster the device, the more of the time is spent waiting, and the more a graph and fused kernels can save.
-#
+
+# %% [markdown]
 # Whether a graph and fused kernels do save time must be measured. The script `benchmarks/gpu.py` first reports
 # two lower bounds, the time for the bytes that a step must move and the time for the launches that it makes.
 # The script then times a tutorial's loop, ours, compiled code, the graph, and the graph with fused kernels, all
@@ -918,14 +930,16 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. After
-# the example, the check also tries extreme inputs, and random inputs of other sizes, which are new each time. The
-# first three exercises are plain PyTorch and need neither a GPU nor Triton. The fourth exercise is done on paper.
+# In the first three exercises, fill in the steps, run the cell, then run the check below it. The check says "Correct"
+# or names the mistake. After the example, the check also tries extreme inputs, and random inputs of other sizes, which
+# are new each time. These exercises are plain PyTorch and need neither a GPU nor Triton. The fourth exercise is done
+# on paper, and its answer stands below it.
 #
 # **1. A tile and its mask.** Play the part of one program of a kernel: compute the sum of $\log(1 + e^a)$ over the
 # logits $a$ of its own tile, in nats. As in a kernel, there is no
 # tensor of logits to slice. Instead, you are given the following:
-# - `logits` is the *address* of the image's first logit, an integer.
+# - `logits` is the *address* of the image's first logit, an integer. As in the kernel of section 5, addresses count
+#   numbers, not bytes.
 # - `load(addresses, mask)` is the only way to read memory. A program always has `block` lanes, so `load` takes two
 #   tensors of length `block`, the addresses and a boolean mask.
 # - Where the mask is False, nothing is read, and 0 is returned.
@@ -952,7 +966,8 @@ checks.tile_sum(my_tile_sum)
 # %% [markdown]
 # **2. Log-sum-exp in one pass.** Compute the log-sum-exp as in section 7, but for many rows
 # at once. Work on one tile of `block` columns at a time; the last tile may be narrower. The
-# numbers may be far from 0, and they may differ greatly between rows and within a row.
+# numbers may be far from 0, and they may differ greatly between rows and within a row. Keep
+# the running maximum yourself, without `logsumexp` or `logaddexp`.
 
 
 # %%
@@ -992,6 +1007,17 @@ checks.elbo_gradients(my_elbo_gradients)
 # operations of this layer and the bytes that it must move in float32, and write down the intensity as a function of
 # $B$. Above which batch size $B$ is the layer limited by arithmetic on the A100 of section 3? Is our batch size of
 # 128 large enough for that? Then find the corresponding $B$ for your own machine from the roofline that you measured.
+
+# %% [markdown]
+# **Answer.** The layer performs $2 \cdot 784 \cdot 400 \cdot B$ operations. It reads $784 B$ inputs and
+# $784 \cdot 400$ weights and writes $400 B$ results, each of four bytes. The intensity is therefore
+#
+# $$ I(B) = \frac{2 \cdot 784 \cdot 400 \cdot B}{4 \, (784 \cdot 400 + 1184 B)} \approx \frac{B}{2 + B / 132} $$
+#
+# operations per byte. On the A100, arithmetic is the limit if the intensity exceeds the peak divided by the bandwidth,
+# $19{,}500 / 1{,}555 \approx 12.5$. This is the case for $B \ge 28$. A batch of 128 has an intensity of 43, so it is
+# large enough. For your own machine, replace 12.5 with the machine's peak divided by its bandwidth, and find the $B$
+# at which $I(B)$ has this value.
 
 # %% [markdown]
 # ## Further reading
