@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from test_checks_bound import RIGHT_KL, WRONG_KL
+from test_checks_bound import RIGHT_KL, WRONG_KL, kl_of_a_draw
 from torch.distributions import (
     Independent,
     Laplace,
@@ -164,6 +164,7 @@ WRONG_REPARAMETERIZE = [
     ("logvar", lambda mu, lv: mu + lv * noise(mu), "the noise is multiplied by logvar itself"),
     ("half of logvar", lambda mu, lv: mu + lv / 2 * noise(mu), "half of logvar"),
     ("scale 1", lambda mu, lv: mu + noise(mu), "noise keeps scale 1"),
+    ("logvar doubled", lambda mu, lv: mu + (2 * lv).exp() * noise(mu), "logvar is doubled"),
     ("root twice", lambda mu, lv: mu + (lv / 2).exp().sqrt() * noise(mu), "root is taken twice"),
     ("sign of logvar", lambda mu, lv: mu + (-lv / 2).exp() * noise(mu), "the sign of logvar is flipped"),
     ("divided by std", lambda mu, lv: mu + noise(mu) / (lv / 2).exp(), "the sign of logvar is flipped"),
@@ -176,6 +177,11 @@ WRONG_REPARAMETERIZE = [
         "mu times noise",
         lambda mu, lv: (mu + (lv / 2).exp()) * noise(mu),
         "mu is multiplied by the noise as well",
+    ),
+    (
+        "mu times scaled noise",
+        lambda mu, lv: mu * (lv / 2).exp() * noise(mu),
+        "mu is multiplied by the scaled noise",
     ),
     ("std added", lambda mu, lv: mu + (lv / 2).exp() + noise(mu), "the noise is not multiplied by the std"),
     ("swapped", lambda mu, lv: reparameterize(lv, mu), "mu and logvar are swapped"),
@@ -484,7 +490,48 @@ WRONG_LOSS = [
         "the KL is in bits",
     ),
     ("base 10", lambda *given: vae_loss(*given) / math.log(10), "base 10"),
-    ("third of logvar", lambda x, h, m, lv, v: vae_loss(x, h, m, lv / 3, v), "a value is wrong"),
+    (
+        "third of logvar",
+        lambda x, h, m, lv, v: vae_loss(x, h, m, lv / 3, v),
+        "the squared error is right, but the KL is wrong. If your loss calls the function of exercise 2",
+    ),
+    (
+        "KL not 0 at the prior",
+        lambda x, h, m, lv, v: vae_loss(x, h, m, lv, v) + 7,
+        "the squared error is right, but the KL is wrong",
+    ),
+    (
+        "third of the error",
+        lambda x, h, m, lv, v: square(x, h) / (3 * v) + kl(m, lv).mean(),
+        "the KL is right, but the squared error is wrong",
+    ),
+    (
+        "both wrong",
+        lambda x, h, m, lv, v: vae_loss(x, h, m, lv / 3, v) + square(x, h),
+        "your result: a value is wrong",
+    ),
+    (
+        "std in the KL",
+        lambda x, h, m, lv, v: (
+            square(x, h) / (2 * v) + 0.5 * ((lv / 2).exp() + m**2 - 1 - lv / 2).sum(1).mean()
+        ),
+        "in the KL the std is used where the variance belongs",
+    ),
+    (
+        "mu in the KL",
+        lambda x, h, m, lv, v: square(x, h) / (2 * v) + 0.5 * (lv.exp() + m - 1 - lv).sum(1).mean(),
+        "in the KL mu is not squared",
+    ),
+    (
+        "KL from a draw",
+        lambda x, h, m, lv, v: square(x, h) / (2 * v) + kl_of_a_draw(m, lv).mean(),
+        "the result depends on random draws",
+    ),
+    (
+        "the chapter's variance",
+        lambda x, h, m, lv, v: vae_loss(x, h, m, lv, 0.25),
+        "the variance is fixed at 0.25",
+    ),
     ("item", lambda *given: vae_loss(*given).item(), "not float, because"),
     ("two losses", lambda x, h, m, lv, v: (square(x, h) / (2 * v), kl(m, lv).mean()), "but got tuple"),
     ("detached", lambda *given: vae_loss(*given).detach(), "gradient with respect to x_hat is cut"),

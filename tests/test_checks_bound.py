@@ -149,6 +149,16 @@ def two_rows(mu, logvar):
     return torch.stack([kl_to_standard_normal(mu[i : i + 1], logvar[i : i + 1])[0] for i in range(2)])
 
 
+def kl_of_a_draw(mu, logvar):
+    q = Normal(mu, (logvar / 2).exp())
+    z = q.rsample()
+    return (q.log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(1)
+
+
+def kl_of_many_draws(mu, logvar):
+    return torch.stack([kl_of_a_draw(mu, logvar) for _ in range(1000)]).mean(0)
+
+
 def changes_input(mu, logvar):
     return 0.5 * (logvar.exp() + mu.square_() - 1 - logvar).sum(1)
 
@@ -186,6 +196,11 @@ WRONG_KL = [
         "std for variance",
         lambda mu, lv: half((lv / 2).exp() + mu**2 - 1 - lv),
         "the std is used in place of the variance",
+    ),
+    (
+        "std in both terms",
+        lambda mu, lv: half((lv / 2).exp() + mu**2 - 1 - lv / 2),
+        "the std is used where the variance belongs, and logvar is halved",
     ),
     ("log std", lambda mu, lv: half(lv.exp() + mu**2 - 1 - lv / 2), "logvar is halved"),
     ("direction", lambda mu, lv: half(lv + (1 + mu**2) / lv.exp() - 1), "direction is reversed"),
@@ -225,8 +240,10 @@ WRONG_KL = [
     (
         "sample",
         lambda mu, lv: half(lv.exp() + mu**2 - 1 - lv) + 0.1 * torch.randn(len(mu)),
-        "a value is wrong",
+        "the result depends on random draws",
     ),
+    ("estimate from one draw", kl_of_a_draw, "the result depends on random draws"),
+    ("estimate from many draws", kl_of_many_draws, "the result depends on random draws"),
     ("log of logvar, alone", lambda mu, lv: half(lv.log()), "logvar is treated as the variance itself"),
     ("log of mu", lambda mu, lv: half(lv.exp() + mu.log() - 1 - lv)[:, None], "the shape is wrong"),
     (

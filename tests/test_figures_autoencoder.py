@@ -52,12 +52,23 @@ def test_the_worst_place_of_every_seed_is_a_point():
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["a", "b"]
 
 
+def test_the_worst_places_have_a_line_for_the_cross_fade_and_one_for_holes():
+    """The second line stands where the chapter's `count_holes` begins to speak of a hole."""
+    ax = figures.worst_places(two_cases(), torch.linspace(0, 2, 11)).axes[0]
+    heights = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
+    assert heights["cross-fade"] == [2, 2]
+    assert heights["half of it: a hole above"] == [1, 1]
+    assert "fade.max() / 2" in SOURCE.read_text(encoding="utf-8")
+
+
 def test_the_band_of_shuffled_orders_lies_between_their_extremes():
     scales, shuffled = torch.logspace(-1, 0, 5), 1 + torch.rand(5, 7)
     ax = figures.order_costs(scales, torch.linspace(0, 1, 5), shuffled, neighbours=0.5).axes[0]
     band = torch.tensor(ax.collections[0].get_paths()[0].vertices[:, 1])
     assert float(band.max()) == pytest.approx(float(shuffled.max()))
     assert heights(ax, "VAE") == [pytest.approx([0, 0.25, 0.5, 0.75, 1])]
+    # the chapter prints its factor for noise of half the distance between neighbours
+    assert [list(line.get_xdata()) for line in ax.lines if line.get_linestyle() == ":"] == [[0.25, 0.25]]
 
 
 def test_every_estimator_has_a_curve():

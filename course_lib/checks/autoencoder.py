@@ -9,16 +9,20 @@ from torch import Generator, Tensor, tensor
 
 from course_lib.checks.bound import (
     draw_codes,
+    expect_repeats,
     extreme_logvar,
+    kl_mistakes,
     kl_reference,
     kl_to_standard_normal,
 )
 from course_lib.checks.report import (
     OTHER_NUMBERS,
     OTHER_SIZE,
+    Inputs,
     Mistake,
     Student,
     Table,
+    agrees,
     call,
     exercise,
     expect,
@@ -48,6 +52,7 @@ def reparameterize(student: Student) -> None:
         ),
         "the noise is multiplied by logvar itself. The std is exp(logvar / 2).": (m, v.abs()),
         "the noise is multiplied by half of logvar. The std is exp(logvar / 2).": (m, v.abs() / 2),
+        "logvar is doubled instead of halved. The std is exp(logvar / 2).": (m, (2 * v).exp()),
         "the noise keeps scale 1. Multiply the noise by the std, exp(logvar / 2).": (m, 0 * v + 1),
         "the square root is taken twice. The std is exp(logvar / 2).": (m, (v / 4).exp()),
         "the sign of logvar is flipped. The std is exp(+logvar / 2).": (m, (-v / 2).exp()),
@@ -64,6 +69,7 @@ def reparameterize(student: Student) -> None:
         "1 is added to the std. The std is exp(logvar / 2).": (m, std + 1),
         "mu is missing. Add mu to the scaled noise.": (0 * m, std),
         "mu is subtracted. Add mu instead.": (-m, std),
+        "mu is multiplied by the scaled noise. Add mu instead.": (0 * m, (m * std).abs()),
         "mu is multiplied by the noise as well. Only the std is multiplied by the noise.": (
             0 * m,
             (m + std).abs(),
@@ -174,6 +180,9 @@ def loss_mistakes(
     each["the errors are absolute. Use squared errors."] = (x - x_hat).abs().sum(1) / (
         2 * variance
     ) + parts.kl
+    for says, value in kl_mistakes(mu, logvar).items():
+        if value.shape == parts.kl.shape and value.isfinite().all():
+            each[f"the squared error is right, but in the KL {says}"] = parts.error + value
     wrong = {says: value.mean() for says, value in each.items()}
     wrong["the result has one squared error per pixel. Sum over pixels and average over images."] = (
         x - x_hat
@@ -206,6 +215,7 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
         ),
         "the variance is ignored. Divide the squared error by 2 · variance.": error * v + kl,
         "the squared error is not divided by 2 · variance.": far + kl,
+        "the variance is fixed at 0.25. Use the argument `variance`.": 2 * far + kl,
         "the squared error is multiplied by 2 · variance. Divide instead.": far * 2 * v + kl,
         "the KL is divided by 2 · variance as well. Divide only the squared error.": error + kl / (2 * v),
         "the square root of the squared error is taken. Leave the square root out.": (
@@ -283,6 +293,23 @@ def draw_batch(generator: Generator, n: int, pixels: int, d: int) -> dict[str, T
     return {"x": x, "x_hat": x_hat, **draw_codes(generator, n, d), "variance": variance}
 
 
+def wrong_part(student: Student, inputs: Inputs) -> str:
+    """Return one sentence that names the wrong part of a wrong loss if the other part is right."""
+    loss = call(student, *inputs.values())
+    of_kl = call(student, *(inputs | {"x_hat": inputs["x"]}).values())  # no squared error is left
+    if not isinstance(loss, Tensor) or not isinstance(of_kl, Tensor):
+        return "a value is wrong."
+    kl = kl_reference(inputs["mu"], inputs["logvar"]).mean()
+    kl_is_right = agrees(of_kl, kl)
+    error_is_right = agrees(loss - of_kl, loss_reference(*inputs.values()) - kl)
+    if error_is_right and not kl_is_right:
+        again = "If your loss calls the function of exercise 2, run the check of exercise 2 again."
+        return f"the squared error is right, but the KL is wrong. {again}"
+    if kl_is_right and not error_is_right:
+        return "the KL is right, but the squared error is wrong."
+    return "a value is wrong."
+
+
 @exercise
 def vae_loss(student: Student) -> None:
     """The loss is ‖x − x_hat‖² / (2 variance) + KL in nats, averaged over images."""
@@ -296,7 +323,12 @@ def vae_loss(student: Student) -> None:
         ),
         "variance": tensor(0.4),
     }
-    Table.of(inputs, loss_reference, loss_mistakes, differentiable=True).ask(student)
+    expect_repeats(student, inputs)
+    table = Table.of(inputs, loss_reference, loss_mistakes, differentiable=True)
+    loss = call(student, *inputs.values())
+    if isinstance(loss, Tensor) and loss.shape == () and not agrees(loss, table.right):
+        table.otherwise = wrong_part(student, inputs)
+    table.judge(loss)
     other_inputs(student, loss_reference, draw_batch, (3, 4, 5), (5, 6, 2), loss_mistakes)
     extreme_logvar(student, lambda logvar: inputs | {"logvar": logvar}, (3, 5), loss_reference)
     sharp = inputs | {"variance": tensor(1e-10)}

@@ -55,6 +55,9 @@ def kl_mistakes(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
     wrong["the std is used in place of the variance. The variance is exp(logvar), not exp(logvar / 2)."] = (
         var.sqrt() + square - 1 - logvar
     ).sum(1) / 2
+    wrong["the std is used where the variance belongs, and logvar is halved. Use exp(logvar) and logvar."] = (
+        var.sqrt() + square - 1 - logvar / 2
+    ).sum(1) / 2
     wrong["logvar is halved. log σ² is logvar itself."] = (var + square - 1 - logvar / 2).sum(1) / 2
     wrong["the direction is reversed. The result is KL(p‖q) instead of KL(q‖p)."] = turned_round.sum(1)
     wrong["logvar is treated as the variance itself. Take the exponential of logvar."] = (
@@ -104,11 +107,22 @@ def kl_to_standard_normal(student: Student) -> None:
         "mu": tensor([[1.0, -0.5, 0.3], [0.2, 2.0, -1.5]]),
         "logvar": tensor([[0.4, -1.0, 0.7], [-0.6, 0.3, 1.1]]),
     }
+    expect_repeats(student, inputs)
     laws = {"a KL divergence is never negative.": lambda kl: kl >= 0}
     Table.of(inputs, kl_reference, kl_mistakes, laws=laws).ask(student)
     other_inputs(student, kl_reference, draw_codes, (2, 3), (5, 4), kl_mistakes)
     extreme_logvar(student, lambda logvar: inputs | {"logvar": logvar}, (2, 3), kl_reference)
     gradients(student, kl_reference, inputs, ["mu", "logvar"])
+
+
+def expect_repeats(student: Student, inputs: Inputs) -> None:
+    """Raise Mistake if a second call with the same inputs returns a tensor with other numbers."""
+    first, second = (call(student, *inputs.values()) for _ in range(2))
+    if not isinstance(first, Tensor) or not isinstance(second, Tensor) or not first.is_floating_point():
+        return  # the check says later what is wrong with such a result
+    repeats = first.shape != second.shape or torch.allclose(first, second.to(first), equal_nan=True)
+    says = "a second call with the same inputs gives other numbers, so the result depends on random draws."
+    expect(repeats, f"{says} The KL of two Gaussians has a formula, which needs no draws.")
 
 
 def extreme_logvar(

@@ -48,6 +48,13 @@ def bernoulli_mistakes(logits: Tensor, x: Tensor) -> dict[str, Tensor]:
     wrong["the arguments are swapped. The logits come first, then x."] = bernoulli_reference(x, logits)
     wrong["only pixels with x = 1 count. The term (1 − x) · log(1 − p) is missing."] = (x * each).sum(1)
     wrong["only pixels with x = 0 count. The term x · log p is missing."] = ((1 - x) * each).sum(1)
+    log_p = -pixel_nats(logits, torch.ones_like(x))  # (N, D)
+    wrong["log p is used for every pixel. For a pixel that is 0, use log(1 − p)."] = log_p.sum(1)
+    wrong["log(1 − p) is used for every pixel. For a pixel that is 1, use log p."] = (log_p - logits).sum(1)
+    wrong["1 − log p is used in place of log(1 − p)."] = (x * log_p + (1 - x) * (1 - log_p)).sum(1)
+    wrong["the log-probabilities of the pixels are multiplied. Probabilities multiply, logarithms add."] = (
+        each.prod(1)
+    )
     wrong["black and white are swapped. The term log p belongs to x = 1."] = bernoulli_reference(
         logits, 1 - x
     )

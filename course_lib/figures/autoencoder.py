@@ -63,7 +63,8 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
     """Plot the largest distance to a true moon along the line, with one point per seed, case and kind.
 
     The arguments are the same as for `distance_along_line`. The dotted line marks the largest distance of
-    the cross-fade.
+    the cross-fade, and the dashed line marks half of it. The chapter calls a point above the dashed line a
+    hole.
     """
     figure, ax = plt.subplots(figsize=(1.2 * len(lines) + 2.5, 3.6))
     labelled: set[str] = set()
@@ -76,6 +77,7 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
             labelled.add(kind)
             ax.plot(spots, worst, MARKERS[kind], color=COLOURS[kind], ms=6, alpha=0.9, label=label)
     ax.axhline(float(fade.max()), color=plots.PRIOR, ls=":", lw=2, label="cross-fade")
+    ax.axhline(float(fade.max()) / 2, color=plots.PRIOR, ls="--", lw=1.2, label="half of it: a hole above")
     ax.set_xticks(range(len(lines)), [case.replace(", ", ",\n") for case in lines])
     ax.set(ylabel="worst distance on the line", ylim=0)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -83,13 +85,16 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
 
 
 def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: float) -> Figure:
-    """Plot the best decoder's error against the noise, for the true order (S,) and shuffles (S, orders)."""
+    """Plot the best decoder's error against the noise, for the true order (S,) and shuffles (S, orders).
+
+    neighbours: the distance between neighbouring codes. The dotted line marks noise of half this distance.
+    """
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.fill_between(
         scales, shuffled.amin(1), shuffled.amax(1), color=plots.PRIOR, alpha=0.4, label="shuffled orders"
     )
     ax.plot(scales, in_order, color=COLOURS["VAE"], lw=2, label="the moons' own order")
-    ax.axvline(neighbours, color=plots.DATA, ls=":", label="distance between neighbours")
+    ax.axvline(neighbours / 2, color=plots.DATA, ls=":", label="half the distance between neighbours")
     ax.set(xscale="log", xlabel="standard deviation of the noise", ylabel="squared error per image")
     ticks = [tick for tick in (0.03, 0.1, 0.3, 1, 3) if scales.min() <= tick <= scales.max()]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

@@ -407,7 +407,8 @@ changes = {
 # %% [markdown]
 # For every case, we train auto-encoders and VAEs with several seeds. A hole can be anywhere, so we examine the whole
 # line from the crescent's code to the full moon's, not just its midpoint. From now on, we speak of a hole if a picture
-# on the line is more than half as far from the nearest true moon as the worst picture of the cross-fade.
+# on the line is more than half as far from the nearest true moon as the worst picture of the cross-fade. A dashed line
+# in the next figure marks this distance.
 
 
 # %%
@@ -441,7 +442,7 @@ for case, change in changes.items():
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** In which cases does the auto-encoder have holes? Does the VAE have holes in the same cases?"}
 # **Predict.** In which cases does the auto-encoder have holes? Does the VAE have holes in the same cases?
 
-# %% alt="For each case a group of points, one for each seed and kind of model: the worst distance on the line. Without waves all points lie low. With waves many of the auto-encoders' points lie far higher, some above the dotted line of the cross-fade; the VAEs' points stay low." slideshow={"slide_type": "slide"} slide={"text": "## Holes need waves"}
+# %% alt="For each case a group of points, one for each seed and kind of model: the worst distance on the line. Without waves all points lie low. With waves many of the auto-encoders' points lie far higher, many above a dashed line at half the height of the dotted line of the cross-fade, and some above the dotted line; the VAEs' points stay low." slideshow={"slide_type": "slide"} slide={"text": "## Holes need waves"}
 figures.worst_places(lines, fade)
 
 # %%
@@ -497,7 +498,7 @@ parts = {
 # %% [markdown]
 # **Predict.** Which does more to prevent holes, the noise or the price?
 
-# %% alt="Four groups of points, the worst distance of each seed: with neither noise nor price, with the price only, with noise only, and with both. Most points of the first group lie high and most of the last group low; the two groups in between have points in both places."
+# %% alt="Four groups of points, the worst distance of each seed: with neither noise nor price, with the price only, with noise only, and with both. Most points of the first group lie high and most of the last group low; the two groups in between have points in both places. A dashed line at half the height of the dotted one separates the places."
 figures.worst_places(parts, fade)
 
 # %%
@@ -637,7 +638,7 @@ shuffled = torch.tensor(shuffled)  # (S, orders)
 # %% [markdown]
 # **Predict.** At which noise levels does the order not matter at all?
 
-# %% alt="Against the noise: the error of the moons' own order is 0 for little noise and then rises; a band for shuffled orders rises earlier and stays above the curve."
+# %% alt="Against the noise: the error of the moons' own order is 0 for little noise and then rises; a band for shuffled orders rises earlier and stays above the curve. A dotted line marks noise of 0.25, where the band is well above the curve."
 figures.order_costs(scales, in_order, shuffled, neighbours=0.5)
 
 # %%
@@ -733,13 +734,16 @@ gradients = {
 }
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Are the estimates right on average? Which of them scatters most?"}
-# **Predict.** Are the estimates right on average? Which of them scatters most?
+# **Predict.** Are the estimates right on average? Which of them scatters most? We compute all three from the same draws
+# of $\varepsilon$, so if chance makes one of them too low, the other two tend to be too low as well.
 
 # %%
 print(f"exact gradient {exact:+.2f}")
 for name, g in gradients.items():
     error = g.std() / math.sqrt(n_draws)
-    print(f"{name:25} {g.mean():+.2f} ± {error:.2f}, variance of one draw {g.var():.0f}")
+    off = (g.mean() - exact) / error
+    result = f"{g.mean():+.2f} ± {error:.2f}, off by {off:+.1f} standard errors"
+    print(f"{name:25} {result}, variance of one draw {g.var():.0f}")
 
 # %% tags=["check"]
 for g in gradients.values():  # within five standard errors of the exact gradient
@@ -749,8 +753,10 @@ assert score_ratio > 2  # far beyond its own uncertainty of a few per cent
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Slopes are worth more than values\n\n**Answer.** All are right on average. The score function scatters most, and the more dimensions the code has, the more it scatters."}
 # **Answer.** All three agree with the exact gradient to within a few
-# [standard errors](../docs/glossary.md#standard-error). (They use the same draws, so they tend to err in the same
-# direction.) The score function scatters most, and a baseline takes away most of the difference.
+# [standard errors](../docs/glossary.md#standard-error). (Because they share their draws, three deviations with the
+# same sign are little more evidence of a bias than one. If you change the seed in the cell that draws $\varepsilon$
+# and run these cells again, the deviations change too.) The score function scatters most, and a baseline takes away
+# most of the difference.
 #
 # **Why?** Reparameterization uses the slope of $f$. The score function uses only the values of $f$, so its estimates
 # scatter even when $f$ is a constant and has no slope at all.
@@ -1153,10 +1159,12 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. The
-# encoder outputs `logvar`, here and in all later chapters. Training a VAE sends gradients through all three functions,
-# so each must be differentiable. Avoid `item`, `detach` and NumPy, which stop the gradient. You need no clamping and no
-# small added constant, even for log-variances as extreme as ±60.
+# In exercises 1 to 3, fill in the missing steps, run the cell, and then run the check below it. The check says
+# "Correct" or names the mistake. Exercise 4 is open: it asks for a result that you judge yourself.
+#
+# The encoder outputs `logvar`, here and in all later chapters. Training a VAE sends gradients through the three
+# functions of exercises 1 to 3, so each must be differentiable. Avoid `item`, `detach` and NumPy, which stop the
+# gradient. You need no clamping and no small added constant, even for log-variances as extreme as ±60.
 #
 # **1. The draw.** Draw fresh Gaussian noise for every number in the code, at every call. Gradients must reach both
 # inputs.
@@ -1214,9 +1222,10 @@ checks.vae_loss(my_vae_loss)
 # of the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
 # $\cos^2 kz = \tfrac12 + \tfrac12 \cos 2kz$ and $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the
 # score-function estimate $z \sin kz$ in the same way; it helps to differentiate $\mathbb E \cos 2kz$ twice with respect
-# to $k$. At which $k > 0$ are the two variances equal? There is no formula for this $k$, so find it to two digits,
+# to $k$. At which $k > 0$ are the two variances equal? There is no formula for this $k$, so find it to two decimals,
 # either from a plot of both variances or with `scipy.optimize.brentq`. Write your $k$ in the next cell. The cell after
-# that measures both variances a little below and a little above your $k$, to see whether the two change places.
+# that measures both variances half a per cent below and half a per cent above your $k$, to see whether the two change
+# places between these points.
 
 # %%
 my_k = None  # your answer, a number
@@ -1224,18 +1233,22 @@ my_k = None  # your answer, a number
 # %%
 if my_k is None:
     print("Write your k in the cell above.")
+elif my_k <= 0:
+    print("We are looking for a positive k.")
 else:
-    z = torch.randn(1_000_000)
+    z = torch.randn(4_000_000)  # enough to see the difference within half a per cent of the right k
     slope_is_better = []  # below your k, and above it
-    for k in (0.9 * my_k, 1.1 * my_k):
+    for k in (0.995 * my_k, 1.005 * my_k):
         by_slope = (k * torch.cos(k * z)).var()
         by_score = (z * torch.sin(k * z)).var()
         slope_is_better.append(bool(by_slope < by_score))
-        print(f"k = {k:.2f}: reparameterization {by_slope:.3f}, score function {by_score:.3f}")
+        print(f"k = {k:.3f}: reparameterization {by_slope:.4f}, score function {by_score:.4f}")
     if slope_is_better == [True, False]:
-        print("They change places near your k.")
+        print("They change places within half a per cent of your k.")
+    elif slope_is_better == [True, True]:
+        print("Reparameterization has the smaller variance at both points, so your k is too small.")
     else:
-        print("They do not change places near your k.")
+        print("The score function has the smaller variance at both points, so your k is too large.")
 
 # %% [markdown]
 # ## Further reading
