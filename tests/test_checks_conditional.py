@@ -637,6 +637,24 @@ WRONG_STYLE = {
         of_the_reference(lambda images: torch.cat(list(images.unbind(1)), 1)),
     ),
     "nine columns": ("label 9 is missing", of_the_reference(lambda images: images[:, :9])),
+    "only the labels in y": (
+        "only the labels that occur in y",
+        lambda encode, decode, x, y: torch.stack(
+            [decode(encode(x, y)[0], torch.full_like(y, int(c))) for c in y.unique()], 1
+        ),
+    ),
+    "a column for each element of y": (
+        "the columns have the labels of y",
+        lambda encode, decode, x, y: torch.stack(
+            [decode(encode(x, y)[0], torch.full_like(y, c)) for c in y.tolist()], 1
+        ),
+    ),
+    "up to the largest label in y": (
+        "the columns end at the largest label in y",
+        lambda encode, decode, x, y: torch.stack(
+            [decode(encode(x, y)[0], torch.full_like(y, c)) for c in range(int(y.max()) + 1)], 1
+        ),
+    ),
     "columns from 1": ("label 0 is missing", of_the_reference(lambda images: images[:, 1:])),
     "binarized": ("the pixels are binarized", of_the_reference(lambda images: images.round())),
     "bytes": ("scaled to bytes", of_the_reference(lambda images: images * 255)),

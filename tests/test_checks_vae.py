@@ -695,6 +695,7 @@ WRONG_NLL = [
     ),
     ("backward inside", nll_backward, "`backward()` is called inside"),
     ("NumPy", nll_numpy, "NumPy passes no gradient on"),
+    ("a NumPy number", lambda *given: nll_bound(*given).numpy()[()], "not a NumPy number"),
     ("range(3)", range_of_3, "Is a size hard-coded?"),
     (
         "log 3",
@@ -732,7 +733,24 @@ WRONG_PAIRED = [
     ("mean", lambda a, b: (a - b).mean(), "not its standard error"),
     ("absolute", lambda a, b: (a - b).abs().std() / math.sqrt(len(a)), "sign of the differences is lost"),
     ("negative", lambda a, b: -paired_error(a, b), "never negative"),
-    ("four images", lambda a, b: (a - b).std() / 2, "Is a size hard-coded?"),
+    (
+        "√(N − 1) twice",
+        lambda a, b: (a - b).std() / math.sqrt(len(a) - 1),
+        "already contains this correction",
+    ),
+    (
+        "root mean square",
+        lambda a, b: (a - b).square().mean().sqrt() / math.sqrt(len(a)),
+        "the mean difference is not subtracted",
+    ),
+    (
+        "root mean square, N − 1",
+        lambda a, b: ((a - b).square().sum() / (len(a) - 1) / len(a)).sqrt(),
+        "the mean difference is not subtracted",
+    ),
+    ("95 %", lambda a, b: 1.96 * paired_error(a, b), "multiplied by 1.96"),
+    ("95 %, rounded", lambda a, b: 2 * paired_error(a, b), "the standard error is doubled"),
+    ("five images", lambda a, b: (a - b).std() / math.sqrt(5), "Is a size hard-coded?"),
     ("each image", lambda a, b: a - b, "shape is wrong"),
 ]
 

@@ -76,6 +76,14 @@ def test_each_seed_is_a_point_and_each_prior_has_a_mean():
     assert [float(c.get_segments()[0][0, 1]) for c in ax.collections] == [2.0, 2.25]
 
 
+def test_the_draws_from_each_prior_have_a_plane_of_their_own():
+    figures.priors({"normal prior": torch.randn(7, 2), "flower prior": torch.randn(5, 2)})
+    axes = plt.gcf().axes
+    assert [ax.get_title() for ax in axes] == ["normal prior", "flower prior"]
+    assert [len(ax.collections[0].get_offsets()) for ax in axes] == [7, 5]
+    assert axes[0].get_xlim() == axes[1].get_xlim()
+
+
 def test_the_codes_lie_over_draws_from_the_prior():
     models = {name: VAE(shape=(4, 4), latent=2, hidden=(3,), prior=name) for name in ("normal", "flower")}
     figures.codes_over_prior(models, torch.rand(6, 16).round(), torch.arange(6) % 3)

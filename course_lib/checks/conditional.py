@@ -266,7 +266,7 @@ def style_answers(encode: "Encoder", decode: "Decoder") -> tuple[Tensor, dict[st
     wide = X[:, None].expand(3, LABELS, 5)  # (N, 10, D)
     mu, logvar = encode(wide, own)  # (N, 10, d)
     right = decode(mu, labels)
-    stack = "Stack along axis 1."
+    stack, ten = "Stack along axis 1.", "Return ten columns, for labels 0 to 9."
     mistakes = {
         "every column has the image's own label. Column c must have label c.": decode(mu, own),
         "the images are encoded with the column's label. Use the image's own y.": (
@@ -298,8 +298,11 @@ def style_answers(encode: "Encoder", decode: "Decoder") -> tuple[Tensor, dict[st
         ),
         "the axes of images and labels are merged. Return the shape (N, 10, D).": right.flatten(0, 1),
         "the ten images of a row are joined. Use `torch.stack` to return shape (N, 10, D).": right.flatten(1),
-        "label 9 is missing. Return ten columns, for labels 0 to 9.": right[:, :9],
-        "label 0 is missing. Return ten columns, for labels 0 to 9.": right[:, 1:],
+        f"only the labels that occur in y get a column. {ten}": right[:, Y.unique()],
+        f"the columns have the labels of y, in the order of y. {ten}": right[:, Y],
+        f"the columns end at the largest label in y. {ten}": right[:, : Y.max() + 1],
+        f"label 9 is missing. {ten}": right[:, :9],
+        f"label 0 is missing. {ten}": right[:, 1:],
         "the pixels are binarized. Return them as `decode` returns them.": (right > 0.5).float(),
         "the pixels are scaled to bytes. Return them as `decode` returns them.": right * 255,
     }

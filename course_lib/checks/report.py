@@ -168,6 +168,9 @@ def number_or_tensor(value: object, what: str, differentiable: bool) -> Tensor:
     """Return what `plain` returns, but also accept a Python or NumPy number if no gradient is needed."""
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
         return plain(value, what)
+    if differentiable and isinstance(value, np.generic):
+        says = "because NumPy passes no gradient on. Use only torch operations."
+        raise Mistake(f"{what} must be a torch tensor, not a NumPy number, {says}")
     if differentiable:
         says = "because `.item()` and `float()` cut the gradient. Return the tensor itself."
         raise Mistake(f"{what} must be a torch tensor, not {type(value).__name__}, {says}")

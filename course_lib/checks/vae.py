@@ -335,6 +335,20 @@ def paired_mistakes(nll_a: Tensor, nll_b: Tensor) -> dict[str, Tensor]:
     wrong["the result is divided by N. The standard error of a mean of N images shrinks with √N."] = (
         difference.std() / n
     )
+    wrong[
+        "the standard deviation is divided by √(N − 1), but `std` already contains this correction. Divide "
+        "by √N."
+    ] = difference.std() / math.sqrt(n - 1)
+    uncentred = (
+        "the mean difference is not subtracted before squaring. Use the standard deviation of the "
+        "differences."
+    )
+    square = difference.square().sum()
+    wrong[uncentred] = (square / n).sqrt() / math.sqrt(n)
+    wrong[f"{uncentred} Dividing by N − 1 does not replace this step."] = (square / (n - 1) / n).sqrt()
+    interval = "Return the standard error itself, not the half-width of a 95 % interval."
+    wrong[f"the standard error is multiplied by 1.96. {interval}"] = 1.96 * paired_reference(nll_a, nll_b)
+    wrong[f"the standard error is doubled. {interval}"] = 2 * paired_reference(nll_a, nll_b)
     wrong["the sign of the differences is lost. Do not take absolute values."] = (
         difference.abs().std() / math.sqrt(n)
     )
@@ -357,9 +371,10 @@ def draw_pairs(generator: Generator, n: int) -> dict[str, Tensor]:
 def paired_error(student: Student) -> None:
     """The standard error of a mean difference is computed from the differences of individual images."""
     inputs = {
-        "nll_a": tensor([92.0, 110.5, 78.3, 101.2]),
-        "nll_b": tensor([90.1, 109.9, 81.0, 100.4]),  # B is worse on only one image
+        # five images, because with four the standard deviation would be twice the standard error
+        "nll_a": tensor([92.0, 110.5, 78.3, 101.2, 86.4]),
+        "nll_b": tensor([90.1, 109.9, 81.0, 100.4, 85.1]),  # B is worse on only one image
     }
     laws = {"a standard error is never negative.": lambda error: error >= 0}
     Table.of(inputs, paired_reference, paired_mistakes, laws=laws).ask(student)
-    other_inputs(student, paired_reference, draw_pairs, (4,), (9,), paired_mistakes)
+    other_inputs(student, paired_reference, draw_pairs, (5,), (9,), paired_mistakes)

@@ -133,6 +133,17 @@ def seeds(nlls: Mapping[str, Tensor]) -> None:
     plt.show()
 
 
+def priors(draws: Mapping[str, Tensor]) -> None:
+    """Plot draws (N, 2) from priors side by side on the same axes, each below its name."""
+    _, axes = plt.subplots(
+        1, len(draws), figsize=(4 * len(draws), 4), squeeze=False, sharex=True, sharey=True
+    )
+    for ax, (name, z) in zip(axes[0], draws.items(), strict=True):
+        ax.scatter(*z.T, s=4, color=plots.PRIOR, alpha=0.4, linewidths=0)
+        ax.set(xlabel="$z_1$", ylabel="$z_2$", title=name, aspect="equal")
+    plt.show()
+
+
 @torch.no_grad()
 def codes_over_prior(models: Mapping[str, Any], x: Tensor, y: Tensor) -> None:
     """Plot each model's codes of x (T, D) over samples from its prior; the codes must be two-dimensional."""

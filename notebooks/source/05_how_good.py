@@ -37,7 +37,7 @@ from torch.nn.functional import softplus
 
 # %% tags=["imports"]
 from course_lib import checks, evaluation, plots
-from course_lib.data import binarize, course_digits, fixed_binarization, shipped_models_fit
+from course_lib.data import binarize, course_digits, fixed_binarization, flower, shipped_models_fit
 from course_lib.device import FAST
 from course_lib.figures import likelihood as figures
 from course_lib.figures.vae import labelled_rows
@@ -185,9 +185,10 @@ display(
 # weight. Such draws are rare, so each further nat of improvement takes many more draws than the one before. On average,
 # the results for all three values of $k$ are upper bounds on $-\log P(x)$. The difference between the first result and
 # the last is therefore an *underestimate* of the gap between $L_b$ and $\log P(x)$.
-#
+
+# %% [markdown]
 # Papers often use as many as $k = 5{,}000$ draws. That many would take too long here, but `benchmarks/quality.py` used
-# them to measure the course's best plain VAE (80 epochs, three seeds, all 10,000 test digits):
+# them to measure a larger VAE (two layers of 500 units, 80 epochs, three seeds, all 10,000 test digits):
 
 # %%
 quality = json.loads(QUALITY.read_text())
@@ -351,7 +352,7 @@ for s in seeds[1:]:
     print(f"seed {s} minus seed {seed}: {difference.mean():+.2f} ± {standard_error(difference):.2f}")
 
 # %% [markdown]
-# The next figure shows why the two standard errors differ so much.
+# The next figure compares the first two networks image by image.
 
 # %% alt="A narrow band of points along the dashed diagonal: images that are improbable under one network are improbable under the other, too." slideshow={"slide_type": "slide"} slide={"text": "## Compare image by image"}
 figures.image_by_image(of_seed[seed], of_seed[seed + 1], f"seed {seed}", f"seed {seed + 1}")
@@ -471,7 +472,8 @@ if on_mnist:
 # 10,000 test digits. The authors trained for 3,280 epochs. The course's models were trained on 60,000 digits and
 # measured on all 10,000 test digits in one fixed [binarization](../docs/glossary.md#binarization). The numbers in the
 # first two rows of the table below come from `benchmarks/quality.py`; ± is the standard deviation over three seeds. The
-# numbers in the third row are stored with the shipped model.
+# numbers in the third row are stored with the shipped model. We have no numbers for the empty cells; in particular, the
+# NLL of the first model was not measured.
 
 # %%
 display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safetensors"))))
@@ -499,17 +501,19 @@ display(
     )
 )
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A prior like a flower\n\nThe lecture: the prior may have any shape; and a normal one hardly restricts $P(x)$, because the network is powerful.\n\n**Predict.** A normal prior or a flower: which gives the better likelihood? Is the difference larger than the spread between seeds?"}
+# %% [markdown]
 # **Why?** With a second layer and a little more width, the [encoder](../docs/glossary.md#encoder) and the decoder can
 # represent more complicated functions. Most of the other ingredients make these larger networks easier to train. Extra
 # dimensions of $z$ buy nothing, probably because they collapse to the prior.
-#
+
+# %% [markdown]
 # How far can you trust the bars in this figure? The NLL of each run has a standard error of about a quarter of a nat,
 # but this error comes from the choice of test images, which all runs share. Differences between runs are therefore
 # known more precisely (section 3). With the 80-epoch recipe, the NLLs for the three seeds differ by less than 0.05
 # nats. This spread between seeds was measured for *one* recipe, so do not read anything into differences of a tenth of
 # a nat.
-#
+
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A prior like a flower\n\nThe lecture: the prior may have any shape; and a normal one hardly restricts $P(x)$, because the network is powerful.\n\n**Predict.** A normal prior or a flower: which gives the better likelihood? Is the difference larger than the spread between seeds?"}
 # ## 6 · A prior like a flower
 #
 # Must the prior be normal? The lecture says no: the prior may have any shape, for instance that of a flower. It adds
@@ -523,6 +527,19 @@ display(
 # flower-shaped prior gives a genuine test, because $q$ remains a Gaussian in the very plane in which the prior is a
 # flower.
 #
+# Our flower has five petals. Each contour of its density is a scaled copy of the curve
+# $\rho(\varphi) = 1 + 0.6 \cos 5\varphi$ in polar coordinates. With $s = r / \rho(\varphi)$, the density at the radius
+# $r$ and the angle $\varphi$ is
+#
+# $$P(z) = \frac{s^2}{9.44\,\pi}\, e^{-(s/2)^4} .$$
+#
+# The density is 0 in the centre and largest at $s = 2^{3/4} \approx 1.7$. Here are draws from both priors:
+
+# %% alt="Two planes side by side with grey points. The draws from the normal prior form a round cloud that is densest in the centre. Those from the flower-shaped prior form five separate petals, which grow wider towards their ends, around an empty centre."
+torch.manual_seed(seed)
+figures.priors({"normal prior": flat_vae.prior.sample((4_000,)), "flower prior": flower.sample(4_000)})
+
+# %% [markdown]
 # The KL from a Gaussian to the flower-shaped prior has no closed form. In the loss, the KL is therefore replaced by an
 # unbiased estimate, $\log q(z|x) - \log P(z)$, computed from the same draw of $z$ as the reconstruction.
 #
@@ -563,16 +580,14 @@ display(
 )
 
 # %% [markdown]
-# The normal prior gives the better likelihood, and the difference is larger than the spread between seeds.
-#
-# **Why is there a difference at all?** The lecture's argument is about what a decoder *can* represent, and for a
-# decoder without limits it is right. The [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) adds a second demand:
-# the true posterior should be close to a Gaussian. Where the true posterior is far from Gaussian, the bound is loose,
-# and training pushes the decoder towards posteriors that are closer to Gaussian, even at some cost in likelihood. A
-# flower has thin petals and a hole in the middle, and a Gaussian $q$ fits neither well. In addition, a small network
-# that is trained only briefly cannot approximate every function well. Its gradients are also noisier with the
-# flower-shaped prior, because the KL is then estimated from a single draw. Our experiment cannot tell these causes
-# apart.
+# **Why?** The normal prior gives the better likelihood, and the difference is larger than the spread between seeds. The
+# lecture's argument is about what a decoder *can* represent, and for a decoder without limits it is right. The
+# [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) adds a second demand: the true posterior should be close to a
+# Gaussian. Where the true posterior is far from Gaussian, the bound is loose, and training pushes the decoder towards
+# posteriors that are closer to Gaussian, even at some cost in likelihood. A flower has thin petals and a hole in the
+# middle, and a Gaussian $q$ fits neither well. In addition, a small network that is trained only briefly cannot
+# approximate every function well. Its gradients are also noisier with the flower-shaped prior, because the KL is then
+# estimated from a single draw. Our experiment cannot tell these causes apart.
 #
 # ## 7 · Why samples fail
 #
@@ -587,9 +602,8 @@ figures.codes_over_prior({"normal": flat_vae, "flower": flower_vae}, x_test, y_t
 figures.sheets({"normal": flat_vae.generate(30), "flower": flower_vae.generate(30)}, shape)
 
 # %% [markdown]
-# In the widget below, drag across the plane of codes of the model with the normal prior. Where one digit has a region
-# to itself, you see clear images of that digit. Where the regions of several digits overlap, you see hybrids of these
-# digits. In regions without digits, the decoder had almost nothing to learn from, so it improvises.
+# In the widget below, drag across the plane of codes of the model with the normal prior. Look at what the decoder draws
+# where one digit has a region to itself, where the regions of several digits overlap, and where there are no digits.
 
 # %% alt="On the left, the plane with numerals at the codes of test digits; on the right, a square grid of images decoded from points of the same plane, in which digits turn into one another." slideshow={"slide_type": "slide"} slide={"text": "## Where are the codes, and where does the prior draw?"}
 LatentExplorer(
@@ -598,25 +612,26 @@ LatentExplorer(
     y_test if train_digits.n_classes <= 10 else None,  # a point is shown as one numeral
 )
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Why samples fail\n\nThe decoder is trained on codes from the *aggregate posterior* $q(z)$; samples start from $P(z)$. We fit a mixture to the codes, and use it as the prior.\n\n**Predict.** Will the samples improve visibly? And the NLL?"}
+# %% [markdown]
 # **Answer.** In two kinds of places. In the crowded middle of the plane, where the codes of different digits overlap,
 # the decoder draws blurred mixtures. Where the codes of real digits hardly ever fall, as in two petals of the flower,
-# it draws overly bright or broken shapes.
+# it draws overly bright or broken shapes. Where one digit has a region to itself, the images are mostly clear.
 #
 # **Why?** In the middle, two numbers are too few to tell the digits apart, so the reconstructions of real digits are
-# blurred there, too. The failures in the empty regions have a different cause, and adding dimensions does not remove it. The
-# average of $q(z|x)$ over all images is called the **aggregate posterior**, $q(z)$. The decoder is trained on codes
-# from $q(z)$, but when we sample, we draw the codes from $P(z)$. In regions where $P(z)$ is much larger than $q(z)$, we
-# draw many codes on which the decoder was hardly trained.
+# blurred there, too. The failures in the empty regions have a different cause, and adding dimensions does not remove
+# it. The average of $q(z|x)$ over all images is called the **aggregate posterior**, $q(z)$. The decoder is trained on
+# codes from $q(z)$, but when we sample, we draw the codes from $P(z)$. In regions where $P(z)$ is much larger than
+# $q(z)$, we draw many codes on which the decoder was hardly trained.
 #
 # **Why does the likelihood hardly notice?** Suppose that a third of the prior's probability lies where no code ever
 # falls. If we removed this third from the prior and rescaled the rest, the probability of every digit would grow by a
 # factor of 1.5. This factor saves only $\log 1.5 = 0.4$ nats out of about a hundred. Yet with the full prior, one
 # sample in three fails.
-#
-# If this explanation is right, the samples should improve when we draw $z$ from a distribution closer to $q(z)$. To
-# test this on our 20-dimensional VAE, we fit a mixture of Gaussians to its codes for the training digits and use the
-# mixture as the prior (Ghosh et al. 2020). Neither the encoder nor the decoder changes.
+
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Why samples fail\n\nThe decoder is trained on codes from the *aggregate posterior* $q(z)$; samples start from $P(z)$. We fit a mixture to the codes, and use it as the prior.\n\n**Predict.** Will the samples improve visibly? And the NLL?"}
+# What happens if we draw $z$ from a distribution closer to $q(z)$, the average of $q(z|x)$ over all images? For our
+# 20-dimensional VAE, we fit a mixture of Gaussians to its codes for the training digits and use the mixture as the
+# prior (Ghosh et al. 2020). Neither the encoder nor the decoder changes.
 #
 # **Predict.** Will the samples improve visibly? Will the NLL improve, and by how many nats?
 
@@ -762,7 +777,6 @@ display(
 
 
 # %% [markdown]
-# The exact NLL of this model is better than the bound of the VAE, by many times the standard error of the difference.
 # What do samples from this model look like? Each sample has to be drawn one pixel after another.
 
 
@@ -784,12 +798,15 @@ if on_mnist:
 labelled_rows(rows, shape)
 
 # %% [markdown]
-# **Why?** A pixel resembles its neighbours, and this model sees the neighbours that come before it. Once $z$ is given,
-# the VAE must draw each pixel along the edge of a stroke independently, which costs nats. What the pixelwise model
-# lacks is a plan for the whole image: a single layer that sees only earlier pixels cannot plan a digit. The VAE has the
-# opposite problem: $z$ supplies the plan, but each pixel is drawn without regard to its neighbours. The best model of
-# the course combines the two approaches: $z$ says what to draw, and each pixel also depends on those before it (see the
-# row of the shipped model in section 5).
+# **Why?** The exact NLL of this model is better than the bound of the VAE, by many times the standard error of the
+# difference. A pixel resembles its neighbours, and this model sees the neighbours that come before it. Once $z$ is
+# given, the VAE must draw each pixel along the edge of a stroke independently, which costs nats. What the pixelwise
+# model lacks is a plan for the whole image: a single layer that sees only earlier pixels cannot plan a digit. The VAE
+# has the opposite problem: $z$ supplies the plan, but each pixel is drawn without regard to its neighbours.
+
+# %% [markdown]
+# The best model of the course combines the two approaches: $z$ says what to draw, and each pixel also depends on those
+# before it (see the row of the shipped model in section 5).
 #
 # How much does the joined model rely on its $z$? The KL, averaged over images, is an upper bound on the information
 # that $z$ carries about the image.
@@ -807,8 +824,8 @@ if on_mnist:
     assert kl_joined < kl_ours
 
 # %% [markdown]
-# **Answer.** Smaller, by about half. The joined model is larger, was trained for longer and has the better
-# likelihood, but it spends far fewer nats on its $z$.
+# **Answer.** Smaller. The joined model is larger, was trained for longer and has the better likelihood, but it spends
+# fewer nats on its $z$.
 #
 # **Why?** The code $z$ need not carry what the neighbouring pixels already reveal. A sufficiently powerful decoder may
 # even ignore $z$ altogether. That is [posterior collapse](../docs/glossary.md#posterior-collapse) again.
@@ -847,7 +864,8 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake.
+# Fill in the steps, run the cell, then run the check below it. In exercises 1 and 2, the check says "Correct" or names
+# the mistake. In exercise 3, the cell below compares your formula with the two bounds.
 #
 # **1. The bound on the NLL.** For $k$ draws of $z$ and $N$ images, you are given the three logarithms that make up each
 # weight. Work with logarithms until the end, because they may be −5000 for one image and 3000 for another. The result
@@ -907,6 +925,11 @@ else:
         print("Your formula agrees with the two bounds.")
     else:
         print("Your formula differs from the gain of the two bounds.")
+
+# %% [markdown]
+# **Answer.** If $q$ is the true posterior, the second draw gains nothing. In that case $P(x|z)\,P(z) = q(z|x)\,P(x)$,
+# so every weight is $P(x)$, whichever $z$ was drawn. Therefore $a = b$, $d = 0$, and the gain is 0. There is nothing
+# left to gain, because the bound with one draw already equals $\log P(x)$.
 
 # %% [markdown]
 # ## Further reading

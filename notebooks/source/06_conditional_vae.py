@@ -236,8 +236,10 @@ for name, model in small.items():
 
 # %%
 for name in told:
-    bits = f"−log P(x) at most {comparable[name]:.1f} nats"
-    print(f"told: {name:>11}   {bits}   the digit asked for drawn in {right[name]:.1%}")
+    print(
+        f"told: {name:>11}   −log P(x) at most {comparable[name]:.1f} nats   "
+        f"the digit asked for drawn in {right[name]:.1%}"
+    )
 
 # %%
 rows, codes = {}, {}
@@ -350,8 +352,9 @@ figures.transfers(test.pixels(second), transferred, y_ten, train.shape)
 
 # %% [markdown]
 # The eye is easily pleased, so let us measure how well the style is kept. Two aspects of style can be computed from the
-# pixels. The *amount of ink* is the sum of the pixels. The *slant* says how far the ink moves sideways, on average,
-# from one row to the next.
+# pixels. The *amount of ink* is the sum of the pixels. The *slant* says how far the ink moves to the right, on average,
+# from one row to the row above, so it is positive for digits that lean to the right. The minus sign in the code is
+# needed because the rows are numbered from top to bottom.
 
 
 # %%
@@ -473,23 +476,25 @@ if on_mnist:
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The linear probe reads almost nothing. From the mean of $q$, the curved one reads far more than chance: $z$ does *not* keep only the style."}
 # **Answer.** The linear probe reads most labels from the pixels and from the plain VAE's codes, but with the codes of
-# the conditional VAE it does hardly better than chance. The curved probe does better than the linear one on every
-# input. On the codes of the conditional VAE it is far better than chance if it is given the mean of $q$, and a little
-# better than chance if it is given a drawn $z$. So $z$ does *not* keep only the style. The linear probe alone would
-# have misled us: its failure shows that *it* cannot read the label, not that the label is absent.
+# the conditional VAE it does no better than chance. The curved probe does better than the linear one on every input. On
+# the codes of the conditional VAE it is far better than chance if it is given the mean of $q$, and a little better than
+# chance if it is given a drawn $z$. So $z$ does *not* keep only the style. The linear probe alone would have misled us:
+# its failure shows that *it* cannot read the label, not that the label is absent.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What the KL term charges for\n\n$$E_{x|y}\\big[\\mathrm{KL}(q(z|x,y) \\,\\|\\, P(z))\\big] = I(z; x|y) + \\mathrm{KL}(q(z|y) \\,\\|\\, P(z))$$\n\n- $I(z; x|y)$ is the style, and we are willing to pay for it.\n- The second part is 0 only if the codes of the label fill the prior exactly. Training pushes it down, but not to 0 if the rest would cost more in reconstruction than it saves."}
-# **Why?** Consider what the KL term charges for. Fix a label $y$, and let $q(z|y)$ be the average of $q(z|x, y)$ over
-# the images of this label. Then
+# What does the KL term charge for? Fix a label $y$, and let $q(z|y)$ be the average of $q(z|x, y)$ over the images of
+# this label. Then
 #
 # $$E_{x|y}\big[\mathrm{KL}(q(z|x,y) \,\|\, P(z))\big] = I(z; x|y) + \mathrm{KL}(q(z|y) \,\|\, P(z)).$$
 #
 # The first part is the *mutual information* of $z$ and $x$ for this label: how much $z$ says about which image with the
 # label $y$ it came from. This information is the style, and we are willing to pay for it. The second part is 0 only if
-# the codes of this label, taken together, are distributed exactly like the prior. If the codes of every label were
-# distributed like the prior, no probe could read the label from a drawn $z$. Let $q(z)$ be the average of $q(z|y)$ over
-# the labels. The mean of the second part over all labels is $I(z; y) + \mathrm{KL}(q(z) \,\|\, P(z))$, an upper bound
-# on what a drawn $z$ can reveal about the label.
+# the codes of this label, taken together, are distributed exactly like the prior.
+
+# %% [markdown]
+# **Why?** If the codes of every label were distributed like the prior, no probe could read the label from a drawn $z$.
+# Let $q(z)$ be the average of $q(z|y)$ over the labels. The mean of the second part over all labels is
+# $I(z; y) + \mathrm{KL}(q(z) \,\|\, P(z))$, an upper bound on what a drawn $z$ can reveal about the label.
 #
 # Training minimizes the sum of both parts and the reconstruction error. Minimizing this sum pushes the second part
 # down, but not all the way to 0 if removing the last of it would cost more in reconstruction than it saves. Moreover,
@@ -498,7 +503,8 @@ if on_mnist:
 #
 # A learned prior $P(z|y)$ (Sohn et al. 2015) takes the place of $P(z)$ in the second part. The codes of each label may
 # then lie anywhere at no extra cost, so we should not expect $z$ to be free of information about the label.
-#
+
+# %% [markdown]
 # We can measure both parts. For each label we encode up to 5,000 images, draw one $z$ for each of the first 500, and
 # average each term of $\log \frac{q(z|x,y)}{P(z)} = \log \frac{q(z|x,y)}{q(z|y)} + \log \frac{q(z|y)}{P(z)}$.
 
@@ -616,7 +622,8 @@ if on_mnist:
 # neither of the two says anything without the other. The model that we loaded was trained with β = 3 for a similar
 # reason. A higher price on $z$ makes the codes simpler, so that they fill the prior better, but it also worsens the
 # likelihood.
-#
+
+# %% [markdown]
 # Here are some samples at temperature 0.9, followed by some that the classifier read as a different digit.
 
 # %% alt="Fifty black-and-white samples in five rows. Every row shows the digits from 0 to 9, most of them clearly legible, with ragged edges." slideshow={"slide_type": "slide"} slide={"text": "## Samples at temperature 0.9"}
@@ -665,12 +672,23 @@ log_p = log_p_given_each(x_few)  # (N, 10)
 nll_x = math.log(classes) - log_p.logsumexp(1)  # −log P(x), (N,)
 
 # %%
-by_bayes = float((log_p.argmax(1) == y_few).double().mean())
-by_classifier = referee.accuracy(x_few, y_few)
+right_by_bayes = (log_p.argmax(1) == y_few).double()  # (N,), 1 for each correct label and 0 otherwise
+with torch.no_grad():
+    right_by_classifier = (referee(x_few).argmax(1) == y_few).double()  # (N,)
+by_bayes, by_classifier = float(right_by_bayes.mean()), float(right_by_classifier.mean())
 error = math.sqrt(by_bayes * (1 - by_bayes) / len(x_few))  # its standard error
 print(
     f"of the same {len(x_few)} test digits: by Bayes' rule {by_bayes:.1%} ± {error:.1%}, classifier {by_classifier:.1%}"
 )
+
+# %% [markdown]
+# Both were given the same digits, so we also compare them digit by digit and compute the standard error of the paired
+# difference, as in section 3 of [How good is a VAE?](05_how_good.ipynb).
+
+# %%
+difference = right_by_classifier - right_by_bayes  # (N,)
+difference_error = float(difference.std()) / math.sqrt(len(difference))
+print(f"classifier minus Bayes' rule: {difference.mean():+.1%} ± {difference_error:.1%}")
 
 # %% alt="A histogram of the difference between the log-probability of each test image under its own label and under the best other label. Nearly all of it lies to the right of the vertical line at zero, much of it by tens of nats."
 own = log_p.gather(1, y_few[:, None])[:, 0]
@@ -683,13 +701,15 @@ if on_mnist:
 
 # %% [markdown]
 # **Answer.** A little worse. The conditional VAE is a good classifier, but on the same binarized digits it is right
-# slightly less often than the network that was trained to classify.
+# slightly less often than the network that was trained to classify. With a few hundred digits, the standard error of
+# the paired difference is too large to tell precisely how much worse it is.
 
 # %% [markdown]
 # **Why?** The conditional VAE must account for every pixel, while a trained classifier may attend to the few that tell
 # the labels apart. In return, the conditional VAE can answer a question that a classifier cannot: how probable is this
 # image, *whatever* its label?
-#
+
+# %% [markdown]
 # How large is the slack? We estimate $-\log P(x|y)$ with fresh draws of $z$, because with the draws already used for
 # $-\log P(x)$ the inequality would be true by construction.
 
@@ -834,8 +854,8 @@ assert uci_kept["slant"] > 0.3  # chance: 0 ± 0.05, from 360 test digits
 # follows the original at all.
 
 # %% [markdown]
-# **Why?** For the ink, one reason may be that there is less variation to transfer. Let us compare, for both corpora,
-# how much the ink varies among digits with the same label, relative to its mean.
+# How much does the ink vary from digit to digit? Let us compare, for both corpora, how much it varies among digits with
+# the same label, relative to its mean.
 
 
 # %%
@@ -852,8 +872,10 @@ print(f"ink varies by {spread_within_label(ink(x_test), y_test):.0%} within a la
 print(f"and by {spread_within_label(ink(x_uci), y_uci):.0%} within a label of UCI")
 
 # %% [markdown]
-# Ignoring an aspect that varies little costs little in reconstruction, so the code has little reason to describe it.
-#
+# **Why?** For the ink, one reason may be that there is less variation to transfer. Ignoring an aspect that varies
+# little costs little in reconstruction, so the code has little reason to describe it.
+
+# %% [markdown]
 # A note on the samples: they are the mean images that the decoder returns, without the noise of the Gaussian. Such mean
 # images are smoother than handwritten digits, which makes them less diverse and may make them easier to read.
 
@@ -907,7 +929,7 @@ claims = f"""
 | 20 | (not in the lecture) $z$ keeps *only* the style | from the mean of $q$ a linear probe reads {mean_code["linear probe"]:.0%} of the labels, a curved one {mean_code["curved probe"]:.0%}; from a drawn $z$ {drawn_code["linear probe"]:.0%} and {drawn_code["curved probe"]:.0%}; chance {chance:.0%}. In the small model $\\mathrm{{KL}}(q(z\\vert y) \\Vert P(z))$ is {of_label:.2f} of {total:.2f} nats | not so: the code also carries information about the label, which a linear probe does not detect |
 | 20 | (not in the lecture) the samples are good | at temperature 0.9 {accuracy:.1%} are read as asked ({verdicts["temperature 1.0"][0]:.1%} at 1, test digits {real[0]:.1%}), with {in_pixels:.0%} of the test digits' diversity in pixels and {in_features:.0%} in features | legible and varied; a lower temperature trades diversity for accuracy |
 | 20 | it also works on another corpus of digits | UCI: slant follows with correlation {uci_kept["slant"]:.2f}, ink with {uci_kept["ink"]:.2f}; {uci_right:.1%} of the samples read as asked, with {uci_diverse:.0%} of the diversity | supported for the slant; the ink hardly follows, and varies little there |
-| – | (not in the lecture) a classifier by Bayes' rule | {by_bayes:.1%} ± {error:.1%} of {bound_digits} test digits, the trained classifier {by_classifier:.1%} of the same; slack of $\\ln 10$ {slack.mean():.2f} ± {slack_error:.2f} nats | good; slightly fewer right than the trained classifier on these digits |
+| – | (not in the lecture) a classifier by Bayes' rule | {by_bayes:.1%} ± {error:.1%} of {bound_digits} test digits, the trained classifier {by_classifier:.1%} of the same (paired difference {difference.mean():+.1%} ± {difference_error:.1%}); slack of $\\ln 10$ {slack.mean():.2f} ± {slack_error:.2f} nats | good; slightly fewer right than the trained classifier on these digits |
 | – | (not in the lecture) $P(x)$ recognizes images that are not digits | a blank page is more probable than {passes["blank page"]:.0%} of the test digits, noise than {passes["noise"]:.0%} | it does not |
 
 {len(test):,} test digits in the course's fixed binarization. Section 7: {bound_digits} of them, k = {k} draws of $z$ for each label, so that all negative log-likelihoods err upwards. Samples: {samples:,}, equally many of each label, pixels drawn (UCI: the decoder's images). Diversity: mean squared distance within a label. Probes: {probe_digits:,} training digits to learn from, {probe_test:,} test digits to be judged on. One seed each. The small models were trained for {steps} steps; the wide one was {wide}. Claims are numbered across the whole course.
@@ -918,8 +940,9 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the missing steps, run the cell, and then run the check below it. The check says "Correct" or names the
-# mistake. After a fixed example, the check tries extreme inputs and random inputs of other sizes.
+# Fill in the missing steps, run the cell, and then run the check below it. In exercises 1 to 3, the check says
+# "Correct" or names the mistake. After a fixed example, it tries extreme inputs and random inputs of other sizes. In
+# exercise 4, you judge your formula by the numbers that the cell below it prints.
 #
 # **1. Forward through a conditional VAE.** Compute the decoder's [logits](../docs/glossary.md#logit) from images and
 # labels. Give the label to *both* networks as a one-hot vector, appended to $x$ for the encoder and to $z$ for the
@@ -983,9 +1006,10 @@ checks.log_marginal(my_log_marginal)
 # from two tables of parameters, `(10, d)` each. Only the KL term of the loss changes. Derive the KL of two diagonal
 # Gaussians, replace the line below with your formula, and run the cell after it. All three rows that it prints must be
 # 0, up to rounding. Then train the model as in section 2, with a subclass of `LabelledVAE` that contains the two
-# tables, and with your own loss for `train_loop`. Apply the curved probe to the codes of your model and to those of
-# `small["both"]`. From which of the two models can the probe read the label better? Before you run it, predict the
-# answer with the argument of section 5.
+# tables, and with your own loss for `train_loop`. Apply the curved probe to codes drawn from $q(z|x, y)$, first those
+# of your model and then those of `small["both"]`. From which of the two models can the probe read the label better?
+# Before you run it, predict the answer with the argument of section 5. Because both models are probed with the same
+# test digits, you can give the difference a paired standard error, as in section 7.
 
 
 # %%
@@ -1002,6 +1026,12 @@ q = torch.distributions.Normal(mu, (logvar / 2).exp())
 other = torch.distributions.Normal(zero + 1, (zero + 0.25).exp())  # mean 1, log-variance ½
 right = torch.distributions.kl_divergence(q, other).sum(1)  # (N,)
 print("another prior:        ", my_kl(mu, logvar, zero + 1, zero + 0.5) - right)
+
+# %% [markdown]
+# **Answer.** The probe reads the label better from the model with the learned prior. When we trained each model once,
+# it read 32 % of the labels from drawn codes of that model and 28 % from those of `small["both"]`; the paired
+# difference was 3.8 ± 0.5 percentage points. This agrees with the argument of section 5: with a learned prior, codes
+# that differ from label to label cost nothing extra.
 
 # %% [markdown]
 # ## Further reading
