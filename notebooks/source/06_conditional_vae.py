@@ -682,8 +682,9 @@ print(
 )
 
 # %% [markdown]
-# Both were given the same digits, so we also compare them digit by digit and compute the standard error of the paired
-# difference, as in section 3 of [How good is a VAE?](05_how_good.ipynb).
+# Both were given the same digits, so we also compare them digit by digit and compute the
+# [standard error](../docs/glossary.md#standard-error) of the paired difference, as in section 3 of
+# [How good is a VAE?](05_how_good.ipynb).
 
 # %%
 difference = right_by_classifier - right_by_bayes  # (N,)
