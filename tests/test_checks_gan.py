@@ -460,6 +460,18 @@ WRONG_KL = {
         "the direction is reversed",
         of_seen(lambda s: (0.1 * (0.1 / s).log()).sum()),
     ),
+    "turned, a tiny number added": (
+        "the direction is reversed. The result is KL(uniform ‖ shares), with 1e-08 in place of a share of 0",
+        of_shares(lambda s: (0.1 * (0.1 / (s + 1e-8)).log()).sum()),
+    ),
+    "turned, clamped": (
+        "the direction is reversed. The result is KL(uniform ‖ shares), with 1e-12 in place of a share of 0",
+        of_shares(lambda s: (0.1 * (0.1 / s.clamp(min=1e-12)).log()).sum()),
+    ),
+    "turned, a thousandth added": (
+        "the direction is reversed. The result is KL(uniform ‖ shares), with 0.001 added to each share",
+        of_shares(lambda s: F.kl_div((s + 1e-3).log(), torch.full((10,), 0.1), reduction="sum")),
+    ),
     "0 · log 0": ("0 · log 0", of_shares(lambda s: (s * (10 * s).log()).sum())),
     "log of 0": (
         "the logarithm of a share of 0 is minus infinity",
@@ -479,7 +491,7 @@ WRONG_KL = {
         of_shares(lambda s: torch.xlogy(s, s / 10).sum()),
     ),
     "ln 10 twice": ("added twice", of_shares(lambda s: torch.xlogy(s, 100 * s).sum())),
-    "among those seen": ("not 1/7", only_seen),
+    "among those seen": ("not 1/6", only_seen),
     "uniform over N": (
         "not 1/N",
         lambda labels: of_shares(lambda s: torch.xlogy(s, s * len(labels)).sum())(labels),
@@ -537,11 +549,11 @@ WRONG_KL = {
     "uniform turned": ("the sign is flipped", of_seen(lambda s: (s * (0.1 / s).log()).sum())),
     "no minlength": ("the uniform share must be 1/10, whatever the largest label is", up_to_the_largest),
     "math.log of 0": ("with ValueError", stops_at_zero),
-    "twelve labels": (
+    "nine labels": (
         "Is a size hard-coded",
-        of_counts(lambda c: torch.xlogy(c / 12, c / 1.2).sum()),
+        of_counts(lambda c: torch.xlogy(c / 9, c / 0.9).sum()),
     ),
-    "the first twelve": ("Is a size hard-coded", lambda labels: class_kl(labels[:12])),
+    "the first nine": ("Is a size hard-coded", lambda labels: class_kl(labels[:9])),
     "a list": ("but got list", lambda labels: [class_kl(labels)]),
     "no return": ("returns None", lambda labels: None),
     "kept axis": ("the shape is wrong", lambda labels: class_kl(labels)[None]),
@@ -638,7 +650,6 @@ RIGHT_PRECISION = {
     "einsum": by_einsum,
     "float64": lambda real, fake, k: precision(real.double(), fake.double(), k),
     "a Python float": lambda real, fake, k: precision(real, fake, k).item(),
-    "strictly less": lambda real, fake, k: (torch.cdist(fake, real) < radii(real, k)).any(1).float().mean(),
     "no matrix product": lambda real, fake, k: (
         (torch.cdist(fake, real, compute_mode="donot_use_mm_for_euclid_dist") <= radii(real, k))
         .any(1)
@@ -773,6 +784,16 @@ WRONG_PRECISION = {
     "k of two": ("k is ignored", lambda real, fake, k: precision(real, fake, 2)),
     "k of two for k of one": ("k is ignored", lambda real, fake, k: precision(real, fake, max(k, 2))),
     "a little more": ("a value is wrong", lambda real, fake, k: precision(real, fake, k) + 0.013),
+    "strictly less": (
+        "Use ≤ instead of <",
+        lambda real, fake, k: (torch.cdist(fake, real) < radii(real, k)).any(1).float().mean(),
+    ),
+    "strictly less, squared": (
+        "Use ≤ instead of <",
+        lambda real, fake, k: (
+            ((fake[:, None] - real).square().sum(2) < radii(real, k).square()).any(1).double().mean().item()
+        ),
+    ),
     "a bool": ("True or False", of_inside(lambda m: m.any())),
     "bools": ("one value per point", of_inside(lambda m: m.any(1))),
     "the mean of bools": ("with RuntimeError", of_inside(lambda m: m.any(1).mean())),
@@ -822,6 +843,18 @@ def test_wrong_answers_are_named(name, words, answer):
     result = getattr(checks, name)(answer)
     assert result.status == "mistake"
     assert words in result.message
+
+
+def test_a_message_contains_the_input():
+    """A student can redo the case by hand."""
+    found = checks.r1_penalty(lambda logit, x: 2 * r1_penalty(logit, x))
+    words = "For the logit ½ Σ w·x² + 0.7 with w = (1.1, -0.6, 2.3), image 1 = (0.4, 1.2, 0.9), image 2 ="
+    assert words in found.message
+    found = checks.class_kl(lambda labels: -class_kl(labels))
+    assert "For labels = (0.0, 3.0, 3.0, 9.0, 1.0, 3.0, 4.0, 0.0, 7.0): yours is" in found.message
+    found = checks.precision(lambda real, fake, k: precision(real, fake, k + 1))
+    words = "For the real points 0, 1, 3, 7 and the fake points −2, −1, 6, 12 on a line, with k = 1,"
+    assert f"{words} your result is 1 but should be 0.5." in found.message
 
 
 @pytest.mark.parametrize("name", RIGHT)

@@ -243,6 +243,18 @@ WRONG_D = {
         "the two means are subtracted, and the sign is flipped",
         of_logits(lambda real, fake: no(fake) - yes(real)),
     ),
+    "log D of the made": (
+        "the generated points' part is log D(G(z))",
+        of_logits(lambda real, fake: yes(real) + F.logsigmoid(fake).mean()),
+    ),
+    "no softplus for the made": (
+        "the generated points' part is the mean logit",
+        of_logits(lambda real, fake: yes(real) + fake.mean()),
+    ),
+    "no softplus for the real": (
+        "the real points' part is minus the mean logit",
+        of_logits(lambda real, fake: no(fake) - real.mean()),
+    ),
     "product": ("multiplied", of_logits(lambda real, fake: yes(real) * no(fake))),
     "sums": (
         "summed over the batch",
@@ -740,8 +752,8 @@ WRONG_G = {
 
 def best_value(p, q, dx):
     """Reference solution."""
-    best = p / (p + q)  # (G,)
-    return (p * best.log() + q * (1 - best).log()).sum() * dx
+    best, rest = p / (p + q), q / (p + q)  # D* and 1 − D*, (G,)
+    return (p * best.log() + q * rest.log()).sum() * dx
 
 
 def cell_by_cell(p, q, dx):
@@ -763,8 +775,13 @@ def with_logits(p, q, dx):
 
 
 def in_place(p, q, dx):
-    best = p.clone().div_(p + q)
-    return best.log().mul_(p).add_(torch.log1p(-best) * q).sum().mul_(dx)
+    best, rest = p.clone().div_(p + q), q.clone().div_(p + q)
+    return best.log_().mul_(p).add_(rest.log_().mul_(q)).sum().mul_(dx)
+
+
+def one_less_the_best(p, q, dx):
+    best = p / (p + q)  # rounds to 1 where q is tiny
+    return (p * best.log() + q * (1 - best).log()).sum() * dx
 
 
 RIGHT_VALUE = {
@@ -785,7 +802,7 @@ RIGHT_VALUE = {
     ),
     "dot products": lambda p, q, dx: dx * (p @ (p / (p + q)).log() + q @ (q / (p + q)).log()),
     "dx inside": lambda p, q, dx: (p * dx * (p / (p + q)).log() + q * dx * (q / (p + q)).log()).sum(),
-    "log1p": lambda p, q, dx: (p * (p / (p + q)).log() + q * torch.log1p(-p / (p + q))).sum() * dx,
+    "log1p of the ratios": lambda p, q, dx: -(p * torch.log1p(q / p) + q * torch.log1p(p / q)).sum() * dx,
     "in place on a clone": in_place,
     "vmap": lambda p, q, dx: (
         torch.func.vmap(lambda a, b: a * (a / (a + b)).log() + b * (b / (a + b)).log())(p, q).sum() * dx
@@ -878,6 +895,19 @@ WRONG_VALUE = {
     "a number inside": (
         "a value is wrong where p and q hardly overlap",
         of_best(lambda p, q, d: p * (d + 1e-5).log() + q * (1 - d + 1e-5).log()),
+    ),
+    "a small number inside": (
+        "Is D* clamped, or is a small number added",
+        of_best(lambda p, q, d: p * (d + 1e-6).log() + q * (1 - d + 1e-6).log()),
+    ),
+    "1 − D*": ("Compute 1 − D* as q/(p + q)", one_less_the_best),
+    "1 − D*, float64": (
+        "Compute 1 − D* as q/(p + q)",
+        lambda p, q, dx: one_less_the_best(p.double(), q.double(), dx),
+    ),
+    "log1p of −D*": (
+        "Compute 1 − D* as q/(p + q)",
+        of_best(lambda p, q, d: p * d.log() + q * torch.log1p(-d)),
     ),
     "five cells": ("Is a size hard-coded", lambda p, q, dx: best_value(p[:5], q[:5], dx)),
     "dx of a quarter": ("Does it fit only the example", lambda p, q, dx: best_value(p, q, 0.25)),

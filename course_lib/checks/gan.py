@@ -14,6 +14,7 @@ from course_lib.checks.report import (
     call,
     exercise,
     expect,
+    number_or_tensor,
     other_inputs,
     other_units,
     same,
@@ -65,7 +66,9 @@ def r1_penalty(student: Student) -> None:
     expect(logit.weight.requires_grad, says)
 
     right = r1(logit, x).detach()
-    Table({"x": x}, right, wrong_penalties(logit, x), differentiable=True).judge(found)
+    given = {"the logit ½ Σ w·x² + 0.7 with w": logit.weight.detach()}
+    given |= {f"image {i}": image for i, image in enumerate(x, 1)}
+    Table(given, right, wrong_penalties(logit, x), differentiable=True).judge(found)
 
     def draw(source: torch.Generator, n: int, pixels: int) -> Inputs:
         weight = torch.randn(pixels, generator=source)
@@ -178,12 +181,13 @@ def kl_to_uniform(labels: Tensor) -> Tensor:
 @exercise
 def class_kl(student: Student) -> None:
     """The result is KL(shares ‖ uniform) in nats, and it is finite even if a class is missing."""
-    labels = tensor([0, 3, 3, 9, 1, 3, 4, 0, 7, 8, 3, 0])  # 2, 5 and 6 are missing
+    labels = tensor([0, 3, 3, 9, 1, 3, 4, 0, 7])  # few enough for a message; 2, 5, 6 and 8 are missing
     right = kl_to_uniform(labels)
     laws = {"a KL divergence is never negative.": lambda kl: kl >= 0}
-    Table({"labels": labels}, right, wrong_kls(labels) | other_units(right), laws).ask(student)
+    mistakes = wrong_kls(labels) | reversed_kls(labels) | other_units(right)
+    Table({"labels": labels}, right, mistakes, laws).ask(student)
 
-    one_class, ten = torch.full((12,), 4), tensor(10.0)
+    one_class, ten = torch.full((9,), 4), tensor(10.0)
     minlength = "Classes that do not occur count as well, so use `minlength=10`."
     only = {
         f"the result is wrong if only one class occurs. {minlength}": tensor(0.0),
@@ -196,7 +200,7 @@ def class_kl(student: Student) -> None:
         kinds = torch.randperm(10, generator=source)[:classes]
         return {"labels": kinds[torch.randint(classes, (n,), generator=source)]}
 
-    other_inputs(student, kl_to_uniform, draw, (12, 7), (20 + secrets.randbelow(20), 5))
+    other_inputs(student, kl_to_uniform, draw, (9, 6), (20 + secrets.randbelow(20), 5))
     says = "the KL must be 0 if all ten classes occur equally often."
     expect(agrees(call(student, torch.arange(10).repeat(2)), tensor(0.0)), says)
 
@@ -223,7 +227,7 @@ def wrong_kls(labels: Tensor) -> dict[str, Tensor]:
         "the term ln 10 is missing. The uniform share is 1/10.": right - ten.log(),
         "the logarithm of 10 has the wrong sign. The ratio share / 0.1 is 10 · share.": right - 2 * ten.log(),
         "ln 10 is added twice. The uniform share is 1/10.": right + ten.log(),
-        "only classes that occur are counted. The uniform share is 1/10, not 1/7.": (
+        "only classes that occur are counted. The uniform share is 1/10, not 1/6.": (
             seen * (seen * len(seen)).log()
         ).sum(),
         "the uniform share is 1/10 for ten classes, not 1/N.": (seen * (seen * n).log()).sum(),
@@ -259,6 +263,18 @@ def wrong_kls(labels: Tensor) -> dict[str, Tensor]:
         "the shares are returned. Sum share · log(share / 0.1).": shares,
         "the sign is flipped. A KL divergence is never negative.": -right,
     }
+
+
+def reversed_kls(labels: Tensor) -> dict[str, Tensor]:
+    """Return KL(uniform ‖ shares), kept finite by various small numbers."""
+    shares = labels.bincount(minlength=10).double() / len(labels)  # (10,)
+    says = "the direction is reversed. The result is KL(uniform ‖ shares), with {:g} {}."
+    results = {}
+    for small in (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6):  # too small to matter where the share is not 0
+        results[says.format(small, "in place of a share of 0")] = shares.clamp(min=small)
+    for small in (1e-5, 1e-4, 1e-3, 1e-2):
+        results[says.format(small, "added to each share")] = shares + small
+    return {says: (0.1 * (0.1 / kept).log()).sum() for says, kept in results.items()}
 
 
 # ---------------------------------------------------------------- precision
@@ -303,7 +319,10 @@ def precision(student: Student) -> None:
     is_one_answer = isinstance(found, bool) or (isinstance(found, Tensor) and found.dtype == torch.bool)
     says = "the result is a single True or False for all points. Test each fake point, and take the mean."
     expect(not (is_one_answer and torch.as_tensor(found).ndim == 0), says)
-    Table({}, right, wrong_shares(real, fake, k)).judge(found)
+    try:
+        Table({}, right, wrong_shares(real, fake, k)).judge(found)
+    except Mistake as mistake:
+        raise Mistake(f"{mistake}{by_hand(student)}") from None
     ignored = {"k is ignored. The results for k = 1 and k = 2 are equal.": right}
     Table({}, share_among(real, fake, 1), ignored).judge(call(student, real, fake, 1))
 
@@ -313,6 +332,32 @@ def precision(student: Student) -> None:
 
     other = 40 + secrets.randbelow(9), 120 + secrets.randbelow(30), 3 + secrets.randbelow(2), 4
     other_inputs(student, share_among, draw, (60, 201, 2, 2), other)
+    expect_at_the_radius(student)
+
+
+# a case small enough to redo by hand; for k = 1 the balls are [−1, 1], [0, 2], [1, 5] and [3, 11]
+FEW_REAL, FEW_FAKE = tensor([[0.0], [1.0], [3.0], [7.0]]), tensor([[-2.0], [-1.0], [6.0], [12.0]])  # (4, 1)
+FEW = "For the real points 0, 1, 3, 7 and the fake points −2, −1, 6, 12 on a line, with k = 1,"
+
+
+def by_hand(student: Student) -> str:
+    """Return a sentence about the student's result for the small case, or "" if this result is right."""
+    try:
+        found = number_or_tensor(call(student, FEW_REAL, FEW_FAKE, 1), "your result", False)
+    except Mistake:
+        return ""
+    if found.ndim or agrees(found, tensor(0.5)):
+        return ""
+    return f" {FEW} your result is {float(found):.4g} but should be 0.5."
+
+
+def expect_at_the_radius(student: Student) -> None:
+    """Raise Mistake unless a point at exactly the radius of a real point counts as inside."""
+    value = call(student, FEW_REAL, FEW_FAKE, 1)
+    strict = f"{FEW} the fake point −1 is exactly at the radius of 0, so it counts. Use ≤ instead of <."
+    expect(not agrees(value, tensor(0.25)), strict)
+    says = f"your function is right for the other inputs but wrong for few points.{by_hand(student)}"
+    expect(agrees(value, tensor(0.5)), says)
 
 
 def wrong_shares(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:

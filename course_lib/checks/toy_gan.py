@@ -153,6 +153,15 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
         "the real points are missing.": no(fake),
         "the two means are subtracted. Add them.": yes(real) - no(fake),
         "the two means are subtracted, and the sign is flipped. Add them.": no(fake) - yes(real),
+        "the generated points' part is log D(G(z)). Use −log(1 − D) for generated points.": (
+            yes(real) - yes(fake)
+        ),
+        "the generated points' part is the mean logit. Use −log(1 − D), which is softplus(logit).": (
+            yes(real) + fake.mean()
+        ),
+        "the real points' part is minus the mean logit. Use −log D, which is softplus(−logit).": (
+            no(fake) - real.mean()
+        ),
         "the two means are multiplied. Add them.": yes(real) * no(fake),
         "the loss is summed over the batch. Take the two means.": right * len(REAL),
         "the real points are summed. Take their mean.": yes(real) * len(REAL) + no(fake),
@@ -423,6 +432,8 @@ def expect_g_learns_from_a_sure_d(student: Student) -> None:
 
 # ---------------------------------------------------------------- the best D's value
 
+NO_LIMIT = "Is D* clamped, or is a small number added? D* may be arbitrarily close to 0 and 1."
+
 
 def value_of_best(p: Tensor, q: Tensor, dx: Tensor) -> Tensor:
     """Return the correct answer to `best_value`."""
@@ -445,12 +456,22 @@ def best_value(student: Student) -> None:
     other_inputs(student, value_of_best, draw, (5,), (7 + secrets.randbelow(9),))
     # p and q hardly overlap, so D* comes within about 1e-5 of 0 and 1, which float32 still resolves
     p, q = tensor([2.0, 1.9, 0.1, 2e-4, 2e-5]), tensor([2e-5, 2e-4, 0.2, 1.8, 2.0])
-    says = (
-        "a value is wrong where p and q hardly overlap. Is D* clamped, or is a small number "
-        "added? D* may be arbitrarily close to 0 and 1."
-    )
     p, q = p / p.sum() / dx, q / q.sum() / dx
+    says = f"a value is wrong where p and q hardly overlap. {NO_LIMIT}"
     Table({"p": p, "q": q, "dx": dx}, value_of_best(p, q, dx), otherwise=says).ask(student)
+    expect_far_apart(student)
+
+
+def expect_far_apart(student: Student) -> None:
+    """Raise Mistake unless the value is right where D* rounds to 1, in one cell even in float64."""
+    p, q, dx = tensor([2.0, 2.0, 1e-9, 1e-20]), tensor([1e-20, 1e-9, 2.0, 2.0]), tensor(0.25)
+    right = value_of_best(p, q, dx)
+    yours = number_or_tensor(call(student, p, q, dx), "your result", False)
+    given = "for p = (2, 2, 1e-9, 1e-20), q = (1e-20, 1e-9, 2, 2) and dx = 0.25, "
+    given += f"your result is {float(yours.double().sum()):.1g} but should be {float(right):.1g}. "
+    rounds = "Where q is far smaller than p, D* rounds to 1, and the logarithm of 1 − D* is minus infinity. "
+    expect(yours.isfinite().all(), given + rounds + "Compute 1 − D* as q/(p + q).")
+    expect(same(yours, right), given + NO_LIMIT)
 
 
 def wrong_values(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:

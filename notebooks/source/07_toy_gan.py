@@ -119,8 +119,7 @@ def d_loss(g, d, x, z):
 # %% [markdown] slideshow={"slide_type": "notes"}
 # The generator could minimize $E_z[\log(1 - D(G(z)))]$, the only term of $V$ that depends on $G$. Like almost everyone,
 # we let the generator minimize $-E_z[\log D(G(z))]$ instead. Both of these losses fall as the discriminator assigns the
-# generated points a higher probability of being real.
-# Section 5 shows why $-E_z[\log D(G(z))]$ is the better choice.
+# generated points a higher probability of being real. Section 5 compares the two.
 
 
 # %% slideshow={"slide_type": "-"}
@@ -202,7 +201,8 @@ assert end.std() > 2 * start.std()
 # there. Note also that the histogram ends abruptly on both sides. Since $z$ stays between −1 and 1, and $G$ is
 # continuous, the values of $G(z)$ all lie in a bounded interval. The generator cannot reach the tails of the data
 # unless it stretches the ends of the interval $(-1, 1)$ very far.
-#
+
+# %% [markdown]
 # What is `detach` for? Detaching the generated points cuts the path from the discriminator's loss back into the
 # generator. Let us leave out the `detach` and see whether a gradient reaches the generator.
 
@@ -281,7 +281,7 @@ assert d_error < 0.06  # a small network cannot bend at will, and its data are s
 #
 # $$D^*(x) = \frac{p(x)}{p(x) + q(x)}$$
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What does G lower against the best D?\n\nWith $m = (p + q)/2$,\n\n$$V(D^*, G) = E_p\\left[\\log \\frac{p}{2m}\\right] + E_q\\left[\\log \\frac{q}{2m}\\right] = -\\log 4 + 2\\,\\mathrm{JSD}(p, q)$$\n\nso the loss of the **best** $D$ measures how far $q$ is from $p$:\n\n$$2\\,\\mathrm{JSD}(p, q) = \\log 4 - L_D$$\n\nAny other $D$ has a larger loss, and gives only a lower bound."}
+# %% [markdown]
 # **Why?** $V$ is an integral, $\int p(x) \log D(x) + q(x) \log(1 - D(x)) \, dx$, and $D$ may choose its value at each
 # $x$ separately, so we maximize the integrand at each $x$. The derivative of the integrand with respect to $D$ is zero
 # where
@@ -290,9 +290,10 @@ assert d_error < 0.06  # a small network cannot bend at will, and its data are s
 #
 # that is, where $p (1 - D) = q D$, so that $D = p/(p + q)$. The second derivative, $-p/D^2 - q/(1 - D)^2$, is negative,
 # so this is the maximum.
-#
-# Now substitute the optimal $D^*$ back into $V$. With the mixture $m = (p + q)/2$ of the two densities, $D^* = p/(2m)$
-# and $1 - D^* = q/(2m)$, so that
+
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What does G lower against the best D?\n\nWith $m = (p + q)/2$,\n\n$$V(D^*, G) = E_p\\left[\\log \\frac{p}{2m}\\right] + E_q\\left[\\log \\frac{q}{2m}\\right] = -\\log 4 + 2\\,\\mathrm{JSD}(p, q)$$\n\nso the loss of the **best** $D$ measures how far $q$ is from $p$:\n\n$$2\\,\\mathrm{JSD}(p, q) = \\log 4 - L_D$$\n\nAny other $D$ has a larger loss, and gives only a lower bound."}
+# Now substitute the best discriminator, $D^* = p/(p + q)$, back into $V$. With the mixture $m = (p + q)/2$ of the two
+# densities, $D^* = p/(2m)$ and $1 - D^* = q/(2m)$, so that
 #
 # $$V(D^*, G) = E_p\left[\log \frac{p}{2m}\right] + E_q\left[\log \frac{q}{2m}\right] = -\log 4 + \mathrm{KL}(p \,\|\, m) + \mathrm{KL}(q \,\|\, m) = -\log 4 + 2\,\mathrm{JSD}(p, q).$$
 #
@@ -424,7 +425,8 @@ assert jsds[-1] > jsds.min() + 0.2  # and is far worse than the best one
 # learning rate decides how far the point goes. $D$ is high far to the right of the data as well, because it has seen no
 # points there that would have taught it otherwise. This is the *overshoot* that the lecture warns of: the generator may
 # move too far. On its next turn, the discriminator sees the points that went too far, and learns to say "fake".
-#
+
+# %% [markdown]
 # Now play the game yourself. **Play** (or space) starts and pauses it, **Step** (or →) plays one round, **Reset** (or
 # r) starts again from the beginning, and the **timeline** takes you back to earlier rounds. Choose a preset, read what
 # it promises, and see whether it keeps its promise. You can also draw a density for the data by hand.
@@ -512,7 +514,8 @@ assert moved["D free"].mean() < moved["D frozen"].mean()
 # loss is then good news about the wrong player. In these runs, however, the generator's loss stays above $\log 2$ for
 # more than half of the forty steps. During these steps $D$ still leans towards "fake", so the generator's gradient
 # stays large.
-#
+
+# %% [markdown]
 # What if $D$ stays free for a whole game? A free $D$ still takes its own steps between those of $G$, so the two losses
 # pull it in different directions.
 #
@@ -618,7 +621,8 @@ assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 
 # **Why?** Where $D$ is sure that a point is fake, $D(x)$ is near 0. The factor $D$ in the gradient of $\log(1 - D)$
 # then nearly vanishes, while the factor $1 - D$ in the gradient of $-\log D$ is nearly 1. A generator whose points are
 # far from the data needs the non-saturating loss.
-#
+
+# %% [markdown]
 # What does each loss minimize when the generator plays against the best $D$? For the saturating loss, section 2 gives
 # the answer: its gradient is that of $2\,\mathrm{JSD}(p, q)$. ($D^*$ changes with $G$ too, but at the maximum of $V$
 # over $D$ a small change of $D$ makes no difference to first order.) For the non-saturating loss we write
@@ -693,7 +697,8 @@ assert np.allclose(work, shifts, atol=cell)  # shifted mass, to a cell's width
 # however far apart the intervals lie. A constant has no gradient. The JSD says *that* $q$ is wrong, but not which way
 # to move it. With images, such a lack of overlap is the normal case: digits occupy only a thin sheet in the space of
 # all images with 784 pixels, and two such sheets share almost no points (Arjovsky & Bottou 2017).
-#
+
+# %% [markdown]
 # The *Wasserstein GAN* (Arjovsky, Chintala & Bottou 2017) replaces the discriminator with a *critic* that estimates
 # $W_1$. The critic's output may be any number, but its slope should not exceed 1. The slope is kept in check by
 # clipping the critic's weights or by penalizing the slope itself. The widget in section 3 also offers the loss of the
@@ -866,10 +871,12 @@ assert abs(fooled.mean() - math.log(4)) < 0.3  # a D that has lost pays log 4
 # keeping up with $G$. On average, $D$'s loss stays nearly as high as it was before the change, between 1.0 and 1.4 on
 # each seed, although within a game it may swing between 0.3 and 2.8. (A $D$ that cannot tell the two kinds apart pays
 # 1.39, and one that has won pays nearly 0.) So the average of $D$'s loss does not show the collapse.
+
+# %% [markdown]
+# Is a collapsed generator lost? Points that lie in the same place all feel the same slope of $D$. We restore the
+# original rates and play on.
 #
-# Is a collapsed generator lost? We restore the original rates and play on.
-#
-# **Predict.** Will the points spread out again, although they all feel the same slope?
+# **Predict.** Will the points spread out again all the same?
 
 # %%
 for game in collapsed:
@@ -898,13 +905,16 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 # %% [markdown]
 # **Answer.** Yes, they spread out again on every seed. But a game need not return to the state that it was in before
 # the collapse. The last line printed above shows how many of the three hills of the data each game reaches in the end.
+# The figure of the generators shows only the first game, whose numbers come first in the printed lists. In our run,
+# this game recovered least, so the figure does not show how well a game typically recovers.
 
 # %% [markdown]
 # **Why?** The points are never in exactly the same place, because $G$ depends on $z$, if only a little. Once $D$ keeps
 # up, its curve sinks where the generated points are crowded together, so that a hollow forms there. Points on opposite
 # sides of the hollow are pushed apart, so the generated points spread out again. With images, a collapse is often
 # harder to undo, perhaps because there are many more directions in which to go wrong.
-#
+
+# %% [markdown]
 # In practice, a single batch is enough to recognize a collapse, because the samples look alike.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Round and round: the Dirac-GAN\n\nData: a point at 0. Generator: a point at $\\theta$. Discriminator: the logit $\\psi x$.\n\n$$\\dot\\theta = \\sigma(\\psi\\theta)\\, \\psi, \\qquad \\dot\\psi = -\\sigma(\\psi\\theta)\\, \\theta - \\gamma \\psi$$\n\n**Predict.** Starting from $\\theta = 1$, $\\psi = 0$: do they reach the equilibrium? What does the brake $\\gamma$ (R1) change?"}
@@ -968,22 +978,15 @@ assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 # equilibrium.
 
 # %% [markdown]
-# **Why?** Without the brake, each player's velocity is proportional to the other's position, with opposite signs, so
-# they chase each other in a circle. To find out what the brake does, we *linearize* the motion. Near the equilibrium,
-# $\sigma(\psi\theta)$ is $\frac12$ up to terms of second order, and the velocities become linear in $(\theta, \psi)$.
-# The matrix of this linear motion is the *Jacobian* of the velocity field, the matrix of all its partial derivatives at
-# the equilibrium:
+# To see why, we *linearize* the motion. Near the equilibrium, $\sigma(\psi\theta)$ is $\frac12$ up to terms of second
+# order, and the velocities become linear in $(\theta, \psi)$. The matrix of this linear motion is the *Jacobian* of the
+# velocity field, the matrix of all its partial derivatives at the equilibrium. We denote it by $J$ and its eigenvalues
+# by $\lambda$:
 #
 # $$\begin{pmatrix} \dot\theta \\ \dot\psi \end{pmatrix} \approx J \begin{pmatrix} \theta \\ \psi \end{pmatrix}, \qquad
 # J = \begin{pmatrix} 0 & \frac12 \\ -\frac12 & -\gamma \end{pmatrix}, \qquad
 # \lambda = -\frac{\gamma}{2} \pm \sqrt{\frac{\gamma^2}{4} - \frac14}.$$
 #
-# The solutions of a linear system are built from terms $e^{\lambda t}$, where $\lambda$ is an eigenvalue of $J$. If
-# $\lambda$ has a negative real part, the motion dies out, and if it has a nonzero imaginary part, the motion rotates.
-# Without R1 the eigenvalues are $\pm\frac{i}{2}$, so the motion keeps rotating and does not die out. With R1, both
-# eigenvalues have a negative real part. The motion dies out fastest at $\gamma = 1$, where the square root vanishes.
-# With a stronger brake, one of the eigenvalues moves back towards 0. Steps of finite length $h$ introduce an additional
-# error: without R1, each simultaneous step near the equilibrium multiplies the squared distance from it by $1 + h^2/4$.
 # We let PyTorch compute the Jacobian and compare its eigenvalues with the formula.
 
 # %%
@@ -996,6 +999,16 @@ for gamma in (0.0, 0.3, 1.0):
 # %% tags=["check"]
 expected = torch.tensor([[0.0, 0.5], [-0.5, -1.0]])  # J for γ = 1, the last of the loop
 assert torch.equal(jacobian, expected)
+
+# %% [markdown]
+# **Why?** Without the brake, each player's velocity is proportional to the other's position, with opposite signs, so
+# they chase each other in a circle. The eigenvalues show what the brake does. The solutions of a linear system are
+# built from terms $e^{\lambda t}$. If $\lambda$ has a negative real part, the motion dies out, and if it has a nonzero
+# imaginary part, the motion rotates. Without R1 the eigenvalues are $\pm\frac{i}{2}$, so the motion keeps rotating and
+# does not die out. With R1, both eigenvalues have a negative real part. The motion dies out fastest at $\gamma = 1$,
+# where the square root vanishes. With a stronger brake, one of the eigenvalues moves back towards 0. Steps of finite
+# length $h$ introduce an additional error: without R1, each simultaneous step near the equilibrium multiplies the
+# squared distance from it by $1 + h^2/4$.
 
 # %% [markdown]
 # ## 10 · The end of a game
@@ -1098,10 +1111,10 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the missing steps, run the cell, and then run the check below it. The check says "Correct" or names the
-# mistake. After a fixed example, the check tries extreme inputs and random inputs of other sizes. Here `d`
-# and `g` are networks, and `d` returns logits, which may be as large as ±1000. All losses are in
-# [nats](../docs/glossary.md#nat).
+# Fill in the missing steps, run the cell, and then run the check below it. In exercises 1 to 3, the check says
+# "Correct" or names the mistake. After a fixed example, it tries extreme inputs and random inputs of other sizes.
+# Exercise 4 has no check. There you compare your formula with numbers that are found by trying. Here `d` and `g` are
+# networks, and `d` returns logits, which may be as large as ±1000. All losses are in [nats](../docs/glossary.md#nat).
 #
 # **1. The discriminator's loss.** Return a tensor that is differentiable with respect to all weights of $D$. The
 # generator must not learn from this loss. Only compute the loss. Do not call `backward()`, and do not freeze any
@@ -1141,7 +1154,8 @@ checks.generator_step(my_generator_step)
 
 # %% [markdown]
 # **3. The value of the best discriminator.** Given two densities on a grid, compute $V(D^*, G)$ in nats. The result is
-# one number.
+# one number. It must be right even where one density is many orders of magnitude smaller than the other, as in the
+# tails of two distant Gaussians.
 
 
 # %%
@@ -1174,6 +1188,12 @@ p_some, q_some = np.array([0.1, 0.3, 0.3, 0.6]), np.array([0.4, 0.3, 0.1, 0.05])
 score = p_some * np.log(values) + 3 * q_some * np.log(1 - values)  # (999, 4)
 print("by trying:   ", values[score.argmax(0), 0].round(3))
 print("your formula:", my_unbalanced_d(p_some, q_some).round(3))
+
+# %% [markdown]
+# **Answer.** The best discriminator is $D^* = p/(p + 3q)$. The integrand is now $p \log D + 3 q \log(1 - D)$, because
+# there are three generated points for every real one. Its derivative with respect to $D$ is zero where
+# $p/D = 3q/(1 - D)$, and solving for $D$ gives the formula. Where $p = q$, this discriminator says ¼, which is the
+# share of real points among all points that it sees there.
 
 # %% [markdown]
 # ## Further reading

@@ -9,7 +9,9 @@
 # - provoke a collapse that fools the discriminator, tell it from a generator that has simply lost, and cure it;
 # - judge samples whose probability nobody knows, always against a floor and a ceiling.
 #
-# **Prerequisites:** [A GAN in one dimension](07_toy_gan.ipynb) and [The VAE on MNIST](04_vae.ipynb). No GPU needed.
+# **Prerequisites:** [A GAN in one dimension](07_toy_gan.ipynb) and [The VAE on MNIST](04_vae.ipynb). Sections 1, 9
+# and 11 also use two trained models, the joined model of [How good is a VAE?](05_how_good.ipynb) and that of
+# [The conditional VAE](06_conditional_vae.ipynb). The text says what you need to know about them. No GPU needed.
 #
 # **Time:** four minutes to run on a laptop with two cores, two hours to work through, or ninety
 # minutes without sections 10 to 12 and the last exercise.
@@ -83,6 +85,10 @@ mixed, columns = (
 #   course, and section 8 describes how it was trained;
 # - the probability that the course's classifier, a small network trained to recognize digits, assigns to the right
 #   digit.
+#
+# The next cell loads the digits, the classifier (`referee`), and the GAN (`shipped`). It also loads a
+# [conditional VAE](../docs/glossary.md#conditional-vae) (`cvae`), a VAE that draws the digit that it is asked for. Its
+# images are compared with the GAN's from section 9 on.
 
 # %%
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
@@ -183,8 +189,8 @@ if on_mnist:  # five pixels from 0 to 1 cost 5 in both edits; the VAE's bound mi
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** The discriminator and the VAE\u2019s bound do. The squared error is the same to the last digit, and the classifier hardly notices: it was never asked."}
 # **Answer.** The discriminator and the VAE do. The scattered pixels lower D's mean logit, and raise $-L_b$, much more
-# than the pixels next to a stroke do. The squared error is 5 for both edits, and neither edit makes much difference to the
-# classifier.
+# than the pixels next to a stroke do. The squared error is 5 for both edits, and neither edit makes much difference to
+# the classifier.
 #
 # **Why?** A squared error is a sum over pixels, and a sum does not know which pixels are neighbours. The
 # discriminator is a network that looks at all pixels at once, and it was trained to answer a single question: real or
@@ -194,9 +200,11 @@ if on_mnist:  # five pixels from 0 to 1 cost 5 in both edits; the VAE's bound mi
 # squared error wherever it is. But an *image* with scattered white pixels is improbable under the model, and the bound
 # on $\log P(x)$ says so: the decoder is nearly sure that pixels far from any stroke are black, so each white pixel
 # there costs many nats. What the VAE never does is learn from its own samples.
+
+# %% [markdown]
+# So far we have looked only at sevens.
 #
-# So far we have looked only at sevens. **Predict.** Does the discriminator prefer the edit at a stroke for every
-# digit?
+# **Predict.** Does the discriminator prefer the edit at a stroke for every digit?
 
 # %% alt="For each digit from 0 to 9 a point with an error bar: the share of images whose edit at a stroke D prefers. It is about three quarters for 7 and lies between one half and 0.7 for most others; for 0 and 6 it lies below the dotted line at one half."
 shares, errors = [], []
@@ -372,12 +380,13 @@ versions, _ = games[0]
 figures.digit_rows({f"v{i + 1}": images_of(g, z) for i, (g, _) in enumerate(versions)})
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** First textures, then strokes; from about the fifth on, some shapes can be read.\n\n---\n\n## The tournament\n\n*Every* $D$ judges the images of *every* $G$: how often does it rank a real digit above a made one? 1 is caught, 0 is fooled.\n\n**Predict.** To the right of the diagonal, the judge is newer than the generator. Where will generators be caught?"}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** First textures, then strokes; from about the fifth on, some shapes can be read."}
 # Each row comes from one version of the generator, and each column from one code.
 #
 # **Answer.** The first two versions draw textures, the next ones draw strokes, and from about the fifth on you can
 # read some of the shapes as digits. The digits stay rough, because this game is short.
-#
+
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The tournament\n\n*Every* $D$ judges the images of *every* $G$: how often does it rank a real digit above a made one? 1 is caught, 0 is fooled.\n\n**Predict.** To the right of the diagonal, the judge is newer than the generator. Where will generators be caught?"}
 # Now for the tournament. *Every* D judges the images of *every* G, even those of generators that it has never met.
 # We report how often D ranks a real digit above an image from G, as a share of all such pairs. A share of 1 means that
 # the generator is caught, ½ that D cannot tell its images from real digits, and 0 that D is fooled. (In statistics this
@@ -682,7 +691,8 @@ if on_mnist and updates >= 400:
 #
 # So a small spread alone does not tell us who has won. The fast G has collapsed as the lecture describes, whereas the
 # slow G has simply lost. These failures differ, and we shall look for a cure for the first.
-#
+
+# %% [markdown]
 # And the losses? We compare the losses of the games with the fast G with those at the end of the arms race.
 
 
@@ -814,24 +824,28 @@ figures.digit_rows(
 #
 # Nobody knows the $P(x)$ of a GAN, so likelihoods are out of reach. All yardsticks in this section therefore rely on
 # the classifier.
-# - The *Fréchet distance* of section 5.
-# - The *classifier score*, which is the inception score of Salimans et al. (2016) with our own classifier. The score is
-#   high if each image clearly belongs to one class and all classes occur. If $P(y)$ is the mean of $P(y|x)$ over the
-#   images, the score is $\exp \mathbb{E}_x\,\mathrm{KL}\left(P(y|x) \,\Vert\, P(y)\right)$. This score lies between 1
-#   and the number of classes.
+# - The *Fréchet distance* of section 5. Lower is better.
 # - *Precision* and *recall* (Kynkäänniemi et al. 2019). In the space of features, draw a ball around each real image,
 #   just large enough to reach its $k$-th nearest real neighbour; here $k = 3$. Precision is the share of generated
 #   images that lie inside at least one of these balls. Recall swaps the roles: it is the share of real images that lie
-#   inside at least one ball around a generated image.
-# - The *class KL*, $\mathrm{KL}(\text{shares of the classes} \,\Vert\, \text{equal shares})$ in nats, and the
-#   *smallest share*, that of the rarest class.
-# - *Diversity*: the mean squared distance between the features of two images of the same class.
+#   inside at least one ball around a generated image. For both, higher is better.
+# - The *classifier score*, which is the inception score of Salimans et al. (2016) with our own classifier. The score is
+#   high if each image clearly belongs to one class and all classes occur. If $P(y)$ is the mean of $P(y|x)$ over the
+#   images, the score is $\exp \mathbb{E}_x\,\mathrm{KL}\left(P(y|x) \,\Vert\, P(y)\right)$. This score lies between 1
+#   and the number of classes. Higher is better.
+# - The *smallest share*, that of the rarest class, which is at most 0.1 for ten classes, and the *class KL*,
+#   $\mathrm{KL}(\text{shares of the classes} \,\Vert\, \text{equal shares})$ in nats. The two ask whether all classes
+#   occur equally often. Higher is better for the smallest share, and lower for the class KL.
+# - *Diversity*: the mean squared distance between the features of two images of the same class. Neither lower nor
+#   higher is better. Good samples are as diverse as real digits.
 #
-# None of these numbers means anything on its own. We compare all images with digits from one half of the test set. The
-# floor is set by two groups of real digits: test digits from the other half, and training digits. A perfect generator
-# would score about as well as these digits, and the difference between the two groups shows how much the numbers vary
-# by chance. (For precision, recall and the classifier score, higher is better, so their floor is the larger number.)
-# The ceiling is set by nonsense made of real digits: the upper half of one digit on top of the lower half of another.
+# None of these numbers means anything on its own, so we need a reference at the good end and one at the bad end. All
+# images are compared with digits from one half of the test set. The good end is set by two groups of real digits: test
+# digits from the other half, and training digits. A perfect generator would score about as well as these digits, and
+# the difference between the two groups shows how much the numbers vary by chance. The bad end is set by nonsense made
+# of real digits: the upper half of one digit on top of the lower half of another. We call the good end the *floor* and
+# the bad end the *ceiling*. These names fit the Fréchet distance, where lower is better. Where higher is better, the
+# floor is the larger number.
 
 
 # %%
@@ -877,9 +891,8 @@ if on_mnist and samples >= 3_000:  # the shipped GAN draws all ten digits, and l
 # %% [markdown]
 # Read each row as a whole, because each yardstick measures only one aspect of quality. In Fréchet distance, the shipped
 # GAN is much nearer the floor than the ceiling, whereas our short game is even above the ceiling. Precision alone
-# rewards a few typical images: the [conditional VAE](../docs/glossary.md#conditional-vae)'s means have higher precision
-# than real digits, but much lower recall. Diversity alone rewards nonsense: the halves of two digits are the most
-# diverse.
+# rewards a few typical images: the conditional VAE's means have higher precision than real digits, but much lower
+# recall. Diversity alone rewards nonsense: the halves of two digits are the most diverse.
 
 # %% [markdown]
 # ### A test between two samples
@@ -918,7 +931,8 @@ figures.two_sample_test(accuracies)
 # **Answer.** The images of our short game are easiest to tell from test digits, followed by the halves and then by the
 # conditional VAE's means. For the shipped GAN, the accuracy is only a little above ½, so with these features its images
 # can hardly be told from real digits. The accuracy for training digits and other test digits is about ½, as expected.
-#
+
+# %% [markdown]
 # The test says whether a difference *can be seen with these features*, not how much it would bother a person. Nor does
 # the test say how many of the images people would take for real. For that, section 14 asks a person.
 
@@ -1107,8 +1121,8 @@ print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a s
 # 2018) and R1 tamed D. With progressive growing, BigGAN and StyleGAN (Karras et al. 2018, Brock et al. 2019, Karras et
 # al. 2019) the samples came to look like photographs. Then *diffusion models* took over (Sohl-Dickstein et al. 2015, Ho
 # et al. 2020). A diffusion model learns to remove noise, step by step, with a squared error and without an opponent. Up
-# to the weights of its terms, the loss of a diffusion model is a negative [ELBO](../docs/glossary.md#evidence-lower-bound-elbo)
-# with many layers of z, so diffusion models are relatives of the VAE. Diffusion models cover the data better than GANs
+# to the weights of its terms, the loss of a diffusion model is a negative
+# [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) with many layers of z, so diffusion models are relatives of the VAE. Diffusion models cover the data better than GANs
 # do (Dhariwal & Nichol 2021), but they need many passes through the network for a single image. The adversarial loss
 # lives on in the training of image compressors, such as the [auto-encoders](../docs/glossary.md#auto-encoder) whose
 # codes "latent" diffusion operates on (Esser et al. 2021, Rombach et al. 2022). An adversarial loss also helps to
@@ -1148,7 +1162,8 @@ quiz
 # made ones say "real" equally often to both kinds, so their two shares add up to 100 %, however much they favour that
 # answer. The further the sum of your two shares is below 100 %, the better you can tell real digits from made ones. The
 # intervals show how little can be learned from two dozen answers by one person.
-#
+
+# %% [markdown]
 # The study behind the lecture's 21 % is most likely that of Salimans et al. (2016). Its abstract gives 21.3 % as
 # people's *error rate*, on small photographs (CIFAR-10). So the number to compare with 21.3 % is the mean of your two
 # shares. The abstract also says that people could not tell the MNIST digits of the authors' GAN from real ones.
@@ -1197,8 +1212,9 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, and then run the check below it. The check says "Correct" or names the mistake.
-# After the example, it also tries random inputs of other sizes, which are new each time, and extreme inputs.
+# Fill in the steps, run the cell, and then run the check below it. In exercises 1 to 3, the check says "Correct" or
+# names the mistake. After the example, it also tries random inputs of other sizes, which are new each time, and extreme
+# inputs. Exercise 4 has no check, because you choose the cure yourself.
 #
 # **1. A flat D.** Write the [R1 penalty](../docs/glossary.md#r1-penalty) of section 7 without its weight $\gamma$: half
 # the mean squared slope of D's logit at real images. The penalty is part of D's loss, so it must be differentiable with
@@ -1221,9 +1237,9 @@ checks.r1_penalty(my_r1_penalty)
 
 
 # %% [markdown]
-# **2. Which classes are missing?** Write a function for the class KL of section 9: the divergence of the shares of the ten classes
-# from equal shares, $\mathrm{KL}(\text{shares} \,\Vert\, \text{uniform})$, in nats. The result must be finite even when
-# a class does not occur.
+# **2. Which classes are missing?** Write a function for the class KL of section 9: the divergence of the shares of the
+# ten classes from equal shares, $\mathrm{KL}(\text{shares} \,\Vert\, \text{uniform})$, in nats. The result must be
+# finite even when a class does not occur.
 
 
 # %%
@@ -1240,7 +1256,8 @@ checks.class_kl(my_class_kl)
 
 # %% [markdown]
 # **3. Precision.** Implement the precision of section 9: the share of generated points that lie within the radius of at
-# least one real point. The radius of a real point is its distance to the $k$-th nearest of the other real points.
+# least one real point. The radius of a real point is its distance to the $k$-th nearest of the other real points. A
+# point at exactly this distance still lies within the radius.
 
 
 # %%
@@ -1260,7 +1277,10 @@ checks.precision(my_precision)
 # **4. Design it.** In section 7, a D that sees the spread of its batch cured the collapse. Invent another cure, try it
 # on five seeds with `short_game`, and plot the outcomes next to ours with `figures.matching`. If your cure is a
 # network, pass it as `make_g` or `make_d`. If your cure changes a loss, define your own `update_d` or `update_g` under
-# the same name. Five games take about ten seconds. If `Mine` is your discriminator, the following code plays five games
+# the same name and with the same arguments. `short_game` also passes the weight `r1` to `update_d`, so keep that
+# argument even if your loss ignores it. From then on, every game that you play uses your update, including those of
+# sections 4, 6 and 7 if you run their cells again. To return to the original updates, run the cell of section 3 that
+# defines them. Five games take about ten seconds. If `Mine` is your discriminator, the following code plays five games
 # and plots them:
 #
 # ```python
