@@ -165,7 +165,11 @@ def changes_input(mu, logvar):
 
 WRONG_KL = [
     ("sign", lambda mu, lv: half(1 + lv - mu**2 - lv.exp()), "the sign is flipped"),
-    ("no ½", lambda mu, lv: (lv.exp() + mu**2 - 1 - lv).sum(1), "½ is missing"),
+    (
+        "no ½",
+        lambda mu, lv: (lv.exp() + mu**2 - 1 - lv).sum(1),
+        "the factor ½ is missing. The result is twice the KL",
+    ),
     ("¼", lambda mu, lv: half(lv.exp() + mu**2 - 1 - lv) / 2, "halved twice"),
     (
         "mean over dimensions",
@@ -749,3 +753,32 @@ def test_wrong_answers_are_named(check, answer, fragment):
     result = check(answer)
     assert result.status == "mistake"
     assert fragment in result.message
+
+
+# log P(x) and L_b: `rise` is 1, the gap shrinks from 7 to 2, and log P(x) changes by −4
+BEFORE, AFTER = (-3.0, -10.0), (-7.0, -9.0)
+ABOUT_CHANGES = [
+    ("not started", None, "Write your formula in the cell above."),
+    ("right", 1.0 - 7.0, "It agrees with the trap"),
+    ("right, a tensor", torch.tensor(-6.0), "It agrees with the trap"),
+    ("sign", 7.0 - 1.0, "The sign is flipped"),
+    ("rise", 1.0, "This is the change in L_b. The change in the gap is missing"),
+    ("−rise", -1.0, "This is minus the change in L_b"),
+    ("−gap", -7.0, "right if L_b stayed the same"),
+    ("gap", 7.0, "This is the gap before the step"),
+    ("rise + gap", 8.0, "The gap has the wrong sign"),
+    ("−rise − gap", -8.0, "`rise` has the wrong sign"),
+    ("this step", -4.0, "This is the change in the trap"),
+    ("change in the gap", -5.0, "This is the change in the gap"),
+    ("too high", -3.5, "log P(x) falls farther than your formula allows"),
+    ("too low", -20.0, "too low: log P(x) never falls that far"),
+    ("NaN", math.nan, "must give a finite number"),
+    ("text", "rise", "must give one number, not str"),
+]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [pytest.param(value, says, id=name) for name, value, says in ABOUT_CHANGES]
+)
+def test_the_lowest_change_is_compared_with_a_step(value, says):
+    assert says in checks.bound.lowest_change(value, BEFORE, AFTER)

@@ -523,7 +523,7 @@ WRONG_M_STEP = [
     (
         "torch.cov's default",
         with_covariances(lambda x, r, m, c: torch.stack([torch.cov(x.T, aweights=k) for k in r.T])),
-        "your covariances: a value is wrong",
+        "corrected for bias. Divide by N_k, or pass `correction=0`",
     ),
     (
         "cov not divided",
@@ -580,6 +580,26 @@ WRONG_M_STEP = [
         "ridge",
         with_covariances(lambda x, r, m, c: c + 1e-2 * torch.eye(len(c[0]))),
         "your covariances: a value is wrong",
+    ),
+    (
+        "reg_covar",
+        with_covariances(lambda x, r, m, c: c + 1e-6 * torch.eye(len(c[0]))),
+        "such as `reg_covar`, added to the covariances?",
+    ),
+    (
+        "a tiny reg_covar",
+        with_covariances(lambda x, r, m, c: c + 1e-12 * torch.eye(len(c[0]))),
+        "such as `reg_covar`, added to the covariances?",
+    ),
+    (
+        "the package's, reg_covar",
+        lambda x, r: tuple(package_m_step(x, r, reg_covar=1e-6)),
+        "such as `reg_covar`, added to the covariances?",
+    ),
+    (
+        "variances clamped",
+        with_covariances(lambda x, r, m, c: c.clamp(min=1e-6) + c.clamp(max=-1e-6)),
+        "a value is wrong",
     ),
     (
         "cov (D, D, K)",
@@ -928,3 +948,68 @@ def test_wrong_answers_are_named(check, answer, fragment):
 def test_one_component_without_the_generator_is_named():
     torch.manual_seed(0)  # the answer ignores its generator, so it is the global one that decides
     assert "generator=generator" in checks.sample_mixture(one_component).message
+
+
+def test_a_wrong_covariance_is_shown_with_its_input():
+    message = checks.m_step(with_covariances(lambda x, r, m, c: 2 * c)).message
+    assert "a value is wrong for x = ((0.0, 1.0), (2.0, -1.0)" in message
+    assert "resp = ((0.7, 0.1, 0.2), (0.2, 0.5, 0.3)" in message
+
+
+FEW = torch.tensor([-2.0, -1.0, 0.5, 1.0, 3.0, 4.0], dtype=torch.float64)
+SOFT = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.1, 0.9], [0.2, 0.8]]).double()
+
+
+def squares():
+    """(x − mean)² for each point and component, (N, K)."""
+    return (FEW[:, None] - SOFT.T @ FEW / SOFT.sum(0)) ** 2
+
+
+def shared():
+    """Reference solution."""
+    return (SOFT * squares()).sum() / len(FEW)
+
+
+def own_variances():
+    return (SOFT * squares()).sum(0) / SOFT.sum(0)
+
+
+ABOUT_VARIANCES = [
+    ("not started", lambda: None, "Replace None with your formula first."),
+    ("right", shared, "0 up to rounding errors"),
+    ("number", lambda: float(shared()), "0 up to rounding errors"),
+    ("one element", lambda: shared()[None], "0 up to rounding errors"),
+    ("weighted average", lambda: (SOFT.mean(0) * own_variances()).sum(), "0 up to rounding errors"),
+    ("of another step", lambda: shared() * (1 + 1e-6), "Do all your numbers come from the same M-step?"),
+    ("average", lambda: own_variances().mean(), "All components count equally"),
+    ("sum", lambda: own_variances().sum(), "are added up"),
+    ("not divided", lambda: 6 * shared(), "not divided by N"),
+    ("over N · K", lambda: shared() / 2, "divided by N · K"),
+    ("over N − 1", lambda: shared() * 6 / 5, "The sum is divided by N − 1, but"),
+    ("std", lambda: shared().sqrt(), "standard deviation"),
+    ("all points", lambda: FEW.var(correction=0), "the mean of all points. Use"),
+    ("all points, N − 1", lambda: FEW.var(), "the mean of all points, and the sum is divided by N − 1"),
+    ("no resp", lambda: squares().sum() / 6, "missing from the sum"),
+    ("no resp, mean", lambda: squares().mean(), "missing from the mean"),
+    ("one for each", own_variances, "one variance for each component"),
+    ("one for each point", lambda: (SOFT * squares()).sum(1), "but its shape is (6,)"),
+    ("negative", lambda: -shared(), "must be positive and finite"),
+    ("NaN", lambda: shared() * math.nan, "must be positive and finite"),
+    ("too small", lambda: 0.77 * shared(), "is larger at a larger variance"),
+    ("too large", lambda: 1.41 * shared(), "is larger at a smaller variance"),
+    ("text", lambda: "x", "must give one number, not str"),
+]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"), [pytest.param(answer, says, id=name) for name, answer, says in ABOUT_VARIANCES]
+)
+def test_a_shared_variance_is_judged_by_its_slope(answer, says):
+    assert says in checks.mixtures.shared_variance(answer(), FEW, SOFT)
+
+
+def test_the_stated_slope_is_that_of_the_objective():
+    variance = torch.tensor(2.0, requires_grad=True)
+    means = SOFT.T @ FEW / SOFT.sum(0)
+    (SOFT * Normal(means, variance.sqrt()).log_prob(FEW[:, None])).sum().backward()
+    assert f"is {float(variance.grad):.3g}, so" in checks.mixtures.shared_variance(2.0, FEW, SOFT)

@@ -112,7 +112,22 @@ WRONG_POINTS = [
     ("back to bytes", lambda images: (images / 255).to(torch.uint8).flatten(1), "everything is 0"),
     ("float64", lambda images: images.flatten(1).double() / 255, "must have dtype torch.float32"),
     ("float16", lambda images: images.flatten(1).half() / 255, "must have dtype torch.float32"),
-    ("squeezed", lambda images: (whole_image(images) / 255).squeeze(), "squeeze"),
+    ("squeezed", lambda images: (whole_image(images) / 255).squeeze(), "single image gives the shape (784,)"),
+    (
+        "squeezed first",
+        lambda images: images.squeeze().flatten(1) / 255,
+        "a batch of a single image gives the shape (28, 28), but it should give (1, 784)",
+    ),
+    (
+        "squeezed, then reshaped by its own axes",
+        lambda images: images.squeeze().permute(0, 1, 2).flatten(1) / 255,
+        "your function fails on a batch of a single image. There, your function stops",
+    ),
+    (
+        "a single image, inverted",
+        lambda images: to_points(images) if len(images) > 1 else 1 - to_points(images),
+        "a value is wrong",
+    ),
     ("turned", lambda images: (whole_image(images) / 255).T, "the axes are not"),
     ("cropped", lambda images: images[:, :27].flatten(1) / 255, "the shape is wrong"),
     ("−1 to 1", lambda images: whole_image(images) / 127.5 - 1, "scaled to [−1, 1]"),
@@ -472,7 +487,8 @@ WRONG_NATS = [
     ("NumPy", with_numpy, "NumPy passes no gradient on"),
     ("half detached", half_detached, "gradient with respect to logits is wrong"),
     ("backward inside", backward_inside, "`backward()` is called inside"),
-    ("784 written", lambda a, t: each(a, t).mean() * 3, "Is a size hard-coded?"),
+    ("3 written", lambda a, t: each(a, t).mean() * 3, "Is a size hard-coded?"),
+    ("784 written", lambda a, t: each(a, t).mean() * 784, "the mean is multiplied by 784"),
     ("two images", lambda a, t: each(a, t).sum() / 2, "Is a size hard-coded?"),
     (
         "range(2)",
@@ -528,3 +544,36 @@ def test_a_wrong_value_is_shown_with_its_input():
     assert "logits = ((0.5, -1.0, 2.0), (-0.3, 1.5, -2.5))" in message
     assert "should be 1.774" in message
     assert "yours is 4.54" in message
+
+
+RATES = torch.tensor([0.1, 0.6, 0.5, 0.3])
+# by hand: −ln 0.9 − ln 0.6 − ln 0.5 − ln 0.7 = 1.6660, and for the blank page −ln 0.4 instead of −ln 0.6
+ABOUT_IMAGES = [
+    ("not started", None, "Replace None with your image first."),
+    ("right", (RATES > 0.5).float(), "costs 1.67 nats, and the blank page costs 2.07. None of your pixels"),
+    ("bool", RATES > 0.5, "None of your pixels would cost less"),
+    ("a row", (RATES > 0.5).float()[None], "None of your pixels would cost less"),
+    ("integers", (RATES > 0.5).int(), "None of your pixels would cost less"),
+    ("rounded", RATES.round(), "None of your pixels would cost less"),
+    ("NumPy", (RATES > 0.5).numpy(), "None of your pixels would cost less"),
+    ("a tie, white", torch.tensor([0.0, 1.0, 1.0, 0.0]), "None of your pixels would cost less"),
+    ("blank page", torch.zeros(4), "One of your pixels would cost less in the other colour."),
+    ("all white", torch.ones(4), "2 of your 4 pixels would cost less"),
+    ("the rates", RATES, "These are the rates themselves"),
+    ("twice the rates", 2 * RATES, "must be 0 or 1, but one of them is 0.200"),
+    ("NaN", RATES * torch.nan, "must be 0 or 1, but one of them is nan"),
+    ("too short", torch.zeros(3), "one value for each of the 4 pixels, but it has 3"),
+    ("text", "black", "must be a torch tensor, not str"),
+]
+
+
+@pytest.mark.parametrize(
+    ("image", "says"), [pytest.param(image, says, id=name) for name, image, says in ABOUT_IMAGES]
+)
+def test_the_cheapest_image_is_judged_pixel_by_pixel(image, says):
+    assert says in checks.start.cheapest_image(image, RATES)
+
+
+def test_an_inverted_image_is_named():
+    rates = torch.tensor([0.1, 0.6])
+    assert "black and white are swapped" in checks.start.cheapest_image(rates < 0.5, rates)

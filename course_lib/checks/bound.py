@@ -38,7 +38,7 @@ def kl_mistakes(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
     right = each.sum(1)
     wrong = {}
     wrong["the sign is flipped. A KL divergence is never negative."] = -right
-    wrong["the factor ½ is missing. The lecture's T is twice the KL."] = 2 * right
+    wrong["the factor ½ is missing. The result is twice the KL."] = 2 * right
     wrong["the result is halved twice. The KL has one factor ½."] = right / 2
     wrong["the result is averaged over dimensions. Sum over the dimensions."] = each.mean(1)
     wrong["the result is also summed over the rows. Return one number per row."] = each.sum()
@@ -382,3 +382,45 @@ def extreme_weights(student: Student, inputs: Callable[[Tensor], Inputs], refere
         ),
         differentiable=True,
     ).ask(student)
+
+
+def lowest_change(value: Any, before: tuple[float, float], after: tuple[float, float]) -> str:
+    """Say how a formula for the lowest possible change in log P(x) compares with one step in P alone.
+
+    The sentence helps students judge the last exercise of the chapter. `value` is the result of the formula,
+    or None if the exercise has not been started. before, after: log P(x) and L_b, in nats.
+    """
+    if value is None:
+        return "Write your formula in the cell above."
+    try:
+        yours = float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return f"Your formula must give one number, not {type(value).__name__}."
+    if not math.isfinite(yours):
+        return f"Your formula must give a finite number, but it gives {yours}."
+    rise, gap_before, gap_after = after[1] - before[1], before[0] - before[1], after[0] - after[1]
+    fall, lowest = after[0] - before[0], rise - gap_before
+    if math.isclose(yours, lowest, abs_tol=1e-8):
+        return (
+            "It agrees with the trap. In a step that ends with a closed gap, log P(x) falls exactly this far."
+        )
+    mistakes = {
+        "The sign is flipped. In line 3, subtract log P(x) before the step from log P(x) after it.": -lowest,
+        "This is the change in L_b. The change in the gap is missing.": rise,
+        "This is minus the change in L_b, and the change in the gap is missing.": -rise,
+        "This would be right if L_b stayed the same, but L_b changes by `rise`.": -gap_before,
+        "This is the gap before the step. If the step closes the gap, how does log P(x) change?": gap_before,
+        "The gap has the wrong sign. If L_b stays the same and the gap closes, log P(x) falls.": (
+            rise + gap_before
+        ),
+        "`rise` has the wrong sign. If the gap stays the same, log P(x) rises with L_b.": -rise - gap_before,
+        "This is the change in the trap, but another step with the same `rise` may close the gap.": fall,
+        "This is the change in the gap. The change in L_b is missing.": gap_after - gap_before,
+    }
+    says = f"Your formula gives {yours:+.2f} nats, and in the trap log P(x) changes by {fall:+.2f} nats."
+    for named, wrong in mistakes.items():
+        if math.isclose(yours, wrong, abs_tol=1e-8):
+            return f"{says} {named}"
+    if yours > fall:
+        return f"{says} So log P(x) falls farther than your formula allows."
+    return f"{says} Your formula is too low: log P(x) never falls that far, even if the step closes the gap."

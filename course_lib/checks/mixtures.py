@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, tensor
@@ -21,6 +22,9 @@ from course_lib.checks.report import (
     numbers,
     other_inputs,
     parts,
+    plain,
+    same,
+    show,
 )
 
 
@@ -173,7 +177,8 @@ def m_step(student: Student) -> None:
     answer = parts(call(student, x, resp), names, right)
     mistakes = m_step_mistakes(x, resp)
     for yours, name, good, wrong in zip(answer, names, right, mistakes, strict=True):
-        Table({}, good, wrong).judge(yours, f"your {name}")
+        given = f"a value is wrong for x = {show(x)} and resp = {show(resp)}."
+        Table({}, good, wrong, otherwise=given).judge(yours, f"your {name}")
     other_inputs(student, m_step_reference, draw_resp, (7, 2, 3), (11, 4, 5))
     # the second component has a small total weight, but still its own mean and covariance
     faint = torch.stack([1 - 0.01 * resp[:, 0], 0.01 * resp[:, 0]], 1)
@@ -182,6 +187,23 @@ def m_step(student: Student) -> None:
     small = "a value is wrong where N_k is 0.02. Is a small number added to N_k, or is N_k clamped?"
     for yours, name, good in zip(answer, names, right, strict=True):
         Table({}, good, otherwise=small).judge(yours, f"your {name}")
+    expect_tiny_covariances(student, x, resp)
+
+
+def expect_tiny_covariances(student: Student, x: Tensor, resp: Tensor) -> None:
+    """Raise Mistake if a small number, such as `reg_covar`, is added to the covariances.
+
+    The points are scaled by a power of two, which causes no rounding errors. The covariances are then about
+    1e-12, so even an added 1e-15 is noticed.
+    """
+    scale = 2.0**-20  # about 1e-6
+    _, _, right = m_step_reference(x, resp)
+    _, _, yours = call(student, scale * x, resp)
+    says = (
+        "your covariances: a value is wrong for points that are only about 10⁻⁶ apart. Is a small number, "
+        "such as `reg_covar`, added to the covariances?"
+    )
+    expect(same(plain(yours, "your covariances").double() / scale**2, right), says)
 
 
 def m_step_mistakes(x: Tensor, resp: Tensor) -> tuple[dict[str, Tensor], ...]:
@@ -220,6 +242,10 @@ def m_step_mistakes(x: Tensor, resp: Tensor) -> tuple[dict[str, Tensor], ...]:
     wrong["the covariances are divided by N. Divide by N_k."] = covs * size / n
     wrong["the covariances are not divided by N_k."] = covs * size
     wrong["the covariances are divided by N_k − 1, not by N_k."] = covs * size / (size - 1)
+    corrected = size - resp.square().sum(0)[:, None, None] / size  # (K, 1, 1), the divisor of `torch.cov`
+    wrong["the covariances are corrected for bias. Divide by N_k, or pass `correction=0` to `torch.cov`."] = (
+        covs * size / corrected
+    )
     wrong["the covariances are divided by N − 1. Divide by N_k."] = covs * size / (n - 1)
     wrong["resp is squared. Multiply each outer product by resp only once."] = (squared_resp * outer).sum(
         0
@@ -412,3 +438,65 @@ def expect_other_mixtures(student: Student, n: int) -> None:
         except Mistake as stopped:
             raise Mistake(f"{says} On that input, {stopped}") from None
         expect(apart(x, mixture_cdf(*there.values())) <= LIMIT, says)
+
+
+def shared_variance(variance: Any, x: Tensor, resp: Tensor) -> str:
+    """Say how steep the objective of the M-step is at a variance shared by all components.
+
+    The sentence helps students judge the last exercise of the chapter. `variance` may be a number or a
+    tensor, or None if the exercise has not been started. x: (N,), resp: (N, K).
+    """
+    if variance is None:
+        return "Replace None with your formula first."
+    x, resp = x.detach().double(), resp.detach().double()
+    try:
+        yours = torch.as_tensor(variance, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError):
+        return f"Your formula must give one number, not {type(variance).__name__}."
+    if yours.numel() == resp.shape[1] > 1:
+        return "Your formula gives one variance for each component, but all components must share one number."
+    if yours.numel() != 1:
+        return f"Your formula must give one number, but its shape is {tuple(yours.shape)}."
+    value = float(yours)
+    if not 0 < value < math.inf:
+        return f"A variance must be positive and finite, but yours is {value:.4g}."
+    right, mistakes = shared_variances(x, resp)
+    slope = len(x) * (right / value - 1) / (2 * value)
+    says = f"The slope at your variance is {slope:.3g}"
+    if abs(value / right - 1) < 1e-10:
+        return f"{says}, which is 0 up to rounding errors."
+    if abs(value / right - 1) < 1e-4:
+        return (
+            f"{says}. That is nearly 0, but more than a rounding error. Do all your numbers come from "
+            "the same M-step?"
+        )
+    for named, wrong in mistakes.items():
+        if math.isclose(value, wrong, rel_tol=1e-6):
+            return f"{says}. {named}"
+    return f"{says}, so the function is larger at a {'larger' if slope > 0 else 'smaller'} variance."
+
+
+def shared_variances(x: Tensor, resp: Tensor) -> tuple[float, dict[str, float]]:
+    """Return the best shared variance for x (N,) and resp (N, K), and the results of typical mistakes."""
+    n, k = resp.shape
+    n_k = resp.sum(0)  # (K,)
+    square = (x[:, None] - resp.T @ x / n_k).square()  # (N, K)
+    own = (resp * square).sum(0) / n_k  # the variance of each component, (K,)
+    total = float((resp * square).sum())
+    right = total / n
+    common = float((x - x.mean()).square().sum())
+    mistakes = {
+        "All components count equally, but a component with more points must count more.": float(own.mean()),
+        "The variances of the components are added up. Take their weighted average.": float(own.sum()),
+        "The sum is not divided by N.": total,
+        "The sum is divided by N · K, but the responsibilities of each point already add up to 1.": right / k,
+        "The sum is divided by N − 1, but the maximum of the function needs N.": total / (n - 1),
+        "Your result is the standard deviation. The variance is its square.": right**0.5,
+        "The distances are those from the mean of all points. Use the mean of each component.": common / n,
+        "The distances are those from the mean of all points, and the sum is divided by N − 1.": (
+            common / (n - 1)
+        ),
+        "The responsibilities are missing from the sum.": float(square.sum()) / n,
+        "The responsibilities are missing from the mean.": float(square.mean()),
+    }
+    return right, mistakes

@@ -21,6 +21,7 @@ from course_lib.checks.report import (
     numbers,
     other_inputs,
     other_units,
+    plain,
 )
 
 
@@ -71,11 +72,22 @@ def to_points(student: Student) -> None:
     inputs = {"images": images}
     Table.of(inputs, points_reference, points_mistakes, laws=laws, dtype=torch.float32).ask(student)
     other_inputs(student, points_reference, draw_images, (3,), (5,), points_mistakes)
-    one = images[:1]
-    squeezed = {
-        "a batch of one image loses its first axis. The usual cause is `squeeze`.": points_reference(one)[0],
-    }
-    Table({"images": one}, points_reference(one), squeezed, dtype=torch.float32).ask(student)
+    one_image(student, images[:1])
+
+
+def one_image(student: Student, image: Tensor) -> None:
+    """Raise Mistake unless a batch of a single image, (1, 28, 28), becomes points of shape (1, 784)."""
+    try:
+        points = plain(call(student, image), "your result")
+    except Mistake as stopped:
+        raise Mistake(f"your function fails on a batch of a single image. There, {stopped}") from None
+    right = points_reference(image)
+    says = (
+        f"a batch of a single image gives the shape {tuple(points.shape)}, but it should give "
+        f"{tuple(right.shape)}. The usual cause is `squeeze`, which also removes the first axis."
+    )
+    expect(points.shape == right.shape, says)
+    Table({"images": image}, right, dtype=torch.float32).judge(points)
 
 
 @exercise
@@ -155,6 +167,9 @@ def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
     wrong[
         "the loss is averaged over pixels (784 times too small). Sum over pixels and average over images."
     ] = each.mean()
+    wrong[
+        "the mean is multiplied by 784, but other images have other sizes. Read the size from the inputs."
+    ] = 784 * each.mean()
     wrong["the loss is summed over images. Sum over pixels, but average over images."] = each.sum()
     wrong["pixels and images are swapped. Sum over pixels and average over images."] = each.sum(0).mean()
     wrong["the sign is flipped. The loss is minus the log-likelihood."] = -right
@@ -245,3 +260,39 @@ def large_logits(student: Student, result: Any, names: tuple[str, str] = ("logit
         otherwise="a value is wrong for logits of ±1000. Are the logits or the result clamped?",
         not_finite="exp(1000) overflows. Compute log(1 + eᵃ) as `softplus(a)`, which is safe for any logit.",
     ).ask(student)
+
+
+def cheapest_image(image: Any, rates: Tensor) -> str:
+    """Say what an image of zeros and ones costs, and how many of its pixels should change colour.
+
+    The sentence helps students judge the last exercise of the chapter. `image` may be a tensor or an array
+    of any shape and dtype, or None if the exercise has not been started. `rates` contains the probability
+    of each pixel to be 1, of shape (D,).
+    """
+    if image is None:
+        return "Replace None with your image first."
+    rates = rates.detach().cpu().double()  # (D,)
+    try:
+        pixels = torch.as_tensor(image).detach().cpu().double().flatten()  # (D,)
+    except (TypeError, ValueError, RuntimeError):
+        return f"Your image must be a torch tensor, not {type(image).__name__}."
+    if pixels.shape != rates.shape:
+        return (
+            f"Your image must have one value for each of the {len(rates)} pixels, but it has {len(pixels)}."
+        )
+    if torch.allclose(pixels, rates, atol=1e-6):
+        return "These are the rates themselves. Use each rate to decide whether its pixel is black or white."
+    odd = pixels[(pixels != 0) & (pixels != 1)]
+    if len(odd):
+        return f"Every pixel of your image must be 0 or 1, but one of them is {odd[0]:.3f}."
+    white, black = -rates.log(), -(1 - rates).log()  # the cost of each colour, (D,)
+    cost = torch.where(pixels == 1, white, black)  # (D,)
+    other = torch.where(pixels == 1, black, white)  # the cost in the other colour, (D,)
+    dear = int((other < cost - 1e-9).sum())
+    says = f"Your image costs {cost.sum():.2f} nats, and the blank page costs {black.sum():.2f}."
+    if dear == 0:
+        return f"{says} None of your pixels would cost less in the other colour."
+    if dear == len(rates):
+        return f"{says} Every pixel would cost less in the other colour, so black and white are swapped."
+    some = "One of your pixels" if dear == 1 else f"{dear} of your {len(rates)} pixels"
+    return f"{says} {some} would cost less in the other colour."

@@ -399,10 +399,11 @@ figures.course_map()
 # - **Why?** Read the reason after you have tried to give one yourself. Then change a setting: each notebook has a cell
 #   with its settings near the top.
 #
-# The **exercises** at the end of each notebook come with checks. A check says "Correct", or it names the mistake that
-# your answer most likely contains. Cells tagged *check* contain the notebook's own tests. These tests verify that the
-# results on your machine agree with the text. You need not read the check cells, but do run them, because some later
-# cells use their results. Near the end of each notebook, a table compares what the lecture said with what we measured.
+# Most of the **exercises** at the end of each notebook come with a check of your answer, which says "Correct" or names
+# the mistake that your answer most likely contains. The cells tagged *check* have nothing to do with the exercises.
+# They contain the notebook's own tests, which verify that the results on your machine agree with the text. You need not
+# read these cells, but do run them, because some later cells use their results. Near the end of each notebook, a table
+# compares what the lecture said with what we measured.
 #
 # | convention | in this course | reason |
 # |---|---|---|
@@ -435,10 +436,12 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Replace `raise NotImplementedError` with your own code, run the cell, and then run the check below it. The check says
-# "Correct" or names the mistake. The check calls your function on a small example, on extreme inputs, and on random
-# inputs of other sizes, which are different each time. Your function should therefore read the sizes off its inputs,
-# and it must not modify the inputs themselves. All inputs and results are torch tensors.
+# In exercises 1 to 3, fill in the missing steps, run the cell, and then run the check below it. The check says
+# "Correct" or names the mistake. Exercise 4 is open: it asks for a result that you judge yourself.
+#
+# Your code replaces the line `raise NotImplementedError`. A check calls your function on a small example, on extreme
+# inputs, and on random inputs of other sizes, which are different each time. Your function should therefore read the
+# sizes off its inputs, and it must not modify the inputs themselves. All inputs and results are torch tensors.
 #
 # **1. From images to points.** Every chapter that works on digits starts with this step. Your function must accept any
 # number of images, even just one. A given byte must always map to the same grey value, whatever the other pixels are.
@@ -497,17 +500,29 @@ checks.nats_per_image(nats_per_image)
 # %% [markdown]
 # **4. Design the cheapest image.** Which of the $2^{784}$ images costs the fewest nats under the model of section 4? Is
 # it the blank page? With pencil and paper, decide whether each pixel must be black or white, given its rate. Then
-# replace `None` with your image, and compare its cost with that of the blank page. What does your image look like, and
-# why would you not call it a typical sample?
+# replace `None` with your image. The next cell compares its cost with that of the blank page, and counts the pixels
+# that would cost less in the other colour. The last cell draws your image. What does it look like, and why would you
+# not call it a typical sample?
 
 # %%
-my_cheapest = None  # an image of zeros and ones, as floats, (784,), computed from rates
+my_cheapest = None  # an image of zeros and ones, (784,), computed from rates
 
 # %%
-if my_cheapest is None:
-    print("Replace None with your image first.")
-else:
-    print(f"your image: {nats(my_cheapest[None], rates).item():.2f} nats; the blank page: {blank:.2f} nats")
+print(checks.start.cheapest_image(my_cheapest, rates))
+
+# %%
+if my_cheapest is not None:
+    figures.image_rows({"your image": torch.as_tensor(my_cheapest).float().reshape(1, -1)}, train.shape)
+
+# %% [markdown]
+# **Answer.** A pixel must be white if its rate is above ½, and black otherwise. The pixels are independent, so the cost
+# of an image is a sum with one term for each pixel, and each term can be made as small as possible by itself. An image
+# is therefore the cheapest if none of its pixels would cost less in the other colour. On MNIST, the cheapest image is
+# not quite the blank page. It shows a few white pixels on black, where more than half of the training images are white.
+#
+# This image is more probable than any other single image, but it is not typical. On MNIST, it costs about 126 nats,
+# whereas nearly all samples cost far more, about 206 nats on average. In a sample, some pixels always take the less
+# probable of their two colours, and a sample differs from the cheapest image in about a hundred pixels.
 
 # %% [markdown]
 # ## Further reading

@@ -247,7 +247,9 @@ def expectation(x, weights, means, variances):
 # $$\sum_n r_{nk}\left[\frac{(x_n-\mu_k)^2}{2\sigma_k^4} - \frac{1}{2\sigma_k^2}\right] = 0
 # \quad\Longrightarrow\quad \sigma_k^2 = \frac{1}{N_k}\sum_n r_{nk}\,(x_n-\mu_k)^2 .$$
 #
-# The weights must add up to 1, so they need a Lagrange multiplier $\lambda$. Since
+# The weights must add up to 1, so we cannot change one of them without changing others. The method of Lagrange
+# multipliers takes this into account: we add $\lambda\,(1-\sum_j \pi_j)$ to the function that we maximize, set the
+# derivatives of the sum to zero, and choose the number $\lambda$ such that the weights add up to 1. Since
 # $\partial \log P(x_n) / \partial \pi_k = \mathcal N(x_n;\mu_k,\sigma_k^2) / P(x_n) = r_{nk} / \pi_k$,
 #
 # $$\frac{\partial}{\partial \pi_k}\Big[\sum_n \log P(x_n) + \lambda\big(1-\textstyle\sum_j \pi_j\big)\Big]
@@ -445,8 +447,8 @@ stepper
 # ## 5 · k-means is EM's hard limit
 #
 # The best-known clustering method is *k-means* (MacQueen 1967, Lloyd 1982). The algorithm alternately assigns every
-# point to the nearest of $K$ means and moves every mean to the average of its points. In fact, k-means is EM with the
-# uncertainty removed. To see why, keep all weights equal and give all components the same fixed covariance
+# point to the nearest of $K$ means and moves every mean to the average of its points. This looks much
+# like EM. To compare the two methods, keep all weights equal and give all components the same fixed covariance
 # $\sigma^2 I$. Then the weights and the normalizing factors cancel, and the E-step becomes a softmax of squared
 # distances,
 #
@@ -762,7 +764,7 @@ assert abs(reference + 31.635) < 0.005 or not (on_mnist and len(z) == 60_000)  #
 # **Predict.** Does the log-likelihood of held-out digits rise all the way to 512?
 
 # %%
-sizes = [K for K in sizes if len(fit) >= 40 * K]  # a Gaussian in 20 dimensions has 231 parameters
+sizes = [K for K in sizes if len(fit) >= 40 * K]  # at least two digits per component and dimension
 models = {}
 for K in sizes:
     models[K] = GaussianMixture(K, max_iter=digit_steps, tol=0, random_state=seed).fit(z[fit])
@@ -945,8 +947,10 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, and then run the check below it. The check says "Correct" or names the mistake. The
-# numbers of points, components and dimensions change from call to call, so read them from the shapes of the inputs.
+# In exercises 1 to 3, fill in the missing steps, run the cell, and then run the check below it. The check says
+# "Correct" or names the mistake. Exercise 4 is open: it asks for a result that you judge yourself.
+#
+# The numbers of points, components and dimensions change from call to call, so read them from the shapes of the inputs.
 #
 # **1. Responsibilities.** Do this one without scrolling up. The E-step is Bayes' rule: how probable is it that
 # component $k$ produced the point $x$? Write it for one dimension. Beware of points far from every component: all
@@ -972,7 +976,7 @@ checks.responsibilities(my_responsibilities)
 # %% [markdown]
 # **2. The M-step in $D$ dimensions.** Section 3 derived the M-step for one dimension. In $D$ dimensions the variance
 # becomes the covariance matrix of section 4. Each point is weighted by the component's responsibility for it, and the
-# weighted sums are divided by $N_k$.
+# weighted sums are divided by $N_k$. Do not add `reg_covar` here.
 
 
 # %%
@@ -1013,21 +1017,28 @@ checks.sample_mixture(my_sample_mixture)
 # **4. Derive a constrained M-step.** Suppose that all components must share *one* variance $\sigma^2$. Derive the
 # corresponding M-step on paper. With the responsibilities fixed, the M-step maximizes
 # $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$ as a function of the means and the variance. Then replace
-# `None` with your formula. The second cell computes the slope of this function at your value of the variance. If your
-# derivation is right, the slope is 0 up to a rounding error of about $10^{-13}$. Which familiar method do you get if
-# you also keep the weights equal and, instead of fitting $\sigma^2$, let it tend to 0?
+# `None` with your formula. The first line of that cell computes what the M-step of section 3 makes of `resp_3`. The
+# second cell computes the slope of the function at your value of the variance, with the means at their best values.
+# If your derivation is right, the slope is 0 up to rounding errors. Which familiar method do you get if you also keep
+# the weights equal and, instead of fitting $\sigma^2$, let it tend to 0?
 
 # %%
-my_shared_variance = None  # your formula, from few (N,), resp_3 (N, K) and means_3 (K,)
+new_weights, new_means, new_variances = maximization(few, resp_3)  # one variance for each component
+my_shared_variance = None  # your formula, one number, from few (N,), resp_3 (N, K) and the line above
 
 # %%
-if my_shared_variance is None:
-    print("Replace None with your formula first.")
-else:
-    shared = torch.tensor(float(my_shared_variance), requires_grad=True)
-    objective = (resp_3 * Normal(means_3, shared.sqrt()).log_prob(few[:, None])).sum()
-    objective.backward()
-    print(f"slope at your variance: {float(shared.grad):.1e}")
+print(checks.mixtures.shared_variance(my_shared_variance, few, resp_3))
+
+# %% [markdown]
+# **Answer.** In the equation for a mean, the shared variance cancels as before, so the means keep their formula. The
+# derivative with respect to the variance is zero if
+#
+# $$\sigma^2 \;=\; \frac1N\sum_n\sum_k r_{nk}\,(x_n-\mu_k)^2 \;=\; \sum_k \pi_k\,\sigma_k^2,
+# \qquad \pi_k = \frac{N_k}{N},$$
+#
+# where $\sigma_k^2$ is the variance that the M-step of section 3 would give component $k$. The shared variance is
+# thus the average of these variances, and each component counts in proportion to its weight. If you keep the weights
+# equal and let $\sigma^2$ tend to 0, you get k-means, as in section 5.
 
 # %% [markdown]
 # ## Further reading

@@ -156,7 +156,7 @@ assert kl[512] < kl[8] / 100  # what is left lies in the tails, where slices are
 # $P(z|x) = P(z)\, P(x|z) / P(x)$, which tells us which values of $z$ may have produced $x$. The posterior contains the
 # evidence, so it is out of reach as well. We therefore choose a distribution that we can handle, the
 # *[approximate posterior](../docs/glossary.md#approximate-posterior)* $q(z|x)$, and try to bring it close to the
-# posterior. For now $q$ may be *any* distribution over $z$, even one picked up by the roadside, as the lecture has it.
+# posterior. For now $q$ may be *any* distribution over $z$, even one chosen at random.
 # The approach is called *variational*, after the calculus of variations, because the unknown that we vary is a whole
 # function, $q$.
 #
@@ -440,9 +440,9 @@ assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)  # gr
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The trap\n\n$z \\sim \\mathcal N(0, 1)$, $x|z \\sim \\mathcal N(wz, \\frac14)$, and one point, $x = 2$. A lazy $q$ has hardly looked at $x$:\n$q = \\mathcal N(0.1, 1)$."}
 # ## 4 · The trap: raising $L_b$ through $P$ alone
 #
-# $L_b$ lies below $\log P(x)$. If we push $L_b$ up by changing the decoder, must $\log P(x)$ go
-# up too? Not necessarily: $L_b$ may also rise because the gap between it and $\log P(x)$ shrinks.
-# The lecture warns that the likelihood may even fall, and we can build a model in which it does.
+# $L_b$ lies below $\log P(x)$. If we push $L_b$ up by changing the decoder, does $\log P(x)$ go
+# up too? The bound alone does not tell us, because the same change in the decoder also changes the gap.
+# The lecture answers the question, and we test its answer on a small model.
 #
 # Take $z \sim \mathcal N(0, 1)$ and $x|z \sim \mathcal N(wz, s^2)$ with $s = \tfrac12$. The model $P$ has a
 # single parameter, $w$, and we observe a single point, $x = 2$. If we choose $q(z|x) = \mathcal N(m, \sigma^2)$,
@@ -510,7 +510,7 @@ assert fall < -4
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It falls, by 4.6 nats, while the bound rises by 1.3. The gap shrank by more."}
-# **Answer.** It falls, by 4.6 nats, while the bound rises by 1.3.
+# **Answer.** It falls, by 4.6 nats, while the bound rises by 1.3. This confirms the lecture's warning.
 #
 # **Why?** Whatever $x$ is, this $q$ places $z$ around 0, give or take 1. If the decoder is given a $z$ from this $q$,
 # a large $w$ can only do harm, because $wz$ is then mostly noise, centred far from $x = 2$. The best decoder *for this
@@ -1071,9 +1071,10 @@ assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 # $\log P(z) - \log q(z|x)$ with its mean, so nothing is left to cancel the noise of $\log P(x|z)$. If $q$ is very
 # narrow, $z$ hardly varies and neither does $\log P(x|z)$. But $\log q(z|x)$ is a constant minus
 # $\frac12 \lVert \varepsilon \rVert^2$, so it has a standard deviation of $\sqrt{d/2}$ nats in $d$ dimensions, however
-# narrow $q$ is. (In this model the terms that are quadratic in $z$ have a standard deviation of about
-# $r^2 \sqrt{d/2}$ with the closed form and of about $|1 - r^2| \sqrt{d/2}$ when sampled, where $r$ is the width of
-# $q$ divided by that of the posterior. The two lines in the figure therefore cross near $r = 1/\sqrt 2$.)
+# narrow $q$ is. (We can also say where the two lines in the figure cross. Let $r$ be the width of $q$ divided by
+# that of the posterior. Near the crossing, most of the noise comes from terms that are quadratic in $z$. Their standard
+# deviation is about $r^2 \sqrt{d/2}$ with the closed form, and about $|1 - r^2| \sqrt{d/2}$ if the KL is sampled too.
+# The two are equal at $r = 1/\sqrt 2 \approx 0.7$.)
 # We face the same choice when we estimate the gradient of $L_b$ (Roeder, Wu & Duvenaud 2017).
 
 # %% [markdown]
@@ -1179,10 +1180,12 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. Any of
-# the three functions may be used for training, so each must be differentiable with respect to all its inputs. Stay
-# within torch, because `item`, `detach` and NumPy cut off the gradient. All logarithms are natural, so results are in
-# nats.
+# In exercises 1 to 3, fill in the missing steps, run the cell, and then run the check below it. The check says
+# "Correct" or names the mistake. Exercise 4 is open: it asks for a result that you judge yourself.
+#
+# Any of the three functions may be used for training, so each must be differentiable with respect to all its inputs.
+# Stay within torch, because `item`, `detach` and NumPy cut off the gradient. All logarithms are natural, so results are
+# in nats.
 #
 # **1. The KL divergence to the prior.** This is the regularizer of every VAE in the following chapters. For a Gaussian
 # $q$ and a standard normal prior, the divergence has a closed form, so nothing needs to be sampled. The encoder
@@ -1209,7 +1212,8 @@ checks.kl_to_standard_normal(my_kl_to_standard_normal)
 # that rules out some values of $z$ contains zeros. Where $q$ is zero, $0 \cdot \log 0$ must count as 0, because
 # $t \log t$ goes to 0 with $t$, but your computer returns NaN. (At $q = 0$ itself the slope is infinite, so the
 # check asks only for the value there.) Do not clamp $q$ and do not add a small number to it, because either
-# changes the gradient. Do not exponentiate $\log P(x, z)$ either, because it may be near $-1000$.
+# changes the gradient. (The check tests the gradient only for changes of $q$ that leave the sum of each row at 1.
+# You may therefore normalize $q$ first.) Do not exponentiate $\log P(x, z)$ either, because it may be near $-1000$.
 
 
 # %%
@@ -1247,22 +1251,24 @@ checks.importance_weighted_bound(my_importance_weighted_bound)
 # **4. Derive it: how far can the likelihood fall?** Suppose that a step in $P$ alone raises $L_b$ by
 # `rise`, and that the gap before the step was `gap_before`. Use line 3, before and after the step, to
 # find the lowest value that the change in $\log P(x)$ can take. Write your formula in place of `None`.
-# The cell below tries your formula on the trap of section 4. Why does the formula imply EM's guarantee?
+# The cell below tries your formula on the trap of section 4. Why does the formula imply EM's guarantee that
+# $\log P(x)$ never falls?
 
 # %%
 gap_before = start[0] - start[1]
 lowest_change = None  # your formula of gap_before and rise
 
 # %%
-if lowest_change is None:
-    print("Write your formula in the cell above.")
-else:
-    gap_after = trap[0] - trap[1]
-    assert lowest_change <= fall, "in the trap log P(x) falls farther than your formula allows"
-    assert abs(fall - lowest_change - gap_after) < 1e-10, (
-        "too low: log P(x) never falls this far, even if the step ends with a closed gap"
-    )
-    print("It agrees with the trap. In a step that ends with a closed gap, log P(x) falls exactly this far.")
+print(checks.bound.lowest_change(lowest_change, start, trap))
+
+# %% [markdown]
+# **Answer.** By line 3, $\log P(x)$ is the sum of $L_b$ and the gap, before the step as well as after it. The change
+# in $\log P(x)$ is therefore `rise` plus the gap after the step minus `gap_before`. The gap after the step is never
+# negative, so the change is at least `rise - gap_before`.
+#
+# In EM, the E-step closes the gap before the M-step changes $P$. Then `gap_before` is zero, and $\log P(x)$ rises by
+# at least `rise`. An M-step never lowers $L_b$, so `rise` is not negative, and $\log P(x)$ cannot fall. The E-step
+# itself leaves $\log P(x)$ as it is.
 
 # %% [markdown]
 # ## Further reading
