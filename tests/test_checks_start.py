@@ -475,7 +475,7 @@ WRONG_NATS = [
     ("nan_to_num", lambda a, t: naive_softplus(a, t).nan_to_num(0, 0, 0), "clamped"),
     ("item", lambda a, t: nats_per_image(a, t).item(), "not float, because"),
     ("float", lambda a, t: float(nats_per_image(a, t)), "not float, because"),
-    ("NumPy scalar", lambda a, t: nats_per_image(a.detach(), t).numpy()[()], "not float32, because"),
+    ("NumPy scalar", lambda a, t: nats_per_image(a.detach(), t).numpy()[()], "not a NumPy number, because"),
     ("detached", lambda a, t: nats_per_image(a, t).detach(), "gradient with respect to logits is cut"),
     ("data", lambda a, t: nats_per_image(a.data, t), "gradient with respect to logits is cut"),
     ("no_grad", without_gradient, "gradient with respect to logits is cut"),

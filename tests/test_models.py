@@ -220,7 +220,7 @@ def test_codes_of_another_precision_are_named():
         lambda code: conditional().likelihood(code, Y),
     )
     for call in calls:
-        with pytest.raises(ValueError, match=r"codes are torch.float64 .*. Use codes.to\(torch.float32\)"):
+        with pytest.raises(ValueError, match=r"codes are torch.float64, .*. Use codes.to\(torch.float32\)"):
             call(z.double())
         with pytest.raises(ValueError, match=r"codes are torch.int64"):
             call(z.long())
@@ -339,7 +339,7 @@ def test_lengths_of_codes_that_cannot_be(latent):
     ):
         AutoEncoder(latent=latent)
     if latent != 0:
-        with pytest.raises(ValueError, match="latent, kinds and labels must be integers"):
+        with pytest.raises(ValueError, match="latent, kinds and labels must be non-negative integers"):
             GAN(latent=latent)
 
 
@@ -365,7 +365,7 @@ def test_other_arguments_that_cannot_be():
             ValueError, match="labels, the number of classes, must be an integer of at least 1"
         ):
             ConditionalVAE(labels)
-        with pytest.raises(ValueError, match="latent, kinds and labels must be integers"):
+        with pytest.raises(ValueError, match="latent, kinds and labels must be non-negative integers"):
             GAN(labels=labels)
     with pytest.raises(ValueError, match=r"above, .* must be an integer of at least 1, not 0"):
         Autoregressive(above=0)
