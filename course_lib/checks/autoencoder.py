@@ -32,6 +32,7 @@ from course_lib.checks.report import (
     numbers,
     other_inputs,
     pulled_back,
+    same,
 )
 
 
