@@ -53,8 +53,8 @@ RECIPES: dict[str, Recipe | GANRecipe] = {
     # each pixel also depends on the pixels before it; this recipe produced the shipped vae.safetensors
     "best": Recipe(
         AutoregressiveVAE,
-        WIDE | {"before": 504},
-        epochs=200,
+        WIDE | {"before": 504, "first": 252, "told": 48},
+        epochs=300,
         batch_size=256,
         lr=2e-3,
         cosine=True,

@@ -14,10 +14,10 @@ from course_lib.probability.likelihoods import log_bernoulli
 from course_lib.training.checkpoints import load_model, save_model
 
 
-def network(height, width, above=8, hidden=None, seed=0):
+def network(height, width, above=8, hidden=None, first=0, seed=0):
     """With weights as after a training: fresh ones add nothing to the logits."""
     torch.manual_seed(seed)
-    net = Autoregressive((height, width), above, hidden or 3 * width)
+    net = Autoregressive((height, width), above, hidden or 3 * width, first)
     with torch.no_grad():
         for p in net.parameters():
             p.copy_(torch.randn_like(p) * (1.5 if p.ndim == 2 else 0.5))
@@ -31,11 +31,12 @@ def every_image(pixels):
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "above", "hidden"), [(3, 3, 8, 7), (3, 3, 1, 3), (2, 4, 2, 9), (9, 1, 2, 1)]
+    ("height", "width", "above", "hidden", "first"),
+    [(3, 3, 8, 7, 0), (3, 3, 1, 3, 5), (2, 4, 2, 9, 4), (9, 1, 2, 1, 2), (3, 3, 8, 6, 2)],
 )
-def test_the_probabilities_of_all_images_add_up_to_1(height, width, above, hidden):
-    net, x = network(height, width, above, hidden), every_image(height * width)
-    told = torch.randn(hidden).double().expand(len(x), -1)
+def test_the_probabilities_of_all_images_add_up_to_1(height, width, above, hidden, first):
+    net, x = network(height, width, above, hidden, first), every_image(height * width)
+    told = torch.randn(height, hidden).double().expand(len(x), -1, -1)
     for log_p in (net.log_prob(x), net.log_prob(x, told)):
         assert log_p.shape == (len(x),)
         assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-10)
@@ -56,10 +57,10 @@ def test_each_logit_is_the_conditional_probability():
         torch.testing.assert_close(ours, conditional, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("above", [1, 2, 8])
-def test_a_pixel_hears_all_those_before_it_in_its_window_and_no_other(above):
+@pytest.mark.parametrize(("above", "first"), [(1, 0), (2, 10), (8, 0), (8, 7)])
+def test_a_pixel_hears_all_those_before_it_in_its_window_and_no_other(above, first):
     h, w = 4, 5
-    net = network(h, w, above, hidden=4 * w)
+    net = network(h, w, above, hidden=4 * w, first=first)
     x = torch.rand(h * w).double()
     jacobian = torch.autograd.functional.jacobian(lambda v: net.logits(v[None])[0], x)  # (to, from)
     row, column = torch.arange(h * w) // w, torch.arange(h * w) % w
@@ -71,8 +72,8 @@ def test_a_pixel_hears_all_those_before_it_in_its_window_and_no_other(above):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_draws_are_as_frequent_as_they_are_probable(seed):
-    net, x = network(2, 2, seed=seed), every_image(4)
-    base, told = torch.randn(4).double(), torch.randn(6).double()
+    net, x = network(2, 2, first=3, seed=seed), every_image(4)
+    base, told = torch.randn(4).double(), torch.randn(2, 6).double()
     n = 5000
     mine = PixelAfterPixel(net, base, told)
     cases = [
@@ -95,7 +96,7 @@ def test_as_a_distribution_it_takes_many_codes():
     net = network(2, 3)
     base, told, x = (
         torch.randn(4, 5, 6).double(),
-        torch.randn(4, 5, 9).double(),
+        torch.randn(4, 5, 2, 9).double(),
         torch.rand(5, 6).round().double(),
     )
     p = PixelAfterPixel(net, base, told)
@@ -112,7 +113,7 @@ def test_as_a_distribution_it_takes_many_codes():
     strong = (
         100.0 * torch.tensor([1, 1, -1, -1, 1, -1]).double()
     )  # louder than any neighbour: told apart by row
-    drawn = PixelAfterPixel(net, torch.stack([strong, -strong]), torch.zeros(2, 9).double()).sample((3,))
+    drawn = PixelAfterPixel(net, torch.stack([strong, -strong]), torch.zeros(2, 1, 9).double()).sample((3,))
     assert torch.equal(drawn, (torch.stack([strong, -strong]) > 0).double().expand(3, 2, 6))
 
 
@@ -138,7 +139,7 @@ def test_it_learns_what_independent_pixels_cannot():
 
 
 def test_a_saved_model_is_the_same_model(tmp_path):
-    net, x = network(3, 3, above=2, hidden=5), every_image(9)[::50]
+    net, x = network(3, 3, above=2, hidden=5, first=4), every_image(9)[::50]
     save_model(net.float(), tmp_path / "net.safetensors")
     again = load_model(tmp_path / "net.safetensors")
     assert again.config == net.config

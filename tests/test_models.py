@@ -358,6 +358,11 @@ def test_other_arguments_that_cannot_be():
             VAE(likelihood="gaussian", variance=variance)
     with pytest.raises(ValueError, match=r"before, .*at least 1, not 2.5"):
         AutoregressiveVAE(before=2.5)
+    with pytest.raises(ValueError, match=r"told, .*at least 1, not 0"):
+        AutoregressiveVAE(told=0)
+    for model in (Autoregressive, AutoregressiveVAE):
+        with pytest.raises(ValueError, match=r"first, .*at least 0, not -1"):
+            model(first=-1)
     with pytest.raises(TypeError, match="before"):
         VAE(before=9)
     for labels in (2.5, True, "3"):

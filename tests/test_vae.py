@@ -302,7 +302,7 @@ def test_what_the_pixels_before_say_is_added_to_the_decoders_logits():
     z, x = torch.randn(3, 5, 1), images(vae)
     log_p = vae.likelihood(z).log_prob(x)
     assert log_p.shape == (3, 5)
-    logits = plain.decode(z) + vae.pixels_before.logits(x, vae.tell(z))
+    logits = plain.decode(z) + vae.pixels_before.logits(x, vae.told(z))
     expected = -torch.nn.functional.binary_cross_entropy_with_logits(
         logits, x.expand(3, -1, -1), reduction="none"
     )

@@ -1,8 +1,9 @@
 """A VAE in which each pixel also depends on the preceding pixels; its likelihood is the best in the course.
 
 As in every VAE, the decoder computes a logit for each pixel. A small autoregressive network adds a term that
-depends on z, on the rows above and on the pixels to the left. Sources: Gulrajani et al. 2017 (PixelVAE); Chen
-et al. 2017 (variational lossy auto-encoder).
+depends on the rows above, on the pixels to the left, and on z: another network computes a few numbers from z
+for each row of the image. Sources: Gulrajani et al. 2017 (PixelVAE); Chen et al. 2017 (variational lossy
+auto-encoder).
 """
 
 from dataclasses import dataclass
@@ -14,18 +15,23 @@ from torch.distributions import Distribution
 
 from course_lib import require
 from course_lib.models.autoregressive import Autoregressive, PixelAfterPixel
+from course_lib.models.networks import mlp
 from course_lib.models.vae import VAE, VAEConfig, reparameterize
 
 
 @dataclass(frozen=True)
 class AutoregressiveVAEConfig(VAEConfig):
-    """The configuration of an AutoregressiveVAE: a VAEConfig with one more field, `before`.
+    """The configuration of an AutoregressiveVAE: a VAEConfig with three more fields.
 
-    before: the number of hidden units per row in the Autoregressive network. Raises ValueError unless the
-    likelihood is "bernoulli".
+    before, first: the numbers `hidden` and `first` of units per row in the Autoregressive network.
+    told: how many numbers computed from z each row receives.
+    Raises ValueError unless the likelihood is "bernoulli" and the three fields are integers, `before` and
+    `told` positive and `first` non-negative.
     """
 
     before: int = 252
+    first: int = 0
+    told: int = 32
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,6 +41,16 @@ class AutoregressiveVAEConfig(VAEConfig):
                 f"{self.likelihood!r}."
             )
         self._make_int("before", 1, "before, the number of units per row, must be an integer of at least 1")
+        self._make_int(
+            "first",
+            0,
+            "first, the number of units per row in the first layer, must be an integer of at least 0",
+        )
+        self._make_int(
+            "told",
+            1,
+            "told, how many numbers computed from z each row receives, must be an integer of at least 1",
+        )
 
 
 class AutoregressiveVAE(VAE):
@@ -47,18 +63,25 @@ class AutoregressiveVAE(VAE):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        before = self.config.before
-        self.pixels_before = Autoregressive(self.config.shape, hidden=before)
-        self.tell = nn.Linear(self.config.latent, before)  # maps z to an extra input for each hidden unit
+        c = self.config
+        self.pixels_before = Autoregressive(c.shape, hidden=c.before, first=c.first)
+        # one hidden layer, as wide as the encoder's and decoder's layers next to z
+        self.tell = mlp([c.latent, c.hidden[-1], c.shape[0] * c.told], c.activation)
+        self.to_units = nn.Linear(c.told, c.before)
 
     @staticmethod
     def configure(*arguments: Any, **named: Any) -> AutoregressiveVAEConfig:
         """Create the configuration from these arguments."""
         return AutoregressiveVAEConfig(*arguments, **named)
 
+    def told(self, z: Tensor) -> Tensor:
+        """Return what is added to the inputs of each row's hidden units: z (..., d) → (..., H, before)."""
+        rows = self.tell(z).unflatten(-1, (self.config.shape[0], -1))  # (..., H, told)
+        return self.to_units(rows)
+
     def likelihood(self, z: Tensor) -> Distribution:
         """Return P(x|z) for codes z (..., d), with batch shape (...) and event shape (D,)."""
-        return PixelAfterPixel(self.pixels_before, self.decode(z), self.tell(z))
+        return PixelAfterPixel(self.pixels_before, self.decode(z), self.told(z))
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """Return log P(x|z) in nats, given one code per image: x (N, D), z (N, d) → (N,)."""
@@ -68,7 +91,7 @@ class AutoregressiveVAE(VAE):
         """Return the mean of each pixel, given z ~ q(z|x) and the preceding pixels of x: (N, D) → (N, D)."""
         z = reparameterize(*self.encode(x))  # (N, d)
         logits = self.decode(z)  # (N, D)
-        logits = logits + self.pixels_before.logits(x, self.tell(z)).to(logits.dtype)
+        logits = logits + self.pixels_before.logits(x, self.told(z)).to(logits.dtype)
         return torch.sigmoid(logits)
 
     @torch.no_grad()
