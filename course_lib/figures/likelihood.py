@@ -84,7 +84,8 @@ def beside_a_paper(quality: Quality, best: Mapping[str, Any]) -> str:
     rows = [("plain VAE of the previous chapter, 784-400-20", 20, *_average(quality, "plain, seed {}"))]
     rows.append(("two layers of 500, 32 dimensions", 80, *_average(quality, "four minutes, seed {}")))
     elbo, nll = best["test_nll"]["1"][0], best["test_nll"]["5000"][0]
-    rows.append(("shipped model: the same, with a pixel-by-pixel decoder", 200, f"{elbo:.2f}", f"{nll:.2f}"))
+    shipped = "shipped model: the same, with a pixel-by-pixel decoder"
+    rows.append((shipped, best["epochs"], f"{elbo:.2f}", f"{nll:.2f}"))
     rows.append(("Burda et al. 2016: VAE, two layers of 200, 50 dimensions", 3_280, "", "86.76"))
     rows.append(("Burda et al. 2016: the same, trained with the k = 50 bound", 3_280, "", "84.78"))
     table = "| MNIST, all 10,000 test digits | epochs | $-L_b$ | NLL, k = 5,000 |\n|---|---|---|---|\n"
