@@ -34,7 +34,7 @@ def test_a_shipped_file_is_small_and_says_how_it_was_made(name):
 
 def test_the_best_vae_is_as_good_as_its_facts():
     facts = describe(WEIGHTS / "vae.safetensors")["test_nll"]
-    assert facts["5000"][0] < 82.8  # below the two-layer IWAE with k=50 of Burda et al. 2016, table 1: 82.90
+    assert facts["5000"][0] < 80  # the IWAE with two layers of Burda et al. 2016, table 1, has 82.90
     assert facts["5000"][0] < facts["50"][0] < facts["1"][0]  # bounds fall with k
     test = mnist(train=False, quiet=True)
     some = slice(0, None, max(1, len(test) // 500))
