@@ -299,7 +299,7 @@ def draw_batch(generator: Generator, n: int, pixels: int, d: int) -> dict[str, T
 def wrong_part(student: Student, inputs: Inputs) -> str:
     """Return one sentence that names the wrong part of a wrong loss if the other part is right."""
     loss = call(student, *inputs.values())
-    of_kl = call(student, *(inputs | {"x_hat": inputs["x"]}).values())  # no squared error is left
+    of_kl = call(student, *{**inputs, "x_hat": inputs["x"]}.values())  # no squared error is left
     if not isinstance(loss, Tensor) or not isinstance(of_kl, Tensor):
         return "a value is wrong."
     kl = kl_reference(inputs["mu"], inputs["logvar"]).mean()
