@@ -305,7 +305,7 @@ def test_augmenting_turns_without_stretching():
             torch.rand(3, 28, 28, 1),
             r"Expected float pixels of shape \(N, 784\) or \(N, 28, 28\), but got torch.float32",
         ),
-        (torch.rand(3, 784).double(), r"images are torch.float64 .*. Use images.to\(torch.float32\)"),
+        (torch.rand(3, 784).double(), r"images are torch.float64, .*. Use images.to\(torch.float32\)"),
         (np.zeros((3, 784)), r"Expected a torch tensor, but got ndarray"),
     ],
 )

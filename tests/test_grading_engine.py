@@ -1369,8 +1369,8 @@ def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
     ("content", "says"),
     [
         (b"student,question,points\nzed,explain,1\n", "FILE: there is no result for 'zed'"),
-        (b"student,question,points\nada,explain,11\n", "a number from 0 to 10, not '11'"),
-        (b"student,question,points\nada,explain,ten\n", "a number from 0 to 10, not 'ten'"),
+        (b"student,question,points\nada,explain,11\n", "must be from 0 to 10, not '11'"),
+        (b"student,question,points\nada,explain,ten\n", "must be from 0 to 10, not 'ten'"),
         (
             b"student,question,points\nada,sgd_step,1\n",
             "ada's answer to sgd_step: this question is graded by the judge",

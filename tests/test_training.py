@@ -1143,7 +1143,7 @@ def test_parts_without_a_state_are_refused(parts):
         (None, "step must return a dict of numbers, not None"),
         ({}, "step must return a dict of numbers, not {}"),
         (torch.tensor(1.0), "step must return a dict of numbers"),
-        ({"loss": torch.ones(3)}, r"loss has shape \(3,\)\. Use the mean"),
+        ({"loss": torch.ones(3)}, r"loss has shape \(3,\)\. Return its mean"),
     ],
 )
 def test_an_update_that_returns_no_numbers_is_told(terms, says):

@@ -48,7 +48,7 @@ class ClassifierConfig(Config):
     def __post_init__(self) -> None:
         require.shape(self.shape)
         self._make_tuple("shape")
-        self._make_int("classes", 1, "classes must be a whole number of at least 1")
+        self._make_int("classes", 1, "classes must be an integer of at least 1")
 
 
 class Classifier(nn.Module):
