@@ -662,10 +662,10 @@ assert settled < -0.2
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A tenth drops at once, then recovers. The fixed width settles below its start. No step lowered $L_b$."}
 # **Answer.** It falls in two of the three versions. With the full step, $\log P(x)$ never falls, and its final value is
-# the highest of the three, −2.11. With a step one tenth the size, $\log P(x)$ drops by 1.8 nats in the first round, because
-# $q$ is still lazy and the decoder falls into the trap. Afterwards $\log P(x)$ recovers towards the same maximum as
-# with the full step, and ends only 0.03 nats lower. With the fixed width, $\log P(x)$ sinks and settles 0.3 nats below
-# its start. Yet in none of the three versions did a step lower $L_b$.
+# the highest of the three, −2.11. With a step one tenth the size, $\log P(x)$ drops by 1.8 nats in the first round,
+# because $q$ is still lazy and the decoder falls into the trap. Afterwards $\log P(x)$ recovers towards the same
+# maximum as with the full step, and ends only 0.03 nats lower. With the fixed width, $\log P(x)$ sinks and settles 0.3
+# nats below its start. Yet in none of the three versions did a step lower $L_b$.
 #
 # **Why?** Here an unfinished step costs us only time. The alternation comes to rest only where neither the
 # $q$-step nor the $P$-step changes anything, and there $q$ is the posterior. A restricted $q$, however, cannot

@@ -515,8 +515,8 @@ assert in_code < in_pixels or not on_mnist
 # %% [markdown]
 # **Why?** The decoder is continuous, and because of the encoder's noise it has been trained on whole regions of codes.
 # Either fact may explain why the decoder draws a single shape half way between two codes. In *From auto-encoder to
-# VAE*, a plain auto-encoder drew one coherent shape between two codes even without noise, but here we have not trained one
-# for comparison. The cross-fade only mixes pixels, so it is undecided wherever the two digits differ.
+# VAE*, a plain auto-encoder drew one coherent shape between two codes even without noise, but here we have not trained
+# one for comparison. The cross-fade only mixes pixels, so it is undecided wherever the two digits differ.
 
 # %% [markdown]
 # But is a straight line a good path between two codes? The squares of the 20 numbers in a code drawn from the prior add

@@ -1173,8 +1173,9 @@ checks.best_value(my_best_value)
 
 # %% [markdown]
 # **4. Derive it.** A careless programmer shows the discriminator three generated points for every real one. Which
-# discriminator is now the best, and what does it say where $p = q$? Derive the best $D$ as in section 2, then replace
-# the line below with your formula. The next cell finds the best $D$ by trying many values.
+# discriminator is now the best, and what does it say where $p = q$? Derive the best $D$ as in section 2 (the derivation
+# is in the explanation there): $V$ is an integral over $x$, so choose the value of $D$ at each $x$ separately. Then
+# replace the line below with your formula. The next cell finds the best $D$ by trying many values.
 
 
 # %%

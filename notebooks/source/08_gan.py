@@ -1122,11 +1122,12 @@ print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a s
 # al. 2019) the samples came to look like photographs. Then *diffusion models* took over (Sohl-Dickstein et al. 2015, Ho
 # et al. 2020). A diffusion model learns to remove noise, step by step, with a squared error and without an opponent. Up
 # to the weights of its terms, the loss of a diffusion model is a negative
-# [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) with many layers of z, so diffusion models are relatives of the VAE. Diffusion models cover the data better than GANs
-# do (Dhariwal & Nichol 2021), but they need many passes through the network for a single image. The adversarial loss
-# lives on in the training of image compressors, such as the [auto-encoders](../docs/glossary.md#auto-encoder) whose
-# codes "latent" diffusion operates on (Esser et al. 2021, Rombach et al. 2022). An adversarial loss also helps to
-# distil a diffusion model into one that needs only a few steps (Sauer et al. 2023).
+# [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) with many layers of z, so diffusion models are relatives of the
+# VAE. Diffusion models cover the data better than GANs do (Dhariwal & Nichol 2021), but they need many passes through
+# the network for a single image. The adversarial loss lives on in the training of image compressors, such as the
+# [auto-encoders](../docs/glossary.md#auto-encoder) whose codes "latent" diffusion operates on (Esser et al. 2021,
+# Rombach et al. 2022). An adversarial loss also helps to distil a diffusion model into one that needs only a few steps
+# (Sauer et al. 2023).
 
 # %% [markdown]
 # ## 14 · The quiz: real or made?
@@ -1166,7 +1167,8 @@ quiz
 # %% [markdown]
 # The study behind the lecture's 21 % is most likely that of Salimans et al. (2016). Its abstract gives 21.3 % as
 # people's *error rate*, on small photographs (CIFAR-10). So the number to compare with 21.3 % is the mean of your two
-# shares. The abstract also says that people could not tell the MNIST digits of the authors' GAN from real ones.
+# shares: the share of made images that you took for real, and that of real images that you called made. The abstract
+# also says that people could not tell the MNIST digits of the authors' GAN from real ones.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
