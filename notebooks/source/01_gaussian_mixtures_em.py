@@ -650,6 +650,10 @@ for K, nats in kl.items():
 # %% alt="Three panels with the true density as a grey area. One Gaussian misses all bumps, eight follow the large ones, and the line of the largest mixture follows all of them with a jagged edge."
 figures.fitted_densities(grid, p, {K: fitted[K] for K in (1, 8, components[-1])})
 
+# %% [markdown]
+# The next figure shows the KL divergence against $K$. Its dotted line shows a cost: about $1/(2N)$ nats for each of the
+# $3K - 1$ free parameters of a mixture.
+
 # %% alt="KL against the number of components on logarithmic axes: it falls steeply, reaches its minimum near a dotted line that rises from the lower left, and then rises along with that line." slideshow={"slide_type": "slide"} slide={"text": "## The price of each parameter"}
 figures.kl_and_price(kl, price=[(3 * K - 1) / (2 * n_points) for K in components])
 

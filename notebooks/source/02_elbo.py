@@ -676,7 +676,9 @@ assert settled < -0.2
 # $w \approx 0.87$. The likelihood is highest where $w^2 = x^2 - s^2$, which gives $w \approx 1.94$.
 
 # %% [markdown]
-# We check $w \approx 0.87$ against the end of the fixed-width run, and $w \approx 1.94$ against the curve of section 4.
+# The next cell checks two results of the explanation above. The bound is highest where $w^2 + s^2 = xs$, which gives
+# $w \approx 0.87$; we compare this with the end of the fixed-width run. The likelihood is highest where
+# $w^2 = x^2 - s^2$, which gives $w \approx 1.94$; we compare this with the curve of section 4.
 
 # %% tags=["check"]
 w_biased = math.sqrt(2 * s - s**2)
