@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 Student = Callable[..., object]
-Reference = Callable[..., Any]  # the reference solution; returns one or more tensors
+Reference = Callable[..., Any]  # the reference solution, which returns one or more tensors
 Mistakes = Callable[..., Mapping[str, Tensor]]  # maps the inputs to {sentence: result of this mistake}
 Inputs = Mapping[str, Any]  # an exercise's arguments by name, in the order in which they are passed
 NOT_STARTED = "replace `raise NotImplementedError` with your code, then run this check again."

@@ -164,7 +164,7 @@ def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
 
 
 def describe(found: dict[str, Any] | None) -> str:
-    """Describe the origin of the GPU timings, or say that there are none yet."""
+    """Return a sentence that says where the GPU timings come from, or that none have been recorded."""
     if found is None:
         return "No GPU has been measured for this page yet, so all timings are from this machine."
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
