@@ -1,12 +1,13 @@
-"""Compare the toy GAN's page with other pages that explain a network: what loads, and when it is shown.
+"""Compare the toy GAN's page with other pages that explain a network: what loads,
+and when it is shown.
 
     python benchmarks/doorstep.py [ganlab=FOLDER] [playground=FOLDER] [--elsewhere FOLDER]
 
-A FOLDER contains the published page, which is the branch gh-pages of github.com/poloclub/ganlab or of
-github.com/tensorflow/playground. Our own page is built for the benchmark. All pages are served by this
-machine to a browser with an empty cache and without a network. Requests to other hosts are counted, and are
-answered with the files of the same name in `--elsewhere`, as a network would. Chromium computes WebGL on the
-CPU.
+A FOLDER contains the published page, which is the branch gh-pages of github.com/poloclub/ganlab or
+of github.com/tensorflow/playground. Our own page is built for the benchmark. All pages are served
+by this machine to a browser with an empty cache and without a network. Requests to other hosts are
+counted, and are answered with the files of the same name in `--elsewhere`, as a network would.
+Chromium computes WebGL on the CPU.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from browser import FLAGS, ROOT, Page, find_chromium
 
 WATCHED = 30.0  # seconds after the first click
 PATIENCE = 300_000  # milliseconds within which a page must show its picture
-# Conditions that are true when the picture is shown; the buttons that start a page; and the progress of each
-# page.
+# Conditions that are true when the picture is shown; the buttons that start a page; and the
+# progress of each page.
 READY = {
     "toygan": "document.querySelector('.course-widget')?.dataset.step === '80'",
     "ganlab": "document.querySelector('#vis-true-samples')?.childElementCount > 0",
@@ -44,8 +45,8 @@ COUNT = {
     "playground": "document.querySelector('#iter-number').innerText",
 }
 PHONE = {"is_mobile": True, "has_touch": True, "device_scale_factor": 2}
-# The layout width of the page, its full width, and its font size: the median over all characters that are
-# visible at first.
+# The layout width of the page, its full width, and its font size: the median over all characters
+# that are visible at first.
 LETTERS = """() => {
     const sizes = [];
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -66,7 +67,9 @@ LETTERS = """() => {
 class Visit:
     """A page opened with an empty cache. Records its requests, and answers those to other hosts."""
 
-    def __init__(self, browser: Browser, address: str, elsewhere: Path | None, width: int, **options) -> None:
+    def __init__(
+        self, browser: Browser, address: str, elsewhere: Path | None, width: int, **options
+    ) -> None:
         self.page = Page(browser, width, 844 if width < 1000 else 800, **options)
         self.address = address
         self.elsewhere = elsewhere
@@ -74,7 +77,9 @@ class Visit:
         self.others: dict[str, int] = {}
         self.page.on("requestfinished", self.finished.append)
         self.page.on("request", self.count_other)
-        self.page.route(lambda url: not url.startswith(address) and url.startswith("http"), self.answer)
+        self.page.route(
+            lambda url: not url.startswith(address) and url.startswith("http"), self.answer
+        )
 
     def own_files(self) -> dict[str, bytes]:
         """Return the files from the page's own host. Call this while the page is open."""
@@ -94,7 +99,9 @@ class Visit:
             route.abort()
 
     def open(self, ready: str) -> tuple[float, float]:
-        """Open the page. Returns the milliseconds to the load event and until the picture is shown."""
+        """Open the page. Returns the milliseconds to the load event and until the
+        picture is shown.
+        """
         self.page.add_init_script(
             f"""const look = () => {{
                 if ({ready}) window.readyAt = performance.now();
@@ -118,13 +125,17 @@ def served(folder: Path) -> tuple[http.server.ThreadingHTTPServer, str]:
 
 
 def own_page(folder: Path) -> None:
-    spec = importlib.util.spec_from_file_location("site_build", ROOT / "tools" / "site" / "build.py")
+    spec = importlib.util.spec_from_file_location(
+        "site_build", ROOT / "tools" / "site" / "build.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     (folder / "index.html").write_text(module.toy_gan(), encoding="utf-8")
 
 
-def first_seen(browser: Browser, name: str, address: str, elsewhere: Path | None, rounds: int) -> Visit:
+def first_seen(
+    browser: Browser, name: str, address: str, elsewhere: Path | None, rounds: int
+) -> Visit:
     """Print what the page loads and when it shows its picture. Returns the last visit."""
     visit = Visit(browser, address, elsewhere, 1280)
     times = [visit.open(READY[name])]
@@ -151,7 +162,9 @@ def measure(browser: Browser, name: str, address: str, asked: argparse.Namespace
     before = page.evaluate(COUNT[name])
     page.locator(PLAY[name]).first.click()
     page.wait_for_timeout(1000 * WATCHED)
-    print(f"  starts at {before}; {WATCHED:.0f} s after the first click: {page.evaluate(COUNT[name])}")
+    print(
+        f"  starts at {before}; {WATCHED:.0f} s after the first click: {page.evaluate(COUNT[name])}"
+    )
     page.screenshot(path=pictures / f"{name}_played.png")
     print(f"  errors: {page.errors[:3]}")
     page.close()
@@ -160,7 +173,8 @@ def measure(browser: Browser, name: str, address: str, asked: argparse.Namespace
     phone.wait_for_function(f"() => {READY[name]}", timeout=PATIENCE)
     width, wide, letters = phone.evaluate(LETTERS)
     print(
-        f"  on a phone of 390 pixels: laid out for {width} pixels, {wide} pixels wide, {letters}-pixel type,"
+        f"  on a phone of 390 pixels: laid out for {width} pixels, {wide} pixels wide, "
+        f"{letters}-pixel type,"
     )
     print(f"  shown as {letters * 390 / width:.1f} pixels on the screen")
     phone.screenshot(path=pictures / f"{name}_phone.png")

@@ -3,18 +3,18 @@
     python benchmarks/em.py [--quick]
     python benchmarks/em.py --peers [--quick] [--components K ...]    compare with other packages as well
 
-Both implementations start from the same weights, means and full precisions, with float64, reg_covar=1e-6 and
-tol=0, and run alternately in one process. The time per iteration is the difference between a longer and a
-shorter fit, so that setup costs cancel; the median over the rounds is reported. Memory is the growth of the
-process during a fit.
+Both implementations start from the same weights, means and full precisions, with float64,
+reg_covar=1e-6 and tol=0, and run alternately in one process. The time per iteration is the
+difference between a longer and a shorter fit, so that setup costs cancel; the median over the
+rounds is reported. Memory is the growth of the process during a fit.
 
-The second table is for fitted mixtures with the same parameters. score_samples, predict and predict_proba are
-called alternately on all digits, for every covariance type.
+The second table is for fitted mixtures with the same parameters. score_samples, predict and
+predict_proba are called alternately on all digits, for every covariance type.
 
-With --peers, the packages that em_peers/ adapts run alternately in one process, for every covariance type, in
-float64 and in float32, from the same start, with reg_covar=0. Each row contains the largest difference
-between the parameters after one iteration and those of scikit-learn in float64, relative to the largest of
-their kind.
+With --peers, the packages that em_peers/ adapts run alternately in one process, for every
+covariance type, in float64 and in float32, from the same start, with reg_covar=0. Each row contains
+the largest difference between the parameters after one iteration and those of scikit-learn in
+float64, relative to the largest of their kind.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ from em_peers import METHODS
 from course_lib.data import mnist
 from course_lib.mixtures import GaussianMixture
 
-# components: (rounds, extra iterations of the longer fit). With 512, scikit-learn needs about 8 s per
-# iteration.
+# components: (rounds, extra iterations of the longer fit). With 512, scikit-learn needs about 8 s
+# per iteration.
 FULL = {20: (5, 4), 100: (3, 2), 512: (2, 1)}
-OURS = 10  # times as many for our fits, so that the difference between the two fits is larger than the noise
+# Times as many for our fits, so that the difference between the two fits is larger than the noise.
+OURS = 10
 QUICK = {20: (3, 2), 100: (2, 1), 512: (1, 1)}
 SCORED = (3, 20, 100)  # components, from a two-dimensional figure to a model of all digits
 COVARIANCES = ("full", "tied", "diag", "spherical")
@@ -62,7 +63,9 @@ MOST = 10  # extra iterations at most, because components could collapse in a lo
 
 
 def projected() -> np.ndarray:
-    """Project the training digits, with pixels in [0, 1], to their first 20 principal components: (N, 20)."""
+    """Project the training digits, with pixels in [0, 1],
+    to their first 20 principal components: (N, 20).
+    """
     pixels = mnist(True).pixels()
     pixels = pixels - pixels.mean(0)
     scatter = sum(block.double().T @ block.double() for block in pixels.split(10_000))
@@ -70,7 +73,9 @@ def projected() -> np.ndarray:
     return (pixels.double() @ basis).numpy()
 
 
-def timed(run: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> tuple[Any, float, float]:
+def timed(
+    run: Callable[[], Any], clock: Callable[[], float] = time.perf_counter
+) -> tuple[Any, float, float]:
     """Return the result of `run`, its seconds, and the peak growth of the process in megabytes."""
     process, done = psutil.Process(), threading.Event()
     before = peak = process.memory_info().rss
@@ -83,7 +88,8 @@ def timed(run: Callable[[], Any], clock: Callable[[], float] = time.perf_counter
     watcher = threading.Thread(target=watch)
     watcher.start()
     begin = clock()
-    with warnings.catch_warnings(record=True):  # fits with tol=0 never converge, and both packages warn
+    # fits with tol=0 never converge, and both packages warn
+    with warnings.catch_warnings(record=True):
         result = run()
     seconds = clock() - begin
     done.set()
@@ -109,10 +115,14 @@ def compare(x: np.ndarray, k: int, rounds: int, more: int) -> str:
             steps = more if name == "theirs" else OURS * more
             took = {}
             for n in (1, 1 + steps):
-                model, took[n], grown = timed(functools.partial(kind(k, max_iter=n, **start).fit, x))
+                model, took[n], grown = timed(
+                    functools.partial(kind(k, max_iter=n, **start).fit, x)
+                )
                 memory[name] = max(memory[name], grown)
             seconds[name].append((took[1 + steps] - took[1]) / steps)
-            bound[name] = float(model.lower_bound_ if name == "theirs" else model.lower_bounds_[more])
+            bound[name] = float(
+                model.lower_bound_ if name == "theirs" else model.lower_bounds_[more]
+            )
     ours, theirs = (statistics.median(seconds[name]) for name in classes)
     apart = abs(bound["ours"] / bound["theirs"] - 1)
     return (
@@ -166,11 +176,14 @@ def compare_scoring(x: np.ndarray, k: int, covariance_type: str, rounds: int) ->
 
 
 class PeerTables:
-    """Compare the course with other packages in two tables: EM iterations, and methods of fitted mixtures."""
+    """Compare the course with other packages in two tables: EM iterations,
+    and methods of fitted mixtures.
+    """
 
     def __init__(self, x: np.ndarray, peers: list[ModuleType], clock: Callable[[], float]):
         self.x, self.peers, self.clock = x, peers, clock
-        self.reference: dict[tuple[int, str], em_peers.Parameters] = {}  # of scikit-learn, in float64
+        # of scikit-learn, in float64
+        self.reference: dict[tuple[int, str], em_peers.Parameters] = {}
 
     def print_tables(self, components: list[int]) -> None:
         """Print both tables, each row as soon as it has been measured."""
@@ -180,7 +193,9 @@ class PeerTables:
         self.print_table(title, self.methods, components)
 
     def print_table(self, title: str, measure: Callable[..., Any], components: list[int]) -> None:
-        """Print one table. measure: `iterations` or `methods`, which returns cells and the last column."""
+        """Print one table. measure: `iterations` or `methods`,
+        which returns cells and the last column.
+        """
         names = " | ".join(peer.NAME for peer in self.peers)
         print(f"\n{title}:\n\n| components | covariances | dtype | {names} | largest difference |")
         print("|---:|---|---|" + "---:|" * (len(self.peers) + 1))
@@ -191,10 +206,16 @@ class PeerTables:
 
     def able(self, covariance_type: str, dtype: str) -> list[ModuleType]:
         """Return the packages that support this covariance type and this dtype."""
-        return [peer for peer in self.peers if covariance_type in peer.COVARIANCES and dtype in peer.DTYPES]
+        return [
+            peer
+            for peer in self.peers
+            if covariance_type in peer.COVARIANCES and dtype in peer.DTYPES
+        ]
 
     def iterations(self, k: int, covariance_type: str, dtype: str) -> tuple[dict[str, str], float]:
-        """Return a cell for each package, and the largest difference of parameters after one iteration."""
+        """Return a cell for each package, and the largest difference of parameters
+        after one iteration.
+        """
         x = self.x.astype(dtype)
         start = em_peers.start_at(x, k, covariance_type)
         peers = self.able(covariance_type, dtype)
@@ -202,7 +223,8 @@ class PeerTables:
         memory: dict[str, float] = {}
         more: dict[str, int] = {}  # extra iterations of the longer fit
         found = {}
-        for peer in peers:  # not counted, because mapping memory makes a first fit slower than an iteration
+        # not counted, because mapping memory makes a first fit slower than an iteration
+        for peer in peers:
             fit = peer.prepare(x, start, covariance_type, 1)
             model, short, memory[peer.NAME] = timed(fit, self.clock)
             found[peer.NAME] = peer.parameters(model)
@@ -227,20 +249,25 @@ class PeerTables:
         return cells, apart
 
     def methods(self, k: int, covariance_type: str, dtype: str) -> tuple[dict[str, str], float]:
-        """Return a cell for each package that has the methods, and the largest log-likelihood difference."""
+        """Return a cell for each package that has the methods,
+        and the largest log-likelihood difference.
+        """
         x = self.x.astype(dtype)
         start = em_peers.start_at(x, k, covariance_type)
         peers = [peer for peer in self.able(covariance_type, dtype) if hasattr(peer, METHODS[0])]
         models = {}
         for peer in peers:
             models[peer.NAME], _, _ = timed(peer.prepare(x, start, covariance_type, 1))
-        milliseconds: dict[str, list[str]] = {peer.NAME: [] for peer in peers}  # one for each method
+        # one for each method
+        milliseconds: dict[str, list[str]] = {peer.NAME: [] for peer in peers}
         apart = 0.0
         for method in METHODS:
             calls = {
-                peer.NAME: functools.partial(getattr(peer, method), models[peer.NAME], x) for peer in peers
+                peer.NAME: functools.partial(getattr(peer, method), models[peer.NAME], x)
+                for peer in peers
             }
-            values = {name: call() for name, call in calls.items()}  # JAX compiles during the first call
+            # JAX compiles during the first call
+            values = {name: call() for name, call in calls.items()}
             if method == "score_samples":
                 apart = max(float(np.abs(each - values["ours"]).max()) for each in values.values())
             seconds: dict[str, list[float]] = {name: [] for name in calls}
@@ -255,7 +282,9 @@ class PeerTables:
 
 
 def installed_peers() -> list[ModuleType]:
-    """Return the installed packages. Prints their versions, and a message for each missing package."""
+    """Return the installed packages. Prints their versions,
+    and a message for each missing package.
+    """
     peers, versions = [], []
     for name in em_peers.NAMES:
         peer, missing = em_peers.load(name)
@@ -277,7 +306,9 @@ def main() -> None:
         action="store_true",
         help="fewer rounds (about one minute instead of three); with --peers, only 20 components",
     )
-    parser.add_argument("--peers", action="store_true", help="compare with several other packages instead")
+    parser.add_argument(
+        "--peers", action="store_true", help="compare with several other packages instead"
+    )
     parser.add_argument(
         "--processor-time",
         action="store_true",
@@ -297,8 +328,8 @@ def main() -> None:
     print(
         f"\nEM on {len(x):,} digits in 20 dimensions. {os.cpu_count()} cores, "
         f"{torch.get_num_threads()} threads, {platform.system()} {platform.machine()}; Python "
-        f"{platform.python_version()}, torch {torch.__version__}, scikit-learn {sklearn.__version__}, "
-        f"numpy {np.__version__}.\n"
+        f"{platform.python_version()}, torch {torch.__version__}, scikit-learn "
+        f"{sklearn.__version__}, numpy {np.__version__}.\n"
     )
     if args.peers:
         clock = time.process_time if args.processor_time else time.perf_counter
@@ -320,12 +351,18 @@ def main() -> None:
     model = GaussianMixture(k, max_iter=20, tol=0, random_state=0)
     model, seconds, grown = timed(functools.partial(model.fit, x))
     print(
-        f"\n{model.n_iter_} iterations with {k} components, including the k-means start: {seconds:.0f} s, "
-        f"{grown:.0f} MB, {model.lower_bound_:.3f} nats per digit."
+        f"\n{model.n_iter_} iterations with {k} components, including the k-means start: "
+        f"{seconds:.0f} s, {grown:.0f} MB, {model.lower_bound_:.3f} nats per digit."
     )
     rounds = 3 if quick else 11
-    print("\nThe methods of a fitted mixture, ours / scikit-learn's, and how many times as fast ours are:\n")
-    print("| components | covariances | score_samples | predict | predict_proba | largest difference |")
+    print(
+        "\nThe methods of a fitted mixture, ours / scikit-learn's, and how many times as fast "
+        "ours are:\n"
+    )
+    print(
+        "| components | covariances | score_samples | predict | predict_proba | largest "
+        "difference |"
+    )
     print("|---:|---|---:|---:|---:|---:|")
     for k in SCORED:
         for covariance_type in COVARIANCES:

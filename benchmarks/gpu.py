@@ -2,18 +2,19 @@
 
     python benchmarks/gpu.py [--quick] [--json FILE]
 
-The plain VAE, 784-400-20, batch 128, Adam with learning rate 1e-3, float32, pixels binarized anew at each
-step. The time of a step is the difference between a longer and a shorter training run, so that the costs of
-compilation and capture cancel. All times are medians over the rounds, in one process. The first figures are
-two floors for any step: the bytes that it must move, and the launches that the usual way needs. Kernels
-are timed at a size that fills a GPU: with their gradients, to compare them with their references, and alone,
-to compare their bandwidth with that of a copy. An iteration of EM with full covariances is compared with its
-lower bounds, bytes and operations, and with scikit-learn's on the same device, which needs SCIPY_ARRAY_API=1
-in the environment; cuML has no Gaussian mixture (its issue 2034). On a CPU the same tables are printed for
+The plain VAE, 784-400-20, batch 128, Adam with learning rate 1e-3, float32, pixels binarized anew
+at each step. The time of a step is the difference between a longer and a shorter training run, so
+that the costs of compilation and capture cancel. All times are medians over the rounds, in one
+process. The first figures are two floors for any step: the bytes that it must move, and the
+launches that the usual way needs. Kernels are timed at a size that fills a GPU: with their
+gradients, to compare them with their references, and alone, to compare their bandwidth with that of
+a copy. An iteration of EM with full covariances is compared with its lower bounds, bytes and
+operations, and with scikit-learn's on the same device, which needs SCIPY_ARRAY_API=1 in the
+environment; cuML has no Gaussian mixture (its issue 2034). On a CPU the same tables are printed for
 the references, which run there.
 
---quick: a fraction of the sizes. --json: write the figures with the machine, versions and date; the last
-chapter plots the file course_lib/weights/gpu.json.
+--quick: a fraction of the sizes. --json: write the figures with the machine, versions and date; the
+last chapter plots the file course_lib/weights/gpu.json.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ def copy_bandwidth(device: torch.device, size: int) -> float:
 
 
 def launch_seconds(device: torch.device) -> float:
-    """Measure the seconds per launch of a minimal operation, adding 1 to one number a thousand times."""
+    """Measure the seconds per launch of a minimal operation,
+    adding 1 to one number a thousand times.
+    """
     one = torch.zeros(1, device=device)
 
     def thousand() -> None:
@@ -104,12 +107,16 @@ def launch_seconds(device: torch.device) -> float:
 # ---------------------------------------------------------------- the training step
 
 
-def setup(digits: Digits, loss: str, device: torch.device) -> tuple[Run, Callable[[Any], dict[str, Tensor]]]:
+def setup(
+    digits: Digits, loss: str, device: torch.device
+) -> tuple[Run, Callable[[Any], dict[str, Tensor]]]:
     """Return a run of the plain VAE, and its complete update function."""
     torch.manual_seed(0)
     images = digits.images.flatten(1)
     model = VAE().to(device)
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True, capturable=device.type == "cuda")
+    optimizer = torch.optim.Adam(
+        model.parameters(), 1e-3, fused=True, capturable=device.type == "cuda"
+    )
     terms = {"plain": model.loss, "fused": lambda x: kernels.fused_loss(model, x)}
     compute = torch.compile(model.loss) if loss == "compiled" else terms[loss]
     # with the fused kernels the data are row indices, because one kernel gathers and binarizes
@@ -126,8 +133,12 @@ def setup(digits: Digits, loss: str, device: torch.device) -> tuple[Run, Callabl
     return Run(data, batch_size=BATCH, model=model, optimizer=optimizer), update
 
 
-def step_seconds(digits: Digits, loss: str, graph: bool, steps: int, rounds: int, device: Any) -> float:
-    """Return the median of (time of a long training − time of a short one) / (number of extra steps)."""
+def step_seconds(
+    digits: Digits, loss: str, graph: bool, steps: int, rounds: int, device: Any
+) -> float:
+    """Return the median of (time of a long training − time of a short one) /
+    (number of extra steps).
+    """
     run, update = setup(digits, loss, device)
     epoch = -(-len(digits) // BATCH)  # steps per epoch, including an incomplete batch
 
@@ -149,13 +160,17 @@ class Counter(TorchDispatchMode):
 
     n = 0
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         self.n += 1
         return function(*args, **(kwargs or {}))
 
 
 def operations(digits: Digits, loss: str, device: torch.device) -> int:
-    """Count the kernels that one eager step launches on a GPU, or the operations that it calls on a CPU."""
+    """Count the kernels that one eager step launches on a GPU,
+    or the operations that it calls on a CPU.
+    """
     _, update = setup(digits, loss, device)
     index = torch.arange(BATCH, device=device)
     batch = index if loss == "fused" else digits.images.flatten(1)[:BATCH]
@@ -174,11 +189,15 @@ def operations(digits: Digits, loss: str, device: torch.device) -> int:
 def floors(digits: Digits, device: torch.device, quick: bool) -> Row:
     """Compute lower bounds for the time of a step, and the launches of the usual way."""
     weights = sum(p.numel() for p in VAE().parameters())
-    # float32: the forward and the backward pass each read the weights once, and the gradient is written. Adam
-    # reads the weights, the gradient and two moments, and writes all of them except the gradient.
+    # float32: the forward and the backward pass each read the weights once, and the gradient is
+    # written. Adam reads the weights, the gradient and two moments, and writes all of them except
+    # the gradient.
     moved = 4 * weights * (1 + 1 + 1 + 4 + 3) + BATCH * 784
     bandwidth = copy_bandwidth(device, 2**26 if quick or device.type != "cuda" else 2**30)
-    launch, count = launch_seconds(device), {k: operations(digits, k, device) for k in ("plain", "fused")}
+    launch, count = (
+        launch_seconds(device),
+        {k: operations(digits, k, device) for k in ("plain", "fused")},
+    )
     return {
         "bytes": moved,
         "copy_gb_s": bandwidth / 1e9,
@@ -193,7 +212,9 @@ def floors(digits: Digits, device: torch.device, quick: bool) -> Row:
 def steps(digits: Digits, device: torch.device, quick: bool) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     few = Digits(
-        digits.images[: BATCH * (8 if quick else 50)], digits.labels[: BATCH * (8 if quick else 50)], ""
+        digits.images[: BATCH * (8 if quick else 50)],
+        digits.labels[: BATCH * (8 if quick else 50)],
+        "",
     )
     tutorial = Tutorial(few)
     rows[TUTORIAL] = row(clock(tutorial.epoch, device, 1 if quick else 5) / (len(few) // BATCH))
@@ -205,7 +226,9 @@ def steps(digits: Digits, device: torch.device, quick: bool) -> dict[str, Row]:
         try:
             rows[name] = row(step_seconds(digits, loss, graph, count, rounds, device))
         except Exception as error:  # without a compiler, the other rows are still useful
-            rows[name] = {"left_out": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:100]}"}
+            rows[name] = {
+                "left_out": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:100]}"
+            }
         if loss == "fused" and "us" in rows[name]:
             rows[name]["ran"] = sorted({kernels.ran["fused_elbo"], kernels.ran["gather_binarize"]})
     return rows
@@ -232,7 +255,9 @@ def hundred_epochs(digits: Digits, test: Tensor, loss: str, device: torch.device
 
 
 def with_gradients(function: Any, leaves: list[Tensor], *others: Any) -> Callable[[], None]:
-    """Return a function that calls `function`, averages all its results, and computes the gradients."""
+    """Return a function that calls `function`, averages all its results,
+    and computes the gradients.
+    """
 
     def work() -> None:
         for leaf in leaves:
@@ -248,7 +273,9 @@ Job = tuple[int, Callable[[], object], dict[str, Callable[[], object]]]
 
 
 def kernel_jobs(device: torch.device, n: int) -> dict[str, Job]:
-    """Return, per kernel: the bytes it must move, the kernel alone, and all ways to compute its results."""
+    """Return, per kernel: the bytes it must move, the kernel alone,
+    and all ways to compute its results.
+    """
     torch.manual_seed(0)
     pixels, d = 784, 20
     logits, x = torch.randn(n, pixels, device=device), torch.rand(n, pixels, device=device)
@@ -258,9 +285,15 @@ def kernel_jobs(device: torch.device, n: int) -> dict[str, Job]:
     index, seed = torch.randperm(n, device=device), kernels.new_seed(device)
     wide = [torch.randn(n, pixels, device=device).requires_grad_() for _ in range(2)]
 
-    def ways(job: Callable[[Any], Callable[[], object]], fused: Any, reference: Any) -> dict[str, Any]:
+    def ways(
+        job: Callable[[Any], Callable[[], object]], fused: Any, reference: Any
+    ) -> dict[str, Any]:
         compiled = torch.compile(reference)
-        return {"kernel": job(fused), "reference": job(reference), "compiled reference": job(compiled)}
+        return {
+            "kernel": job(fused),
+            "reference": job(reference),
+            "compiled reference": job(compiled),
+        }
 
     def terms(function: Any) -> Callable[[], object]:
         return with_gradients(lambda a, m, v: function(a, x, m, v), leaves)
@@ -333,7 +366,12 @@ def measure_e_step(device: torch.device, quick: bool) -> dict[str, Row]:
     for d in (50, 784):
         torch.manual_seed(0)
         x, means = torch.randn(n, d, device=device), torch.randn(k, d, device=device)
-        arguments = x, torch.full((k,), 1 / k, device=device), means, torch.ones(k, d, device=device)
+        arguments = (
+            x,
+            torch.full((k,), 1 / k, device=device),
+            means,
+            torch.ones(k, d, device=device),
+        )
         entry: Row = {"n": n, "d": d, "k": k, "ms": {}, "peak_mb": {}}
         for way, function in ways.items():
             work = lambda f=function, a=arguments: f(*a)  # noqa: E731
@@ -349,7 +387,9 @@ def measure_e_step(device: torch.device, quick: bool) -> dict[str, Row]:
 
 
 def peak_mb(work: Callable[[], object], device: torch.device) -> float | None:
-    """Measure the peak memory that `work` allocates, in MB; None on a CPU, where it is not tracked."""
+    """Measure the peak memory that `work` allocates, in MB; None on a CPU,
+    where it is not tracked.
+    """
     if device.type != "cuda":
         return None
     before = torch.cuda.memory_allocated()
@@ -366,7 +406,9 @@ Statistics = Callable[[], kernels.FullStatistics]
 
 
 def product_rate(device: torch.device, size: int) -> float:
-    """Measure the operations per second of a square float32 matrix product, as a reference for kernels."""
+    """Measure the operations per second of a square float32 matrix product,
+    as a reference for kernels.
+    """
     a = torch.ones(size, size, device=device)
     return 2 * size**3 / clock(lambda: a @ a, device, 10)
 
@@ -380,14 +422,21 @@ def full_statistics(x: Tensor, start: Parameters, factors: Tensor) -> dict[str, 
         with mock.patch.object(full_e_step, "PRECISION", "tf32x3"):
             return kernels.full_mixture_statistics(*given)
 
-    found: dict[str, Statistics] = {REFERENCE: lambda: kernels.full_mixture_statistics_reference(*given)}
+    found: dict[str, Statistics] = {
+        REFERENCE: lambda: kernels.full_mixture_statistics_reference(*given)
+    }
     if has_kernels(x.device):
-        found |= {KERNEL: lambda: kernels.full_mixture_statistics(*given), TENSOR_CORES: on_tensor_cores}
+        found |= {
+            KERNEL: lambda: kernels.full_mixture_statistics(*given),
+            TENSOR_CORES: on_tensor_cores,
+        }
     return found
 
 
 def iteration(statistics: Statistics, means: Tensor) -> Callable[[], object]:
-    """Return a function for one iteration of EM: the E-step, the M-step, and the next Cholesky factors."""
+    """Return a function for one iteration of EM: the E-step, the M-step,
+    and the next Cholesky factors.
+    """
 
     def work() -> Tensor:
         new = statistics().parameters(means, reg_covar=1e-6)
@@ -402,7 +451,9 @@ def by_scikit_learn(x: Tensor, start: Parameters, factors: Tensor) -> Callable[[
 
     def work() -> None:
         if os.environ.get("SCIPY_ARRAY_API") != "1":
-            raise RuntimeError("scikit-learn accepts tensors only with SCIPY_ARRAY_API=1 in the environment.")
+            raise RuntimeError(
+                "scikit-learn accepts tensors only with SCIPY_ARRAY_API=1 in the environment."
+            )
         mixture.weights_, mixture.means_, mixture.covariances_ = start
         mixture.precisions_cholesky_ = factors
         with sklearn.config_context(array_api_dispatch=True):
@@ -414,9 +465,12 @@ def by_scikit_learn(x: Tensor, start: Parameters, factors: Tensor) -> Callable[[
 
 def measure_full_em(device: torch.device, quick: bool, copy_gb_s: float) -> dict[str, Row]:
     """Measure an iteration of EM: time, lower bounds, memory, and the error of log P(x)."""
-    n, d, sizes = (60_000, 20, (20, 100, 512)) if device.type == "cuda" and not quick else (2_000, 20, (20,))
+    n, d, sizes = (
+        (60_000, 20, (20, 100, 512)) if device.type == "cuda" and not quick else (2_000, 20, (20,))
+    )
     rate = product_rate(device, 4096 if device.type == "cuda" else 1024)
-    coefficients = 1 + d + d * (d + 1) // 2  # of the quadratic of a component; see kernels/full_e_step.py
+    # of the quadratic of a component; see kernels/full_e_step.py
+    coefficients = 1 + d + d * (d + 1) // 2
     found = {}
     for k in sizes:
         torch.manual_seed(0)
@@ -458,18 +512,26 @@ def report(found: Row) -> str:
     names = {"cpu": "operations called", "cuda": "launches"}
     lines = [
         "Two floors (lower bounds) for the time of a step:",
-        f"- bytes: {f['bytes'] / 1e6:.1f} MB at {f['copy_gb_s']:.0f} GB/s (copy) = {f['bytes_us']:.1f} µs",
-        f"- {names[found['device']]}: {f['operations']} ({f['operations_fused']} with the fused functions) "
-        f"at {f['launch_us']:.2f} µs each = {f['launches_us']:.0f} µs",
+        (
+            f"- bytes: {f['bytes'] / 1e6:.1f} MB at {f['copy_gb_s']:.0f} GB/s (copy) = "
+            f"{f['bytes_us']:.1f} µs"
+        ),
+        f"- {names[found['device']]}: {f['operations']} ({f['operations_fused']} with the fused "
+        f"functions) at {f['launch_us']:.2f} µs each = {f['launches_us']:.0f} µs",
         "",
-        "| one step of the plain VAE, batch 128 | µs | images per second | speed-up over tutorial |",
+        (
+            "| one step of the plain VAE, batch 128 | µs | images per second | speed-up over "
+            "tutorial |"
+        ),
         "|---|---:|---:|---:|",
     ]
     for name, entry in rows.items():
         if "us" in entry:
             ratio = rows[TUTORIAL]["us"] / entry["us"]
             by = f" ({', '.join(entry['ran'])})" if "ran" in entry else ""
-            lines.append(f"| {name}{by} | {entry['us']:,.0f} | {entry['images_s']:,.0f} | {ratio:.1f}× |")
+            lines.append(
+                f"| {name}{by} | {entry['us']:,.0f} | {entry['images_s']:,.0f} | {ratio:.1f}× |"
+            )
         else:
             lines.append(f"| {name} | left out: {entry['left_out']} | | |")
     for name, entry in found["hundred_epochs"].items():
@@ -479,14 +541,17 @@ def report(found: Row) -> str:
         )
     lines += [
         "",
-        "| kernel, with its gradients | rows | ms | GB/s | share of copy | reference, ms | compiled, ms |",
+        (
+            "| kernel, with its gradients | rows | ms | GB/s | share of copy | reference, ms | "
+            "compiled, ms |"
+        ),
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, entry in found["kernels"].items():
         ms, share, gb_s = entry["ms"], entry.get("share_of_copy"), entry.get("gb_s")
         lines.append(
-            f"| {name} | {entry['rows']:,} | {number(ms['kernel'], '.3f')} | {number(gb_s, '.0f')} | "
-            f"{number(share, '.0%')} | {number(ms['reference'], '.3f')} | "
+            f"| {name} | {entry['rows']:,} | {number(ms['kernel'], '.3f')} | "
+            f"{number(gb_s, '.0f')} | {number(share, '.0%')} | {number(ms['reference'], '.3f')} | "
             f"{number(ms['compiled reference'], '.3f')} |"
         )
     lines += [
@@ -496,7 +561,9 @@ def report(found: Row) -> str:
     ]
     for entry in found["e_step"].values():
         ms, peak = (
-            " | ".join(number(entry[key][way]) for way in ("kernel", "reference", "compiled reference"))
+            " | ".join(
+                number(entry[key][way]) for way in ("kernel", "reference", "compiled reference")
+            )
             for key in ("ms", "peak_mb")
         )
         lines.append(f"| N = {entry['n']:,}, d = {entry['d']}, K = {entry['k']} | {ms} | {peak} |")
@@ -517,7 +584,9 @@ def full_em_table(found: Row) -> list[str]:
         for name, taken in entry["ms"].items():
             off = number(entry["nats_off"].get(name), ".1e")
             peak = number(entry["peak_mb"][name], ".1f")
-            lines.append(f"| {size}: {name} | {number(taken, '.3f') or 'left out'} | {peak} | {off} |")
+            lines.append(
+                f"| {size}: {name} | {number(taken, '.3f') or 'left out'} | {peak} | {off} |"
+            )
     return lines
 
 
@@ -529,7 +598,11 @@ def machine(device: torch.device) -> str:
 
 def measure(device: torch.device, quick: bool) -> Row:
     digits, test = mnist(True, device), mnist(False, device, quiet=True)
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "cuda": torch.version.cuda}
+    versions = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+    }
     versions["triton"] = kernels.triton.__version__ if kernels.triton else None
     found: Row = {
         "machine": machine(device),
@@ -544,8 +617,14 @@ def measure(device: torch.device, quick: bool) -> Row:
     }
     if device.type == "cuda" and not quick:
         x = fixed_binarization(test.images).flatten(1)
-        ways = {name: loss for name, (loss, graph) in WAYS.items() if graph and "us" in found["steps"][name]}
-        found["hundred_epochs"] = {k: hundred_epochs(digits, x, loss, device) for k, loss in ways.items()}
+        ways = {
+            name: loss
+            for name, (loss, graph) in WAYS.items()
+            if graph and "us" in found["steps"][name]
+        }
+        found["hundred_epochs"] = {
+            k: hundred_epochs(digits, x, loss, device) for k, loss in ways.items()
+        }
     found["kernels"] = measure_kernels(device, quick, found["floors"]["copy_gb_s"])
     found["e_step"] = measure_e_step(device, quick)
     found["full_em"] = measure_full_em(device, quick, found["floors"]["copy_gb_s"])
@@ -553,15 +632,21 @@ def measure(device: torch.device, quick: bool) -> Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument(
-        "--quick", action="store_true", help="use a fraction of the sizes, to test that everything runs"
+        "--quick",
+        action="store_true",
+        help="use a fraction of the sizes, to test that everything runs",
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     asked = parser.parse_args()
     target = usable(asked.json) if asked.json else None
     found = measure(pick_device(), asked.quick)
-    print(f"\n{found['machine']}; {found['which']}; versions {found['versions']}; {found['date']}\n")
+    print(
+        f"\n{found['machine']}; {found['which']}; versions {found['versions']}; {found['date']}\n"
+    )
     print(report(found))
     if target:
         write_whole(target, f"{json.dumps(found, indent=1)}\n".encode())

@@ -1,13 +1,15 @@
-"""Measure how fast a class is graded, compared with nbgrader, and whether results survive killed workers.
+"""Measure how fast a class is graded, compared with nbgrader,
+and whether results survive killed workers.
 
     python benchmarks/grading.py [--quick]                compare our `grade` with `nbgrader autograde`
     python benchmarks/grading.py --arrays [--quick]       the same for homework in NumPy, without PyTorch
-    python benchmarks/grading.py --faults [--students N]  grade N submissions while processes are killed
+    python benchmarks/grading.py --faults [--students N]  grade N submissions while processes are
+    killed
 
-The submissions of a class are generated from the mixtures assignment, or with --arrays from the example in
-the tests. They contain correct answers in many styles, catalogued mistakes, unchanged stubs, and code that
-raises errors. In the fault run every tenth notebook also contains an attack. The comparison contains no
-attacks, because nbgrader runs notebooks without a sandbox.
+The submissions of a class are generated from the mixtures assignment, or with --arrays from the
+example in the tests. They contain correct answers in many styles, catalogued mistakes, unchanged
+stubs, and code that raises errors. In the fault run every tenth notebook also contains an attack.
+The comparison contains no attacks, because nbgrader runs notebooks without a sandbox.
 """
 
 import argparse
@@ -56,12 +58,16 @@ def choose(assignment: Assignment, question: Question) -> Variant:
 
 
 def catalogued(assignment: Assignment, question: Question, number: int) -> str:
-    """Return a cell whose function makes the catalogued mistake with this number, using the key's code.
+    """Return a cell whose function makes the catalogued mistake with this number,
+    using the key's code.
 
-    The key runs in its own namespace, because the key of another question may define the same names.
+    The key runs in its own namespace, because the key of another question may define the same
+    names.
     """
     variant = choose(assignment, question)
-    key = as_a_student_has_it(dict(assignment.sources)[question.name], variant.mistakes[number].function)
+    key = as_a_student_has_it(
+        dict(assignment.sources)[question.name], variant.mistakes[number].function
+    )
     which = question.variants.index(variant)
     names = list(draw(variant, "small", 0))
     return f"""import numpy as np
@@ -80,14 +86,17 @@ def {question.function}(*arguments):
 def as_a_student_has_it(key: str, mistake: Callable) -> str:
     """Rewrite a key's source for a sandbox, without the grader and without unnecessary imports.
 
-    The grader's classes, which are not available to students, are replaced by named tuples with the same
-    fields.
+    The grader's classes, which are not available to students, are replaced by named tuples with the
+    same fields.
     """
     tree = ast.parse(key)
     needed = names_used_by(mistake) | names_used_outside_functions(tree) | {"np", "torch"}
     kept: list[ast.stmt] = []
     for statement in tree.body:
-        if isinstance(statement, ast.ImportFrom) and statement.module == "course_lib.grading.question":
+        if (
+            isinstance(statement, ast.ImportFrom)
+            and statement.module == "course_lib.grading.question"
+        ):
             kept += ast.parse(AS_TUPLES).body
         elif isinstance(statement, ast.Import | ast.ImportFrom):
             statement.names = [one for one in statement.names if (one.asname or one.name) in needed]
@@ -98,7 +107,9 @@ def as_a_student_has_it(key: str, mistake: Callable) -> str:
 
 
 def names_used_by(function: Callable) -> set[str]:
-    """Return the global names that a function of a key uses, directly or through functions of the key."""
+    """Return the global names that a function of a key uses,
+    directly or through functions of the key.
+    """
     found: set[str] = set()
     seen: list[object] = []
     left: list[object] = [function]
@@ -131,7 +142,9 @@ def names_used_outside_functions(tree: ast.Module) -> set[str]:
 
 
 def as_tuple(kind: type) -> str:
-    """Return code for a named tuple with the fields of one of the grader's classes, and defaults of None."""
+    """Return code for a named tuple with the fields of one of the grader's classes,
+    and defaults of None.
+    """
     fields = dataclasses.fields(kind)
     names = [one.name for one in fields]
     optional = sum(one.default is not dataclasses.MISSING for one in fields)
@@ -172,7 +185,9 @@ def a_submission(assignment: Assignment, number: int, with_attacks: bool) -> Not
     return notebook
 
 
-def make_class(assignment: Assignment, folder: Path, students: int, with_attacks: bool = False) -> None:
+def make_class(
+    assignment: Assignment, folder: Path, students: int, with_attacks: bool = False
+) -> None:
     """Write the submissions STUDENT/NAME/NAME.ipynb, which are the same in every call."""
     name = assignment.name
     for number in range(students):
@@ -199,11 +214,15 @@ class Measured:
         )
 
 
-def watched(start: Callable[[], subprocess.Popen], also: tuple[psutil.Process, ...] = ()) -> Measured:
-    """Run a command to its end and measure it. also: processes that work for it but are not its children.
+def watched(
+    start: Callable[[], subprocess.Popen], also: tuple[psutil.Process, ...] = ()
+) -> Measured:
+    """Run a command to its end and measure it. also:
+    processes that work for it but are not its children.
 
-    The CPU time of each process is read four times per second, because the CPU time of a sandbox is lost when
-    the sandbox is killed after its answers have arrived. Up to a quarter of a second per process is missed.
+    The CPU time of each process is read four times per second, because the CPU time of a sandbox is
+    lost when the sandbox is killed after its answers have arrived. Up to a quarter of a second per
+    process is missed.
     """
     begin = time.perf_counter()
     before = {one.pid: cpu_of(one) for helper in also for one in tree(helper)}
@@ -216,7 +235,8 @@ def watched(start: Callable[[], subprocess.Popen], also: tuple[psutil.Process, .
         for one in family:
             which = one.pid, born(one)
             spent[which] = max(spent.get(which, 0.0), cpu_of(one) - before.get(one.pid, 0.0))
-        if int(4 * (time.perf_counter() - begin)) % 8 == 0:  # summing the pages of a process takes time
+        # summing the pages of a process takes time
+        if int(4 * (time.perf_counter() - begin)) % 8 == 0:
             peak = max(peak, sum(memory_of(one) for one in family))
         time.sleep(0.25)
     if process.returncode != 0:
@@ -233,7 +253,9 @@ def tree(process: psutil.Process) -> list[psutil.Process]:
 
 
 def born(process: psutil.Process) -> float:
-    """Return the start time of a process, which distinguishes it from a later process with the same pid."""
+    """Return the start time of a process, which distinguishes it from a later process
+    with the same pid.
+    """
     try:
         return process.create_time()
     except psutil.Error:
@@ -289,7 +311,9 @@ def verdicts_in_words(assignment: Assignment, found: dict[str, bytes]) -> str:
         for name, verdict in json.loads(result)["verdicts"].items()
         if isinstance(assignment.questions[name], Question)
     )
-    return "Verdicts: " + ", ".join(f"{number} {kind}" for kind, number in counts.most_common()) + "."
+    return (
+        "Verdicts: " + ", ".join(f"{number} {kind}" for kind, number in counts.most_common()) + "."
+    )
 
 
 def kind_of_verdict(verdict: dict) -> str:
@@ -306,7 +330,9 @@ def kind_of_verdict(verdict: dict) -> str:
 
 
 def nbgrader_course(assignment: Assignment, folder: Path, students: int) -> None:
-    """Create an nbgrader course that uses nbgrader's own execution, without our judge and sandbox."""
+    """Create an nbgrader course that uses nbgrader's own execution,
+    without our judge and sandbox.
+    """
     (folder / "nbgrader_config.py").write_text(
         "c = get_config()\nc.CourseDirectory.course_id = 'course'\n"
         "c.Execute.kernel_name = 'python3'\nc.Execute.timeout = 120\n"
@@ -328,19 +354,30 @@ def autograde(assignment: Assignment, course: Path) -> subprocess.Popen:
     log = (course / "log.txt").open("w")
     # status 1 only means that a notebook raised an error, as some of these must
     command = f'"{sys.executable}" -m nbgrader autograde {assignment.name} || true'
-    return subprocess.Popen(command, shell=True, cwd=course, env=environment(), stdout=log, stderr=log)
+    return subprocess.Popen(
+        command, shell=True, cwd=course, env=environment(), stdout=log, stderr=log
+    )
 
 
 @contextmanager
 def dask_on_loopback(processes: int) -> Iterator[tuple[str, tuple[psutil.Process, ...]]]:
-    """Run a scheduler and workers as separate commands, as on a cluster. Yields address and processes."""
+    """Run a scheduler and workers as separate commands,
+    as on a cluster. Yields address and processes.
+    """
     settings = environment(DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="8")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "scheduler.json"
-        shared = {"env": settings, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        shared = {
+            "env": settings,
+            "cwd": folder,
+            "stdout": subprocess.DEVNULL,
+            "stderr": subprocess.DEVNULL,
+        }
         where = ["--scheduler-file", str(file)]
         dask, loopback = [sys.executable, "-m", "dask"], ["--host", "127.0.0.1", "--no-dashboard"]
-        started = [subprocess.Popen([*dask, "scheduler", *loopback, "--port", "0", *where], **shared)]
+        started = [
+            subprocess.Popen([*dask, "scheduler", *loopback, "--port", "0", *where], **shared)
+        ]
         while not file.exists():
             time.sleep(0.1)
         started += [
@@ -361,8 +398,8 @@ def dask_on_loopback(processes: int) -> Iterator[tuple[str, tuple[psutil.Process
 def compare(assignment: Assignment, students: int) -> None:
     print(
         f"\n{students} submissions of the assignment {assignment.name!r}. {os.cpu_count()} cores, "
-        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}. "
-        "One thread per process. nbgrader grades one notebook after another, each in its own kernel "
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}. One "
+        "thread per process. nbgrader grades one notebook after another, each in its own kernel "
         "and without a sandbox.\n"
     )
     print("| grader | submissions per minute | CPU time per submission | peak memory |")
@@ -387,15 +424,19 @@ def compare(assignment: Assignment, students: int) -> None:
         for processes in (1, 2):
             out = folder / f"address{processes}"
             with dask_on_loopback(processes) as (address, helpers):
-                ours = watched(grading(assignment, submissions, out, "--scheduler", address), helpers)
-            print(ours.row(f"ours, scheduler by address, {processes} workers", students), flush=True)
+                ours = watched(
+                    grading(assignment, submissions, out, "--scheduler", address), helpers
+                )
+            print(
+                ours.row(f"ours, scheduler by address, {processes} workers", students), flush=True
+            )
             assert results(assignment, out) == first, (
                 "a cluster given by its address produced different results"
             )
     print(f"\n{verdicts_in_words(assignment, first)}")
     print(
-        f"With two workers, ours grades {ratio:.1f} times as many submissions per minute. nbgrader finished "
-        f"{len(graded)} of {students} notebooks."
+        f"With two workers, ours grades {ratio:.1f} times as many submissions per minute. "
+        f"nbgrader finished {len(graded)} of {students} notebooks."
     )
 
 
@@ -403,7 +444,9 @@ def compare(assignment: Assignment, students: int) -> None:
 
 
 def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
-    """Return the Dask workers of a `grade` command, which are the processes that multiprocessing spawned."""
+    """Return the Dask workers of a `grade` command,
+    which are the processes that multiprocessing spawned.
+    """
     found = []
     for child in tree(psutil.Process(process.pid))[1:]:
         try:
@@ -426,8 +469,12 @@ def kill_all(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def disturbed_run(submissions: Path, out: Path, students: int, kills: int, restarts: int) -> tuple[int, int]:
-    """Grade while workers and the command are killed. Returns the numbers of both kinds of kills."""
+def disturbed_run(
+    submissions: Path, out: Path, students: int, kills: int, restarts: int
+) -> tuple[int, int]:
+    """Grade while workers and the command are killed. Returns the numbers of both kinds
+    of kills.
+    """
     chance = random.Random(0)
     killed = restarted = 0
     start = grading(MIXTURES, submissions, out, "--workers", 2)
@@ -461,16 +508,18 @@ def faults(students: int) -> None:
         killed, restarted = disturbed_run(submitted, disturbed, students, kills, restarts)
         seconds = time.perf_counter() - begin
         print(
-            f"{students} submissions, with an attack in every tenth, were graded in {seconds:.0f} s by two "
-            f"workers. Workers were killed {killed} times, and the command itself {restarted} times.",
+            f"{students} submissions, with an attack in every tenth, were graded in {seconds:.0f} "
+            f"s by two workers. Workers were killed {killed} times, and the command itself "
+            f"{restarted} times.",
             flush=True,
         )
         undisturbed = watched(grading(MIXTURES, submitted, folder / "serial", "--workers", 0))
         one, two = results(MIXTURES, disturbed), results(MIXTURES, folder / "serial")
         apart = sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
         print(
-            f"One after another and undisturbed: {undisturbed.seconds:.0f} s. {len(two) - len(apart)} of "
-            f"{len(two)} results are identical to the last byte. {verdicts_in_words(MIXTURES, two)}"
+            f"One after another and undisturbed: {undisturbed.seconds:.0f} s. "
+            f"{len(two) - len(apart)} of {len(two)} results are identical to the last byte. "
+            f"{verdicts_in_words(MIXTURES, two)}"
         )
         if apart:
             keep = Path(tempfile.mkdtemp(prefix="grading-apart-"))
@@ -486,7 +535,9 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="ten submissions instead of fifty")
     parser.add_argument("--arrays", action="store_true", help="use homework in NumPy")
-    parser.add_argument("--faults", action="store_true", help="kill workers and the command during grading")
+    parser.add_argument(
+        "--faults", action="store_true", help="kill workers and the command during grading"
+    )
     parser.add_argument("--students", type=int, help="the number of submissions")
     asked = parser.parse_args()
     if not shutil.which("bwrap"):

@@ -1,11 +1,12 @@
-"""Measure the images per second in training the plain VAE, in one process and in a group of processes.
+"""Measure the images per second in training the plain VAE,
+in one process and in a group of processes.
 
     python benchmarks/processes.py [--processes 2] [--rounds 2] [--batch 128 1024]
 
-For each batch size, these runs alternate: one process without torchrun, with one thread and with as many
-threads as the group has processes; a group of one process; and the whole group. Each process of a group uses
-one thread. Each run trains for four epochs on MNIST. The first epoch is a warm-up. Process 0 times the other
-three, and their median is reported.
+For each batch size, these runs alternate: one process without torchrun, with one thread and with as
+many threads as the group has processes; a group of one process; and the whole group. Each process
+of a group uses one thread. Each run trains for four epochs on MNIST. The first epoch is a warm-up.
+Process 0 times the other three, and their median is reported.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ EPOCHS = 4
 
 def train_and_time(batch_size: int) -> None:
     """Train, and print the images per second of every epoch except the first."""
-    from course_lib.data import mnist  # imported here, because the parent process does not need PyTorch
+    # imported here, because the parent process does not need PyTorch
+    from course_lib.data import mnist
     from course_lib.recipes import RECIPES, train
     from course_lib.training.processes import first, group, own_device
 
@@ -47,9 +49,15 @@ def rates(launcher: list[str], batch_size: int, threads: int) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--processes", type=int, default=2, help="the size of the group (default: 2)")
-    parser.add_argument("--rounds", type=int, default=2, help="how often each run is repeated (default: 2)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--processes", type=int, default=2, help="the size of the group (default: 2)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=2, help="how often each run is repeated (default: 2)"
+    )
     parser.add_argument("--batch", type=int, nargs="+", default=[128, 1024], help="the batch sizes")
     parser.add_argument("--train", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()

@@ -3,9 +3,9 @@
     python benchmarks/quality.py               print the stored figures
     python benchmarks/quality.py --make        measure missing figures (hours on two cores; can be stopped)
 
-The models are trained on the 60,000 training digits, with pixels binarized anew at each step. The figures are
-for the fixed binarization of all 10,000 test digits, with standard errors. Each figure is stored as soon as
-it has been measured.
+The models are trained on the 60,000 training digits, with pixels binarized anew at each step. The
+figures are for the fixed binarization of all 10,000 test digits, with standard errors. Each figure
+is stored as soon as it has been measured.
 """
 
 from __future__ import annotations
@@ -62,8 +62,12 @@ def measure(recipe: Recipe, seed: int, k: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--make", nargs="*", metavar="NAME", help="measure these rows, or all missing rows")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--make", nargs="*", metavar="NAME", help="measure these rows, or all missing rows"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="only print the stored figures, as without arguments"
     )
@@ -80,7 +84,10 @@ def main() -> None:
         seconds = f"{row['seconds']} ({row['threads']})"
         k, best = list(row.get("nll", {"": None}).items())[-1]
         likelihood = f"{best[0]:.2f} ± {best[1]:.2f} ({k})" if best else ""
-        print(f"| {name} | {row['epochs']:g} | {seconds} | {row['minus_elbo'][0]:.2f} | {likelihood} |")
+        print(
+            f"| {name} | {row['epochs']:g} | {seconds} | {row['minus_elbo'][0]:.2f} | "
+            f"{likelihood} |"
+        )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     python benchmarks/time_to_likelihood.py                        print the stored table
     python benchmarks/time_to_likelihood.py benchmarks/entries/ours.py [--seeds 0 1 2]
-                                                                   measure an entry and store its row
+                                                                   measure an entry and store its
+                                                                   row
 
 The rules, and how to write an entry, are in docs/time_to_likelihood.md.
 """
@@ -40,11 +41,15 @@ TABLE = Path(__file__).with_suffix(".json")
 
 
 class Enough(Exception):
-    """Raised by `checkpoint` when the last goal is reached or the time is up. An entry need not catch it."""
+    """Raised by `checkpoint` when the last goal is reached or the time is up. An entry
+    need not catch it.
+    """
 
 
 class Race:
-    """One training run: its clock, which stops while the model is measured, and the goals reached so far."""
+    """One training run: its clock, which stops while the model is measured,
+    and the goals reached so far.
+    """
 
     def __init__(self, test: Tensor, limit: float = LIMIT) -> None:
         self.test, self.limit = test, limit  # test: (N, D), zeros and ones
@@ -57,8 +62,8 @@ class Race:
     def checkpoint(self, model: Any) -> None:
         """Stop the clock, measure the model, and record the goals that it reaches.
 
-        The model must have the attributes that `course_lib.evaluation.nll` needs. Raises Enough when the run
-        is over.
+        The model must have the attributes that `course_lib.evaluation.nll` needs. Raises Enough
+        when the run is over.
         """
         self.seconds += time.perf_counter() - self.since
         self.unmeasured = model
@@ -82,7 +87,9 @@ class Race:
 
 
 def likelihood_bound(model: Any, x: Tensor) -> float:
-    """Return the importance-weighted upper bound of −log P(x), averaged over the images x (N, D), in nats."""
+    """Return the importance-weighted upper bound of −log P(x),
+    averaged over the images x (N, D), in nats.
+    """
     half = knows_bfloat16(x.device)
     with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=half):
         return float(nll(model, x, DRAWS, rows_at_once=500, progress=False)[DRAWS].mean)
@@ -93,7 +100,8 @@ def load_entry(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise SystemExit(
-            f"{path} is not a Python file. Give the path of an entry, such as benchmarks/entries/ours.py."
+            f"{path} is not a Python file. Give the path of an entry, such as "
+            "benchmarks/entries/ours.py."
         )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -101,7 +109,9 @@ def load_entry(path: Path) -> Any:
     if not module.__doc__:
         missing.append("docstring")
     if missing:
-        raise SystemExit(f"{path} has no {' and no '.join(missing)}. See docs/time_to_likelihood.md.")
+        raise SystemExit(
+            f"{path} has no {' and no '.join(missing)}. See docs/time_to_likelihood.md."
+        )
     return module
 
 
@@ -110,8 +120,8 @@ def run(
 ) -> dict[str, Any]:
     """Train an entry once.
 
-    Returns the seconds to each goal (None if the goal was not reached), the seconds of the whole training,
-    and the best value.
+    Returns the seconds to each goal (None if the goal was not reached), the seconds of the whole
+    training, and the best value.
     """
     race = Race(test, limit)
     with contextlib.suppress(Enough):
@@ -129,7 +139,9 @@ def run(
 
 
 def row_of(name: str, entry: dict[str, Any]) -> str:
-    """Return the table row of an entry: for each goal, the median and the slowest time over the seeds."""
+    """Return the table row of an entry: for each goal,
+    the median and the slowest time over the seeds.
+    """
     runs = entry["runs"]
     cells = []
     for goal in map(str, GOALS):
@@ -146,7 +158,9 @@ def row_of(name: str, entry: dict[str, Any]) -> str:
 
 def print_table(entries: dict[str, Any]) -> None:
     goals = " | ".join(f"{goal:g}" for goal in GOALS)
-    print(f"| seconds until the NLL is at most | {goals} | best NLL of each seed | longest training |")
+    print(
+        f"| seconds until the NLL is at most | {goals} | best NLL of each seed | longest training |"
+    )
     print(f"|---|{'---:|' * (len(GOALS) + 2)}")
     for name, entry in entries.items():
         print(row_of(name, entry))
@@ -181,7 +195,9 @@ def measure(path: Path, seeds: list[int]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument(
         "entries",
         nargs="*",
@@ -189,7 +205,11 @@ def main() -> None:
         help="the files of the entries to measure; if none is given, the stored table is printed",
     )
     parser.add_argument(
-        "--seeds", nargs="+", type=int, default=[0, 1, 2], help="the seeds to train with (default: 0 1 2)"
+        "--seeds",
+        nargs="+",
+        type=int,
+        default=[0, 1, 2],
+        help="the seeds to train with (default: 0 1 2)",
     )
     parser.add_argument("--quick", action="store_true", help="only print the stored table")
     asked = parser.parse_args()

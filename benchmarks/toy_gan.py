@@ -2,12 +2,13 @@
 
     python benchmarks/toy_gan.py [--minutes 1]
 
-The rounds per second of the preset "balanced" are measured in Node.js, which does nothing else, and in
-Chromium, in a page opened from disk and in JupyterLab, at a requested speed of 300. Frames per second are
-counted over half-second intervals of play. A pause is timed from the click until the page reports it, and no
-frame may follow. "1+1" is the additional time that a cell needs while the widget plays. Memory is the growth
-of the kernel and of the page (after garbage collection) from the first ten seconds of play to the given
-number of minutes later. The last column contains the targets. Run the benchmark on an idle machine.
+The rounds per second of the preset "balanced" are measured in Node.js, which does nothing else, and
+in Chromium, in a page opened from disk and in JupyterLab, at a requested speed of 300. Frames per
+second are counted over half-second intervals of play. A pause is timed from the click until the
+page reports it, and no frame may follow. "1+1" is the additional time that a cell needs while the
+widget plays. Memory is the growth of the kernel and of the page (after garbage collection) from the
+first ten seconds of play to the given number of minutes later. The last column contains the
+targets. Run the benchmark on an idle machine.
 """
 
 from __future__ import annotations
@@ -139,7 +140,13 @@ def beside_a_kernel(page: Page, minutes: float) -> list[Row]:
     play(page, "10")
     playing = answers(page)
     found = f"{resting:.0f} ms, and {playing - resting:+.0f} ms"
-    rows = [("1+1 while the widget is paused, and the additional time while it plays", found, "≤ +20 ms")]
+    rows = [
+        (
+            "1+1 while the widget is paused, and the additional time while it plays",
+            found,
+            "≤ +20 ms",
+        )
+    ]
     time.sleep(10)
     before = memory(page)
     time.sleep(60 * minutes)

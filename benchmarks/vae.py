@@ -1,14 +1,16 @@
-"""Compare the training of the plain VAE with a typical tutorial's loop, and with its matrix products alone.
+"""Compare the training of the plain VAE with a typical tutorial's loop,
+and with its matrix products alone.
 
     python benchmarks/vae.py [--quick]
 
-784-400-20, batch 128, Adam with learning rate 1e-3, pixels binarized anew at each step; the loops alternate
-in one process. The first table shows the seconds per epoch (medians). Our training uses float32 products with
-torch's precision "medium", for which a CPU uses oneDNN instead of MKL, or bfloat16 if the device supports it.
-The bare products are timed with torch's default precision and with "medium". The second table shows the
-seconds of training until the test −ELBO is at most 102.6 nats. The tutorial's loop is measured after each
-epoch, and ours uses a schedule that ends there; the time of measuring is excluded. The −ELBO is computed on
-the fixed binarization of the test digits, with 10 draws per image.
+784-400-20, batch 128, Adam with learning rate 1e-3, pixels binarized anew at each step; the loops
+alternate in one process. The first table shows the seconds per epoch (medians). Our training uses
+float32 products with torch's precision "medium", for which a CPU uses oneDNN instead of MKL, or
+bfloat16 if the device supports it. The bare products are timed with torch's default precision and
+with "medium". The second table shows the seconds of training until the test −ELBO is at most 102.6
+nats. The tutorial's loop is measured after each epoch, and ours uses a schedule that ends there;
+the time of measuring is excluded. The −ELBO is computed on the fixed binarization of the test
+digits, with 10 draws per image.
 """
 
 from __future__ import annotations
@@ -35,22 +37,32 @@ from course_lib.recipes import RECIPES, Recipe, train
 
 GOAL = 102.6  # nats, the value that this network reaches after ten epochs of the tutorial's loop
 # tuned on the last 10,000 training digits, after training on the others
-FASTER = Recipe(epochs=4.75, batch_size=256, lr=7e-3, cosine=True, warmup=0.2, mean_image=True, autocast=True)
+FASTER = Recipe(
+    epochs=4.75, batch_size=256, lr=7e-3, cosine=True, warmup=0.2, mean_image=True, autocast=True
+)
 PLAIN = RECIPES["plain"]
 HALF = dataclasses.replace(PLAIN, autocast=True)
 
 
 class OneByOne(Dataset):
-    """Like torchvision's MNIST: each access converts one digit from an array to a PIL image to a tensor."""
+    """Like torchvision's MNIST: each access converts one digit from an array
+    to a PIL image to a tensor.
+    """
 
     def __init__(self, digits: Digits) -> None:
-        self.data, self.targets, self.transform = digits.images.cpu(), digits.labels.cpu(), ToTensor()
+        self.data, self.targets, self.transform = (
+            digits.images.cpu(),
+            digits.labels.cpu(),
+            ToTensor(),
+        )
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(to_pil_image(self.data[index].numpy(), mode="L")), int(self.targets[index])
+        return self.transform(to_pil_image(self.data[index].numpy(), mode="L")), int(
+            self.targets[index]
+        )
 
 
 class Tutorial:
@@ -58,8 +70,11 @@ class Tutorial:
 
     def __init__(self, digits: Digits, workers: int = 0) -> None:
         torch.manual_seed(0)
-        self.loader = DataLoader(OneByOne(digits), batch_size=128, shuffle=True, num_workers=workers)
-        self.model = VAE().to(digits.images.device)  # the same network as ours; only the loop differs
+        self.loader = DataLoader(
+            OneByOne(digits), batch_size=128, shuffle=True, num_workers=workers
+        )
+        # the same network as ours; only the loop differs
+        self.model = VAE().to(digits.images.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
 
     def epoch(self) -> float:
@@ -96,7 +111,9 @@ def medium(work: Callable[[], object]) -> Callable[[], object]:
 
 
 def products(digits: Digits) -> Callable[[], object]:
-    """Return a function that computes only the matrix products of an epoch, forward and backward."""
+    """Return a function that computes only the matrix products of an epoch,
+    forward and backward.
+    """
     shapes = [(784, 400), (400, 40), (20, 400), (400, 784)]
     device = digits.images.device
     pairs = []
@@ -125,16 +142,23 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument(
-        "--quick", action="store_true", help="two rounds on a tenth of the digits, without the second table"
+        "--quick",
+        action="store_true",
+        help="two rounds on a tenth of the digits, without the second table",
     )
     quick = parser.parse_args().quick
     device = pick_device()
     digits, test = mnist(True, device), mnist(False, device)
     if quick:
         digits = Digits(digits.images[::10], digits.labels[::10], digits.source)
-    print(f"{platform.system()}, {torch.get_num_threads()} threads, {device}, torch {torch.__version__}\n")
+    print(
+        f"{platform.system()}, {torch.get_num_threads()} threads, {device}, torch "
+        f"{torch.__version__}\n"
+    )
 
     tutorial, helped = Tutorial(digits), Tutorial(digits, workers=2)
     loops = {
@@ -172,13 +196,20 @@ def to_quality(digits: Digits, x: Tensor) -> None:
     rows.append(("the tutorial's loop", epochs, spent, reached))
     for seed in range(3):
         models = []
-        time_of_it = seconds(lambda s=seed, m=models: m.append(train(FASTER, digits, s, quiet=True)[0]))
-        rows.append((f"ours, seed {seed}", FASTER.epochs, time_of_it, -float(elbo(models[0], x).elbo)))
+        time_of_it = seconds(
+            lambda s=seed, m=models: m.append(train(FASTER, digits, s, quiet=True)[0])
+        )
+        rows.append(
+            (f"ours, seed {seed}", FASTER.epochs, time_of_it, -float(elbo(models[0], x).elbo))
+        )
     print(f"\n| to a test −ELBO of {GOAL} | epochs | seconds | −ELBO reached |\n|---|---|---|---|")
     for name, n, s, bound in rows:
         print(f"| {name} | {n:g} | {s:.1f} | {bound:.2f} |")
     slowest = max(s for _, _, s, _ in rows[1:])
-    print(f"\nOurs reaches this quality {rows[0][2] / slowest:.1f} times as fast, with its slowest seed.")
+    print(
+        f"\nOurs reaches this quality {rows[0][2] / slowest:.1f} times as fast, with its slowest "
+        "seed."
+    )
 
 
 if __name__ == "__main__":

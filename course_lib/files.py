@@ -8,8 +8,9 @@ import stat
 import time
 from pathlib import Path
 
-# No write takes an hour, so a temporary file older than that was left behind by a killed process. A file's
-# age is used rather than a process ID, which means nothing on another host or in another container.
+# No write takes an hour, so a temporary file older than that was left behind by a killed process. A
+# file's age is used rather than a process ID, which means nothing on another host or in another
+# container.
 STALE_SECONDS = 3600.0
 
 
@@ -25,7 +26,9 @@ def usable(path: str | Path) -> Path:
     except FileNotFoundError:
         return found  # the file does not exist yet
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"Cannot access {shown} ({reason(error)}). Choose another file name.") from None
+        raise ValueError(
+            f"Cannot access {shown} ({reason(error)}). Choose another file name."
+        ) from None
     if stat.S_ISDIR(mode):
         raise ValueError(f"{shown} is a folder. Pass the name of a file in it.")
     if not stat.S_ISREG(mode):
@@ -34,7 +37,9 @@ def usable(path: str | Path) -> Path:
 
 
 def reason(error: Exception) -> str:
-    """Return the system's description of an error, without the error number or a temporary file's name."""
+    """Return the system's description of an error,
+    without the error number or a temporary file's name.
+    """
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -50,9 +55,9 @@ def check_writable(path: Path) -> None:
 def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
     """Write data to a path returned by `usable`, either completely or not at all.
 
-    If the path is a symbolic link, the link is kept and the file that it points to is written. Several
-    processes may write to the same path. Each process uses its own temporary file, so a reader always gets
-    the complete data written by a single process.
+    If the path is a symbolic link, the link is kept and the file that it points to is written.
+    Several processes may write to the same path. Each process uses its own temporary file, so a
+    reader always gets the complete data written by a single process.
 
     replace: whether to replace an existing file instead of raising FileExistsError.
     Raises OSError if the file cannot be written, in which case an existing file is left unchanged.
@@ -61,7 +66,8 @@ def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
     _clear_stale(path)
     temporary = _temporary(path)
     try:
-        with temporary.open("xb") as file:  # a file from tempfile.mkstemp is readable only by its owner
+        # a file from tempfile.mkstemp is readable only by its owner
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())  # the data must be on disk before the file is renamed
@@ -75,7 +81,9 @@ def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    """Return a unique path in the folder of `path`, with a name shorter than the limit of 255 bytes."""
+    """Return a unique path in the folder of `path`,
+    with a name shorter than the limit of 255 bytes.
+    """
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
 
 

@@ -1,7 +1,8 @@
 """Functions that draw one figure each, in colours that colour-blind readers can distinguish.
 
-Each named colour has the same meaning in all figures that show data, models or bounds; other curves use the
-remaining colours. Functions with an argument `ax` draw on it (by default, on new axes) and return the axes.
+Each named colour has the same meaning in all figures that show data, models or bounds; other curves
+use the remaining colours. Functions with an argument `ax` draw on it (by default, on new axes) and
+return the axes.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,9 @@ from course_lib.probability.elbo import Bound
 
 
 def use_style() -> None:
-    """Apply the course's Matplotlib settings, which suit a laptop. For a projector, increase `figure.dpi`."""
+    """Apply the course's Matplotlib settings, which suit a laptop. For a projector,
+    increase `figure.dpi`.
+    """
     plt.rcParams.update(
         {
             "font.size": 11,
@@ -44,7 +47,9 @@ def _axes(ax: Axes | None, **size: Any) -> Axes:
 
 
 def plain_numbers(*axes: Axis) -> None:
-    """Use plain labels, such as 600 instead of 6 × 10², on logarithmic axes that span few decades."""
+    """Use plain labels, such as 600 instead of 6 × 10²,
+    on logarithmic axes that span few decades.
+    """
     for axis in axes:
         axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
         axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
@@ -53,10 +58,10 @@ def plain_numbers(*axes: Axis) -> None:
 def as_pixels(images: Any, shape: Sequence[int] | None = None) -> Tensor:
     """Convert images to a float32 tensor of shape (N, C, H, W) on the CPU, with values in [0, 1].
 
-    images: a tensor or an array of shape (N, H, W), (N, C, H, W) or (N, D), where C is 1 for grey images and
-    3 for RGB images. Images of shape (N, D) are assumed to be square and either grey or RGB, unless `shape`
-    specifies (H, W) or (C, H, W). Bytes (uint8) are divided by 255; False becomes black, and True becomes
-    white.
+    images: a tensor or an array of shape (N, H, W), (N, C, H, W) or (N, D), where C is 1 for grey
+    images and 3 for RGB images. Images of shape (N, D) are assumed to be square and either grey or
+    RGB, unless `shape` specifies (H, W) or (C, H, W). Bytes (uint8) are divided by 255; False
+    becomes black, and True becomes white.
     Raises ValueError if `images` cannot be interpreted as images, or if a pixel is outside [0, 1].
     """
     if not isinstance(images, Tensor):
@@ -77,14 +82,14 @@ def as_pixels(images: Any, shape: Sequence[int] | None = None) -> Tensor:
         pixels = images.float()
     else:
         raise ValueError(
-            f"Pixels must be bytes (uint8, 0 to 255) or floats in [0, 1], but got {images.dtype}. Use "
-            "images.to(torch.uint8) or images.float()."
+            f"Pixels must be bytes (uint8, 0 to 255) or floats in [0, 1], but got {images.dtype}. "
+            "Use images.to(torch.uint8) or images.float()."
         )
     low, high = (float(v) for v in pixels.aminmax())
     if not (low >= -1e-3 and high <= 1 + 1e-3):  # tolerates rounding errors, but catches NaN
         raise ValueError(
-            f"Pixels must be in [0, 1], but these range from {low:.4g} to {high:.4g}. Divide bytes by 255, "
-            "or clip the values with .clamp(0, 1)."
+            f"Pixels must be in [0, 1], but these range from {low:.4g} to {high:.4g}. Divide "
+            "bytes by 255, or clip the values with .clamp(0, 1)."
         )
     return pixels.clamp(0, 1).reshape(-1, channels, height, width)
 
@@ -97,17 +102,23 @@ def digits(
     *,
     shape: Sequence[int] | None = None,
 ) -> Axes:
-    """Draw grey or RGB images in a grid with `columns` images per row. images, shape: see `as_pixels`."""
+    """Draw grey or RGB images in a grid with `columns` images per row. images, shape:
+    see `as_pixels`.
+    """
     pixels = as_pixels(images, shape)  # (N, C, H, W)
     if not require.is_count(columns):
         raise ValueError(f"columns must be a positive integer, not {columns!r}.")
     n, channels, height, width = pixels.shape
     rows = -(-n // columns)
-    framed = torch.ones(rows * columns, channels, height + 2, width + 2)  # a white border of one pixel
+    # a white border of one pixel
+    framed = torch.ones(rows * columns, channels, height + 2, width + 2)
     framed[:n, :, 1:-1, 1:-1] = pixels
     grid = framed.reshape(rows, columns, channels, height + 2, width + 2)
-    # Matplotlib expects the rows (of images and of their pixels) first, then the columns, then the channels
-    sheet = grid.permute(0, 3, 1, 4, 2).reshape(rows * (height + 2), columns * (width + 2), channels)
+    # Matplotlib expects the rows (of images and of their pixels) first, then the columns, then the
+    # channels
+    sheet = grid.permute(0, 3, 1, 4, 2).reshape(
+        rows * (height + 2), columns * (width + 2), channels
+    )
     ax = _axes(ax, figsize=(0.62 * columns, 0.62 * rows * height / width + 0.4))
     ax.imshow(sheet.squeeze(2).numpy(), vmin=0, vmax=1, interpolation="nearest")
     ax.set_title(title)
@@ -122,14 +133,18 @@ def density(
     ax: Axes | None = None,
     title: str = "",
 ) -> Axes:
-    """Plot 1-D densities at points x of shape (G,), and optionally a histogram of samples of shape (N,).
+    """Plot 1-D densities at points x of shape (G,),
+    and optionally a histogram of samples of shape (N,).
 
-    curves: a dictionary from labels to densities. The first density, drawn in black, should be the true one.
+    curves: a dictionary from labels to densities. The first density, drawn in black, should be the
+    true one.
     """
     ax = _axes(ax, figsize=(7, 3))
     if samples is not None:
         limits = (float(x[0]), float(x[-1]))
-        ax.hist(samples.numpy(), bins=100, range=limits, density=True, color="#D0D0D0", label="samples")
+        ax.hist(
+            samples.numpy(), bins=100, range=limits, density=True, color="#D0D0D0", label="samples"
+        )
     for (label, p), colour in zip(curves.items(), (DATA, MODEL, Q, BOUND, "#CC79A7"), strict=False):
         ax.plot(x, p, color=colour, lw=2.5 if colour == DATA else 2, label=label)
     ax.set(xlabel="x", ylabel="density", ylim=(0, None), title=title)
@@ -138,15 +153,26 @@ def density(
 
 
 def blend(resp: Tensor) -> np.ndarray:
-    """Return RGB colours (N, 3): averages of the components' colours, weighted by responsibilities (N, K)."""
-    palette = np.array([plt.matplotlib.colors.to_rgb(COMPONENTS[k % 8]) for k in range(resp.shape[1])])
+    """Return RGB colours (N, 3): averages of the components' colours,
+    weighted by responsibilities (N, K).
+    """
+    palette = np.array(
+        [plt.matplotlib.colors.to_rgb(COMPONENTS[k % 8]) for k in range(resp.shape[1])]
+    )
     return np.clip(np.asarray(resp) @ palette, 0, 1)
 
 
 def mixture_1d(
-    x: Tensor, weights: Tensor, means: Tensor, variances: Tensor, resp: Tensor, ax: Axes | None = None
+    x: Tensor,
+    weights: Tensor,
+    means: Tensor,
+    variances: Tensor,
+    resp: Tensor,
+    ax: Axes | None = None,
 ) -> Axes:
-    """Draw points x of shape (N,), coloured by responsibility, below K weighted Gaussians and their sum."""
+    """Draw points x of shape (N,), coloured by responsibility,
+    below K weighted Gaussians and their sum.
+    """
     ax = _axes(ax, figsize=(7, 3))
     grid = torch.linspace(float(x.min()) - 1, float(x.max()) + 1, 400, dtype=x.dtype)
     each = torch.distributions.Normal(means, variances.sqrt())
@@ -161,23 +187,39 @@ def mixture_1d(
 
 
 def mixture_2d(
-    x: Tensor, means: ArrayLike, covariances: ArrayLike, resp: Tensor | None = None, ax: Axes | None = None
+    x: Tensor,
+    means: ArrayLike,
+    covariances: ArrayLike,
+    resp: Tensor | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
-    """Draw points of shape (N, 2), coloured by responsibility, and each Gaussian's 1- and 2-sigma ellipses.
+    """Draw points of shape (N, 2), coloured by responsibility,
+    and each Gaussian's 1- and 2-sigma ellipses.
 
     `means` (K, 2), `covariances` (K, 2, 2) and `resp` (N, K) may be tensors or arrays.
     """
     ax = _axes(ax, figsize=(4.2, 4))
-    ax.scatter(x[:, 0], x[:, 1], c=DATA if resp is None else blend(resp), s=8, alpha=0.7, linewidths=0)
-    for k, (mean, covariance) in enumerate(zip(np.asarray(means), np.asarray(covariances), strict=True)):
-        # (2,) and (2, 2), with the ellipse's axes as columns; as_tensor also takes NumPy covariances
+    ax.scatter(
+        x[:, 0], x[:, 1], c=DATA if resp is None else blend(resp), s=8, alpha=0.7, linewidths=0
+    )
+    for k, (mean, covariance) in enumerate(
+        zip(np.asarray(means), np.asarray(covariances), strict=True)
+    ):
+        # (2,) and (2, 2), with the ellipse's axes as columns; as_tensor also takes NumPy
+        # covariances
         spread, axes = torch.linalg.eigh(torch.as_tensor(covariance))
         angle = float(torch.rad2deg(torch.atan2(axes[1, 1], axes[0, 1])))
         for sigmas in (1, 2):
             wide, narrow = 2 * sigmas * spread[1].sqrt(), 2 * sigmas * spread[0].sqrt()
             edge = {"edgecolor": COMPONENTS[k % 8], "facecolor": "none", "lw": 3 - sigmas}
             ax.add_patch(
-                Ellipse((float(mean[0]), float(mean[1])), float(wide), float(narrow), angle=angle, **edge)
+                Ellipse(
+                    (float(mean[0]), float(mean[1])),
+                    float(wide),
+                    float(narrow),
+                    angle=angle,
+                    **edge,
+                )
             )
         ax.plot(*mean, marker="X", ms=9, color=COMPONENTS[k % 8], mec="white")
     ax.set_aspect("equal")
@@ -185,9 +227,14 @@ def mixture_2d(
 
 
 def bound_history(
-    bounds: Sequence[Bound], steps: Sequence[int] | None = None, ax: Axes | None = None, xlabel: str = "step"
+    bounds: Sequence[Bound],
+    steps: Sequence[int] | None = None,
+    ax: Axes | None = None,
+    xlabel: str = "step",
 ) -> Axes:
-    """Plot log P(x) and L_b, with the gap between them shaded. bounds: one `Bound.mean()` per step."""
+    """Plot log P(x) and L_b, with the gap between them shaded. bounds:
+    one `Bound.mean()` per step.
+    """
     ax = _axes(ax, figsize=(7, 3))
     steps = range(len(bounds)) if steps is None else steps
     log_px = np.array([float(b.elbo + b.gap) for b in bounds])
@@ -211,12 +258,16 @@ def bound_histories(histories: dict[str, Sequence[Bound]]) -> None:
     )
     for (top, bottom), (name, history) in zip(axes.T, histories.items(), strict=True):
         bound_history(history, ax=top, xlabel="").set_title(name)
-        gaps = [max(float(b.gap), 1e-16) for b in history]  # rounding can make a closed gap negative
+        # rounding can make a closed gap negative
+        gaps = [max(float(b.gap), 1e-16) for b in history]
         bottom.semilogy(gaps, color=GAP, lw=1)
-        bottom.semilogy(range(0, len(gaps), 2), gaps[::2], "o", color=Q, ms=4, label="after a q-step")
+        bottom.semilogy(
+            range(0, len(gaps), 2), gaps[::2], "o", color=Q, ms=4, label="after a q-step"
+        )
         bottom.set_xlabel("half rounds: q, P, q, P, …")
         top.set_ylabel("")
-    start = min(float(h[len(h) // 8].elbo) for h in histories.values())  # large first steps hide the rest
+    # large first steps hide the rest
+    start = min(float(h[len(h) // 8].elbo) for h in histories.values())
     top.set_ylim(start, max(float(b.elbo + b.gap) for h in histories.values() for b in h) + 0.05)
     bottom.legend()
     for ax in axes[0, 1:]:  # the legend of the first panel is enough
@@ -228,9 +279,13 @@ def bound_histories(histories: dict[str, Sequence[Bound]]) -> None:
 def bound_parts(
     bounds: Sequence[Bound], steps: Sequence[int], ax: Axes | None = None, xlabel: str = "step"
 ) -> Axes:
-    """Plot the reconstruction term and the KL term of the bound. bounds: one `Bound.mean()` per step."""
+    """Plot the reconstruction term and the KL term of the bound. bounds:
+    one `Bound.mean()` per step.
+    """
     ax = _axes(ax, figsize=(7, 3))
-    ax.plot(steps, [float(b.reconstruction) for b in bounds], color=BOUND, lw=2, label="reconstruction")
+    ax.plot(
+        steps, [float(b.reconstruction) for b in bounds], color=BOUND, lw=2, label="reconstruction"
+    )
     ax.plot(steps, [float(b.kl) for b in bounds], color=Q, lw=2, ls="--", label="KL(q‖P(z))")
     ax.set(xlabel=xlabel, ylabel="nats per image", title="$L_b$ is the first minus the second")
     ax.legend(loc="best")
@@ -246,10 +301,23 @@ def bound_bars(bounds: dict[str, Bound], ax: Axes | None = None) -> Axes:
     floor = elbo.min() - 0.35 * max(log_px.max() - elbo.min(), 0.5)
     places = np.arange(len(bounds))
     ax.bar(places, elbo - floor, 0.6, bottom=floor, color=BOUND, label="$L_b$")
-    ax.bar(places, log_px - elbo, 0.6, bottom=elbo, color=GAP, hatch="//", edgecolor="white", label="gap")
+    ax.bar(
+        places,
+        log_px - elbo,
+        0.6,
+        bottom=elbo,
+        color=GAP,
+        hatch="//",
+        edgecolor="white",
+        label="gap",
+    )
     for i, (low, high) in enumerate(zip(elbo, log_px, strict=True)):
-        ax.annotate(f"$L_b$ = {low:.3f}", (i, (floor + low) / 2), ha="center", va="center", color="white")
-        ax.annotate(f"log P = {high:.3f}", (i, high), (0, 4), textcoords="offset points", ha="center")
+        ax.annotate(
+            f"$L_b$ = {low:.3f}", (i, (floor + low) / 2), ha="center", va="center", color="white"
+        )
+        ax.annotate(
+            f"log P = {high:.3f}", (i, high), (0, 4), textcoords="offset points", ha="center"
+        )
     ax.set_xticks(places, list(bounds))
     ax.set(ylabel="nats", ylim=(floor, log_px.max() + 0.12 * (log_px.max() - floor)))
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -268,10 +336,13 @@ def latent_plane(z: Tensor, labels: Tensor, ax: Axes | None = None, title: str =
         )
     require.labels(labels, 100)  # numerals of more than two digits would be illegible
     ax = _axes(ax, figsize=(4.4, 4.2))
-    colours = (*COMPONENTS[:6], "#A89B00", "#999999", "#7A3B10", DATA)  # with a yellow that is dark enough
+    # with a yellow that is dark enough
+    colours = (*COMPONENTS[:6], "#A89B00", "#999999", "#7A3B10", DATA)
     for label in labels.unique().tolist():
         x, y = z[labels == label].detach().cpu().T
-        ax.scatter(x, y, s=22, color=colours[label % len(colours)], marker=f"${label}$", linewidths=0.2)
+        ax.scatter(
+            x, y, s=22, color=colours[label % len(colours)], marker=f"${label}$", linewidths=0.2
+        )
     ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal")
     return ax
 
@@ -285,8 +356,8 @@ def rate_map(
 ) -> Axes:
     """Draw a heat map of a game's results, with one cell for each pair of learning rates.
 
-    found: results of shape (G, D), with one row per learning rate of G and one column per learning rate of D.
-    Larger values are darker. log: whether to use a logarithmic colour scale.
+    found: results of shape (G, D), with one row per learning rate of G and one column per learning
+    rate of D. Larger values are darker. log: whether to use a logarithmic colour scale.
     """
     ax, values = _axes(ax, figsize=(4.8, 4.2)), np.asarray(found)
     picture = ax.imshow(values, cmap="cividis_r", norm="log" if log else "linear", origin="lower")

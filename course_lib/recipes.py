@@ -1,9 +1,10 @@
 """Train the course's own models, for example with `python -m course_lib.recipes best`.
 
-A recipe specifies a model and all of its training settings. A single loop, `training.Run`, trains the models
-of all recipes. VAEs for black-and-white pixels are evaluated on the fixed binarization of the test digits;
-VAEs with a Gaussian likelihood are evaluated on the grey images.
-Several processes can share the training of a VAE: `torchrun --nproc-per-node=2 -m course_lib.recipes best`.
+A recipe specifies a model and all of its training settings. A single loop, `training.Run`, trains
+the models of all recipes. VAEs for black-and-white pixels are evaluated on the fixed binarization
+of the test digits; VAEs with a Gaussian likelihood are evaluated on the grey images.
+Several processes can share the training of a VAE: `torchrun --nproc-per-node=2 -m
+course_lib.recipes best`.
 """
 
 import argparse
@@ -42,15 +43,22 @@ GAN_QUALITY = WEIGHTS / "gan_quality.json"  # measured by benchmarks/gan.py
 WIDE = {"latent": 32, "hidden": [500, 500], "activation": "silu"}
 # A hidden layer improved D, but in G it led to collapse. Using `kinds` halved the Fréchet distance.
 SMALL_GAN = {"latent": 32, "kinds": 20, "hidden": [32, 64], "discriminator": [32, 64, 256]}
-PLAYERS: dict[str, Any] = {"lr_generator": 4e-3, "lr_discriminator": 2e-3, "r1": 0.05, "r1_every": 8}
+PLAYERS: dict[str, Any] = {
+    "lr_generator": 4e-3,
+    "lr_discriminator": 2e-3,
+    "r1": 0.05,
+    "r1_every": 8,
+}
 RECIPES: dict[str, Recipe | GANRecipe] = {
-    # the network used in most tutorials and, with a different activation, by Kingma & Welling (2014)
+    # the network used in most tutorials and, with a different activation, by Kingma & Welling
+    # (2014)
     "plain": Recipe(),
     # trains in four minutes on two cores; benchmarks/quality.py removes each ingredient in turn
     "four_minutes": Recipe(
         config=WIDE, epochs=80, batch_size=256, lr=2e-3, cosine=True, warmup=0.1, mean_image=True
     ),
-    # each pixel also depends on the pixels before it; this recipe produced the shipped vae.safetensors
+    # each pixel also depends on the pixels before it; this recipe produced the shipped
+    # vae.safetensors
     "best": Recipe(
         AutoregressiveVAE,
         WIDE | {"before": 504, "first": 252, "told": 48},
@@ -62,9 +70,9 @@ RECIPES: dict[str, Recipe | GANRecipe] = {
         mean_image=True,
         autocast=True,
     ),
-    # With beta above 1, the codes of every label are closer to the common prior. The likelihood is worse, but
-    # more samples show the requested label (96 % for beta=3, 89 % for beta=1), and a probe finds less of the
-    # label in z (accuracy 13 % instead of 18 %).
+    # With beta above 1, the codes of every label are closer to the common prior. The likelihood is
+    # worse, but more samples show the requested label (96 % for beta=3, 89 % for beta=1), and a
+    # probe finds less of the label in z (accuracy 13 % instead of 18 %).
     "conditional": Recipe(
         ConditionalVAE,
         WIDE | {"latent": 16},
@@ -77,9 +85,11 @@ RECIPES: dict[str, Recipe | GANRecipe] = {
         mean_image=True,
         autocast=True,
     ),
-    # recognizable digits on two cores; the rates and γ were chosen in short runs on held-out training digits
+    # recognizable digits on two cores; the rates and γ were chosen in short runs on held-out
+    # training digits
     "gan_four_minutes": GANRecipe(SMALL_GAN, epochs=6, **PLAYERS),
-    # the same players, trained longer and in bfloat16; this recipe produced the shipped gan.safetensors
+    # the same players, trained longer and in bfloat16; this recipe produced the shipped
+    # gan.safetensors
     "gan": GANRecipe(SMALL_GAN, epochs=16, ema_decay=0.9995, autocast=True, **PLAYERS),
 }
 
@@ -98,15 +108,16 @@ def train(
 ) -> tuple[Any, Run]:
     """Train the recipe's model on the digits. Return the model in eval mode, along with its Run.
 
-    digits: Digits or a map-style data set, such as torchvision's ImageFolder(root), which is converted to
-    Digits. epochs: overrides the recipe's number of epochs. checkpoint: a file to save to and resume from.
-    weights (N,): the relative probability of drawing each row. evaluate: a function that maps the model to a
-    dict of numbers. options: passed to `Run.train`; `autocast` overrides the recipe's value.
-    On a GPU, Triton kernels make the batches and compute the loss where possible, and a CUDA graph runs the
-    steps. Unless `quiet`, print which of these are used. In a `processes.group`, all processes must make the
-    same call and get the same model; only process 0 evaluates the model, draws pictures and writes files.
-    If training is interrupted, the model trained so far is returned, and `run.finished` is False.
-    Raises ValueError if `recipe` is not a recipe, or if the group's processes cannot share its training.
+    digits: Digits or a map-style data set, such as torchvision's ImageFolder(root), which is
+    converted to Digits. epochs: overrides the recipe's number of epochs. checkpoint: a file to save
+    to and resume from. weights (N,): the relative probability of drawing each row. evaluate: a
+    function that maps the model to a dict of numbers. options: passed to `Run.train`; `autocast`
+    overrides the recipe's value. On a GPU, Triton kernels make the batches and compute the loss
+    where possible, and a CUDA graph runs the steps. Unless `quiet`, print which of these are used.
+    In a `processes.group`, all processes must make the same call and get the same model; only
+    process 0 evaluates the model, draws pictures and writes files. If training is interrupted, the
+    model trained so far is returned, and `run.finished` is False. Raises ValueError if `recipe` is
+    not a recipe, or if the group's processes cannot share its training.
     """
     digits = as_digits(digits)
     check_recipe(recipe)
@@ -130,7 +141,9 @@ def train(
         checkpoint=checkpoint,
         hyperparameters=recipe.hyperparameters(model),
         run_file=SharedFile,
-        **recipe.parts(model, capturable=device.type == "cuda" and options.get("graph") is not False),
+        **recipe.parts(
+            model, capturable=device.type == "cuda" and options.get("graph") is not False
+        ),
     )
     options.setdefault("autocast", recipe.autocast and knows_bfloat16(device))
     quick = quick_products(device.type == "cpu" and recipe.rounds_products(model))
@@ -158,16 +171,21 @@ def check_recipe(recipe: Any) -> None:
 
 
 def reason_against(recipe: Any) -> str:
-    """Return the reason why several processes cannot share a recipe's training, or "" if they can."""
+    """Return the reason why several processes cannot share a recipe's training,
+    or "" if they can.
+    """
     if not is_shared():
         return ""
     if not isinstance(recipe, Recipe):
         return (
-            "GANs and the classifier normalize over all rows of a batch, so several processes cannot share "
-            "their training: use a single process, without torchrun."
+            "GANs and the classifier normalize over all rows of a batch, so several processes "
+            "cannot share their training: use a single process, without torchrun."
         )
     if recipe.rows < count():
-        return f"{count()} processes cannot share a batch of {recipe.rows} rows: start fewer processes."
+        return (
+            f"{count()} processes cannot share a batch of {recipe.rows} rows: start fewer "
+            "processes."
+        )
     return ""
 
 
@@ -178,8 +196,13 @@ def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[
     """
     batch = recipe.batch(model)
     loss = getattr(model, "loss", None)
-    if is_shared():  # kernels draw noise for a whole batch, so all processes would draw the same noise
-        return batch, loss, f"Batches and loss: plain PyTorch functions, on {device.type}, in each process."
+    # kernels draw noise for a whole batch, so all processes would draw the same noise
+    if is_shared():
+        return (
+            batch,
+            loss,
+            f"Batches and loss: plain PyTorch functions, on {device.type}, in each process.",
+        )
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return batch, loss, f"Batches and loss: plain PyTorch functions, on {device.type}."
     from course_lib.kernels.training import fused  # imported here because it loads Triton
@@ -190,10 +213,11 @@ def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[
 
 @contextmanager
 def quick_products(on: bool) -> Iterator[None]:
-    """If `on`, compute matrix products with oneDNN, which is twice as fast as MKL on some AMD processors.
+    """If `on`, compute matrix products with oneDNN,
+    which is twice as fast as MKL on some AMD processors.
 
-    On a CPU that supports bfloat16, the factors of each product may be rounded to bfloat16; sums are computed
-    in float32.
+    On a CPU that supports bfloat16, the factors of each product may be rounded to bfloat16; sums
+    are computed in float32.
     """
     before = torch.get_float32_matmul_precision()
     if on:
@@ -207,18 +231,21 @@ def quick_products(on: bool) -> Iterator[None]:
 def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL:
     """Return `evaluation.nll` for 1, 50 and k draws, using bfloat16 where the device supports it.
 
-    On a CPU, bfloat16 halves the time; on 100 digits, it changed the results by at most 0.003 nats. A
-    Gaussian likelihood is computed in float32, because dividing by its variance would amplify rounding
-    errors.
+    On a CPU, bfloat16 halves the time; on 100 digits, it changed the results by at most 0.003 nats.
+    A Gaussian likelihood is computed in float32, because dividing by its variance would amplify
+    rounding errors.
     """
-    rows = 250 if isinstance(model, AutoregressiveVAE) else 1000  # as many as fit into a CPU's cache
+    # as many as fit into a CPU's cache
+    rows = 250 if isinstance(model, AutoregressiveVAE) else 1000
     half = knows_bfloat16(x.device) and likelihood_name(model) != "gaussian"
     with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
         return nll(model, x, (1, 50, k), y=y, rows_at_once=rows)
 
 
 def command_line() -> argparse.Namespace:
-    """Return the parsed arguments. Exit if an argument is invalid or if the output file cannot be written."""
+    """Return the parsed arguments. Exit if an argument is invalid or
+    if the output file cannot be written.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.recipes", description="Train a model and save it."
     )
@@ -226,17 +253,23 @@ def command_line() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=float, help="number of epochs (default: the recipe's)")
     parser.add_argument(
-        "--out", type=Path, help="the file to write (default: RECIPE.safetensors in the current folder)"
+        "--out",
+        type=Path,
+        help="the file to write (default: RECIPE.safetensors in the current folder)",
     )
     parser.add_argument("--device", help="cpu, cuda or mps (default: the best one available)")
     parser.add_argument(
-        "--k", type=int, default=5000, help="draws per test digit for its likelihood (default: 5000; 0: none)"
+        "--k",
+        type=int,
+        default=5000,
+        help="draws per test digit for its likelihood (default: 5000; 0: none)",
     )
     asked = parser.parse_args()
     whole = asked.epochs is None or (asked.epochs >= 1 and asked.epochs % 1 == 0)
     if asked.recipe == "classifier" and not whole:
         parser.error(
-            f"the number of epochs of the classifier must be a positive integer, not {asked.epochs:g}."
+            "the number of epochs of the classifier must be a positive integer, not "
+            f"{asked.epochs:g}."
         )
     against = reason_against(RECIPES.get(asked.recipe))
     if against:
@@ -248,19 +281,29 @@ def command_line() -> argparse.Namespace:
     except ValueError as error:
         parser.error(str(error))
     except OSError as error:
-        parser.error(f"{asked.out or 'this folder'} cannot be written ({reason(error)}): pass another --out.")
+        parser.error(
+            f"{asked.out or 'this folder'} cannot be written ({reason(error)}): pass another --out."
+        )
     asked.out = out
     return asked
 
 
 def main() -> None:
-    """Train one recipe on MNIST, evaluate the model, and save it along with its settings and results."""
+    """Train one recipe on MNIST, evaluate the model,
+    and save it along with its settings and results.
+    """
     with group():  # of the processes that torchrun started, if any
         asked = first(command_line)
         speaks = is_first()
         device = own_device(asked.device)
-        digits, test = (half.to(device) for half in first(lambda: (mnist(train=True), mnist(train=False))))
-        metadata: dict[str, Any] = {"recipe": asked.recipe, "seed": asked.seed, "torch": torch.__version__}
+        digits, test = (
+            half.to(device) for half in first(lambda: (mnist(train=True), mnist(train=False)))
+        )
+        metadata: dict[str, Any] = {
+            "recipe": asked.recipe,
+            "seed": asked.seed,
+            "torch": torch.__version__,
+        }
         if asked.recipe == "classifier":
             make_classifier(asked, digits, test, metadata)
             return
@@ -271,7 +314,8 @@ def main() -> None:
         return
     if not run.finished:
         sys.exit(
-            f"{asked.out} is not written yet: run the same command again to continue from {run.checkpoint}."
+            f"{asked.out} is not written yet: run the same command again to continue from "
+            f"{run.checkpoint}."
         )
     save_model(model, asked.out, dtype=torch.float16, **metadata)
     if run.checkpoint:  # its name differs from `going` if another run uses that file
@@ -293,13 +337,17 @@ def main() -> None:
 def make_classifier(
     asked: argparse.Namespace, digits: Digits, test: Digits, metadata: dict[str, Any]
 ) -> None:
-    """Train the classifier and save it to `asked.out`, along with its metadata and test accuracies."""
+    """Train the classifier and save it to `asked.out`,
+    along with its metadata and test accuracies.
+    """
     metadata["epochs"] = 12 if asked.epochs is None else int(asked.epochs)
     half = knows_bfloat16(digits.images.device)
     model = train_classifier(digits, seed=asked.seed, epochs=metadata["epochs"], bf16=half)
     save_model(model, asked.out, dtype=torch.float16, **metadata)
     metadata["test_accuracy"] = model.accuracy(test.images, test.labels)
-    metadata["test_accuracy_binarized"] = model.accuracy(fixed_binarization(test.images), test.labels)
+    metadata["test_accuracy_binarized"] = model.accuracy(
+        fixed_binarization(test.images), test.labels
+    )
     save_model(model, asked.out, dtype=torch.float16, **metadata)
     print(f"{asked.out}: {metadata}")
 

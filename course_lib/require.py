@@ -1,7 +1,8 @@
-"""Argument checks. A failed check raises ValueError with a message that says what is wrong and what to do.
+"""Argument checks. A failed check raises ValueError with a message
+that says what is wrong and what to do.
 
-Values are checked where a caller passes them to the package; internal code does not check them again. A
-message is built only when it is needed.
+Values are checked where a caller passes them to the package; internal code does not check them
+again. A message is built only when it is needed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,8 @@ def is_count(value: object, least: int = 1) -> bool:
 
 
 def all_finite(x: Tensor) -> bool:
-    """Return whether all elements of x are finite, without the temporary copy that `x.isfinite()` makes.
+    """Return whether all elements of x are finite,
+    without the temporary copy that `x.isfinite()` makes.
 
     One pass over x is enough, because its minimum and maximum are both NaN if any element is NaN.
     """
@@ -29,7 +31,8 @@ def tensors(*values: object) -> None:
     for value in values:
         if not isinstance(value, torch.Tensor):
             raise ValueError(
-                f"Expected a torch tensor, but got {type(value).__name__}. Convert it with torch.as_tensor."
+                f"Expected a torch tensor, but got {type(value).__name__}. Convert it with "
+                "torch.as_tensor."
             )
 
 
@@ -42,7 +45,8 @@ def shape(shape: Sequence[int]) -> None:
         raise ValueError(f"The shape of an image must be (H, W) or (C, H, W), not {sides}.")
     if not all(is_count(side) for side in sides):
         raise ValueError(
-            f"The dimensions of an image must be positive integers, as in shape=(28, 28), but got {sides}."
+            "The dimensions of an image must be positive integers, as in shape=(28, 28), but got "
+            f"{sides}."
         )
 
 
@@ -60,11 +64,12 @@ def widths(hidden: Sequence[int]) -> None:
 
 
 def images(x: Tensor, pixels: int, weights: Tensor | None = None) -> None:
-    """Raise ValueError unless x is a non-empty float tensor of shape (N, pixels) with values in [0, 1].
+    """Raise ValueError unless x is a non-empty float tensor of shape (N,
+    pixels) with values in [0, 1].
 
-    weights: one of the model's weight tensors; x must be on the same device and, except under autocast, have
-    the same dtype. On the CPU, the range of the pixels is checked in every batch; on a GPU, it is checked
-    only in a model's first batch, and never without `weights`.
+    weights: one of the model's weight tensors; x must be on the same device and, except under
+    autocast, have the same dtype. On the CPU, the range of the pixels is checked in every batch; on
+    a GPU, it is checked only in a model's first batch, and never without `weights`.
     """
     tensors(x)
     if x.ndim != 2 or x.shape[1] != pixels:
@@ -84,7 +89,9 @@ def images(x: Tensor, pixels: int, weights: Tensor | None = None) -> None:
     if _may_look(x, weights):
         low, high = (float(v) for v in x.detach().aminmax())
         if not (low >= 0 and high <= 1):  # written this way, the test also catches NaN
-            raise ValueError(f"Pixels must be in [0, 1], but these range from {low:.8g} to {high:.8g}.")
+            raise ValueError(
+                f"Pixels must be in [0, 1], but these range from {low:.8g} to {high:.8g}."
+            )
 
 
 def _may_look(x: Tensor, weights: Tensor | None) -> bool:
@@ -97,7 +104,8 @@ def _may_look(x: Tensor, weights: Tensor | None) -> bool:
         return False
     if kind == "cpu":
         return True
-    # the check makes the CPU wait for the GPU, so it runs once per model, and never during graph capture
+    # the check makes the CPU wait for the GPU, so it runs once per model, and never during graph
+    # capture
     recording = kind == "cuda" and torch.cuda.is_current_stream_capturing()
     if weights is None or recording or getattr(weights, "has_seen_images", False):
         return False
@@ -106,7 +114,8 @@ def _may_look(x: Tensor, weights: Tensor | None) -> bool:
 
 
 def like(what: str, values: Tensor, weights: Tensor) -> None:
-    """Raise ValueError unless the values are on the same device as the weights and have the same dtype.
+    """Raise ValueError unless the values are on the same device as the weights and
+    have the same dtype.
 
     Under autocast, the dtypes may differ if both are floating-point types other than float64.
     """
@@ -127,7 +136,9 @@ def like(what: str, values: Tensor, weights: Tensor) -> None:
 
 
 def codes(z: Tensor, numbers: int, weights: Tensor) -> None:
-    """Raise ValueError unless z has shape (..., numbers) and matches the weights in dtype and device."""
+    """Raise ValueError unless z has shape (..., numbers) and matches the weights
+    in dtype and device.
+    """
     tensors(z)
     if z.ndim == 0 or z.shape[-1] != numbers:
         raise ValueError(f"The codes z must have shape (..., {numbers}), not {tuple(z.shape)}.")
@@ -145,17 +156,21 @@ def labels(y: Tensor, classes: int) -> None:
     tensors(y)
     label_type(y, classes)
     if y.ndim != 1:
-        raise ValueError(f"Labels must have shape (N,), one integer per row, but got {tuple(y.shape)}.")
+        raise ValueError(
+            f"Labels must have shape (N,), one integer per row, but got {tuple(y.shape)}."
+        )
     label_range(y, classes)
 
 
 def label_type(y: Tensor, classes: int) -> None:
-    """Raise ValueError unless y is an integer tensor of shape (N,) or a single integer for all rows."""
+    """Raise ValueError unless y is an integer tensor of shape (N,) or a single integer
+    for all rows.
+    """
     if y.is_floating_point() or y.is_complex() or y.ndim > 1:
         hint = ". Convert one-hot rows with .argmax(1)" if y.shape[1:] == (classes,) else ""
         raise ValueError(
-            f"Labels must be integers of shape (N,), or one integer for all rows, but got {y.dtype} of shape "
-            f"{tuple(y.shape)}{hint}."
+            "Labels must be integers of shape (N,), or one integer for all rows, but got "
+            f"{y.dtype} of shape {tuple(y.shape)}{hint}."
         )
 
 

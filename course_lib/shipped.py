@@ -1,7 +1,8 @@
 """The shipped networks, and the networks that replace them if the data set is not MNIST.
 
-The shipped networks were trained on MNIST only. Chapters 06 and 08 need a classifier, a conditional VAE and a
-GAN for the data in use. If the data set is not MNIST, these models are trained briefly when a chapter runs.
+The shipped networks were trained on MNIST only. Chapters 06 and 08 need a classifier, a conditional
+VAE and a GAN for the data in use. If the data set is not MNIST, these models are trained briefly
+when a chapter runs.
 """
 
 import math
@@ -18,15 +19,16 @@ from course_lib.evaluation.classifier import Classifier, train_classifier
 from course_lib.training.checkpoints import load_model
 
 STEPS = 200 if FAST else 2_000  # for a replacement: half a minute to a few minutes on two cores
-# Maps each shipped network to its replacement's recipe. Two cores are enough to train the VAE and the GAN.
+# Maps each shipped network to its replacement's recipe. Two cores are enough to train the VAE and
+# the GAN.
 STAND_INS = {"vae": "four_minutes", "conditional_vae": "conditional", "gan": "gan_four_minutes"}
 
 
 def model_for(digits: Digits, name: str, steps: int = STEPS, seed: int = 0) -> nn.Module:
     """Return a shipped network, or a replacement trained on `digits` if `digits` is not MNIST.
 
-    name: "vae", "conditional_vae" or "gan". steps: the approximate number of training steps; training ends
-    earlier if the recipe's number of epochs is reached first.
+    name: "vae", "conditional_vae" or "gan". steps: the approximate number of training steps;
+    training ends earlier if the recipe's number of epochs is reached first.
     """
     if digits.name == MNIST.name:
         return load_model(recipes.WEIGHTS / f"{name}.safetensors", digits.images.device)
@@ -34,7 +36,10 @@ def model_for(digits: Digits, name: str, steps: int = STEPS, seed: int = 0) -> n
     recipe = replace(recipe, batch_size=min(recipe.batch_size, len(digits)))
     epochs = min(recipe.epochs, _epochs(digits, recipe.batch_size, steps))
     model, _ = recipes.train(recipe, digits, seed, epochs, quiet=True)
-    print(f"The shipped {name} was trained on MNIST only, so a new one was trained (epochs: {epochs:.3g}).")
+    print(
+        f"The shipped {name} was trained on MNIST only, so a new one was trained (epochs: "
+        f"{epochs:.3g})."
+    )
     return model
 
 
@@ -47,9 +52,17 @@ def classifier_for(digits: Digits, steps: int = STEPS, seed: int = 0) -> Classif
         return Classifier.load(digits.images.device)
     batch_size = min(256, len(digits))
     epochs = math.ceil(_epochs(digits, batch_size, steps))
-    options: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "quiet": True}
+    options: dict[str, Any] = {
+        "seed": seed,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "quiet": True,
+    }
     model = train_classifier(digits, **options)
-    print(f"The shipped classifier was trained on MNIST only, so a new one was trained (epochs: {epochs}).")
+    print(
+        "The shipped classifier was trained on MNIST only, so a new one was trained (epochs: "
+        f"{epochs})."
+    )
     return model
 
 

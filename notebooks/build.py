@@ -56,9 +56,9 @@ LANGUAGE = {
     "pygments_lexer": "ipython3",
 }
 PY_FORMAT = "py:percent"
-# The metadata that a cell has in both twins: its tags, its role in a slide show and what a slide shows of the
-# cell (see tools/slides/deck.py), its role in an assignment, and the alternative text of its pictures (one
-# text, or a list with one text per picture).
+# The metadata that a cell has in both twins: its tags, its role in a slide show and what a slide
+# shows of the cell (see tools/slides/deck.py), its role in an assignment, and the alternative text
+# of its pictures (one text, or a list with one text per picture).
 CELL_METADATA = ("tags", "slideshow", "slide", "nbgrader", "alt")
 SHORTEST_ALT = 40  # characters; a shorter text only names the picture and does not describe it
 STATED_MEMORY = re.compile(r"(\d+\.\d) GB of memory")
@@ -94,7 +94,9 @@ def all_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def choose(wanted: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
-    """Return the notebooks named ("04", "04_vae", "notebooks/04_vae.ipynb"), or all if no name is given."""
+    """Return the notebooks named ("04", "04_vae", "notebooks/04_vae.ipynb"),
+    or all if no name is given.
+    """
     there = all_notebooks(folder)
     if not wanted:
         return there
@@ -104,7 +106,8 @@ def choose(wanted: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
         found = [p for p in there if p.stem == stem or p.stem.startswith(f"{stem}_")]
         if not found:
             raise NotebookError(
-                f"no notebook begins with {name!r}; the notebooks are {', '.join(p.stem for p in there)}"
+                f"no notebook begins with {name!r}; the notebooks are "
+                f"{', '.join(p.stem for p in there)}"
             )
         chosen += found
     return chosen
@@ -128,7 +131,9 @@ def read_source(path: Path) -> NotebookNode:
 
 
 def as_source(nb: NotebookNode) -> str:
-    """Convert a notebook to py:percent text with CELL_METADATA, without outputs and other metadata."""
+    """Convert a notebook to py:percent text with CELL_METADATA,
+    without outputs and other metadata.
+    """
     bare = nbformat.from_dict(nb)
     kept = ",".join((*CELL_METADATA, "-all"))
     bare.metadata = nbformat.from_dict(
@@ -176,7 +181,9 @@ def figures(cell: NotebookNode) -> list[str]:
 
 
 def describe_pictures(nb: NotebookNode) -> None:
-    """Copy the alternative text of a cell to its pictures, where nbconvert and MyST look for the text."""
+    """Copy the alternative text of a cell to its pictures,
+    where nbconvert and MyST look for the text.
+    """
     for cell in nb.cells:
         alt = cell.metadata.get("alt", [])
         texts = [alt] if isinstance(alt, str) else alt
@@ -185,7 +192,9 @@ def describe_pictures(nb: NotebookNode) -> None:
 
 
 def text_sha256(nb: NotebookNode) -> str:
-    """Return a hash of what both twins share. The notebook stores the hash of the last shared version."""
+    """Return a hash of what both twins share. The notebook stores the hash
+    of the last shared version.
+    """
     return hashlib.sha256(json.dumps(pairable(nb), sort_keys=True).encode()).hexdigest()
 
 
@@ -198,9 +207,9 @@ def agree(nb: NotebookNode) -> None:
 def pair(notebook: Path) -> NotebookNode:
     """Synchronize the two twins and return the notebook, with its cell ids and outputs.
 
-    The twin that has changed since the last synchronization wins. Modification times are not reliable,
-    because JupyterLab also saves a notebook whose cells were only run. Raises NotebookError if both have
-    changed.
+    The twin that has changed since the last synchronization wins. Modification times are not
+    reliable, because JupyterLab also saves a notebook whose cells were only run. Raises
+    NotebookError if both have changed.
     """
     source, there = source_of(notebook), notebook.exists()
     nb = tidy(nbformat.read(notebook, as_version=4)) if there else read_source(source)
@@ -209,8 +218,9 @@ def pair(notebook: Path) -> NotebookNode:
     if text is not None and pairable(text) != pairable(nb):
         if agreed not in (None, text_sha256(nb), text_sha256(text)):
             raise NotebookError(
-                f"{notebook.stem}: both {notebook.name} and source/{source.name} have changed since they "
-                "were last synchronized. Copy the changes from one into the other, then move the first away"
+                f"{notebook.stem}: both {notebook.name} and source/{source.name} have changed "
+                "since they were last synchronized. Copy the changes from one into the other, "
+                "then move the first away"
             )
         newer = source.stat().st_mtime >= notebook.stat().st_mtime
         if agreed == text_sha256(nb) or (agreed is None and newer):
@@ -228,7 +238,9 @@ def pair(notebook: Path) -> NotebookNode:
 
 
 def source_sha256(nb: NotebookNode) -> str:
-    """Return a hash of the code that produced the outputs. Prose can be changed without running the code."""
+    """Return a hash of the code that produced the outputs. Prose can be changed
+    without running the code.
+    """
     code = [c.source.rstrip() for c in nb.cells if c.cell_type == "code"]
     return hashlib.sha256(json.dumps(code).encode()).hexdigest()
 
@@ -237,7 +249,9 @@ def source_sha256(nb: NotebookNode) -> str:
 
 
 def kernel_settings() -> Config:
-    """Return settings that encrypt the kernel's messages; otherwise each kernel prints a warning."""
+    """Return settings that encrypt the kernel's messages;
+    otherwise each kernel prints a warning.
+    """
     settings = Config()
     settings.KernelManager.transport_encryption = "auto"
     return settings
@@ -246,7 +260,8 @@ def kernel_settings() -> Config:
 def execute(
     nb: NotebookNode, name: str, folder: Path, fast: bool = False, kept: Path | None = None
 ) -> tuple[float, Meter]:
-    """Run all cells in a new kernel and store the outputs in nb. Returns the seconds and the memory used.
+    """Run all cells in a new kernel and store the outputs in nb. Returns the seconds
+    and the memory used.
 
     kept: the folder for the projector's version of each figure; None to draw no such versions.
     """
@@ -274,7 +289,9 @@ def execute(
     except CellTimeoutError as error:
         raise NotebookError(f"{name}: a cell ran for more than {CELL_SECONDS} s") from error
     except DeadKernelError as error:
-        raise NotebookError(f"{name}: the kernel died, perhaps because it ran out of memory") from error
+        raise NotebookError(
+            f"{name}: the kernel died, perhaps because it ran out of memory"
+        ) from error
     except CellExecutionError as error:
         number = next(
             i
@@ -300,7 +317,8 @@ def clean_outputs(nb: NotebookNode) -> None:
             output.pop("transient", None)
             output.get("metadata", {}).pop(WIDGET_VIEW, None)
             data = output.get("data", {})
-            # without a kernel, the widget view would only show "Error displaying widget" with the picture
+            # without a kernel, the widget view would only show "Error displaying widget" with the
+            # picture
             if "image/png" in data or "text/html" in data:
                 data.pop(WIDGET_VIEW, None)
             if "image/png" in data:
@@ -321,7 +339,9 @@ def packed(png: str) -> str:
 
 
 def run(notebook: Path, fast: bool = False) -> tuple[float, Meter]:
-    """Pair, run, tidy, check and save one notebook. fast: run with small budgets and save nothing."""
+    """Pair, run, tidy, check and save one notebook. fast:
+    run with small budgets and save nothing.
+    """
     nb = pair(notebook)
     with tempfile.TemporaryDirectory() as work:
         kept = Path(work)
@@ -334,7 +354,9 @@ def run(notebook: Path, fast: bool = False) -> tuple[float, Meter]:
         if problems:
             raise NotebookError("\n".join(problems))
         if not fast:
-            projector.store(kept, {png: packed(png) for png in on_slides}, projector.folder_of(notebook))
+            projector.store(
+                kept, {png: packed(png) for png in on_slides}, projector.folder_of(notebook)
+            )
     if not fast:
         nb.metadata["course"] = nbformat.from_dict(
             {"source_sha256": source_sha256(nb), "seconds": round(seconds), "machine": machine()}
@@ -355,9 +377,11 @@ def shown_on_slides(nb: NotebookNode) -> list[str]:
 
 
 def draw(notebook: Path) -> int:
-    """Run a notebook in full and store only the pictures for a projector. Returns the number of pictures.
+    """Run a notebook in full and store only the pictures for a projector. Returns the
+    number of pictures.
 
-    The saved notebook is not changed. Each new picture is assigned to the saved picture in the same position.
+    The saved notebook is not changed. Each new picture is assigned to the saved picture in the same
+    position.
     """
     nb = pair(notebook)
     saved = shown_on_slides(nb)
@@ -366,7 +390,8 @@ def draw(notebook: Path) -> int:
         drawn = shown_on_slides(nb)
         if len(drawn) != len(saved):
             raise NotebookError(
-                f"{notebook.stem}: the run has {len(drawn)} pictures, but the saved notebook has {len(saved)}"
+                f"{notebook.stem}: the run has {len(drawn)} pictures, but the saved notebook has "
+                f"{len(saved)}"
             )
         return projector.store(
             Path(work), dict(zip(drawn, saved, strict=True)), projector.folder_of(notebook)
@@ -421,16 +446,21 @@ def output_problems(name: str, nb: NotebookNode) -> list[str]:
             elif output.get("name") == "stderr":
                 problems.append(f"{here}: writes to stderr: {text.strip()[:300]}")
             elif found := MACHINE.search(text):
-                problems.append(f"{here}: shows a path of this machine: {text[found.start() :][:60]}")
+                problems.append(
+                    f"{here}: shows a path of this machine: {text[found.start() :][:60]}"
+                )
             elif ADDRESS_IN_MEMORY.search(text):
                 problems.append(f"{here}: shows a memory address, which differs in every run")
             if WIDGET_VIEW in output.get("data", {}):
-                problems.append(f"{here}: shows a widget without a picture for readers without a kernel")
+                problems.append(
+                    f"{here}: shows a widget without a picture for readers without a kernel"
+                )
     size = len(nbformat.writes(nb).encode())
     if size > MAX_BYTES:
         big = max(range(len(nb.cells)), key=lambda i: len(json.dumps(nb.cells[i])))
         problems.append(
-            f"{name}: {size:,} bytes, more than {MAX_BYTES:,}; the largest cell is {where(name, nb, big)}"
+            f"{name}: {size:,} bytes, more than {MAX_BYTES:,}; the largest cell is "
+            f"{where(name, nb, big)}"
         )
     return problems
 
@@ -440,7 +470,9 @@ def code_lines(cell: NotebookNode) -> int:
 
 
 def has_import(cell: NotebookNode) -> bool:
-    return any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(ast.parse(cell.source)))
+    return any(
+        isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(ast.parse(cell.source))
+    )
 
 
 def opening(nb: NotebookNode) -> str:
@@ -490,12 +522,18 @@ def import_rules(nb: NotebookNode) -> Iterator[Rule]:
     parameters = [c for c in code if "parameters" in c.metadata.get("tags", [])]
     elsewhere = [c for c in code if c not in imports + parameters]
     yield imports == code[: len(imports)], "the cells tagged `imports` must be the first code cells"
-    yield not any(map(has_import, elsewhere)), "a cell contains an import but is not tagged `imports`"
+    yield (
+        not any(map(has_import, elsewhere)),
+        "a cell contains an import but is not tagged `imports`",
+    )
     yield (
         bool(imports) and "google.colab" in imports[0].source,
         "the first cell tagged `imports` must install the course on Colab",
     )
-    yield len(parameters) == 1, f"cells tagged `parameters`: {len(parameters)}; there must be exactly one"
+    yield (
+        len(parameters) == 1,
+        f"cells tagged `parameters`: {len(parameters)}; there must be exactly one",
+    )
     yield (
         not any(re.search(r"\bFAST\b|COURSE_FAST", c.source) for c in elsewhere),
         "small budgets must be set only in the parameters cell",
@@ -503,25 +541,39 @@ def import_rules(nb: NotebookNode) -> Iterator[Rule]:
 
 
 def order_rules(name: str, nb: NotebookNode) -> Iterator[Rule]:
-    """Yield the rules for the beginning of a chapter, and for the claims and exercises at its end."""
+    """Yield the rules for the beginning of a chapter,
+    and for the claims and exercises at its end.
+    """
     cells = nb.cells
-    yield bool(cells) and cells[0].source.startswith("# "), "the first cell must begin with the title (# …)"
+    yield (
+        bool(cells) and cells[0].source.startswith("# "),
+        "the first cell must begin with the title (# …)",
+    )
     for phrase in ("you will be able to", "minute", "need"):
         yield (
             phrase in opening(nb).lower(),
-            f"the opening must contain {phrase!r}: it states the aims, the duration, and what is needed",
+            (
+                f"the opening must contain {phrase!r}: it states the aims, the duration, and what "
+                "is needed"
+            ),
         )
     claims, exercises = headed(nb, CLAIMS), headed(nb, EXERCISES)
     yield len(claims) == 1, f"there must be exactly one heading {CLAIMS!r}"
     yield len(exercises) == 1, f"there must be exactly one heading {EXERCISES!r}"
     code = [i for i, c in enumerate(cells) if c.cell_type == "code"]
     checks = [i for i in code if re.search(r"^checks\.\w+\(", cells[i].source, re.M)]
-    yield 2 <= len(checks) <= 4, f"cells that check an exercise: {len(checks)}; there must be two to four"
+    yield (
+        2 <= len(checks) <= 4,
+        f"cells that check an exercise: {len(checks)}; there must be two to four",
+    )
     for i in checks:
         before = [cells[j] for j in code if j < i]
         yield (
             bool(before) and "raise NotImplementedError" in before[-1].source,
-            f"the code cell before {where(name, nb, i)} must be a stub that raises NotImplementedError",
+            (
+                f"the code cell before {where(name, nb, i)} must be a stub that raises "
+                "NotImplementedError"
+            ),
         )
     if claims and exercises:
         yield claims[0] > len(cells) / 3, "the claims table must be at the end"
@@ -548,9 +600,13 @@ def alt_problems(name: str, nb: NotebookNode) -> list[str]:
         for output in pictures(cell):
             text = output.metadata.get("image/png", {}).get("alt", "")
             if len(text) < SHORTEST_ALT:
-                problems.append(f"{where(name, nb, i)}: a picture has no alternative text that describes it")
+                problems.append(
+                    f"{where(name, nb, i)}: a picture has no alternative text that describes it"
+                )
             elif text in seen:
-                problems.append(f"{where(name, nb, i)}: two pictures have the same alternative text")
+                problems.append(
+                    f"{where(name, nb, i)}: two pictures have the same alternative text"
+                )
             seen.add(text)
     return problems
 
@@ -566,10 +622,13 @@ def memory_problems(name: str, nb: NotebookNode) -> list[str]:
         problems.append(f"{name}: uses {beyond}; the limit is {limit_of(name):.1f} GB")
     stated = STATED_MEMORY.search(opening(nb))
     if stated is None:
-        problems.append(f"{name}: the opening does not state the memory that the chapter needs, in GB")
+        problems.append(
+            f"{name}: the opening does not state the memory that the chapter needs, in GB"
+        )
     elif abs(float(stated[1]) - memory["peak"]) > MEMORY_TOLERANCE:
         problems.append(
-            f"{name}: the opening states {stated[1]} GB of memory, but the run used {memory['peak']:.1f} GB"
+            f"{name}: the opening states {stated[1]} GB of memory, but the run used "
+            f"{memory['peak']:.1f} GB"
         )
     return problems
 
@@ -595,7 +654,9 @@ def check(notebook: Path) -> list[str]:
     if None in ids or len(set(ids)) < len(ids):
         problems.append(f"{name}: every cell must have a unique id")
     if pairable(read_source(source)) != pairable(nb):
-        problems.append(f"{name}: notebook and source/{source.name} differ; run `make run NB={name[:2]}`")
+        problems.append(
+            f"{name}: notebook and source/{source.name} differ; run `make run NB={name[:2]}`"
+        )
     if nb.metadata.get("course", {}).get("source_sha256") != source_sha256(nb):
         problems.append(f"{name}: the outputs are from older code; run `make run NB={name[:2]}`")
     if nb != tidy(nbformat.from_dict(nb)) or "widgets" in nb.metadata:
@@ -616,7 +677,9 @@ def repository_address(root: Path = ROOT) -> str:
 
 def set_address(new: str, root: Path = ROOT) -> list[Path]:
     """Replace the current address by owner/name in all files. Returns the changed files."""
-    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]*)/[A-Za-z0-9._-]+", new) or new.endswith(".git"):
+    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]*)/[A-Za-z0-9._-]+", new) or new.endswith(
+        ".git"
+    ):
         raise NotebookError(f"the address must have the form owner/name, not {new!r}")
     old = repository_address(root).removeprefix("https://github.com/")
     pattern = re.compile(rf"(?<![\w.-]){re.escape(old)}(?![\w-])")
@@ -656,8 +719,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("action", choices=["run", "draw", "sync", "link", "check", "address"])
     parser.add_argument("names", nargs="*", metavar="NB")
-    parser.add_argument("--fast", action="store_true", help="run with small budgets and save nothing")
-    options = parser.parse_intermixed_args(arguments)  # so that --fast can be given before or after NB
+    parser.add_argument(
+        "--fast", action="store_true", help="run with small budgets and save nothing"
+    )
+    # so that --fast can be given before or after NB
+    options = parser.parse_intermixed_args(arguments)
     failed = False
     try:
         if options.action == "address":

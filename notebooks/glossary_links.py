@@ -2,8 +2,9 @@
 
     python notebooks/build.py link [NB]
 
-writes the links into the text twin and the notebook. A test checks that no link is missing. The site and the
-slides remove these links, because they have their own links with the explanation in a tooltip.
+writes the links into the text twin and the notebook. A test checks that no link is missing. The
+site and the slides remove these links, because they have their own links with the explanation in a
+tooltip.
 """
 
 import re
@@ -58,7 +59,8 @@ def anchor(heading: str) -> str:
 
 @cache
 def word_pattern() -> re.Pattern[str]:
-    either = "|".join(sorted(map(re.escape, words()), key=len, reverse=True))  # the longest term first
+    # the longest term first
+    either = "|".join(sorted(map(re.escape, words()), key=len, reverse=True))
     return re.compile(rf"(?<![\w-])({either})(?:s|es)?(?![\w-])", re.IGNORECASE)
 
 
@@ -80,7 +82,9 @@ def link(nb: NotebookNode, chapter: str) -> None:
 
 
 def link_paragraph(paragraph: str, wanted: set[str]) -> str:
-    """Add links to the anchors in `wanted` to a paragraph, and remove the linked anchors from `wanted`."""
+    """Add links to the anchors in `wanted` to a paragraph,
+    and remove the linked anchors from `wanted`.
+    """
     made = paragraph
     while (match := first_use(made, wanted)) is not None:
         where = words()[match[1].lower()]
@@ -103,7 +107,9 @@ def first_use(text: str, wanted: set[str]) -> re.Match[str] | None:
 
 
 def wrapped(paragraph: str) -> str:
-    """Wrap the lines of a paragraph again at WIDTH. Headings, tables, formulas and the like are kept."""
+    """Wrap the lines of a paragraph again at WIDTH. Headings, tables,
+    formulas and the like are kept.
+    """
     filled, open_lines = [], []
     for line in [*paragraph.split("\n"), None]:
         is_apart = line is None or line.startswith(("|", "$$", ">", "<", "#", "![", "```"))
@@ -120,7 +126,9 @@ def wrapped(paragraph: str) -> str:
 def fill(lines: list[str]) -> list[str]:
     item = ITEM.match(lines[0])
     indent = " " * len(item[0]) if item else ""
-    kept = WHOLE.sub(lambda match: match[0].replace(" ", "\0"), " ".join(line.strip() for line in lines))
+    kept = WHOLE.sub(
+        lambda match: match[0].replace(" ", "\0"), " ".join(line.strip() for line in lines)
+    )
     made = textwrap.wrap(
         kept, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )

@@ -1,8 +1,8 @@
 """Measure the memory of a chapter's kernel while the chapter runs.
 
-A class may start two hundred kernels on one server. A chapter may therefore use at most LIMIT in addition to
-the memory of its imports, and its opening states the total. Only Linux reports the peak memory of another
-process; on other systems nothing is measured.
+A class may start two hundred kernels on one server. A chapter may therefore use at most LIMIT in
+addition to the memory of its imports, and its opening states the total. Only Linux reports the peak
+memory of another process; on other systems nothing is measured.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 LIMIT = 1.0  # GB in addition to the imports; a GB is 10**9 bytes
-# Chapters that may use more in a full run, with their limits. There are none, and none should be added.
+# Chapters that may use more in a full run, with their limits. There are none, and none should be
+# added.
 STILL_MORE: dict[str, float] = {}
 
 
@@ -23,7 +24,9 @@ def limit_of(chapter: str) -> float:
 
 
 def gigabytes(pid: int, field: str) -> float | None:
-    """Return the current (VmRSS) or peak (VmHWM) memory of a process in GB, or None if not available."""
+    """Return the current (VmRSS) or peak (VmHWM) memory of a process in GB,
+    or None if not available.
+    """
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return None
@@ -34,8 +37,9 @@ def gigabytes(pid: int, field: str) -> float | None:
 class Meter:
     """Measures the memory of a kernel during a chapter whose first code cells are tagged `imports`.
 
-    `imports` is the memory after the last cell with this tag, or after the first code cell if there is no
-    such cell; `peak` is the peak memory so far. Both are in GB, and None before the first measurement.
+    `imports` is the memory after the last cell with this tag, or after the first code cell if there
+    is no such cell; `peak` is the peak memory so far. Both are in GB, and None before the first
+    measurement.
     """
 
     def __init__(self) -> None:

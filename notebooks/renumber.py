@@ -1,8 +1,8 @@
 """Move a chapter to another position in the sequence: `python notebooks/renumber.py how_good 05`.
 
-The chapter gets the new number, and the others move up or down. Files, titles and all links in notebooks,
-docs, README and tests are updated. Texts refer to chapters by name, so no sentence has to change. Outputs are
-kept, because a new name does not require running a notebook again.
+The chapter gets the new number, and the others move up or down. Files, titles and all links in
+notebooks, docs, README and tests are updated. Texts refer to chapters by name, so no sentence has
+to change. Outputs are kept, because a new name does not require running a notebook again.
 """
 
 from __future__ import annotations
@@ -13,10 +13,26 @@ import sys
 from pathlib import Path
 
 import nbformat
-from build import ROOT, NotebookError, agree, all_notebooks, save, source_of, source_sha256, write_atomically
+from build import (
+    ROOT,
+    NotebookError,
+    agree,
+    all_notebooks,
+    save,
+    source_of,
+    source_sha256,
+    write_atomically,
+)
 from nbformat import NotebookNode
 
-TEXTS = ("README.md", "Makefile", "docs/*.md", "tests/*.py", "course_lib/**/*.py", "benchmarks/*.py")
+TEXTS = (
+    "README.md",
+    "Makefile",
+    "docs/*.md",
+    "tests/*.py",
+    "course_lib/**/*.py",
+    "benchmarks/*.py",
+)
 TEXTS += (
     "tools/**/*.py",
     "tools/**/*.md",
@@ -32,10 +48,14 @@ def topic(stem: str) -> str:
 
 
 def new_stems(stems: list[str], moved: str, number: int) -> dict[str, str]:
-    """Map the old name of every chapter to its new name if the topic `moved` gets the number `number`."""
+    """Map the old name of every chapter to its new name if the topic `moved` gets the
+    number `number`.
+    """
     order = [stem for stem in stems if topic(stem) != moved]
     if len(order) == len(stems):
-        raise NotebookError(f"no chapter is called {moved!r}; the names are {', '.join(map(topic, stems))}")
+        raise NotebookError(
+            f"no chapter is called {moved!r}; the names are {', '.join(map(topic, stems))}"
+        )
     if not 0 <= number <= len(order):
         raise NotebookError(f"the number must be between 00 and {len(order):02}, not {number:02}")
     order.insert(number, next(stem for stem in stems if topic(stem) == moved))
@@ -47,7 +67,9 @@ def renamed(text: str, stems: dict[str, str]) -> str:
     pattern = re.compile("|".join(map(re.escape, stems)))
     text = pattern.sub(lambda found: stems[found[0]], text)
     # in a table of chapters, the number is in the column before the link
-    return re.sub(r"^\| \d\d (?=\| \[[^\]]+\]\((?:\.\./)?(?:notebooks/)?(\d\d)_)", r"| \1 ", text, flags=re.M)
+    return re.sub(
+        r"^\| \d\d (?=\| \[[^\]]+\]\((?:\.\./)?(?:notebooks/)?(\d\d)_)", r"| \1 ", text, flags=re.M
+    )
 
 
 def retitled(source: str, stem: str) -> str:

@@ -1,13 +1,15 @@
-"""Write copies of the chapters for students, without outputs and with the answers to each Predict folded.
+"""Write copies of the chapters for students, without outputs and with the answers
+to each Predict folded.
 
     python notebooks/student_copies.py FOLDER [NB …]
 
-`make release` runs this command. A click on "Answer" unfolds an answer, and a click on "Why?" unfolds its
-explanation. Code that prints an answer is collapsed. The chapters themselves keep their answers and outputs.
+`make release` runs this command. A click on "Answer" unfolds an answer, and a click on "Why?"
+unfolds its explanation. Code that prints an answer is collapsed. The chapters themselves keep their
+answers and outputs.
 
-A fold begins at a paragraph that starts with "**Answer.**" or "**Why?**". It ends at the end of its cell, or
-before the next such paragraph, a heading or a paragraph that starts with "**Predict.**". Text that students
-need before the next code cell therefore belongs in a cell of its own.
+A fold begins at a paragraph that starts with "**Answer.**" or "**Why?**". It ends at the end of its
+cell, or before the next such paragraph, a heading or a paragraph that starts with "**Predict.**".
+Text that students need before the next code cell therefore belongs in a cell of its own.
 """
 
 import re
@@ -39,7 +41,9 @@ def folded(text: str) -> str:
 
 
 def student_copy(nb: NotebookNode) -> NotebookNode:
-    """Return the student copy of a chapter. Its links to the glossary lead to the course's repository."""
+    """Return the student copy of a chapter. Its links to the glossary lead
+    to the course's repository.
+    """
     copy = nbformat.from_dict(nb)
     copy.metadata.pop("course", None)  # its statements about outputs do not apply to the copy
     glossary = f"{build.repository_address()}/blob/main/docs/glossary.md#"
@@ -49,7 +53,8 @@ def student_copy(nb: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs = []
             cell.execution_count = None
-            if ANSWER_IN_CODE in cell.source:  # the answer is computed, so Jupyter collapses the code
+            # the answer is computed, so Jupyter collapses the code
+            if ANSWER_IN_CODE in cell.source:
                 cell.metadata["jupyter"] = {"source_hidden": True}
         else:
             cell.source = folded(cell.source).replace(glossary_links.ADDRESS, glossary)
@@ -76,7 +81,9 @@ def main(arguments: list[str]) -> int:
     except (build.NotebookError, OSError) as error:
         print(error)
         return 2
-    print(f"Student copies without outputs were written to {arguments[0]}. Chapters: {len(written)}.")
+    print(
+        f"Student copies without outputs were written to {arguments[0]}. Chapters: {len(written)}."
+    )
     return 0
 
 

@@ -2,14 +2,15 @@
 
 A test file says `pytest_plugins = ["browser"]` for the fixtures `lab` and `chromium`, and writes
 
-    page = lab.open(chromium, ["from course_lib.widgets import ElboBars", "ElboBars()", "print('all ran')"])
-    page.run_all("all ran")
+    page = lab.open(chromium, ["from course_lib.widgets import ElboBars", "ElboBars()", "print('all
+    ran')"]) page.run_all("all ran")
     page.locator(".course-widget").first.click()
     assert page.errors == []
 
-Everything is temporary (server root, settings, browser profile), on a free port with a random token, and the
-browser can reach nothing but this machine. When a test fails, each open page is photographed. Where Chromium
-or Playwright is missing the tests are skipped. $COURSE_CHROMIUM names the browser if it is not on the path.
+Everything is temporary (server root, settings, browser profile), on a free port with a random
+token, and the browser can reach nothing but this machine. When a test fails, each open page is
+photographed. Where Chromium or Playwright is missing the tests are skipped. $COURSE_CHROMIUM names
+the browser if it is not on the path.
 
 (PYTEST_DONT_REWRITE: this file is imported by tests and loaded as a plugin, in either order.)
 """
@@ -52,10 +53,11 @@ FLAGS = [
 
 
 def find_chromium(windowless: bool = False) -> str | None:
-    """Path of the browser: $COURSE_CHROMIUM, or chromium, chromium-browser, google-chrome on the path.
+    """Path of the browser: $COURSE_CHROMIUM, or chromium, chromium-browser,
+    google-chrome on the path.
 
-    With `windowless`, chromium-headless-shell goes before the last three: it has no windows, and does the
-    same with half the processor time.
+    With `windowless`, chromium-headless-shell goes before the last three: it has no windows, and
+    does the same with half the processor time.
     """
     names = [os.environ.get("COURSE_CHROMIUM")]
     if windowless:
@@ -65,7 +67,9 @@ def find_chromium(windowless: bool = False) -> str | None:
 
 
 class Lab:
-    """A server of JupyterLab and Notebook 7 in its own process, in temporary directories; small budgets."""
+    """A server of JupyterLab and Notebook 7 in its own process,
+    in temporary directories; small budgets.
+    """
 
     def __init__(self, folder: Path):
         self.root = folder / "root"
@@ -75,7 +79,10 @@ class Lab:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        homes = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+        homes = {
+            f"JUPYTER_{name}_DIR": str(folder / name.lower())
+            for name in ("CONFIG", "DATA", "RUNTIME")
+        }
         homes["IPYTHONDIR"] = str(folder / "ipython")
         homes["JUPYTERLAB_SETTINGS_DIR"] = str(folder / "settings")
         homes["JUPYTERLAB_WORKSPACES_DIR"] = str(folder / "workspaces")
@@ -84,9 +91,19 @@ class Lab:
         # No pop-up that asks whether to fetch news.
         config = folder / "config" / "labconfig" / "page_config.json"
         config.parent.mkdir()
-        config.write_text('{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}')
+        config.write_text(
+            '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}'
+        )
         path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
-        command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
+        command = [
+            sys.executable,
+            "-m",
+            "jupyter",
+            "lab",
+            "--no-browser",
+            "--allow-root",
+            "--ip=127.0.0.1",
+        ]
         command += [
             f"--port={self.port}",
             "--ServerApp.port_retries=0",
@@ -139,8 +156,8 @@ class Lab:
     ):
         """Open a notebook; returns a Page. A JupyterLab page that a test has closed is used again.
 
-        `cells` are sources, or an .ipynb file: copied, unless it lies in this server's root already.
-        `interface` is "lab" (JupyterLab) or "notebook" (Notebook 7).
+        `cells` are sources, or an .ipynb file: copied, unless it lies in this server's root
+        already. `interface` is "lab" (JupyterLab) or "notebook" (Notebook 7).
         """
         name = f"test_{secrets.token_hex(4)}.ipynb"
         if isinstance(cells, Path) and cells.parent == self.root:
@@ -148,7 +165,9 @@ class Lab:
         elif isinstance(cells, Path):
             shutil.copy(cells, self.root / name)
         else:
-            book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+            book = nbformat.v4.new_notebook(
+                cells=[nbformat.v4.new_code_cell(source) for source in cells]
+            )
             book.metadata["kernelspec"] = {
                 "name": "python3",
                 "display_name": "Python 3",
@@ -159,11 +178,15 @@ class Lab:
             page = self.spare.pop()
             Page.all_open.append(page)
             page.set_viewport_size({"width": width, "height": height})
-            opening = "path => jupyterapp.commands.execute('docmanager:open', { path }).then(() => 0)"
+            opening = (
+                "path => jupyterapp.commands.execute('docmanager:open', { path }).then(() => 0)"
+            )
             page.evaluate(opening, name)
         else:
             page = Page(browser, width, height)
-            space = {"lab": f"lab/workspaces/{secrets.token_hex(4)}/tree", "notebook": "notebooks"}[interface]
+            space = {"lab": f"lab/workspaces/{secrets.token_hex(4)}/tree", "notebook": "notebooks"}[
+                interface
+            ]
             page.goto(f"{self.url}/{space}/{name}?token={self.token}&reset", timeout=90_000)
         page.wait_for_function(
             "name => window.jupyterapp?.shell?.currentWidget?.context?.isReady"
@@ -207,7 +230,8 @@ class Page:
         self.page.on("console", self._console)
 
     def _console(self, message) -> None:
-        # A file that is not there is the interface's affair, or a CDN that an exported page asks for in vain.
+        # A file that is not there is the interface's affair, or a CDN that an exported page asks
+        # for in vain.
         if message.type == "error" and "Failed to load resource" not in message.text:
             self.errors.append(f"console: {message.text}")
 
@@ -215,7 +239,9 @@ class Page:
         return getattr(self.page, name)
 
     def run_all(self, last_text: str, timeout: float = 240) -> None:
-        """Run every cell; wait until the last code cell's output holds `last_text` and the kernel is idle."""
+        """Run every cell; wait until the last code cell's output holds `last_text` and
+        the kernel is idle.
+        """
         session = "jupyterapp.shell.currentWidget.context.sessionContext"
         idle = f"""() => {{ const k = {session}.session?.kernel;
                    return k && k.connectionStatus === 'connected' && k.status === 'idle'; }}"""
@@ -250,7 +276,9 @@ class Page:
         )
 
     def wait_code(self, code: str, holds, timeout: float = 60) -> str:
-        """Run code until holds(what it printed): a busy machine delivers late. Returns what it printed."""
+        """Run code until holds(what it printed): a busy machine delivers late. Returns
+        what it printed.
+        """
         late = time.monotonic() + timeout
         while not holds(printed := self.run_code(code)) and time.monotonic() < late:
             time.sleep(0.1)
@@ -269,7 +297,9 @@ class Page:
         )
 
     def saved(self) -> nbformat.NotebookNode:
-        """The notebook, saved, without what belongs to a running kernel: as the course keeps them."""
+        """The notebook, saved, without what belongs to a running kernel:
+        as the course keeps them.
+        """
         self.page.evaluate("jupyterapp.commands.execute('docmanager:save').then(() => 0)")
         notebook = nbformat.read(self.path, as_version=4)
         for cell in notebook.cells:
@@ -278,7 +308,9 @@ class Page:
         return notebook
 
     def close(self) -> None:
-        """Close the tab and forget its profile, or give the page back to its server, with nothing open."""
+        """Close the tab and forget its profile, or give the page back to its server,
+        with nothing open.
+        """
         if self in Page.all_open:
             Page.all_open.remove(self)
         if self.lab:
@@ -294,7 +326,8 @@ def pytest_exception_interact(node, report) -> None:
     name = re.sub(r"\W+", "_", node.name)
     for number, page in enumerate(Page.all_open):
         path = Page.pictures / f"{name}_{number}.png"
-        with contextlib.suppress(Exception):  # a page that has died does not hide why the test failed
+        # a page that has died does not hide why the test failed
+        with contextlib.suppress(Exception):
             page.screenshot(path=path, timeout=10_000)
             report.sections.append(("screenshot", str(path)))
 
@@ -315,7 +348,9 @@ def chromium(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory, chromium):
-    """A running JupyterLab; asks for `chromium` first, so that nothing starts where tests are skipped."""
+    """A running JupyterLab; asks for `chromium` first,
+    so that nothing starts where tests are skipped.
+    """
     pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
     server = Lab(tmp_path_factory.mktemp("lab"))
     yield server
@@ -323,7 +358,9 @@ def lab(tmp_path_factory, chromium):
 
 
 def violations(page) -> list[str]:
-    """What axe-core finds serious or critical in a page, one line a rule, with the first three elements."""
+    """What axe-core finds serious or critical in a page, one line a rule,
+    with the first three elements.
+    """
     axe = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe.min.js")
     page.evaluate(axe.read_text(encoding="utf-8"))
     found = page.evaluate(
@@ -340,9 +377,11 @@ def violations(page) -> list[str]:
 
 
 class Idleness:
-    """How much processor time a page takes: of all threads of its process, so that a worker counts as well.
+    """How much processor time a page takes: of all threads of its process,
+    so that a worker counts as well.
 
-    It is time on the processor, not time that has passed: whatever else the machine does, it stays the same.
+    It is time on the processor, not time that has passed: whatever else the machine does, it stays
+    the same.
     """
 
     def __init__(self, page: Page):
@@ -357,11 +396,15 @@ class Idleness:
 
     def drawn(self) -> list[str]:
         """How often each widget of the page has been drawn."""
-        return self.page.eval_on_selector_all(".course-widget", "all => all.map((e) => e.dataset.drawn)")
+        return self.page.eval_on_selector_all(
+            ".course-widget", "all => all.map((e) => e.dataset.drawn)"
+        )
 
 
 def run_node(folder: Path, source: str, function: str, argument):
-    """As `run_module`, without a browser: `source` must not need a page before it is asked to draw."""
+    """As `run_module`, without a browser: `source` must not need a page before it is
+    asked to draw.
+    """
     # a page is asked at once whether its reader wants less motion
     stub = "globalThis.window = { matchMedia: () => ({ matches: false }) };\n"
     (folder / "widget.mjs").write_text(source, encoding="utf-8")
@@ -372,14 +415,18 @@ def run_node(folder: Path, source: str, function: str, argument):
         f"const out = await ({function})(m, JSON.parse(fs.readFileSync('argument.json')));\n"
         "fs.writeFileSync('out.json', JSON.stringify(out));"
     )
-    done = subprocess.run(["node", "main.mjs"], cwd=folder, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        ["node", "main.mjs"], cwd=folder, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return json.loads((folder / "out.json").read_text())
 
 
 @pytest.fixture
 def javascript(request, tmp_path):
-    """Runs a module's code, in node where it is installed (it starts in no time), else in Chromium."""
+    """Runs a module's code, in node where it is installed (it starts in no time),
+    else in Chromium.
+    """
     if shutil.which("node"):
         return functools.partial(run_node, tmp_path)
     return functools.partial(run_module, request.getfixturevalue("chromium"))

@@ -1,8 +1,9 @@
-"""Compile every kernel of the package for a GPU that is not there, and print what the code needs, as JSON.
+"""Compile every kernel of the package for a GPU that is not there,
+and print what the code needs, as JSON.
 
-The public functions run on small tensors of a CPU, but each launch only compiles: for compute capability 9.0
-(an H100 or H200), down to machine code by the assembler that comes with Triton. `test_kernels.py` runs this
-file in a process of its own, without TRITON_INTERPRET.
+The public functions run on small tensors of a CPU, but each launch only compiles: for compute
+capability 9.0 (an H100 or H200), down to machine code by the assembler that comes with Triton.
+`test_kernels.py` runs this file in a process of its own, without TRITON_INTERPRET.
 """
 
 import importlib
@@ -41,7 +42,9 @@ class AbsentGPU:
 
 
 def needs(code: Any) -> dict[str, int]:
-    """Registers of a thread, and bytes of its stack: mostly what found no register, in slow memory."""
+    """Registers of a thread, and bytes of its stack: mostly what found no register,
+    in slow memory.
+    """
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(code.asm["cubin"])
         file.flush()
@@ -84,7 +87,9 @@ def all_kernels() -> set[str]:
         importlib.import_module(f"course_lib.kernels.{m.name}")
         for m in pkgutil.iter_modules(kernels.__path__)
     ]
-    functions = [v for module in modules for v in vars(module).values() if isinstance(v, JITFunction)]
+    functions = [
+        v for module in modules for v in vars(module).values() if isinstance(v, JITFunction)
+    ]
     return {function.__name__ for function in functions if function.__name__.endswith("_kernel")}
 
 

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, settings
 
 matplotlib.use("Agg")
 
-# derandomize: a red test is red again for the next person. No deadline: two workers share two cores.
-# No database: the same examples need none, and whoever tests a folder of somebody else cannot write one.
+# derandomize: a red test is red again for the next person. No deadline: two workers share two
+# cores. No database: the same examples need none, and whoever tests a folder of somebody else
+# cannot write one.
 settings.register_profile(
     "course",
     derandomize=True,
@@ -32,7 +33,9 @@ def root() -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Notebooks and browsers first: a long file that begins last leaves the other worker idle."""
     long = {
-        i.path for i in items if i.path.suffix == ".ipynb" or "chromium" in getattr(i, "fixturenames", ())
+        i.path
+        for i in items
+        if i.path.suffix == ".ipynb" or "chromium" in getattr(i, "fixturenames", ())
     }
     items.sort(key=lambda item: item.path not in long)
 

@@ -1,8 +1,8 @@
 """What tests/test_distributed.py has torchrun start: the command of recipes, on few small images.
 
-The environment says what else. RESULT: the file for the outcome of the command's training. OTHERS: the file
-for the outcomes of more trainings, which come first; "": none. KILL: "1 9" has process 1 killed in the ninth
-step of the command; "": none is.
+The environment says what else. RESULT: the file for the outcome of the command's training. OTHERS:
+the file for the outcomes of more trainings, which come first; "": none. KILL: "1 9" has process 1
+killed in the ninth step of the command; "": none is.
 """
 
 import os
@@ -122,7 +122,9 @@ def kill_in_step(rank: int, step: int) -> None:
 
 
 def keep_result(path: Path) -> None:
-    """Have the outcome of the command's training kept: its own file holds weights of half the bits."""
+    """Have the outcome of the command's training kept:
+    its own file holds weights of half the bits.
+    """
     train = recipes.train
 
     def kept(*arguments: Any, **options: Any) -> Any:
@@ -149,7 +151,8 @@ def main() -> None:
         if os.environ["KILL"]:
             rank, step = os.environ["KILL"].split()
             kill_in_step(int(rank), int(step))
-        copies.COPY_SECONDS = copies.SAVE_SECONDS = 0.0  # a checkpoint after each epoch of the command
+        # a checkpoint after each epoch of the command
+        copies.COPY_SECONDS = copies.SAVE_SECONDS = 0.0
         keep_result(Path(os.environ["RESULT"]))
         recipes.main()
 

@@ -1,4 +1,5 @@
-"""Right answers to the homework's questions, written from the students' texts and not from the keys.
+"""Right answers to the homework's questions, written from the students' texts and not
+from the keys.
 
 They are what good students may write: float32 throughout, in place, NumPy with loops, torch.func,
 torch.distributions, SciPy. Each must get all points, so one that is refused is a fault in a key or

@@ -1,8 +1,8 @@
 """The kernels against independent float64 references.
 
-`test_kernels.py` runs this file in a process of its own: with TRITON_INTERPRET=1, which must be set before
-Triton is imported, and without it where there is a GPU. Tensors that a kernel does not fill would show:
-uninitialized memory is NaN here.
+`test_kernels.py` runs this file in a process of its own: with TRITON_INTERPRET=1, which must be set
+before Triton is imported, and without it where there is a GPU. Tensors that a kernel does not fill
+would show: uninitialized memory is NaN here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from course_lib.training.vae import Recipe
 DEVICE = torch.device("cpu" if backend.INTERPRETED else "cuda")
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 1e-2}
 DTYPES = list(TOLERANCE)
-SIZES = [(1, 1, 1), (1, 784, 20), (5, 37, 3), (3, 1030, 33)]  # rows, pixels, codes; none divides its block
+# Rows, pixels, codes; none divides its block.
+SIZES = [(1, 1, 1), (1, 784, 20), (5, 37, 3), (3, 1030, 33)]
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +54,13 @@ def poison(monkeypatch):
 
 
 def close(ours: Tensor, reference: Tensor, dtype: torch.dtype) -> None:
-    """Relative to the whole: a float32 sum of numbers of both signs has no relative precision of its own."""
+    """Relative to the whole: a float32 sum of numbers of both signs has no relative
+    precision of its own.
+    """
     assert ours.shape == reference.shape
-    apart = float((ours.double().cpu() - reference.cpu()).norm() / reference.norm().clamp(min=1e-300))
+    apart = float(
+        (ours.double().cpu() - reference.cpu()).norm() / reference.norm().clamp(min=1e-300)
+    )
     assert apart <= TOLERANCE[dtype], apart
 
 
@@ -93,7 +98,8 @@ def test_elbo_terms_and_the_gradients_of_their_mean(size, dtype, bytes_):
     terms = kernels.fused_elbo(*given)
     assert kernels.ran["fused_elbo"].startswith("Triton")
     assert {t.dtype for t in terms} == {torch.float64 if dtype == torch.float64 else torch.float32}
-    # bfloat16 rounds the inputs before either side sees them: the terms themselves are added in float32
+    # bfloat16 rounds the inputs before either side sees them: the terms themselves are added in
+    # float32
     for ours, reference in zip(terms, exact_terms(*given), strict=True):
         close(ours.detach(), reference, torch.float32 if dtype == torch.bfloat16 else dtype)
     (terms.reconstruction + terms.kl).mean().backward()
@@ -116,7 +122,9 @@ def test_any_loss_gets_its_gradients(kind):
     g_logits, g_mu, g_logvar = exact_gradients(*given)
     w = w.double().cpu()
     for leaf, g in zip(
-        (given[0], *given[2:]), (w[:, :1] * g_logits, w[:, 1:] * g_mu, w[:, 1:] * g_logvar), strict=True
+        (given[0], *given[2:]),
+        (w[:, :1] * g_logits, w[:, 1:] * g_mu, w[:, 1:] * g_logvar),
+        strict=True,
     ):
         close(leaf.grad, g, torch.float32) if g.any() else pytest.approx(0) == leaf.grad.abs().max()
 
@@ -141,12 +149,16 @@ def test_elbo_gradcheck():
 def test_huge_logits_stay_finite_and_exact(size):
     signs = torch.tensor([[1.0, 1.0, -1.0, -1.0], [-1.0, 1.0, 1.0, -1.0]])
     logits = (size * signs).to(DEVICE).requires_grad_()
-    x = torch.tensor([[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 1.0, 0.0]]).to(DEVICE)  # all right; two of four wrong
+    # all right; two of four wrong
+    x = torch.tensor([[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 1.0, 0.0]]).to(DEVICE)
     code = torch.zeros(2, 1, device=DEVICE)
     terms = kernels.fused_elbo(logits, x, code, code)
-    # all four right: 4·exp(−50), far below the rounding of 50; what is added to 50 is lost in float32
+    # all four right: 4·exp(−50), far below the rounding of 50; what is added to 50 is lost in
+    # float32
     expected = torch.tensor([4 * math.exp(-size), 2 * size], dtype=torch.float64)
-    torch.testing.assert_close(terms.reconstruction.detach().cpu().double(), expected, rtol=1e-5, atol=1e-40)
+    torch.testing.assert_close(
+        terms.reconstruction.detach().cpu().double(), expected, rtol=1e-5, atol=1e-40
+    )
     terms.reconstruction.sum().backward()
     expected = (logits.detach().sigmoid() - x) * (logits.detach().sign() != 2 * x - 1)
     torch.testing.assert_close(logits.grad, expected, rtol=1e-5, atol=1e-20)
@@ -154,9 +166,12 @@ def test_huge_logits_stay_finite_and_exact(size):
 
 def test_logits_of_all_sizes_are_exact_pixel_by_pixel():
     logits = torch.linspace(-60, 60, 241, device=DEVICE)[:, None]  # one pixel an image
-    ours = kernels.fused_elbo(logits, torch.zeros_like(logits), logits * 0, logits * 0).reconstruction
+    ours = kernels.fused_elbo(
+        logits, torch.zeros_like(logits), logits * 0, logits * 0
+    ).reconstruction
     reference = torch.from_numpy(np.logaddexp(0, logits[:, 0].double().cpu().numpy()))
-    torch.testing.assert_close(ours.double().cpu(), reference, rtol=1e-5, atol=0)  # also where it is 1e-26
+    # also where it is 1e-26
+    torch.testing.assert_close(ours.double().cpu(), reference, rtol=1e-5, atol=0)
 
 
 def test_elbo_of_tensors_that_are_not_contiguous():
@@ -165,7 +180,12 @@ def test_elbo_of_tensors_that_are_not_contiguous():
     wide = torch.cat([mu, logvar], 1)  # rows of mu lie 2d apart, as an encoder leaves them
     cases = [
         (logits.T.contiguous().T, x.T.contiguous().T, *wide.chunk(2, -1)),
-        (torch.cat([logits, logits], 1)[:, 3 : pixels + 3], x[:1].expand(n, -1), mu, logvar[:1].expand(n, d)),
+        (
+            torch.cat([logits, logits], 1)[:, 3 : pixels + 3],
+            x[:1].expand(n, -1),
+            mu,
+            logvar[:1].expand(n, d),
+        ),
     ]
     for given in cases:
         assert not given[0].is_contiguous()
@@ -179,13 +199,31 @@ def test_elbo_of_tensors_that_are_not_contiguous():
 
 
 def test_nothing_is_written_beside_the_outputs():
-    """A store without its mask would reach beyond the row; between and behind the outputs lies NaN."""
+    """A store without its mask would reach beyond the row;
+    between and behind the outputs lies NaN.
+    """
     n, pixels, d = 3, 37, 3
     logits, x, mu, logvar = (t.detach() for t in inputs(n, pixels, d, torch.float32))
-    buffers = [torch.full((size + 64,), math.nan, device=DEVICE) for size in (n, n, n * pixels, n * d, n * d)]
+    buffers = [
+        torch.full((size + 64,), math.nan, device=DEVICE)
+        for size in (n, n, n * pixels, n * d, n * d)
+    ]
     settings = elbo._settings(logits, x, mu)
     elbo._elbo_kernel[(n,)](
-        logits, x, mu, logvar, *buffers, pixels, pixels, d, d, pixels, d, 1.0, GRADIENTS=True, **settings
+        logits,
+        x,
+        mu,
+        logvar,
+        *buffers,
+        pixels,
+        pixels,
+        d,
+        d,
+        pixels,
+        d,
+        1.0,
+        GRADIENTS=True,
+        **settings,
     )
     for buffer in buffers:
         assert buffer[:-64].isfinite().all()
@@ -229,7 +267,9 @@ def test_a_seed_gives_one_z_and_its_gradients(shape, dtype):
 
 
 def test_reparameterization_gradcheck():
-    mu, logvar = (torch.randn(3, 4, dtype=torch.float64, device=DEVICE, requires_grad=True) for _ in range(2))
+    mu, logvar = (
+        torch.randn(3, 4, dtype=torch.float64, device=DEVICE, requires_grad=True) for _ in range(2)
+    )
     assert gradcheck(lambda m, v: kernels.fused_reparameterize(m, v, 5), (mu, logvar))
 
 
@@ -238,7 +278,10 @@ def test_rows_that_lie_apart():
     for mu, logvar in (wide.chunk(2, -1), (wide[::2, :4], wide[::2].T.contiguous().T[:, 4:])):
         m, v = (t.detach().requires_grad_() for t in (mu, logvar))
         a, b = (t.detach().contiguous().requires_grad_() for t in (mu, logvar))
-        ours, reference = kernels.fused_reparameterize(m, v, 9), kernels.reparameterize_reference(a, b, 9)
+        ours, reference = (
+            kernels.fused_reparameterize(m, v, 9),
+            kernels.reparameterize_reference(a, b, 9),
+        )
         torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-6)
         g = torch.randn(8, len(mu), device=DEVICE).T[:, :4]  # not contiguous either
         ours.backward(g)
@@ -248,7 +291,9 @@ def test_rows_that_lie_apart():
 
 
 def test_rows_farther_apart_than_32_bits_count():
-    far = torch.empty(2 * 2**30 + 4, dtype=torch.bfloat16, device=DEVICE).as_strided((3, 4), (2**30, 1))
+    far = torch.empty(2 * 2**30 + 4, dtype=torch.bfloat16, device=DEVICE).as_strided(
+        (3, 4), (2**30, 1)
+    )
     near = torch.randn(3, 4, device=DEVICE, dtype=torch.bfloat16)
     far.copy_(near)  # of its four gigabytes only these rows are ever touched
     v, w = (near.clone().requires_grad_() for _ in range(2))
@@ -267,8 +312,10 @@ def test_the_noise_is_gaussian_and_backward_regenerates_it():
     e = z.detach().flatten().cpu()
     # with logvar 0, dz/dlogvar is e/2: exactly the e of the forward pass
     torch.testing.assert_close(2 * logvar.grad.flatten().cpu(), e, rtol=1e-5, atol=1e-6)
-    assert scipy.stats.kstest(e.numpy(), "norm").pvalue > 1e-3  # one fixed seed: it passes or it does not
-    assert abs(float((e[1:] * e[:-1]).mean())) < 4 / math.sqrt(len(e))  # neighbours are uncorrelated
+    # one fixed seed: it passes or it does not
+    assert scipy.stats.kstest(e.numpy(), "norm").pvalue > 1e-3
+    # neighbours are uncorrelated
+    assert abs(float((e[1:] * e[:-1]).mean())) < 4 / math.sqrt(len(e))
     other = kernels.fused_reparameterize(mu, mu, 8).flatten().cpu()
     assert abs(float((e * other).mean())) < 4 / math.sqrt(len(e))  # so are two seeds
 
@@ -291,18 +338,26 @@ def test_without_a_seed_noise_is_new_each_time_and_follows_torchs_generator():
 def test_a_batch_is_its_reference_bit_by_bit(shape, dtype):
     torch.manual_seed(1)
     images = torch.randint(0, 256, shape, dtype=torch.uint8).to(DEVICE)
-    for index in (torch.randint(shape[0], (3,)), torch.randperm(shape[0]).repeat(2)[::2], torch.tensor([0])):
+    for index in (
+        torch.randint(shape[0], (3,)),
+        torch.randperm(shape[0]).repeat(2)[::2],
+        torch.tensor([0]),
+    ):
         ours = kernels.gather_binarize(images, index.to(DEVICE), 99, dtype)
         assert kernels.ran["gather_binarize"].startswith("Triton")
         assert ours.dtype == dtype
-        assert torch.equal(ours, kernels.gather_binarize_reference(images, index.to(DEVICE), 99, dtype))
+        assert torch.equal(
+            ours, kernels.gather_binarize_reference(images, index.to(DEVICE), 99, dtype)
+        )
 
 
 def test_pixels_are_drawn_with_their_grey_level():
     """Each of the 256 bytes 300 times; of 0 no pixel is inked, of 255 all are."""
     images = torch.arange(256, dtype=torch.uint8).repeat(12, 3).to(DEVICE)  # (12, 768)
     index = torch.arange(12, device=DEVICE)
-    drawn = torch.stack([kernels.gather_binarize(images, index, seed).view(-1, 256) for seed in range(8)])
+    drawn = torch.stack(
+        [kernels.gather_binarize(images, index, seed).view(-1, 256) for seed in range(8)]
+    )
     drawn = drawn.flatten(0, 1).cpu()  # (288, 256)
     assert drawn.unique().tolist() == [0, 1]
     counts, p = drawn.sum(0), torch.arange(256) / 255
@@ -311,7 +366,8 @@ def test_pixels_are_drawn_with_their_grey_level():
     z = (counts - len(drawn) * p)[1:-1] / (len(drawn) * p * (1 - p))[1:-1].sqrt()
     assert scipy.stats.chi2(254).cdf(float((z**2).sum())) < 0.999
     assert float(z.abs().max()) < 4.5
-    half = drawn[:, 64:192] - p[64:192]  # neighbours, and rows of different counters, are independent
+    # neighbours, and rows of different counters, are independent
+    half = drawn[:, 64:192] - p[64:192]
     assert abs(float((half[:, 1:] * half[:, :-1]).mean())) < 4 * 0.25 / math.sqrt(half.numel())
     assert abs(float((half[1:] * half[:-1]).mean())) < 4 * 0.25 / math.sqrt(half.numel())
 
@@ -335,7 +391,10 @@ def mixture(n: int, d: int, k: int, dtype: torch.dtype) -> list[Tensor]:
     x, means = 2 * torch.randn(n, d), 2 * torch.randn(k, d)
     kind = torch.float64 if dtype == torch.float64 else torch.float32
     weights, variances = torch.rand(k) + 0.1, 0.5 + torch.rand(k, d)
-    return [x.to(DEVICE, dtype), *(t.to(DEVICE, kind) for t in (weights / weights.sum(), means, variances))]
+    return [
+        x.to(DEVICE, dtype),
+        *(t.to(DEVICE, kind) for t in (weights / weights.sum(), means, variances)),
+    ]
 
 
 def exact_statistics(x: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -344,7 +403,9 @@ def exact_statistics(x: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([resp.sum(0)[:, None], resp.T @ x, resp.T @ x**2], 1), log_px
 
 
-@pytest.mark.parametrize("size", [(1, 1, 1), (1, 5, 3), (37, 5, 1), (50, 17, 33), (33, 40, 20)], ids=str)
+@pytest.mark.parametrize(
+    "size", [(1, 1, 1), (1, 5, 3), (37, 5, 1), (50, 17, 33), (33, 40, 20)], ids=str
+)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_statistics_are_the_textbooks(size, dtype):
     if dtype == torch.float64 and DEVICE.type == "cuda":
@@ -386,7 +447,9 @@ def test_points_whose_rows_lie_apart():
     expected = exact_statistics(x, *parameters)
     for view in (torch.cat([x, x], 1)[:, :6], x.T.contiguous().T):
         assert not view.is_contiguous()
-        for ours, reference in zip(kernels.mixture_statistics(view, *parameters), expected, strict=True):
+        for ours, reference in zip(
+            kernels.mixture_statistics(view, *parameters), expected, strict=True
+        ):
             close(ours, reference, torch.float32)
 
 
@@ -396,7 +459,9 @@ def test_the_matrix_of_responsibilities_is_never_there(monkeypatch):
     n, d, k = 20_000, 50, 512
     given = mixture(n, d, k, torch.float32)
     assert (
-        not kernels.mixture_statistics(given[0].double(), *(t.double() for t in given[1:])).sums.isnan().any()
+        not kernels.mixture_statistics(given[0].double(), *(t.double() for t in given[1:]))
+        .sums.isnan()
+        .any()
     )
     assert kernels.ran["mixture_statistics"].startswith("PyTorch: no support for float64")
     torch.cuda.reset_peak_memory_stats()
@@ -415,11 +480,16 @@ def full_mixture(n: int, d: int, k: int, dtype: torch.dtype) -> list[Tensor]:
     factors = precision_factors(roots @ roots.mT / d + 0.5 * torch.eye(d), "full")
     weights = torch.rand(k) + 0.1
     kind = torch.float64 if dtype == torch.float64 else torch.float32
-    return [x.to(DEVICE, dtype), *(t.to(DEVICE, kind) for t in (weights / weights.sum(), means, factors))]
+    return [
+        x.to(DEVICE, dtype),
+        *(t.to(DEVICE, kind) for t in (weights / weights.sum(), means, factors)),
+    ]
 
 
 def textbook(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
-    """Responsibilities, log P(x), and the statistics without log P(x), in float64 from covariances."""
+    """Responsibilities, log P(x), and the statistics without log P(x),
+    in float64 from covariances.
+    """
     x, weights, means, factors = (t.double().cpu() for t in (x, weights, means, factors))
     resp, log_px = em.e_step(x, weights, means, torch.linalg.inv(factors @ factors.mT), "full")
     centred = x[:, None] - means  # (N, K, D)
@@ -428,7 +498,16 @@ def textbook(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor) -> tupl
     return resp, log_px, (resp.sum(0), first, second)
 
 
-FULL_SIZES = [(1, 1, 1), (37, 1, 4), (50, 2, 3), (50, 3, 6), (33, 4, 2), (33, 5, 1), (49, 5, 3), (40, 20, 5)]
+FULL_SIZES = [
+    (1, 1, 1),
+    (37, 1, 4),
+    (50, 2, 3),
+    (50, 3, 6),
+    (33, 4, 2),
+    (33, 5, 1),
+    (49, 5, 3),
+    (40, 20, 5),
+]
 
 
 @pytest.mark.parametrize("size", FULL_SIZES, ids=str)
@@ -444,7 +523,9 @@ def test_full_statistics_are_the_textbooks(size, dtype):
     precision = torch.float32 if dtype == torch.bfloat16 else dtype
     for ours, reference in zip(found, (*sums, log_px), strict=True):
         close(ours, reference, precision)
-    assert float(found.log_likelihood) == pytest.approx(float(log_px.sum()), rel=TOLERANCE[precision])
+    assert float(found.log_likelihood) == pytest.approx(
+        float(log_px.sum()), rel=TOLERANCE[precision]
+    )
     by_reference = kernels.full_mixture_statistics_reference(*given)
     for ours, reference in zip(found, by_reference, strict=True):
         assert ours.dtype == reference.dtype
@@ -455,7 +536,9 @@ def test_the_reference_is_the_same_for_blocks_of_any_size(monkeypatch):
     given = full_mixture(50, 3, 6, torch.float64)
     whole = kernels.full_mixture_statistics_reference(*given)
     monkeypatch.setattr(full_e_step, "REFERENCE_NUMBERS", 7 * 3 * 6)  # seven rows at a time
-    for ours, reference in zip(kernels.full_mixture_statistics_reference(*given), whole, strict=True):
+    for ours, reference in zip(
+        kernels.full_mixture_statistics_reference(*given), whole, strict=True
+    ):
         close(ours, reference.cpu(), torch.float64)
 
 
@@ -473,7 +556,9 @@ def test_the_m_step_out_of_the_full_statistics_and_the_plain_sums():
 
 @pytest.mark.parametrize("far", [0.0, 1000.0])
 def test_covariances_far_from_the_origin_keep_their_digits(far):
-    """Σ x xᵀ of x near 1,000 is a million, of which float32 keeps 0.06: as much as a tenth of a variance."""
+    """Σ x xᵀ of x near 1,000 is a million, of which float32 keeps 0.06:
+    as much as a tenth of a variance.
+    """
     x, weights, means, factors = full_mixture(60, 3, 2, torch.float32)
     given = x + far, weights, means + far, factors
     expected = em.m_step(given[0].double().cpu(), textbook(*given)[0], "full")
@@ -501,7 +586,9 @@ def test_a_component_that_owns_nothing_has_sums_of_exactly_0():
 
 
 def test_densities_too_small_for_float32_are_still_compared():
-    """Thirty standard deviations away, e^−450 is 0 in float32; the components' ratios are of order 1."""
+    """Thirty standard deviations away, e^−450 is 0 in float32;
+    the components' ratios are of order 1.
+    """
     _, weights, _, _ = full_mixture(1, 5, 3, torch.float32)
     torch.manual_seed(0)
     means = (0.02 * torch.randn(3, 5)).to(DEVICE)
@@ -513,7 +600,8 @@ def test_densities_too_small_for_float32_are_still_compared():
     assert 0.02 < float(resp.min()) < float(resp.max()) < 0.98
     found = kernels.full_mixture_statistics(*given)
     close(found.log_px, log_px, torch.float32)
-    # 450 nats are known to 24 bits, which is 3e-5 nats for each of a few roundings, and so are ratios
+    # 450 nats are known to 24 bits, which is 3e-5 nats for each of a few roundings, and so are
+    # ratios
     for ours, reference in zip(found[:3], sums, strict=True):
         torch.testing.assert_close(
             ours.double().cpu() / reference.norm(), reference / reference.norm(), rtol=0, atol=2e-4
@@ -538,7 +626,9 @@ def test_em_by_the_full_statistics_is_scikit_learns(dtype):
         found = kernels.full_mixture_statistics(x, weights, means, factors)
         weights, means, covariances = found.parameters(means, reg_covar=1e-6)
         factors = precision_factors(covariances, "full")
-    assert float(found.log_likelihood) / len(x) == pytest.approx(theirs.lower_bound_, rel=TOLERANCE[dtype])
+    assert float(found.log_likelihood) / len(x) == pytest.approx(
+        theirs.lower_bound_, rel=TOLERANCE[dtype]
+    )
     expected = theirs.weights_, theirs.means_, theirs.covariances_
     for ours, reference in zip((weights, means, covariances), expected, strict=True):
         close(ours, torch.from_numpy(reference), dtype)
@@ -568,14 +658,18 @@ def test_full_statistics_of_points_whose_rows_lie_apart():
     expected = kernels.full_mixture_statistics(x, *parameters)
     for view in (torch.cat([x, x], 1)[:, :6], x.T.contiguous().T):
         assert not view.is_contiguous()
-        for ours, same in zip(kernels.full_mixture_statistics(view, *parameters), expected, strict=True):
+        for ours, same in zip(
+            kernels.full_mixture_statistics(view, *parameters), expected, strict=True
+        ):
             assert torch.equal(ours, same)
 
 
 def test_more_dimensions_than_fit_go_to_the_reference():
     given = full_mixture(4, 33, 2, torch.float32)  # the tests' tiles reach to 32
     found = kernels.full_mixture_statistics(*given)
-    assert kernels.ran["full_mixture_statistics"] == "PyTorch: no support for more than 32 dimensions"
+    assert (
+        kernels.ran["full_mixture_statistics"] == "PyTorch: no support for more than 32 dimensions"
+    )
     close(found.log_px, textbook(*given)[1], torch.float32)
 
 
@@ -585,7 +679,9 @@ def test_full_responsibilities_are_never_there(monkeypatch):
     n, d, k = 60_000, 20, 512
     given = full_mixture(n, d, k, torch.float32)
     assert (
-        not kernels.full_mixture_statistics(given[0][:99].double(), *(t.double() for t in given[1:]))
+        not kernels.full_mixture_statistics(
+            given[0][:99].double(), *(t.double() for t in given[1:])
+        )
         .first.isnan()
         .any()
     )
@@ -593,9 +689,12 @@ def test_full_responsibilities_are_never_there(monkeypatch):
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     found = kernels.full_mixture_statistics(*given)
-    # four spans of 512 · 421 numbers are 3.4 MB, their sum and its parts 1.7 MB: the matrix is 123 MB
+    # four spans of 512 · 421 numbers are 3.4 MB, their sum and its parts 1.7 MB: the matrix is 123
+    # MB
     assert torch.cuda.max_memory_allocated() - before < n * k * 4 / 10
-    for ours, reference in zip(found, kernels.full_mixture_statistics_reference(*given), strict=True):
+    for ours, reference in zip(
+        found, kernels.full_mixture_statistics_reference(*given), strict=True
+    ):
         close(ours, reference.double().cpu(), torch.float32)
 
 
@@ -632,7 +731,8 @@ def test_the_fused_loss_refuses_pixels_that_are_not_independent():
         kernels.fused_loss(model, torch.rand(6, 35, device=DEVICE).round())
 
 
-# ---------------------------------------------------------------- recipes take the kernels by themselves
+# ---------------------------------------------------------------- recipes take the kernels by
+# themselves
 
 SMALL = Recipe(
     config={"latent": 3, "hidden": [16], "activation": "silu"},
@@ -678,7 +778,9 @@ def test_a_recipe_trains_by_the_kernels_as_by_the_plain_functions(name, monkeypa
     weights, history = trained(recipe)
     assert capsys.readouterr().out.startswith(says)
     by = {name for name, words in kernels.ran.items() if words.startswith("Triton")}
-    assert by == {"gather_binarize"} | ({"fused_elbo", "fused_reparameterize"} if "loss" in says else set())
+    assert by == {"gather_binarize"} | (
+        {"fused_elbo", "fused_reparameterize"} if "loss" in says else set()
+    )
 
     monkeypatch.setattr(recipes, "ways", plain_ways)
     if "loss" in says:
@@ -688,7 +790,8 @@ def test_a_recipe_trains_by_the_kernels_as_by_the_plain_functions(name, monkeypa
     # float32 keeps 24 bits, 6e-8, and sums of tens to thousands of numbers come in another order
     for key in history:
         assert history[key] == pytest.approx(plain_history[key], rel=1e-5)
-    # a step of Adam is up to lr = 4e-3, so that one gradient with another sign would be 400 times as far
+    # a step of Adam is up to lr = 4e-3, so that one gradient with another sign would be 400 times
+    # as far
     for ours, theirs in zip(weights, plain_weights, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
@@ -714,7 +817,8 @@ def test_a_model_without_kernels_trains_by_the_plain_functions(name, capsys):
         assert set(kernels.ran) == {"gather_binarize"}
     else:
         assert said.startswith(
-            "Batches and loss: plain PyTorch functions, because there are no kernels for this model."
+            "Batches and loss: plain PyTorch functions, because there are no kernels for this "
+            "model."
         )
         assert not kernels.ran
 
@@ -728,7 +832,10 @@ def test_where_triton_fails_the_plain_functions_serve(capsys, monkeypatch):
     monkeypatch.setattr(training, "gather_binarize", fails)
     _, run = recipes.train(SMALL, some_digits(), epochs=1, graph=False)
     assert run.finished
-    said = "Batches and loss: plain PyTorch functions, because Triton fails on this machine (RuntimeError"
+    said = (
+        "Batches and loss: plain PyTorch functions, because Triton fails on this machine "
+        "(RuntimeError"
+    )
     assert capsys.readouterr().out.startswith(said)
 
 

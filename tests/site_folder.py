@@ -21,7 +21,8 @@ LONGEST = 1800  # seconds to wait for another worker's build
 @pytest.fixture(scope="session")
 def site(tmp_path_factory, worker_id) -> Path:
     """The folder of the site."""
-    if built := os.environ.get("COURSE_SITE"):  # a site that was built before, while its tests are written
+    # a site that was built before, while its tests are written
+    if built := os.environ.get("COURSE_SITE"):
         return Path(built).resolve()
     pytest.importorskip("sphinx", reason="Sphinx is not installed")
     shared = tmp_path_factory.getbasetemp()
@@ -35,7 +36,9 @@ def site(tmp_path_factory, worker_id) -> Path:
         while not log.exists() and time.monotonic() < late:
             time.sleep(0.5)
     else:
-        done = subprocess.run([sys.executable, BUILD, folder], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, BUILD, folder], cwd=ROOT, capture_output=True, text=True
+        )
         unfinished = shared / "site.unfinished"
         unfinished.write_text(f"{done.returncode}\n{done.stdout}{done.stderr}", encoding="utf-8")
         unfinished.replace(log)

@@ -1,4 +1,6 @@
-"""Pixel after pixel against every image that there is: probabilities, what hears what, and draws."""
+"""Pixel after pixel against every image that there is: probabilities, what hears what,
+and draws.
+"""
 
 import math
 from itertools import product
@@ -42,11 +44,14 @@ def test_the_probabilities_of_all_images_add_up_to_1(height, width, above, hidde
         assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-10)
         assert log_p.std() > 0.5  # far from "all images alike"
     single = net.float().log_prob(x.float())
-    assert single.double().exp().sum().item() == pytest.approx(1, abs=1e-5)  # the float32 of 9 logits
+    # the float32 of 9 logits
+    assert single.double().exp().sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_each_logit_is_the_conditional_probability():
-    """P(x_i = 1 | x_1 … x_{i−1}) from the joint probabilities alone, by adding up the images that agree."""
+    """P(x_i = 1 | x_1 … x_{i−1}) from the joint probabilities alone,
+    by adding up the images that agree.
+    """
     net, x = network(2, 3), every_image(6)
     p = net.log_prob(x).exp().view([2] * 6)  # one axis a pixel
     logits = net.logits(x).view([2] * 6 + [6])
@@ -84,7 +89,10 @@ def test_draws_are_as_frequent_as_they_are_probable(seed):
     for log_p, draws in cases:
         assert log_p.exp().sum().item() == pytest.approx(1)
         index = (draws @ torch.tensor([8.0, 4, 2, 1]).double()).long()
-        counts, expected = torch.bincount(index, minlength=16).numpy(), n * log_p.exp().detach().numpy()
+        counts, expected = (
+            torch.bincount(index, minlength=16).numpy(),
+            n * log_p.exp().detach().numpy(),
+        )
         rare = expected < 5  # the chi-square law wants cells with a few counts
         counts, expected = (np.append(c[~rare], c[rare].sum()) for c in (counts, expected))
         keep = expected > 0
@@ -113,7 +121,9 @@ def test_as_a_distribution_it_takes_many_codes():
     strong = (
         100.0 * torch.tensor([1, 1, -1, -1, 1, -1]).double()
     )  # louder than any neighbour: told apart by row
-    drawn = PixelAfterPixel(net, torch.stack([strong, -strong]), torch.zeros(2, 1, 9).double()).sample((3,))
+    drawn = PixelAfterPixel(
+        net, torch.stack([strong, -strong]), torch.zeros(2, 1, 9).double()
+    ).sample((3,))
     assert torch.equal(drawn, (torch.stack([strong, -strong]) > 0).double().expand(3, 2, 6))
 
 
@@ -133,7 +143,9 @@ def test_it_learns_what_independent_pixels_cannot():
         optimizer.zero_grad()
         (-net.log_prob(x).mean()).backward()
         optimizer.step()
-    every = torch.tensor(list(product([0.0, 1.0], repeat=3)))[..., None].expand(-1, -1, 3).flatten(1)
+    every = (
+        torch.tensor(list(product([0.0, 1.0], repeat=3)))[..., None].expand(-1, -1, 3).flatten(1)
+    )
     nll = -net.log_prob(every).mean().item()
     assert 3 * math.log(2) <= nll < 3 * math.log(2) + 0.2
 

@@ -41,7 +41,9 @@ def room_of(path: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """The modules that a file imports, in functions too; `from course_lib import x` is course_lib.x."""
+    """The modules that a file imports, in functions too;
+    `from course_lib import x` is course_lib.x.
+    """
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

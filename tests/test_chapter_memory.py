@@ -1,7 +1,8 @@
-"""A chapter that takes too much memory is found: while nbval runs it, and in what its full run recorded.
+"""A chapter that takes too much memory is found: while nbval runs it,
+and in what its full run recorded.
 
-`make test` runs each chapter once, with small budgets; notebooks/conftest.py measures its kernel in that run.
-A full run records its peak in the saved notebook, and `build.check` reads it.
+`make test` runs each chapter once, with small budgets; notebooks/conftest.py measures its kernel in
+that run. A full run records its peak in the saved notebook, and `build.check` reads it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from test_notebooks import build
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 needs_proc = pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="only Linux tells the peak memory of another process"
+    not Path("/proc/self/status").exists(),
+    reason="only Linux tells the peak memory of another process",
 )
 
 
@@ -34,7 +36,16 @@ def test_the_cell_that_takes_too_much_memory_fails(tmp_path):
     cells = [new_code_cell(source) for source in ("import sys", modest, greedy)]
     nbformat.write(new_notebook(cells=cells), tmp_path / "chapter.ipynb")
 
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "chapter.ipynb"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--nbval-lax",
+        "chapter.ipynb",
+    ]
     command.append("--nbval-current-env")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
@@ -51,19 +62,26 @@ def test_a_run_records_the_peak_of_its_kernel(tmp_path, capfd):
     _, memory = build.run(notebook)
     assert 0.29 < memory.beyond_imports < 0.35
     recorded = nbformat.read(notebook, as_version=4).metadata.course.memory
-    assert recorded == {"peak": round(memory.peak, 2), "beyond_imports": round(memory.beyond_imports, 2)}
+    assert recorded == {
+        "peak": round(memory.peak, 2),
+        "beyond_imports": round(memory.beyond_imports, 2),
+    }
 
 
 def chapter(sentence: str, peak: float, beyond_imports: float) -> nbformat.NotebookNode:
     nb = new_notebook(cells=[new_markdown_cell(f"# 01 · Title\n{sentence}")])
-    nb.metadata["course"] = nbformat.from_dict({"memory": {"peak": peak, "beyond_imports": beyond_imports}})
+    nb.metadata["course"] = nbformat.from_dict(
+        {"memory": {"peak": peak, "beyond_imports": beyond_imports}}
+    )
     return nb
 
 
 def test_a_full_run_beyond_the_limit_is_named():
     nb = chapter("It needs 2.1 GB of memory.", peak=2.1, beyond_imports=1.3)
     (problem,) = build.memory_problems("01_tiny", nb)
-    assert problem == "01_tiny: uses 1.3 GB of memory in addition to its imports; the limit is 1.0 GB"
+    assert (
+        problem == "01_tiny: uses 1.3 GB of memory in addition to its imports; the limit is 1.0 GB"
+    )
 
 
 def test_the_opening_says_what_was_measured():

@@ -1,6 +1,8 @@
-"""The toy GAN's chapter as readers meet it: in JupyterLab, in Notebook 7, and as a page without a network.
+"""The toy GAN's chapter as readers meet it: in JupyterLab, in Notebook 7,
+and as a page without a network.
 
-What the widget can do alone is tested in test_widgets_toy_gan_browser.py; here it stands in the real chapter.
+What the widget can do alone is tested in test_widgets_toy_gan_browser.py; here it stands in the
+real chapter.
 """
 
 import json
@@ -16,16 +18,24 @@ from course_lib.widgets import ToyGAN
 pytest_plugins = ["browser", "site_folder"]
 
 CHAPTER = ROOT / "notebooks" / "07_toy_gan.ipynb"
-CODE = [(i, c) for i, c in enumerate(nbformat.read(CHAPTER, as_version=4).cells) if c.cell_type == "code"]
+CODE = [
+    (i, c)
+    for i, c in enumerate(nbformat.read(CHAPTER, as_version=4).cells)
+    if c.cell_type == "code"
+]
 IMPORTS = "\n".join(c.source for _, c in CODE if "imports" in c.metadata.get("tags", []))
 WIDGET = next(i for i, c in CODE if c.source.strip() == "ToyGAN()")
 LIVE = "application/vnd.jupyter.widget-view+json"
 
 
 # nbval runs every cell of every chapter, so here the whole chapter only runs in a thorough run.
-@pytest.fixture(scope="module", params=["lab", "notebook", "exported"] if THOROUGH else ["lab", "exported"])
+@pytest.fixture(
+    scope="module", params=["lab", "notebook", "exported"] if THOROUGH else ["lab", "exported"]
+)
 def chapter(request, chromium):
-    """The chapter in an interface, its cells run once, or exported; the tests go down it in order."""
+    """The chapter in an interface, its cells run once, or exported;
+    the tests go down it in order.
+    """
     if request.param == "exported":
         yield request.getfixturevalue("exported")
         return
@@ -37,8 +47,11 @@ def chapter(request, chromium):
     widget_at = WIDGET if THOROUGH else 1
     try:
         # The saved outputs go first: what is waited for must come from this run.
-        page.evaluate("jupyterapp.commands.execute('notebook:clear-all-cell-outputs').then(() => 0)")
-        page.run_all("your formula", timeout=400)  # the last exercise compares, and nobody has written a line
+        page.evaluate(
+            "jupyterapp.commands.execute('notebook:clear-all-cell-outputs').then(() => 0)"
+        )
+        # the last exercise compares, and nobody has written a line
+        page.run_all("your formula", timeout=400)
         page.evaluate(
             "n => { const c = jupyterapp.shell.currentWidget.content; c.activeCellIndex = n;"
             " return c.scrollToItem(n, 'start').then(() => 0); }",
@@ -52,7 +65,9 @@ def chapter(request, chromium):
 
 @pytest.fixture(scope="module")
 def exported(chromium, site):
-    """The chapter's page of the site, opened from disk; `asked`: what it wanted from the network."""
+    """The chapter's page of the site, opened from disk; `asked`:
+    what it wanted from the network.
+    """
     path = site / "notebooks" / f"{CHAPTER.stem}.html"
     page = Page(chromium, 1100, 1000)
     page.asked = []
@@ -129,7 +144,10 @@ def test_it_plays_pauses_steps_rewinds_and_resets(page):
     page.wait(f"d.dupdates === '{d + 1}' && d.gupdates === '{g + 1}'", GAN)
     if hasattr(page, "path"):  # Python is told
         shown = "next(o for o in gc.get_objects() if type(o).__name__ == 'ToyGAN').state"
-        code = f"import gc; s = {shown}; print(s.get('rounds'), s.get('d_updates'), s.get('g_updates'))"
+        code = (
+            f"import gc; s = {shown}; print(s.get('rounds'), s.get('d_updates'), "
+            "s.get('g_updates'))"
+        )
         wanted = [str(step), str(d + 1), str(g + 1)]
         assert page.wait_code(code, lambda told: told.split() == wanted).split() == wanted
     slider = page.locator(GAN).first.get_by_label("Timeline: rewind to an earlier moment")
@@ -153,7 +171,8 @@ def test_a_knob_changes_the_game(page):
     rate.focus()
     rate.press("ArrowRight")
     page.wait_for_function(
-        "([e, old]) => e.getAttribute('aria-valuetext') !== old", arg=[rate.element_handle(), before]
+        "([e, old]) => e.getAttribute('aria-valuetext') !== old",
+        arg=[rate.element_handle(), before],
     )
     press(page, "Play")
     page.wait("d.step > 5 && d.loss === 'minimax'", GAN)

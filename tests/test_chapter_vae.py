@@ -1,4 +1,6 @@
-"""The model and loss that the chapter "The VAE on MNIST" writes in the open are those of the package."""
+"""The model and loss that the chapter "The VAE on MNIST" writes in the open are those
+of the package.
+"""
 
 import re
 
@@ -45,6 +47,7 @@ def test_the_loss_of_the_chapter_is_that_of_the_package(chapter):
     reconstruction, kl = chapter["parts_of_loss"](ours, x)
     torch.manual_seed(0)
     losses = theirs.loss(x)
-    assert torch.isclose(reconstruction, losses["reconstruction"], rtol=1e-5)  # float32, in another order
+    # float32, in another order
+    assert torch.isclose(reconstruction, losses["reconstruction"], rtol=1e-5)
     assert torch.isclose(kl, losses["kl"], rtol=1e-5)
     assert torch.isclose(reconstruction + kl, losses["loss"], rtol=1e-5)

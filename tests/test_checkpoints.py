@@ -1,4 +1,6 @@
-"""Files of models: what is written is read, what is damaged is named, and nothing leaves half a file."""
+"""Files of models: what is written is read, what is damaged is named,
+and nothing leaves half a file.
+"""
 
 from __future__ import annotations
 
@@ -120,7 +122,8 @@ def test_a_device_that_is_not_here_is_named(saved, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for device in ("cuda", torch.device("cuda"), "cuda:3"):
         with pytest.raises(
-            ValueError, match=r"was requested, but torch finds no such device on this machine. Use cpu"
+            ValueError,
+            match=r"was requested, but torch finds no such device on this machine. Use cpu",
         ):
             load_model(path, device)
     with pytest.raises(ValueError, match="'gpu' is not a torch device"):
@@ -136,7 +139,9 @@ def test_weights_too_large_for_half_precision_are_not_saved_as_infinity(library,
     assert not (tmp_path / "m").exists()
     save_model(model, tmp_path / "m", dtype=torch.bfloat16)
     assert load_model(tmp_path / "m").layer.weight.isfinite().all()
-    with pytest.raises(ValueError, match=r"a floating-point type, such as torch.float16, not torch.int8"):
+    with pytest.raises(
+        ValueError, match=r"a floating-point type, such as torch.float16, not torch.int8"
+    ):
         save_model(model, tmp_path / "m", dtype=torch.int8)
 
 
@@ -152,7 +157,8 @@ def test_a_file_cut_anywhere_is_refused(saved):
     for cut in [0, 1, 7, 8, 9, 60, len(whole) // 2, len(whole) - 1]:
         path.write_bytes(whole[:cut])
         with pytest.raises(
-            CheckpointError, match=r"small is truncated, modified.* Delete the file or choose another"
+            CheckpointError,
+            match=r"small is truncated, modified.* Delete the file or choose another",
         ):
             load_model(path)
 
@@ -174,7 +180,9 @@ def test_a_byte_changed_anywhere_is_noticed(saved):
 )
 def test_another_kind_of_file_is_refused(tmp_path, content):
     (tmp_path / "other").write_bytes(content)
-    with pytest.raises(CheckpointError, match="other is truncated, modified, or not a file of this"):
+    with pytest.raises(
+        CheckpointError, match="other is truncated, modified, or not a file of this"
+    ):
         load_model(tmp_path / "other")
 
 
@@ -208,7 +216,9 @@ def test_a_class_that_changed_since_is_told(saved, library):
     ):
         load_model(path)
     exec(FAKE.replace("width=3, name", "size=3, name").replace("width", "size"), library.__dict__)
-    with pytest.raises(CheckpointError, match=r"the current class .*unexpected keyword argument 'width'"):
+    with pytest.raises(
+        CheckpointError, match=r"the current class .*unexpected keyword argument 'width'"
+    ):
         load_model(path)
 
 
@@ -255,7 +265,9 @@ def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     calls = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)
-        monkeypatch.setattr(files.os, name, lambda *a, real=real, name=name: (calls.append(name), real(*a)))
+        monkeypatch.setattr(
+            files.os, name, lambda *a, real=real, name=name: (calls.append(name), real(*a))
+        )
     write(tmp_path / "m", "model", {"a": torch.ones(3)}, {"b": 1})
     assert calls == ["fsync", "replace"]
     tensors, facts = read(tmp_path / "m", "model")
@@ -346,14 +358,18 @@ def test_a_run_that_is_saved_between_the_look_and_the_write_is_kept_too(tmp_path
     assert (steps_at(path, {"seed": "1"}), steps_at(tmp_path / "net_2")) == (3, 8)
 
 
-# ---------------------------------------------------------------- the state of a run, as JSON and tensors
+# ---------------------------------------------------------------- the state of a run, as JSON and
+# tensors
 
 
 def test_a_state_survives_json_and_tensors(tmp_path):
     tree = {
         0: [1, 2.5, float("inf"), None, True, "text"],
         "betas": (0.9, 0.999),
-        "deep": {"tensor": torch.arange(6).view(2, 3).T, "bf16": torch.ones(2, dtype=torch.bfloat16)},
+        "deep": {
+            "tensor": torch.arange(6).view(2, 3).T,
+            "bf16": torch.ones(2, dtype=torch.bfloat16),
+        },
         "0-dim": torch.tensor(3.0),
         "dict": {},
         "list": [],
@@ -381,7 +397,14 @@ def test_a_copy_shares_no_memory_with_what_it_was_made_from():
 
 
 @pytest.mark.parametrize(
-    "kind", [torch.optim.Adam, torch.optim.SGD, torch.optim.RMSprop, torch.optim.NAdam, torch.optim.Adagrad]
+    "kind",
+    [
+        torch.optim.Adam,
+        torch.optim.SGD,
+        torch.optim.RMSprop,
+        torch.optim.NAdam,
+        torch.optim.Adagrad,
+    ],
 )
 def test_every_optimizer_goes_on_as_if_nothing_had_happened(kind):
     def step(p, opt):

@@ -1,4 +1,6 @@
-"""The checks of "From auto-encoder to VAE": right answers of any style pass, and each wrong one is named."""
+"""The checks of "From auto-encoder to VAE": right answers of any style pass,
+and each wrong one is named.
+"""
 
 import math
 import random
@@ -45,11 +47,15 @@ def noise(mu, *shape):
 
 
 def row_by_row(mu, logvar):
-    return torch.stack([m + (lv / 2).exp() * torch.randn(len(m)) for m, lv in zip(mu, logvar, strict=True)])
+    return torch.stack(
+        [m + (lv / 2).exp() * torch.randn(len(m)) for m, lv in zip(mu, logvar, strict=True)]
+    )
 
 
 def column_by_column(mu, logvar):
-    columns = [mu[:, j] + (logvar[:, j] / 2).exp() * torch.randn(len(mu)) for j in range(mu.shape[1])]
+    columns = [
+        mu[:, j] + (logvar[:, j] / 2).exp() * torch.randn(len(mu)) for j in range(mu.shape[1])
+    ]
     return torch.stack(columns, dim=1)
 
 
@@ -60,7 +66,9 @@ def cholesky(mu, logvar):
 
 def affine(mu, logvar):
     base = Independent(Normal(torch.zeros_like(mu), torch.ones_like(mu)), 1)
-    return TransformedDistribution(base, AffineTransform(mu, (logvar / 2).exp(), event_dim=1)).rsample()
+    return TransformedDistribution(
+        base, AffineTransform(mu, (logvar / 2).exp(), event_dim=1)
+    ).rsample()
 
 
 def with_numpy_noise(mu, logvar):
@@ -88,7 +96,9 @@ def in_place_on_own(mu, logvar):
 RIGHT_REPARAMETERIZE = {
     "reference": reparameterize,
     "Normal.rsample": lambda mu, logvar: Normal(mu, logvar.exp().sqrt()).rsample(),
-    "Independent.rsample": lambda mu, logvar: Independent(Normal(mu, (logvar / 2).exp()), 1).rsample(),
+    "Independent.rsample": lambda mu, logvar: Independent(
+        Normal(mu, (logvar / 2).exp()), 1
+    ).rsample(),
     "MultivariateNormal.rsample": lambda mu, logvar: MultivariateNormal(
         mu, scale_tril=torch.diag_embed((logvar / 2).exp())
     ).rsample(),
@@ -100,7 +110,9 @@ RIGHT_REPARAMETERIZE = {
     "lerp": lambda mu, logvar: torch.lerp(mu, mu + noise(mu), (logvar / 2).exp()),
     "row by row": row_by_row,
     "column by column": column_by_column,
-    "vmap": torch.vmap(lambda m, lv: m + (lv / 2).exp() * torch.randn_like(m), randomness="different"),
+    "vmap": torch.vmap(
+        lambda m, lv: m + (lv / 2).exp() * torch.randn_like(m), randomness="different"
+    ),
     "chunks": lambda mu, logvar: torch.cat(
         [reparameterize(m, lv) for m, lv in zip(mu.split(1000), logvar.split(1000), strict=True)]
     ),
@@ -121,7 +133,9 @@ def seeded(mu, logvar):
 
 
 def fixed_generator(mu, logvar):
-    return mu + (logvar / 2).exp() * torch.randn(mu.shape, generator=torch.Generator().manual_seed(1))
+    return mu + (logvar / 2).exp() * torch.randn(
+        mu.shape, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def without_gradient(mu, logvar):
@@ -135,7 +149,9 @@ def half_repeated(mu, logvar):
 
 
 def three_columns(mu, logvar):
-    return torch.stack([mu[:, j] + (logvar[:, j] / 2).exp() * torch.randn(len(mu)) for j in range(3)], 1)
+    return torch.stack(
+        [mu[:, j] + (logvar[:, j] / 2).exp() * torch.randn(len(mu)) for j in range(3)], 1
+    )
 
 
 def backward_inside(mu, logvar):
@@ -166,10 +182,26 @@ WRONG_REPARAMETERIZE = [
     ("scale 1", lambda mu, lv: mu + noise(mu), "noise keeps scale 1"),
     ("logvar doubled", lambda mu, lv: mu + (2 * lv).exp() * noise(mu), "logvar is doubled"),
     ("root twice", lambda mu, lv: mu + (lv / 2).exp().sqrt() * noise(mu), "root is taken twice"),
-    ("sign of logvar", lambda mu, lv: mu + (-lv / 2).exp() * noise(mu), "the sign of logvar is flipped"),
-    ("divided by std", lambda mu, lv: mu + noise(mu) / (lv / 2).exp(), "the sign of logvar is flipped"),
-    ("exp2", lambda mu, lv: mu + (lv / 2).exp2() * noise(mu), "2 is raised to the power of logvar / 2"),
-    ("exp10", lambda mu, lv: mu + 10 ** (lv / 2) * noise(mu), "10 is raised to the power of logvar / 2"),
+    (
+        "sign of logvar",
+        lambda mu, lv: mu + (-lv / 2).exp() * noise(mu),
+        "the sign of logvar is flipped",
+    ),
+    (
+        "divided by std",
+        lambda mu, lv: mu + noise(mu) / (lv / 2).exp(),
+        "the sign of logvar is flipped",
+    ),
+    (
+        "exp2",
+        lambda mu, lv: mu + (lv / 2).exp2() * noise(mu),
+        "2 is raised to the power of logvar / 2",
+    ),
+    (
+        "exp10",
+        lambda mu, lv: mu + 10 ** (lv / 2) * noise(mu),
+        "10 is raised to the power of logvar / 2",
+    ),
     ("std + 1", lambda mu, lv: mu + ((lv / 2).exp() + 1) * noise(mu), "1 is added to the std"),
     ("no mu", lambda mu, lv: (lv / 2).exp() * noise(mu), "mu is missing"),
     ("− mu", lambda mu, lv: (lv / 2).exp() * noise(mu) - mu, "mu is subtracted"),
@@ -183,14 +215,22 @@ WRONG_REPARAMETERIZE = [
         lambda mu, lv: mu * (lv / 2).exp() * noise(mu),
         "mu is multiplied by the scaled noise",
     ),
-    ("std added", lambda mu, lv: mu + (lv / 2).exp() + noise(mu), "the noise is not multiplied by the std"),
+    (
+        "std added",
+        lambda mu, lv: mu + (lv / 2).exp() + noise(mu),
+        "the noise is not multiplied by the std",
+    ),
     ("swapped", lambda mu, lv: reparameterize(lv, mu), "mu and logvar are swapped"),
     (
         "noise (d,)",
         lambda mu, lv: mu + (lv / 2).exp() * noise(mu, mu.shape[1]),
         "all rows get the same noise",
     ),
-    ("noise (1,)", lambda mu, lv: mu + (lv / 2).exp() * noise(mu, 1), "all rows get the same noise"),
+    (
+        "noise (1,)",
+        lambda mu, lv: mu + (lv / 2).exp() * noise(mu, 1),
+        "all rows get the same noise",
+    ),
     (
         "noise (N, 1)",
         lambda mu, lv: mu + (lv / 2).exp() * noise(mu, len(mu), 1),
@@ -198,7 +238,11 @@ WRONG_REPARAMETERIZE = [
     ),
     ("noise repeated", half_repeated, "rows share their noise"),
     ("rand", lambda mu, lv: mu + (lv / 2).exp() * torch.rand_like(mu), "is not Gaussian"),
-    ("rand ± 1", lambda mu, lv: mu + (lv / 2).exp() * (2 * torch.rand_like(mu) - 1), "is not Gaussian"),
+    (
+        "rand ± 1",
+        lambda mu, lv: mu + (lv / 2).exp() * (2 * torch.rand_like(mu) - 1),
+        "is not Gaussian",
+    ),
     (
         "rand of variance 1",
         lambda mu, lv: mu + (lv / 2).exp() * 12**0.5 * (torch.rand_like(mu) - 0.5),
@@ -209,12 +253,28 @@ WRONG_REPARAMETERIZE = [
         lambda mu, lv: mu + (lv / 2).exp() * Laplace(torch.zeros_like(mu), 0.5**0.5).sample(),
         "is not Gaussian",
     ),
-    ("clamped noise", lambda mu, lv: mu + (lv / 2).exp() * noise(mu).clamp(-3, 3), "the noise is cut off"),
+    (
+        "clamped noise",
+        lambda mu, lv: mu + (lv / 2).exp() * noise(mu).clamp(-3, 3),
+        "the noise is cut off",
+    ),
     ("noise of spread 1.2", lambda mu, lv: mu + 1.2 * (lv / 2).exp() * noise(mu), "a wrong spread"),
     ("0.1 added", lambda mu, lv: reparameterize(mu, lv) + 0.1, "a wrong mean"),
-    ("root of logvar", lambda mu, lv: mu + lv.sqrt() * noise(mu), "your z must not contain NaN or infinity"),
-    ("torch.normal", lambda mu, lv: torch.normal(mu, (lv / 2).exp()), "gradient with respect to mu is cut"),
-    ("sample", lambda mu, lv: Normal(mu, (lv / 2).exp()).sample(), "gradient with respect to mu is cut"),
+    (
+        "root of logvar",
+        lambda mu, lv: mu + lv.sqrt() * noise(mu),
+        "your z must not contain NaN or infinity",
+    ),
+    (
+        "torch.normal",
+        lambda mu, lv: torch.normal(mu, (lv / 2).exp()),
+        "gradient with respect to mu is cut",
+    ),
+    (
+        "sample",
+        lambda mu, lv: Normal(mu, (lv / 2).exp()).sample(),
+        "gradient with respect to mu is cut",
+    ),
     ("no_grad", without_gradient, "gradient with respect to mu is cut"),
     (
         "mu detached",
@@ -239,15 +299,27 @@ WRONG_REPARAMETERIZE = [
     ("backward inside", backward_inside, "`backward()` is called inside"),
     ("overwritten", overwritten, "An in-place operation"),
     ("std + 1e-6", lambda mu, lv: mu + ((lv / 2).exp() + 1e-6) * noise(mu), "a small number added"),
-    ("variance + 1e-8", lambda mu, lv: mu + (lv.exp() + 1e-8).sqrt() * noise(mu), "a small number added"),
+    (
+        "variance + 1e-8",
+        lambda mu, lv: mu + (lv.exp() + 1e-8).sqrt() * noise(mu),
+        "a small number added",
+    ),
     ("logvar clamped", lambda mu, lv: reparameterize(mu, lv.clamp(-20, 20)), "logvar clamped"),
     (
         "logvar clamped above",
         lambda mu, lv: reparameterize(mu, lv.clamp(max=20)),
         "Is logvar or the std clamped",
     ),
-    ("first row's mu", lambda mu, lv: mu[:1] + (lv / 2).exp() * noise(mu), "each row has its own mu"),
-    ("mean logvar", lambda mu, lv: mu + (lv.mean(0) / 2).exp() * noise(mu), "each row has its own mu"),
+    (
+        "first row's mu",
+        lambda mu, lv: mu[:1] + (lv / 2).exp() * noise(mu),
+        "each row has its own mu",
+    ),
+    (
+        "mean logvar",
+        lambda mu, lv: mu + (lv.mean(0) / 2).exp() * noise(mu),
+        "each row has its own mu",
+    ),
     ("three columns", three_columns, "Is a size hard-coded?"),
     (
         "randn(n, 3)",
@@ -391,15 +463,31 @@ WRONG_LOSS = [
         "KL is averaged over dimensions",
     ),
     ("no ½", lambda x, h, m, lv, v: square(x, h) / v + kl(m, lv).mean(), "½ of the squared error"),
-    ("no ½ in the KL", lambda x, h, m, lv, v: square(x, h) / (2 * v) + 2 * kl(m, lv).mean(), "½ of the KL"),
-    ("no ½ at all", lambda x, h, m, lv, v: square(x, h) / v + 2 * kl(m, lv).mean(), "missing in both parts"),
-    ("KL halved", lambda x, h, m, lv, v: square(x, h) / (2 * v) + kl(m, lv).mean() / 2, "halved twice"),
+    (
+        "no ½ in the KL",
+        lambda x, h, m, lv, v: square(x, h) / (2 * v) + 2 * kl(m, lv).mean(),
+        "½ of the KL",
+    ),
+    (
+        "no ½ at all",
+        lambda x, h, m, lv, v: square(x, h) / v + 2 * kl(m, lv).mean(),
+        "missing in both parts",
+    ),
+    (
+        "KL halved",
+        lambda x, h, m, lv, v: square(x, h) / (2 * v) + kl(m, lv).mean() / 2,
+        "halved twice",
+    ),
     (
         "variance squared",
         lambda x, h, m, lv, v: vae_loss(x, h, m, lv, v**2),
         "the variance is treated as a std and squared",
     ),
-    ("root of the variance", lambda x, h, m, lv, v: vae_loss(x, h, m, lv, v.sqrt()), "root of the variance"),
+    (
+        "root of the variance",
+        lambda x, h, m, lv, v: vae_loss(x, h, m, lv, v.sqrt()),
+        "root of the variance",
+    ),
     (
         "times variance, no 2",
         lambda x, h, m, lv, v: vae_loss(x, h, m, lv, 1 / v),
@@ -412,7 +500,11 @@ WRONG_LOSS = [
         lambda x, h, m, lv, v: (square(x, h) + kl(m, lv).mean()) / (2 * v),
         "the KL is divided by",
     ),
-    ("not squared", lambda x, h, m, lv, v: ((x - h).sum(1) / (2 * v) + kl(m, lv)).mean(), "is not squared"),
+    (
+        "not squared",
+        lambda x, h, m, lv, v: ((x - h).sum(1) / (2 * v) + kl(m, lv)).mean(),
+        "is not squared",
+    ),
     (
         "absolute",
         lambda x, h, m, lv, v: ((x - h).abs().sum(1) / (2 * v) + kl(m, lv)).mean(),
@@ -433,7 +525,11 @@ WRONG_LOSS = [
     ("only KL", lambda x, h, m, lv, v: kl(m, lv).mean(), "squared error is missing"),
     ("sign", lambda *given: -vae_loss(*given), "sign is flipped"),
     ("sum over images", lambda x, *given: len(x) * vae_loss(x, *given), "summed over images"),
-    ("mean twice", lambda x, *given: vae_loss(x, *given) / len(x), "the loss is averaged over images twice"),
+    (
+        "mean twice",
+        lambda x, *given: vae_loss(x, *given) / len(x),
+        "the loss is averaged over images twice",
+    ),
     (
         "one an image",
         lambda x, h, m, lv, v: ((x - h) ** 2).sum(1) / (2 * v) + kl(m, lv),
@@ -481,7 +577,11 @@ WRONG_LOSS = [
         lambda x, h, m, lv, v: vae_loss(x, h, m, lv, v) + m.shape[1] / 2,
         "the term −1 of the KL is missing",
     ),
-    ("no mu²", lambda x, h, m, lv, v: vae_loss(x, h, 0 * m, lv, v), "the term mu² of the KL is missing"),
+    (
+        "no mu²",
+        lambda x, h, m, lv, v: vae_loss(x, h, 0 * m, lv, v),
+        "the term mu² of the KL is missing",
+    ),
     ("swapped", lambda x, h, m, lv, v: vae_loss(x, h, lv, m, v), "mu and logvar are swapped"),
     ("bits", lambda *given: vae_loss(*given) / math.log(2), "the loss is in bits"),
     (
@@ -493,7 +593,10 @@ WRONG_LOSS = [
     (
         "third of logvar",
         lambda x, h, m, lv, v: vae_loss(x, h, m, lv / 3, v),
-        "the squared error is right, but the KL is wrong. If your loss calls the function of exercise 2",
+        (
+            "the squared error is right, but the KL is wrong. If your loss calls the function of "
+            "exercise 2"
+        ),
     ),
     (
         "KL not 0 at the prior",
@@ -533,7 +636,11 @@ WRONG_LOSS = [
         "the variance is fixed at 0.25",
     ),
     ("item", lambda *given: vae_loss(*given).item(), "not float, because"),
-    ("two losses", lambda x, h, m, lv, v: (square(x, h) / (2 * v), kl(m, lv).mean()), "but got tuple"),
+    (
+        "two losses",
+        lambda x, h, m, lv, v: (square(x, h) / (2 * v), kl(m, lv).mean()),
+        "but got tuple",
+    ),
     ("detached", lambda *given: vae_loss(*given).detach(), "gradient with respect to x_hat is cut"),
     ("no_grad", loss_no_grad, "gradient with respect to x_hat is cut"),
     ("new leaves", loss_with_requires_grad, "gradient with respect to x_hat is cut"),
@@ -571,7 +678,8 @@ WRONG_LOSS = [
     (
         "log + 1e-8",
         lambda x, h, m, lv, v: (
-            ((x - h) ** 2).sum(1) / (2 * v) + 0.5 * (lv.exp() + m**2 - 1 - (lv.exp() + 1e-8).log()).sum(1)
+            ((x - h) ** 2).sum(1) / (2 * v)
+            + 0.5 * (lv.exp() + m**2 - 1 - (lv.exp() + 1e-8).log()).sum(1)
         ).mean(),
         "a small number added",
     ),
@@ -580,7 +688,11 @@ WRONG_LOSS = [
         lambda x, h, m, lv, v: vae_loss(x, h, m, lv, v + 1e-8),
         "a value is wrong for variance = 10⁻¹⁰",
     ),
-    ("variance clamped", lambda x, h, m, lv, v: vae_loss(x, h, m, lv, v.clamp(min=1e-4)), "is it clamped"),
+    (
+        "variance clamped",
+        lambda x, h, m, lv, v: vae_loss(x, h, m, lv, v.clamp(min=1e-4)),
+        "is it clamped",
+    ),
     (
         "D = 4",
         lambda x, h, m, lv, v: F.mse_loss(h, x) * 4 / (2 * v) + kl(m, lv).mean(),
@@ -659,7 +771,11 @@ def test_the_notebooks_random_numbers_stay_as_they_were():
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
     random.seed(5)
-    of_torch, of_numpy, of_python = torch.random.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    of_torch, of_numpy, of_python = (
+        torch.random.get_rng_state(),
+        np.random.get_state(),
+        random.getstate(),
+    )  # noqa: NPY002
     checks.reparameterize(reparameterize)
     checks.reparameterize(with_numpy_noise)
     checks.reparameterize(with_python_noise)

@@ -1,4 +1,6 @@
-"""The checks of "The evidence lower bound": right answers of any style pass, and each wrong one is named."""
+"""The checks of "The evidence lower bound": right answers of any style pass,
+and each wrong one is named.
+"""
 
 import math
 
@@ -17,7 +19,9 @@ from torch.distributions import (
 
 from course_lib import checks
 from course_lib.probability.elbo import LatentModel, elbo
-from course_lib.probability.elbo import importance_weighted_bound as package_importance_weighted_bound
+from course_lib.probability.elbo import (
+    importance_weighted_bound as package_importance_weighted_bound,
+)
 from course_lib.probability.gaussians import kl_diag
 
 
@@ -99,20 +103,24 @@ RIGHT_KL = {
     "entropy and cross-entropy": kl_of_expectations,
     "expm1": lambda mu, logvar: half(torch.expm1(logvar) - logvar + mu.square()),
     "vmap": torch.vmap(lambda m, lv: 0.5 * (lv.exp() + m**2 - 1 - lv).sum()),
-    "vmap twice": lambda mu, logvar: torch.vmap(torch.vmap(lambda m, lv: 0.5 * (lv.exp() + m**2 - 1 - lv)))(
-        mu, logvar
-    ).sum(1),
+    "vmap twice": lambda mu, logvar: torch.vmap(
+        torch.vmap(lambda m, lv: 0.5 * (lv.exp() + m**2 - 1 - lv))
+    )(mu, logvar).sum(1),
     "chunks": lambda mu, logvar: torch.cat(
         [kl_to_standard_normal(m, lv) for m, lv in zip(mu.split(2), logvar.split(2), strict=True)]
     ),
     "norms": lambda mu, logvar: (
         mu.norm(dim=1) ** 2 / 2 + logvar.exp().sum(1) / 2 - logvar.sum(1) / 2 - mu.size(1) / 2
     ),
-    "matrix product": lambda mu, logvar: ((logvar.exp() + mu**2 - 1 - logvar) @ torch.ones(mu.shape[1])) / 2,
+    "matrix product": lambda mu, logvar: (
+        ((logvar.exp() + mu**2 - 1 - logvar) @ torch.ones(mu.shape[1])) / 2
+    ),
     "Normal by Normal": lambda mu, logvar: kl_divergence(
         Normal(mu, logvar.exp().sqrt()), Normal(0.0, 1.0)
     ).sum(-1),
-    "mean times D": lambda mu, logvar: (logvar.exp() + mu**2 - 1 - logvar).mean(1) * mu.shape[1] / 2,
+    "mean times D": lambda mu, logvar: (
+        (logvar.exp() + mu**2 - 1 - logvar).mean(1) * mu.shape[1] / 2
+    ),
     "in place on its own tensor": lambda mu, logvar: (
         (mu**2).add_(logvar.exp()).sub_(1).sub_(logvar).sum(1) / 2
     ),
@@ -146,7 +154,9 @@ def range_of_3(mu, logvar):
 
 
 def two_rows(mu, logvar):
-    return torch.stack([kl_to_standard_normal(mu[i : i + 1], logvar[i : i + 1])[0] for i in range(2)])
+    return torch.stack(
+        [kl_to_standard_normal(mu[i : i + 1], logvar[i : i + 1])[0] for i in range(2)]
+    )
 
 
 def kl_of_a_draw(mu, logvar):
@@ -181,16 +191,32 @@ WRONG_KL = [
         lambda mu, lv: kl_to_standard_normal(mu, lv).sum(),
         "the result is also summed over the rows",
     ),
-    ("mean over rows", lambda mu, lv: kl_to_standard_normal(mu, lv).mean(), "averaged over the rows"),
+    (
+        "mean over rows",
+        lambda mu, lv: kl_to_standard_normal(mu, lv).mean(),
+        "averaged over the rows",
+    ),
     (
         "mean of all",
         lambda mu, lv: 0.5 * (lv.exp() + mu**2 - 1 - lv).mean(),
         "averaged over rows and dimensions",
     ),
-    ("axis 0", lambda mu, lv: 0.5 * (lv.exp() + mu**2 - 1 - lv).sum(0), "the result is summed over the rows"),
+    (
+        "axis 0",
+        lambda mu, lv: 0.5 * (lv.exp() + mu**2 - 1 - lv).sum(0),
+        "the result is summed over the rows",
+    ),
     ("no sum", lambda mu, lv: 0.5 * (lv.exp() + mu**2 - 1 - lv), "one number per dimension"),
-    ("kept axis", lambda mu, lv: 0.5 * (lv.exp() + mu**2 - 1 - lv).sum(1, keepdim=True), "the axes are not"),
-    ("log-std", lambda mu, lv: half((2 * lv).exp() + mu**2 - 1 - 2 * lv), "logvar is treated as the log-std"),
+    (
+        "kept axis",
+        lambda mu, lv: 0.5 * (lv.exp() + mu**2 - 1 - lv).sum(1, keepdim=True),
+        "the axes are not",
+    ),
+    (
+        "log-std",
+        lambda mu, lv: half((2 * lv).exp() + mu**2 - 1 - 2 * lv),
+        "logvar is treated as the log-std",
+    ),
     (
         "log-std in exp only",
         lambda mu, lv: half((2 * lv).exp() + mu**2 - 1 - lv),
@@ -218,12 +244,20 @@ WRONG_KL = [
         lambda mu, lv: half(lv + mu**2 - 1 - lv.log()),
         "logvar is treated as the variance itself",
     ),
-    ("overwritten", lambda mu, lv: half(lv.exp().add_(mu**2).sub_(1) - lv), "An in-place operation"),
+    (
+        "overwritten",
+        lambda mu, lv: half(lv.exp().add_(mu**2).sub_(1) - lv),
+        "An in-place operation",
+    ),
     ("mu", lambda mu, lv: half(lv.exp() + mu - 1 - lv), "mu is not squared"),
     ("|mu|", lambda mu, lv: half(lv.exp() + mu.abs() - 1 - lv), "absolute value of mu"),
     ("no mu²", lambda mu, lv: half(lv.exp() - 1 - lv), "mu² is missing"),
     ("−mu²", lambda mu, lv: half(lv.exp() - mu**2 - 1 - lv), "mu² is subtracted"),
-    ("mu² not halved", lambda mu, lv: half(lv.exp() - 1 - lv) + (mu**2).sum(1), "the term mu² is not halved"),
+    (
+        "mu² not halved",
+        lambda mu, lv: half(lv.exp() - 1 - lv) + (mu**2).sum(1),
+        "the term mu² is not halved",
+    ),
     ("no logvar", lambda mu, lv: half(lv.exp() + mu**2 - 1), "−logvar is missing"),
     ("+ logvar", lambda mu, lv: half(lv.exp() + mu**2 - 1 + lv), "sign of logvar is flipped"),
     ("no 1", lambda mu, lv: half(lv.exp() + mu**2 - lv), "−1 is missing"),
@@ -232,7 +266,11 @@ WRONG_KL = [
     ("no variance", lambda mu, lv: half(mu**2 - 1 - lv), "the variance is missing"),
     ("− variance", lambda mu, lv: half(-lv.exp() + mu**2 - 1 - lv), "sign of the variance"),
     ("swapped", lambda mu, lv: kl_to_standard_normal(lv, mu), "mu and logvar are swapped"),
-    ("root", lambda mu, lv: kl_to_standard_normal(mu, lv).sqrt(), "the square root of the KL is returned"),
+    (
+        "root",
+        lambda mu, lv: kl_to_standard_normal(mu, lv).sqrt(),
+        "the square root of the KL is returned",
+    ),
     ("bits", lambda mu, lv: kl_to_standard_normal(mu, lv) / math.log(2), "is in bits"),
     (
         "log2 of the variance",
@@ -248,7 +286,11 @@ WRONG_KL = [
     ),
     ("estimate from one draw", kl_of_a_draw, "the result depends on random draws"),
     ("estimate from many draws", kl_of_many_draws, "the result depends on random draws"),
-    ("log of logvar, alone", lambda mu, lv: half(lv.log()), "logvar is treated as the variance itself"),
+    (
+        "log of logvar, alone",
+        lambda mu, lv: half(lv.log()),
+        "logvar is treated as the variance itself",
+    ),
     ("log of mu", lambda mu, lv: half(lv.exp() + mu.log() - 1 - lv)[:, None], "the shape is wrong"),
     (
         "exp + 1e-8",
@@ -260,10 +302,22 @@ WRONG_KL = [
         lambda mu, lv: half(lv.exp() + mu**2 - 1 - 2 * ((lv / 2).exp() + 1e-6).log()),
         "a small number added",
     ),
-    ("logvar clamped", lambda mu, lv: kl_to_standard_normal(mu, lv.clamp(-20, 20)), "the variance clamped"),
-    ("logvar clamped above", lambda mu, lv: kl_to_standard_normal(mu, lv.clamp(max=20)), "logvar clamped"),
+    (
+        "logvar clamped",
+        lambda mu, lv: kl_to_standard_normal(mu, lv.clamp(-20, 20)),
+        "the variance clamped",
+    ),
+    (
+        "logvar clamped above",
+        lambda mu, lv: kl_to_standard_normal(mu, lv.clamp(max=20)),
+        "logvar clamped",
+    ),
     ("KL clamped", lambda mu, lv: kl_to_standard_normal(mu, lv).clamp(0, 1e4), "logvar clamped"),
-    ("detached", lambda mu, lv: kl_to_standard_normal(mu, lv).detach(), "gradient with respect to mu is cut"),
+    (
+        "detached",
+        lambda mu, lv: kl_to_standard_normal(mu, lv).detach(),
+        "gradient with respect to mu is cut",
+    ),
     (
         "mu detached",
         lambda mu, lv: kl_to_standard_normal(mu.detach(), lv),
@@ -348,7 +402,9 @@ RIGHT_BOUND = {
     "reference": lower_bound,
     "the package's": with_package_elbo,
     "float64": lambda log_joint, q: lower_bound(log_joint.double(), q.double()),
-    "Categorical's entropy": lambda log_joint, q: (q * log_joint).sum(1) + Categorical(probs=q).entropy(),
+    "Categorical's entropy": lambda log_joint, q: (
+        (q * log_joint).sum(1) + Categorical(probs=q).entropy()
+    ),
     "Categorical's entropy, float64": lambda log_joint, q: (
         (q * log_joint).sum(1) + Categorical(probs=q.double()).entropy()
     ),
@@ -358,7 +414,9 @@ RIGHT_BOUND = {
     "where outside": lambda log_joint, q: (
         q * log_joint - torch.where(q == 0, torch.zeros_like(q), q * q.log())
     ).sum(1),
-    "nan_to_num": lambda log_joint, q: (q * log_joint).sum(1) - (q * q.log()).nan_to_num(0.0).sum(1),
+    "nan_to_num": lambda log_joint, q: (
+        (q * log_joint).sum(1) - (q * q.log()).nan_to_num(0.0).sum(1)
+    ),
     "F.kl_div": lambda log_joint, q: -F.kl_div(log_joint, q, reduction="none").sum(1),
     "evidence minus KL": minus_kl_and_evidence,
     "evidence minus KL of Categoricals": lambda log_joint, q: (
@@ -403,17 +461,29 @@ WRONG_BOUND = [
     ("entropy alone", lambda a, q: -torch.xlogy(q, q).sum(1), "entropy of q alone"),
     ("+ log q", lambda a, q: (q * (a + q.log())).sum(1), "sign of log q"),
     ("evidence", lambda a, q: a.logsumexp(1), "log P(x) itself"),
-    ("evidence through q", lambda a, q: (q * (a.exp() / q)).sum(1).log(), "log P(x) itself, whatever"),
+    (
+        "evidence through q",
+        lambda a, q: (q * (a.exp() / q)).sum(1).log(),
+        "log P(x) itself, whatever",
+    ),
     ("gap", lambda a, q: (q * (q.log() - a.log_softmax(1))).sum(1), "the gap, log P"),
     ("minus the gap", lambda a, q: (q * (a.log_softmax(1) - q.log())).sum(1), "minus the gap"),
-    ("log of a sum", lambda a, q: (q * a.exp()).sum(1).log(), "the logarithm is taken after the sum over z"),
+    (
+        "log of a sum",
+        lambda a, q: (q * a.exp()).sum(1).log(),
+        "the logarithm is taken after the sum over z",
+    ),
     ("no weights", lambda a, q: (a - q.log()).sum(1), "the terms are not weighted by q"),
     (
         "joint without weights",
         lambda a, q: a.sum(1) - torch.xlogy(q, q).sum(1),
         "log P(x, z) is not weighted by q",
     ),
-    ("log q without weights", lambda a, q: (q * a).sum(1) - q.log().sum(1), "log q is not weighted by q"),
+    (
+        "log q without weights",
+        lambda a, q: (q * a).sum(1) - q.log().sum(1),
+        "log q is not weighted by q",
+    ),
     ("mean over z", lambda a, q: (q * (a - q.log())).mean(1), "averaged over z"),
     ("axis 0", lambda a, q: (q * (a - q.log())).sum(0), "z is axis 1"),
     ("sum of all", lambda a, q: lower_bound(a, q).sum(), "the result is also summed over the rows"),
@@ -436,7 +506,11 @@ WRONG_BOUND = [
     ("bits", lambda a, q: lower_bound(a, q) / math.log(2), "is in bits"),
     ("log2 of q", lambda a, q: (q * (a - q.log2())).sum(1), "log q is in bits"),
     ("log10 of q", lambda a, q: (q * (a - q.log10())).sum(1), "log q is to base 10"),
-    ("half an entropy", lambda a, q: (q * a).sum(1) - torch.xlogy(q, q).sum(1) / 2, "entropy is halved"),
+    (
+        "half an entropy",
+        lambda a, q: (q * a).sum(1) - torch.xlogy(q, q).sum(1) / 2,
+        "entropy is halved",
+    ),
     ("above", lambda a, q: (q * a).sum(1) + 3, "a lower bound cannot exceed log P(x)"),
     ("minus 0.1", lambda a, q: lower_bound(a, q) - 0.1, "a value is wrong"),
     ("0 · log 0", lambda a, q: (q * (a - q.log())).sum(1), "0 · log 0"),
@@ -456,7 +530,11 @@ WRONG_BOUND = [
         lambda a, q: (q * (a.exp() + 1e-30).log() - torch.xlogy(q, q)).sum(1),
         "Is something clamped?",
     ),
-    ("q clamped at 1e-3", lambda a, q: lower_bound(a, q.clamp(min=1e-3)), "a value is wrong where q is 0"),
+    (
+        "q clamped at 1e-3",
+        lambda a, q: lower_bound(a, q.clamp(min=1e-3)),
+        "a value is wrong where q is 0",
+    ),
     (
         "log of q clamped",
         lambda a, q: (q * (a - q.clamp(min=1e-12).log())).sum(1),
@@ -472,8 +550,16 @@ WRONG_BOUND = [
         lambda a, q: (q * (a - (q + 1e-8).log())).sum(1),
         "Is q clamped, or is a small number added?",
     ),
-    ("detached", lambda a, q: lower_bound(a, q).detach(), "gradient with respect to log_joint is cut"),
-    ("joint detached", lambda a, q: lower_bound(a.detach(), q), "gradient with respect to log_joint is cut"),
+    (
+        "detached",
+        lambda a, q: lower_bound(a, q).detach(),
+        "gradient with respect to log_joint is cut",
+    ),
+    (
+        "joint detached",
+        lambda a, q: lower_bound(a.detach(), q),
+        "gradient with respect to log_joint is cut",
+    ),
     ("q detached", lambda a, q: lower_bound(a, q.detach()), "gradient with respect to q is cut"),
     (
         "log q detached",
@@ -532,7 +618,9 @@ def one_pass(log_w):
 
 
 def image_by_image(log_w):
-    return torch.stack([torch.logsumexp(column, 0) for column in log_w.unbind(1)]) - math.log(len(log_w))
+    return torch.stack([torch.logsumexp(column, 0) for column in log_w.unbind(1)]) - math.log(
+        len(log_w)
+    )
 
 
 def accumulated_tiles(log_w):
@@ -558,13 +646,16 @@ RIGHT_WEIGHTS = {
     "log k inside": lambda log_w: torch.logsumexp(log_w - math.log(len(log_w)), 0),
     "log k as a tensor": lambda log_w: log_w.logsumexp(0) - torch.tensor(float(len(log_w))).log(),
     "np.log": lambda log_w: log_w.logsumexp(0) - float(np.log(log_w.shape[0])),
-    "vmap": lambda log_w: torch.vmap(lambda w: w.logsumexp(0), in_dims=1)(log_w) - math.log(len(log_w)),
+    "vmap": lambda log_w: (
+        torch.vmap(lambda w: w.logsumexp(0), in_dims=1)(log_w) - math.log(len(log_w))
+    ),
     "detached maximum": lambda log_w: (
         log_w.amax(0).detach() + (log_w - log_w.amax(0).detach()).exp().mean(0).log()
     ),
     "log_softmax": lambda log_w: (log_w - log_w.log_softmax(0))[0] - math.log(len(log_w)),
     "base 2 and back": lambda log_w: (
-        log_w.amax(0) + math.log(2) * (((log_w - log_w.amax(0)) / math.log(2)).exp2().mean(0)).log2()
+        log_w.amax(0)
+        + math.log(2) * (((log_w - log_w.amax(0)) / math.log(2)).exp2().mean(0)).log2()
     ),
     "transposed": lambda log_w: log_w.T.logsumexp(1) - math.log(log_w.T.shape[1]),
     "a mixture's log_prob": lambda log_w: (
@@ -607,7 +698,11 @@ def half_detached(log_w):
 
 
 WRONG_WEIGHTS = [
-    ("mean of logs", lambda w: w.mean(0), "the mean of the logs is taken instead of the log of the mean"),
+    (
+        "mean of logs",
+        lambda w: w.mean(0),
+        "the mean of the logs is taken instead of the log of the mean",
+    ),
     ("no log k", lambda w: w.logsumexp(0), "log k is not subtracted"),
     ("+ log k", lambda w: w.logsumexp(0) + math.log(len(w)), "log k is added"),
     ("over k", lambda w: w.logsumexp(0) / len(w), "divided by k"),
@@ -646,12 +741,20 @@ WRONG_WEIGHTS = [
         "all samples of all images are averaged together",
     ),
     ("weighted mean", lambda w: (w.softmax(0) * w).sum(0), "weighted mean of the logs"),
-    ("log_softmax", lambda w: w.log_softmax(0), "the result contains the logarithms of normalized weights"),
+    (
+        "log_softmax",
+        lambda w: w.log_softmax(0),
+        "the result contains the logarithms of normalized weights",
+    ),
     ("squared", lambda w: (2 * w).logsumexp(0) - math.log(len(w)), "squared"),
     ("bits", lambda w: importance_weighted_bound(w) / math.log(2), "is in bits"),
     ("log2 k", lambda w: w.logsumexp(0) - math.log2(len(w)), "log k is in bits"),
     ("log10 k", lambda w: w.logsumexp(0) - math.log10(len(w)), "log k is to base 10"),
-    ("exp2", lambda w: w.exp2().mean(0).log(), "2 is raised to the power of log w, but log w is in nats"),
+    (
+        "exp2",
+        lambda w: w.exp2().mean(0).log(),
+        "2 is raised to the power of log w, but log w is in nats",
+    ),
     ("base 10", lambda w: importance_weighted_bound(w) / math.log(10), "base 10"),
     ("minus one", lambda w: w.logsumexp(0) - 1, "a value is wrong"),
     ("exp and log", lambda w: w.exp().mean(0).log(), "exp(3000) overflows"),
@@ -681,12 +784,20 @@ WRONG_WEIGHTS = [
         shifted(lambda w: w.max()),
         "Here one image has log-weights near −5000, and another near 3000",
     ),
-    ("from −1000", minus_thousand, "Subtract each image's own largest log-weight first, as `logsumexp` does"),
+    (
+        "from −1000",
+        minus_thousand,
+        "Subtract each image's own largest log-weight first, as `logsumexp` does",
+    ),
     ("+ 1e-8", lambda w: (w.exp().mean(0) + 1e-8).log(), "Is a small number added"),
     ("+ 1e-38", lambda w: (w.exp().mean(0) + 1e-38).log(), "Is a small number added"),
     ("clamped", lambda w: importance_weighted_bound(w.clamp(-80, 80)), "something clamped?"),
     ("nan_to_num", lambda w: w.exp().mean(0).log().nan_to_num(neginf=-100.0), "something clamped?"),
-    ("detached", lambda w: importance_weighted_bound(w).detach(), "gradient with respect to log_w is cut"),
+    (
+        "detached",
+        lambda w: importance_weighted_bound(w).detach(),
+        "gradient with respect to log_w is cut",
+    ),
     ("no_grad", weights_no_grad, "gradient with respect to log_w is cut"),
     ("data", lambda w: importance_weighted_bound(w.data), "gradient with respect to log_w is cut"),
     ("half detached", half_detached, "gradient with respect to log_w is wrong"),

@@ -1,4 +1,5 @@
-"""The checks of "The conditional VAE": right answers of any style pass, and each wrong one is named.
+"""The checks of "The conditional VAE": right answers of any style pass,
+and each wrong one is named.
 
 The tables were written from the notebook's text. A row of a table of wrong answers reads:
 what the student did, the words that the message must contain, the answer.
@@ -133,9 +134,15 @@ RIGHT_FORWARD = {
     "comparison with all labels": forward(label=compared),
     "a loop over the labels": forward(label=in_a_loop),
     "a bool one-hot": forward(label=lambda y: y[:, None] == torch.arange(10)),
-    "root of the variance": forward(code=lambda mu, logvar, noise: mu + logvar.exp().sqrt() * noise),
-    "variance to the power ½": forward(code=lambda mu, logvar, noise: mu + logvar.exp() ** 0.5 * noise),
-    "torch.addcmul": forward(code=lambda mu, logvar, noise: torch.addcmul(mu, (0.5 * logvar).exp(), noise)),
+    "root of the variance": forward(
+        code=lambda mu, logvar, noise: mu + logvar.exp().sqrt() * noise
+    ),
+    "variance to the power ½": forward(
+        code=lambda mu, logvar, noise: mu + logvar.exp() ** 0.5 * noise
+    ),
+    "torch.addcmul": forward(
+        code=lambda mu, logvar, noise: torch.addcmul(mu, (0.5 * logvar).exp(), noise)
+    ),
     "einsum": forward(
         code=lambda mu, logvar, noise: mu + torch.einsum("nd,nd->nd", (logvar / 2).exp(), noise)
     ),
@@ -161,7 +168,8 @@ def never_decoded(encode, decode, x, y, noise):
 
 def three_images(encode, decode, x, y, noise):
     rows = [
-        conditional_forward(encode, decode, x[i : i + 1], y[i : i + 1], noise[i : i + 1]) for i in range(3)
+        conditional_forward(encode, decode, x[i : i + 1], y[i : i + 1], noise[i : i + 1])
+        for i in range(3)
     ]
     return tuple(torch.cat(part) for part in zip(*rows, strict=True))
 
@@ -188,7 +196,10 @@ def fresh(mu):
 WRONG_FORWARD = {
     "no label for z": ("only `encode` gets the label", forward(join_z=unlabelled)),
     "no label for x": ("only `decode` gets the label", forward(join_x=unlabelled)),
-    "no label at all": ("neither network gets the label", forward(join_x=unlabelled, join_z=unlabelled)),
+    "no label at all": (
+        "neither network gets the label",
+        forward(join_x=unlabelled, join_z=unlabelled),
+    ),
     "no label for z, no noise": (
         "only `encode` gets the label",
         forward(join_z=unlabelled, code=lambda mu, logvar, noise: mu),
@@ -196,12 +207,24 @@ WRONG_FORWARD = {
     "label before x": ("comes before x", forward(join_x=label_first)),
     "label before z": ("comes before z", forward(join_z=label_first)),
     "label before both": ("comes before x", forward(join_x=label_first, join_z=label_first)),
-    "label as one float": ("the label is a single number", forward(label=lambda y: y[:, None].float())),
+    "label as one float": (
+        "the label is a single number",
+        forward(label=lambda y: y[:, None].float()),
+    ),
     "label as one integer": ("the label is a single number", forward(label=lambda y: y[:, None])),
-    "label as a share of ten": ("the label is a single number", forward(label=lambda y: y[:, None] / 10)),
+    "label as a share of ten": (
+        "the label is a single number",
+        forward(label=lambda y: y[:, None] / 10),
+    ),
     "one_hot without its number": ("num_classes=10", forward(label=F.one_hot)),
-    "eleven classes": ("numbers and a one-hot label of length 10", forward(label=lambda y: F.one_hot(y, 11))),
-    "nine classes from 1": ("num_classes=10", forward(label=lambda y: F.one_hot((y - 1).clamp(0), 9))),
+    "eleven classes": (
+        "numbers and a one-hot label of length 10",
+        forward(label=lambda y: F.one_hot(y, 11)),
+    ),
+    "nine classes from 1": (
+        "num_classes=10",
+        forward(label=lambda y: F.one_hot((y - 1).clamp(0), 9)),
+    ),
     "label twice": (
         "numbers and a one-hot label of length 10",
         forward(label=lambda y: F.one_hot(y, 10).repeat(1, 2)),
@@ -224,7 +247,10 @@ WRONG_FORWARD = {
         "scaled by the variance",
         forward(code=lambda mu, logvar, noise: mu + logvar.exp() * noise),
     ),
-    "mu forgotten": ("mu is missing", forward(code=lambda mu, logvar, noise: (logvar / 2).exp() * noise)),
+    "mu forgotten": (
+        "mu is missing",
+        forward(code=lambda mu, logvar, noise: (logvar / 2).exp() * noise),
+    ),
     "logvar as it is": (
         "the noise is scaled by logvar itself",
         forward(code=lambda mu, logvar, noise: mu + logvar * noise),
@@ -305,14 +331,26 @@ WRONG_FORWARD = {
         forward(result=lambda logits, mu, logvar, z: (logits, mu, logvar / 2)),
     ),
     "logits only": ("return 3 tensors", forward(result=lambda logits, mu, logvar, z: logits)),
-    "mu and logvar only": ("return 3 tensors", forward(result=lambda logits, mu, logvar, z: (mu, logvar))),
-    "z as well": ("return 3 tensors", forward(result=lambda logits, mu, logvar, z: (logits, mu, logvar, z))),
-    "logits last": ("the wrong order", forward(result=lambda logits, mu, logvar, z: (mu, logvar, logits))),
+    "mu and logvar only": (
+        "return 3 tensors",
+        forward(result=lambda logits, mu, logvar, z: (mu, logvar)),
+    ),
+    "z as well": (
+        "return 3 tensors",
+        forward(result=lambda logits, mu, logvar, z: (logits, mu, logvar, z)),
+    ),
+    "logits last": (
+        "the wrong order",
+        forward(result=lambda logits, mu, logvar, z: (mu, logvar, logits)),
+    ),
     "logvar before mu": (
         "the wrong order",
         forward(result=lambda logits, mu, logvar, z: (logits, logvar, mu)),
     ),
-    "mu first": ("the wrong order", forward(result=lambda logits, mu, logvar, z: (mu, logits, logvar))),
+    "mu first": (
+        "the wrong order",
+        forward(result=lambda logits, mu, logvar, z: (mu, logits, logvar)),
+    ),
     "sum of the logits": (
         "your logits: the shape is wrong",
         forward(result=lambda logits, mu, logvar, z: (logits.sum(1), mu, logvar)),
@@ -335,7 +373,9 @@ WRONG_FORWARD = {
     ),
     "two codes": (
         "Is a size hard-coded",
-        forward(code=lambda mu, logvar, noise: mu[:, :2] + (logvar[:, :2] / 2).exp() * noise[:, :2]),
+        forward(
+            code=lambda mu, logvar, noise: mu[:, :2] + (logvar[:, :2] / 2).exp() * noise[:, :2]
+        ),
     ),
     "the example's labels": (
         "Does it fit only the example",
@@ -383,7 +423,9 @@ def columns(one):
     """Ten columns, each from one(encode, decode, x, y, label); the label is (N,)."""
 
     def student(encode, decode, x, y):
-        return torch.stack([one(encode, decode, x, y, torch.full_like(y, c)) for c in range(10)], dim=1)
+        return torch.stack(
+            [one(encode, decode, x, y, torch.full_like(y, c)) for c in range(10)], dim=1
+        )
 
     return student
 
@@ -393,7 +435,9 @@ def from_codes(one):
 
     def student(encode, decode, x, y):
         mu, logvar = encode(x, y)
-        return torch.stack([one(decode, mu, logvar, torch.full_like(y, c)) for c in range(10)], dim=1)
+        return torch.stack(
+            [one(decode, mu, logvar, torch.full_like(y, c)) for c in range(10)], dim=1
+        )
 
     return student
 
@@ -407,7 +451,8 @@ def of_the_reference(change):
 
 def all_at_once(encode, decode, x, y):
     mu, _ = encode(x, y)
-    labels = torch.arange(10).repeat(len(x))  # (N · 10,): 0 to 9 for the first image, then for the next
+    # 0 to 9 for the first image, then for the next
+    labels = torch.arange(10).repeat(len(x))  # (N · 10,)
     return decode(mu.repeat_interleave(10, 0), labels).reshape(len(x), 10, -1)
 
 
@@ -445,7 +490,9 @@ def into_an_empty_grid(encode, decode, x, y):
 
 def joined_after_unsqueeze(encode, decode, x, y):
     mu = encode(x, y)[0]
-    return torch.cat([decode(mu, torch.tensor([label] * len(y)))[:, None] for label in range(10)], 1)
+    return torch.cat(
+        [decode(mu, torch.tensor([label] * len(y)))[:, None] for label in range(10)], 1
+    )
 
 
 def permuted(encode, decode, x, y):
@@ -606,7 +653,10 @@ WRONG_STYLE = {
         "a label is not between 0 and 9",
         from_codes(lambda decode, mu, logvar, label: decode(mu, label - 1)),
     ),
-    "images backwards": ("the images are in reverse order", of_the_reference(lambda images: images.flip(0))),
+    "images backwards": (
+        "the images are in reverse order",
+        of_the_reference(lambda images: images.flip(0)),
+    ),
     "the first image in all rows": (
         "all rows show the first image",
         of_the_reference(lambda images: images[:1].expand(3, 10, 5)),
@@ -623,7 +673,10 @@ WRONG_STYLE = {
         "the result is averaged over the images",
         of_the_reference(lambda images: images.mean(0)),
     ),
-    "columns averaged": ("the columns are averaged", of_the_reference(lambda images: images.mean(1))),
+    "columns averaged": (
+        "the columns are averaged",
+        of_the_reference(lambda images: images.mean(1)),
+    ),
     "cat along axis 0": (
         "joined along an existing axis",
         of_the_reference(lambda images: torch.cat(list(images.unbind(1)))),
@@ -791,7 +844,8 @@ RIGHT_MARGINAL = {
     "image by image": lambda v: torch.stack([row.logsumexp(0) - LN10 for row in v]),
     "in chunks": lambda v: torch.cat([part.logsumexp(1) for part in v.split(2)]) - LN10,
     "einsum of the shifted": lambda v: (
-        v.amax(1) + torch.einsum("nk,k->n", (v - v.amax(1, keepdim=True)).exp(), torch.full((10,), 0.1)).log()
+        v.amax(1)
+        + torch.einsum("nk,k->n", (v - v.amax(1, keepdim=True)).exp(), torch.full((10,), 0.1)).log()
     ),
     "torch.func.jvp keeps the value": lambda v: torch.func.jvp(log_marginal, (v,), (v,))[0],
     "a mixture of torch": lambda v: torch.logsumexp(
@@ -828,31 +882,49 @@ WRONG_MARGINAL = {
         "the sum is over the images (axis 0), without ln 10",
         lambda v: v.logsumexp(0),
     ),
-    "summed over the batch": ("the result is also summed over the batch", lambda v: log_marginal(v).sum()),
+    "summed over the batch": (
+        "the result is also summed over the batch",
+        lambda v: log_marginal(v).sum(),
+    ),
     "averaged over the batch": (
         "the result is also averaged over the batch",
         lambda v: log_marginal(v).mean(),
     ),
-    "over both axes": ("labels and images are summed together", lambda v: v.logsumexp((0, 1)) - LN10),
+    "over both axes": (
+        "labels and images are summed together",
+        lambda v: v.logsumexp((0, 1)) - LN10,
+    ),
     "P(x)": ("the logarithm is missing", lambda v: v.exp().mean(1)),
     "the sum of P(x|y)": ("the sum of P(x|y)", lambda v: v.exp().sum(1)),
     "minus log P(x)": ("the sign is flipped", lambda v: LN10 - v.logsumexp(1)),
     "log P(y|x)": ("the result is log P(y|x)", lambda v: v.log_softmax(1)),
     "P(y|x)": ("the result is P(y|x)", lambda v: v.softmax(1)),
     "log P(x, y)": ("the result is log P(x, y) for each label", lambda v: v - LN10),
-    "ln of the number of images": ("the number of images", lambda v: v.logsumexp(1) - math.log(len(v))),
+    "ln of the number of images": (
+        "the number of images",
+        lambda v: v.logsumexp(1) - math.log(len(v)),
+    ),
     "exp first": ("exp(−900) rounds to 0, and the logarithm of 0", lambda v: v.exp().mean(1).log()),
     "exp first, in float64": (
         "exp(−900) rounds to 0, and the log",
         lambda v: (v.double().exp().sum(1) / 10).log(),
     ),
-    "a small number inside": ("a clamp or a small number inside", lambda v: (v.exp().mean(1) + 1e-30).log()),
+    "a small number inside": (
+        "a clamp or a small number inside",
+        lambda v: (v.exp().mean(1) + 1e-30).log(),
+    ),
     "a small number that hides little": (
         "a clamp or a small number inside",
         lambda v: (v.double().exp().mean(1) + 1e-300).log(),
     ),
-    "a clamp inside": ("a clamp or a small number inside", lambda v: v.exp().mean(1).clamp(min=1e-38).log()),
-    "logs clamped": ("a clamp or a small number inside", lambda v: v.clamp(min=-80).logsumexp(1) - LN10),
+    "a clamp inside": (
+        "a clamp or a small number inside",
+        lambda v: v.exp().mean(1).clamp(min=1e-38).log(),
+    ),
+    "logs clamped": (
+        "a clamp or a small number inside",
+        lambda v: v.clamp(min=-80).logsumexp(1) - LN10,
+    ),
     "NaN replaced": (
         "a clamp or a small number inside",
         lambda v: v.exp().mean(1).log().nan_to_num(neginf=-100.0),
@@ -902,8 +974,16 @@ WRONG_MARGINAL = {
     "log_softmax of nothing": ("returns None", lambda v: None),
 }
 
-RIGHT = {"conditional_forward": RIGHT_FORWARD, "style_rows": RIGHT_STYLE, "log_marginal": RIGHT_MARGINAL}
-WRONG = {"conditional_forward": WRONG_FORWARD, "style_rows": WRONG_STYLE, "log_marginal": WRONG_MARGINAL}
+RIGHT = {
+    "conditional_forward": RIGHT_FORWARD,
+    "style_rows": RIGHT_STYLE,
+    "log_marginal": RIGHT_MARGINAL,
+}
+WRONG = {
+    "conditional_forward": WRONG_FORWARD,
+    "style_rows": WRONG_STYLE,
+    "log_marginal": WRONG_MARGINAL,
+}
 RIGHT_CASES = [
     pytest.param(name, answer, id=f"{name}: {style}")
     for name, answers in RIGHT.items()

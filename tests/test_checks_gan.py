@@ -45,7 +45,9 @@ def as_taught(logit, x):
 def with_grad_outputs(logit, x):
     x = x.detach().requires_grad_()
     values = logit(x)
-    slope = torch.autograd.grad(values, x, grad_outputs=torch.ones_like(values), create_graph=True)[0]
+    slope = torch.autograd.grad(values, x, grad_outputs=torch.ones_like(values), create_graph=True)[
+        0
+    ]
     return slope.pow(2).flatten(1).sum(1).mean() * 0.5
 
 
@@ -193,9 +195,15 @@ def finite_differences(logit, x):
 
 WRONG_R1 = {
     "no half": ("the factor ½ is missing", of_slopes(lambda g: g.square().sum(1).mean())),
-    "a quarter": ("the factor ½ is applied twice", of_slopes(lambda g: g.square().sum(1).mean() / 4)),
+    "a quarter": (
+        "the factor ½ is applied twice",
+        of_slopes(lambda g: g.square().sum(1).mean() / 4),
+    ),
     "minus": ("the sign is flipped", of_slopes(lambda g: -g.square().sum(1).mean() / 2)),
-    "sum over images": ("the penalty is summed over the images", of_slopes(lambda g: g.square().sum() / 2)),
+    "sum over images": (
+        "the penalty is summed over the images",
+        of_slopes(lambda g: g.square().sum() / 2),
+    ),
     "mean over pixels": (
         "the penalty is also averaged over an image's pixels",
         of_slopes(lambda g: g.square().mean() / 2),
@@ -210,7 +218,10 @@ WRONG_R1 = {
     ),
     "norm": ("the norm is not squared.", of_slopes(lambda g: g.norm(dim=1).mean() / 2)),
     "norm, no half": ("not squared, and the factor", of_slopes(lambda g: g.norm(dim=1).mean())),
-    "mean, then square": ("the mean norm is squared", of_slopes(lambda g: g.norm(dim=1).mean() ** 2 / 2)),
+    "mean, then square": (
+        "the mean norm is squared",
+        of_slopes(lambda g: g.norm(dim=1).mean() ** 2 / 2),
+    ),
     "fourth power": ("squared twice", of_slopes(lambda g: g.square().sum(1).square().mean() / 2)),
     "absolute slopes": (
         "absolute values of the gradients are summed",
@@ -228,7 +239,10 @@ WRONG_R1 = {
         "summed over the images before",
         of_slopes(lambda g: g.sum(0).square().sum() / 2),
     ),
-    "the largest": ("only the largest gradient counts", of_slopes(lambda g: g.square().sum(1).max() / 2)),
+    "the largest": (
+        "only the largest gradient counts",
+        of_slopes(lambda g: g.square().sum(1).max() / 2),
+    ),
     "gradient of the mean": (
         "the gradient is that of the mean logit, N times too small",
         of_slopes(lambda g: g.square().sum(1).mean() / 2, torch.mean),
@@ -245,7 +259,10 @@ WRONG_R1 = {
         "The factor ½ is right",
         of_slopes(lambda g: (g.norm(dim=1) - 1).square().mean() / 2),
     ),
-    "the logit squared": ("the logit itself is penalized", lambda logit, x: logit(x).square().mean() / 2),
+    "the logit squared": (
+        "the logit itself is penalized",
+        lambda logit, x: logit(x).square().mean() / 2,
+    ),
     "the mean logit": ("the mean logit is returned", lambda logit, x: logit(x).mean()),
     "half the mean logit": ("half the mean logit", lambda logit, x: logit(x).mean() / 2),
     "slope of the sigmoid": (
@@ -258,7 +275,9 @@ WRONG_R1 = {
     ),
     "slope of the loss": (
         "the gradient is that of D's loss over the batch",
-        of_slopes(lambda g: g.square().sum(1).mean() / 2, lambda logits: F.softplus(-logits).mean()),
+        of_slopes(
+            lambda g: g.square().sum(1).mean() / 2, lambda logits: F.softplus(-logits).mean()
+        ),
     ),
     "the slopes": ("the gradient itself is returned", of_slopes(lambda g: g)),
     "one value an image": ("one value per image", of_slopes(lambda g: g.square().sum(1) / 2)),
@@ -270,7 +289,10 @@ WRONG_R1 = {
         of_slopes(lambda g: g.norm() / 2),
     ),
     "a weight": ("the weight γ", of_slopes(lambda g: 10 * g.square().sum(1).mean() / 2)),
-    "a small number added": ("a value is wrong", of_slopes(lambda g: (g.square().sum(1) + 0.1).mean() / 2)),
+    "a small number added": (
+        "a value is wrong",
+        of_slopes(lambda g: (g.square().sum(1) + 0.1).mean() / 2),
+    ),
     "interpolated": ("function draws noise", interpolated),
     "noise on the images": ("function draws noise", noisy),
     "finite differences": ("a value is wrong", finite_differences),
@@ -289,9 +311,18 @@ WRONG_R1 = {
         ),
     ),
     "detached": ("D cannot learn from it", lambda logit, x: r1_penalty(logit, x).detach()),
-    "made anew": ("D cannot learn from it", lambda logit, x: torch.tensor(float(r1_penalty(logit, x)))),
-    "item": ("`.item()` and `float()` cut the gradient", lambda logit, x: r1_penalty(logit, x).item()),
-    "one factor detached": ("its gradient with respect to D's weights is wrong", one_factor_detached),
+    "made anew": (
+        "D cannot learn from it",
+        lambda logit, x: torch.tensor(float(r1_penalty(logit, x))),
+    ),
+    "item": (
+        "`.item()` and `float()` cut the gradient",
+        lambda logit, x: r1_penalty(logit, x).item(),
+    ),
+    "one factor detached": (
+        "its gradient with respect to D's weights is wrong",
+        one_factor_detached,
+    ),
     "one image detached": ("its gradient with respect to D's weights is wrong", one_image_detached),
     "D frozen": ("D's weights are still frozen", freezes),
     "backward": ("your function changes the gradients of D's weights", with_backward),
@@ -312,7 +343,10 @@ WRONG_R1 = {
         "does not require grad",
         lambda logit, x: torch.autograd.grad(logit(x).sum(), x, create_graph=True)[0].norm(),
     ),
-    "no sum": ("grad can be implicitly created only for scalar", of_slopes(torch.sum, lambda logits: logits)),
+    "no sum": (
+        "grad can be implicitly created only for scalar",
+        of_slopes(torch.sum, lambda logits: logits),
+    ),
     "a tuple": ("but got tuple", lambda logit, x: (r1_penalty(logit, x),)),
     "no return": ("returns None", lambda logit, x: None),
 }
@@ -392,7 +426,8 @@ RIGHT_KL = {
     "where": of_shares(lambda s: torch.where(s > 0, s * (10 * s).log(), 0.0).sum()),
     "distributions": of_shares(
         lambda s: torch.distributions.kl_divergence(
-            torch.distributions.Categorical(probs=s), torch.distributions.Categorical(probs=torch.ones(10))
+            torch.distributions.Categorical(probs=s),
+            torch.distributions.Categorical(probs=torch.ones(10)),
         )
     ),
     "entropy of a distribution": of_shares(
@@ -405,7 +440,9 @@ RIGHT_KL = {
     "histc": lambda labels: (lambda s: torch.xlogy(s, 10 * s).sum())(
         torch.histc(labels.float(), 10, -0.5, 9.5) / len(labels)
     ),
-    "vmap": of_shares(lambda s: torch.func.vmap(lambda share: torch.xlogy(share, 10 * share))(s).sum()),
+    "vmap": of_shares(
+        lambda s: torch.func.vmap(lambda share: torch.xlogy(share, 10 * share))(s).sum()
+    ),
     "log2 brought back": of_seen(lambda s: (s * (10 * s).log2()).sum() * LN2),
     "no minlength, but a share of a tenth": lambda labels: (lambda s: torch.xlogy(s, 10 * s).sum())(
         labels.bincount() / len(labels)
@@ -432,7 +469,9 @@ def smoothed(labels):
 def jensen_shannon(shares):
     uniform = torch.full_like(shares, 0.1)
     middle = (shares + uniform) / 2
-    return (torch.xlogy(shares, shares / middle).sum() + (uniform * (uniform / middle).log()).sum()) / 2
+    return (
+        torch.xlogy(shares, shares / middle).sum() + (uniform * (uniform / middle).log()).sum()
+    ) / 2
 
 
 def of_counts(play):
@@ -461,15 +500,24 @@ WRONG_KL = {
         of_seen(lambda s: (0.1 * (0.1 / s).log()).sum()),
     ),
     "turned, a tiny number added": (
-        "the direction is reversed. The result is KL(uniform ‖ shares), with 1e-08 in place of a share of 0",
+        (
+            "the direction is reversed. The result is KL(uniform ‖ shares), with 1e-08 in place "
+            "of a share of 0"
+        ),
         of_shares(lambda s: (0.1 * (0.1 / (s + 1e-8)).log()).sum()),
     ),
     "turned, clamped": (
-        "the direction is reversed. The result is KL(uniform ‖ shares), with 1e-12 in place of a share of 0",
+        (
+            "the direction is reversed. The result is KL(uniform ‖ shares), with 1e-12 in place "
+            "of a share of 0"
+        ),
         of_shares(lambda s: (0.1 * (0.1 / s.clamp(min=1e-12)).log()).sum()),
     ),
     "turned, a thousandth added": (
-        "the direction is reversed. The result is KL(uniform ‖ shares), with 0.001 added to each share",
+        (
+            "the direction is reversed. The result is KL(uniform ‖ shares), with 0.001 added to "
+            "each share"
+        ),
         of_shares(lambda s: F.kl_div((s + 1e-3).log(), torch.full((10,), 0.1), reduction="sum")),
     ),
     "0 · log 0": ("0 · log 0", of_shares(lambda s: (s * (10 * s).log()).sum())),
@@ -480,7 +528,10 @@ WRONG_KL = {
     "bits": ("is in bits", lambda labels: class_kl(labels) / LN2),
     "log2": ("is in bits", of_seen(lambda s: (s * (10 * s).log2()).sum())),
     "log10": ("base 10", of_seen(lambda s: (s * (10 * s).log10()).sum())),
-    "entropy": ("the result is the entropy of the shares", of_shares(lambda s: torch.special.entr(s).sum())),
+    "entropy": (
+        "the result is the entropy of the shares",
+        of_shares(lambda s: torch.special.entr(s).sum()),
+    ),
     "entropy of a distribution": (
         "the result is the entropy of the shares",
         of_shares(lambda s: torch.distributions.Categorical(s).entropy()),
@@ -496,7 +547,10 @@ WRONG_KL = {
         "not 1/N",
         lambda labels: of_shares(lambda s: torch.xlogy(s, s * len(labels)).sum())(labels),
     ),
-    "mean": ("the result is averaged over the classes", of_shares(lambda s: torch.xlogy(s, 10 * s).mean())),
+    "mean": (
+        "the result is averaged over the classes",
+        of_shares(lambda s: torch.xlogy(s, 10 * s).mean()),
+    ),
     "kl_div's mean": (
         "the result is averaged over the classes",
         of_shares(lambda s: F.kl_div(torch.full((10,), 0.1).log(), s, reduction="batchmean")),
@@ -508,7 +562,10 @@ WRONG_KL = {
     "divided by N again": ("divided by N once more", lambda labels: class_kl(labels) / len(labels)),
     "counts": ("the counts are not divided", of_counts(lambda c: torch.xlogy(c, 10.0 * c).sum())),
     "weights are counts": ("the weights are counts", lambda labels: class_kl(labels) * len(labels)),
-    "no weights": ("the weights of the logarithms are missing", of_seen(lambda s: (10 * s).log().sum())),
+    "no weights": (
+        "the weights of the logarithms are missing",
+        of_seen(lambda s: (10 * s).log().sum()),
+    ),
     "weights of a tenth": ("weighted by 1/10", of_seen(lambda s: (0.1 * (10 * s).log()).sum())),
     "smoothed": ("the counts are smoothed", smoothed),
     "absolute difference": (
@@ -527,10 +584,19 @@ WRONG_KL = {
         of_seen(lambda s: ((s - 0.1) * (10 * s).log()).sum()),
     ),
     "exp of the KL": ("exponential of the KL", lambda labels: class_kl(labels).exp()),
-    "perplexity": ("exponential of the entropy", of_shares(lambda s: torch.special.entr(s).sum().exp())),
+    "perplexity": (
+        "exponential of the entropy",
+        of_shares(lambda s: torch.special.entr(s).sum().exp()),
+    ),
     "how many": ("number of classes", lambda labels: torch.tensor(float(len(labels.unique())))),
-    "which share": ("share of classes", lambda labels: (labels.bincount(minlength=10) > 0).float().mean()),
-    "a hundredth inside": ("0.01 is added inside", of_shares(lambda s: (s * (10 * (s + 0.01)).log()).sum())),
+    "which share": (
+        "share of classes",
+        lambda labels: (labels.bincount(minlength=10) > 0).float().mean(),
+    ),
+    "a hundredth inside": (
+        "0.01 is added inside",
+        of_shares(lambda s: (s * (10 * (s + 0.01)).log()).sum()),
+    ),
     "a thousandth inside": (
         "0.001 is added inside",
         of_shares(lambda s: (s * ((s + 1e-3) / 0.1).log()).sum()),
@@ -539,7 +605,10 @@ WRONG_KL = {
         "the shares are clamped",
         of_shares(lambda s: (s.clamp(min=1e-3) * (10 * s.clamp(min=1e-3)).log()).sum()),
     ),
-    "one value a class": ("the result has one value per class", of_shares(lambda s: torch.xlogy(s, 10 * s))),
+    "one value a class": (
+        "the result has one value per class",
+        of_shares(lambda s: torch.xlogy(s, 10 * s)),
+    ),
     "one value a class that occurs": (
         "the result has one value per class that occurs",
         of_seen(lambda s: s * (10 * s).log()),
@@ -547,7 +616,10 @@ WRONG_KL = {
     "shares": ("the shares are returned", of_shares(lambda s: s)),
     "minus": ("the sign is flipped", lambda labels: -class_kl(labels)),
     "uniform turned": ("the sign is flipped", of_seen(lambda s: (s * (0.1 / s).log()).sum())),
-    "no minlength": ("the uniform share must be 1/10, whatever the largest label is", up_to_the_largest),
+    "no minlength": (
+        "the uniform share must be 1/10, whatever the largest label is",
+        up_to_the_largest,
+    ),
     "math.log of 0": ("with ValueError", stops_at_zero),
     "nine labels": (
         "Is a size hard-coded",
@@ -665,8 +737,12 @@ RIGHT_PRECISION = {
     "counted": lambda real, fake, k: (
         (torch.cdist(fake, real) <= radii(real, k)).sum(1).clamp(max=1).float().mean()
     ),
-    "complement": lambda real, fake, k: 1 - (torch.cdist(fake, real) > radii(real, k)).all(1).float().mean(),
-    "ratios": lambda real, fake, k: ((torch.cdist(fake, real) / radii(real, k)).amin(1) <= 1).float().mean(),
+    "complement": lambda real, fake, k: (
+        1 - (torch.cdist(fake, real) > radii(real, k)).all(1).float().mean()
+    ),
+    "ratios": lambda real, fake, k: (
+        ((torch.cdist(fake, real) / radii(real, k)).amin(1) <= 1).float().mean()
+    ),
 }
 
 
@@ -680,7 +756,9 @@ def of_inside(play):
 
 def of_radii(play):
     """One number in place of every real point's own radius."""
-    return lambda real, fake, k: (torch.cdist(fake, real) <= play(radii(real, k))).any(1).float().mean()
+    return lambda real, fake, k: (
+        (torch.cdist(fake, real) <= play(radii(real, k))).any(1).float().mean()
+    )
 
 
 def far_to_near(real, fake, k):
@@ -724,17 +802,28 @@ WRONG_PRECISION = {
     "topk with itself": (
         "a point's nearest neighbour is the point itself",
         lambda real, fake, k: (
-            (torch.cdist(fake, real) <= torch.cdist(real, real).topk(k, largest=False).values[:, -1])
+            (
+                torch.cdist(fake, real)
+                <= torch.cdist(real, real).topk(k, largest=False).values[:, -1]
+            )
             .any(1)
             .float()
             .mean()
         ),
     ),
-    "one too far": ("the neighbour is one too far", lambda real, fake, k: precision(real, fake, k + 1)),
-    "two too far": ("the neighbour is two too far", lambda real, fake, k: precision(real, fake, k + 2)),
+    "one too far": (
+        "the neighbour is one too far",
+        lambda real, fake, k: precision(real, fake, k + 1),
+    ),
+    "two too far": (
+        "the neighbour is two too far",
+        lambda real, fake, k: precision(real, fake, k + 2),
+    ),
     "fake radii": (
         "the radii belong to the fake points",
-        lambda real, fake, k: (torch.cdist(fake, real) <= radii(fake, k)[:, None]).any(1).float().mean(),
+        lambda real, fake, k: (
+            (torch.cdist(fake, real) <= radii(fake, k)[:, None]).any(1).float().mean()
+        ),
     ),
     "all": ("One is enough, so use `any`", of_inside(lambda m: m.all(1).float().mean())),
     "pairs": ("the result counts pairs", of_inside(lambda m: m.float().mean())),
@@ -742,12 +831,18 @@ WRONG_PRECISION = {
         "the result is the density",
         lambda real, fake, k: inside(real, fake, k).sum(1).float().mean() / k,
     ),
-    "how many cover it": ("the mean number of real points", of_inside(lambda m: m.sum(1).float().mean())),
+    "how many cover it": (
+        "the mean number of real points",
+        of_inside(lambda m: m.sum(1).float().mean()),
+    ),
     "mean radius": ("a single radius, the mean of all, is used", of_radii(torch.mean)),
     "largest radius": ("a single radius, the largest of all, is used", of_radii(torch.max)),
     "smallest radius": ("a single radius, the smallest of all, is used", of_radii(torch.min)),
     "median radius": ("a single radius, the median of all, is used", of_radii(torch.median)),
-    "a number of points": ("the result is a number of points", of_inside(lambda m: m.any(1).float().sum())),
+    "a number of points": (
+        "the result is a number of points",
+        of_inside(lambda m: m.any(1).float().sum()),
+    ),
     "over the real points": (
         "the result is divided by the number of real points",
         of_inside(lambda m: m.any(1).sum() / m.shape[1]),
@@ -773,16 +868,23 @@ WRONG_PRECISION = {
     "one value a point": ("one value per point", of_inside(lambda m: m.any(1).float())),
     "distances squared": (
         "only the distances from fake to real points are squared",
-        lambda real, fake, k: (torch.cdist(fake, real) ** 2 <= radii(real, k)).any(1).float().mean(),
+        lambda real, fake, k: (
+            (torch.cdist(fake, real) ** 2 <= radii(real, k)).any(1).float().mean()
+        ),
     ),
     "radii squared": (
         "only the radii are squared",
-        lambda real, fake, k: (torch.cdist(fake, real) <= radii(real, k) ** 2).any(1).float().mean(),
+        lambda real, fake, k: (
+            (torch.cdist(fake, real) <= radii(real, k) ** 2).any(1).float().mean()
+        ),
     ),
     "half the radii": ("the radii are halved", of_radii(lambda r: r / 2)),
     "twice the radii": ("the radii are doubled", of_radii(lambda r: 2 * r)),
     "k of two": ("k is ignored", lambda real, fake, k: precision(real, fake, 2)),
-    "k of two for k of one": ("k is ignored", lambda real, fake, k: precision(real, fake, max(k, 2))),
+    "k of two for k of one": (
+        "k is ignored",
+        lambda real, fake, k: precision(real, fake, max(k, 2)),
+    ),
     "a little more": ("a value is wrong", lambda real, fake, k: precision(real, fake, k) + 0.013),
     "strictly less": (
         "Use ≤ instead of <",
@@ -791,7 +893,11 @@ WRONG_PRECISION = {
     "strictly less, squared": (
         "Use ≤ instead of <",
         lambda real, fake, k: (
-            ((fake[:, None] - real).square().sum(2) < radii(real, k).square()).any(1).double().mean().item()
+            ((fake[:, None] - real).square().sum(2) < radii(real, k).square())
+            .any(1)
+            .double()
+            .mean()
+            .item()
         ),
     ),
     "a bool": ("True or False", of_inside(lambda m: m.any())),
@@ -810,7 +916,10 @@ WRONG_PRECISION = {
     "a list": ("but got list", lambda real, fake, k: [precision(real, fake, k)]),
     "a kept axis": ("the shape is wrong", lambda real, fake, k: precision(real, fake, k)[None]),
     "no return": ("returns None", lambda real, fake, k: None),
-    "a wrong number of axes": ("with IndexError", lambda real, fake, k: precision(real, fake, k).sum(1)),
+    "a wrong number of axes": (
+        "with IndexError",
+        lambda real, fake, k: precision(real, fake, k).sum(1),
+    ),
 }
 
 RIGHT = {"r1_penalty": RIGHT_R1, "class_kl": RIGHT_KL, "precision": RIGHT_PRECISION}
@@ -848,12 +957,17 @@ def test_wrong_answers_are_named(name, words, answer):
 def test_a_message_contains_the_input():
     """A student can redo the case by hand."""
     found = checks.r1_penalty(lambda logit, x: 2 * r1_penalty(logit, x))
-    words = "For the logit ½ Σ w·x² + 0.7 with w = (1.1, -0.6, 2.3), image 1 = (0.4, 1.2, 0.9), image 2 ="
+    words = (
+        "For the logit ½ Σ w·x² + 0.7 with w = (1.1, -0.6, 2.3), image 1 = (0.4, 1.2, 0.9), image "
+        "2 ="
+    )
     assert words in found.message
     found = checks.class_kl(lambda labels: -class_kl(labels))
     assert "For labels = (0.0, 3.0, 3.0, 9.0, 1.0, 3.0, 4.0, 0.0, 7.0): yours is" in found.message
     found = checks.precision(lambda real, fake, k: precision(real, fake, k + 1))
-    words = "For the real points 0, 1, 3, 7 and the fake points −2, −1, 6, 12 on a line, with k = 1,"
+    words = (
+        "For the real points 0, 1, 3, 7 and the fake points −2, −1, 6, 12 on a line, with k = 1,"
+    )
     assert f"{words} your result is 1 but should be 0.5." in found.message
 
 

@@ -148,7 +148,9 @@ def one_address_at_a_time(load, logits, D, program, block):
 
 
 def python_address(load, logits, D, program, block):
-    return sum(softplus(load(logits + i, True)) for i in range(program * block, program * block + block))
+    return sum(
+        softplus(load(logits + i, True)) for i in range(program * block, program * block + block)
+    )
 
 
 def slice_of_the_address(load, logits, D, program, block):
@@ -288,7 +290,10 @@ WRONG_TILE = {
             inside=lambda pixel, D, block: pixel < D + block,
         ),
     ),
-    "the first tile": ("the result is the sum of the first tile", tile(start=lambda program, block: 0)),
+    "the first tile": (
+        "the result is the sum of the first tile",
+        tile(start=lambda program, block: 0),
+    ),
     "the tile before": (
         "the result is the sum of the previous tile",
         tile(start=lambda program, block: (program - 1) * block),
@@ -315,7 +320,10 @@ WRONG_TILE = {
     "logsigmoid": ("the logarithm of the sigmoid", tile(term=F.logsigmoid)),
     "softplus of −a": ("the sign of the logit", tile(term=lambda a: softplus(-a))),
     "relu": ("only max(logit, 0) is summed", tile(term=F.relu)),
-    "log1p only": ("max(logit, 0) is missing", tile(term=lambda a: torch.log1p(torch.exp(-a.abs())))),
+    "log1p only": (
+        "max(logit, 0) is missing",
+        tile(term=lambda a: torch.log1p(torch.exp(-a.abs()))),
+    ),
     "minus": ("the sign of the sum", tile(result=lambda terms, mask: -masked_sum(terms, mask))),
     "mean over lanes": (
         "the terms are averaged over the lanes",
@@ -325,7 +333,10 @@ WRONG_TILE = {
         "averaged over the lanes, with",
         tile(result=lambda terms, mask: terms.mean()),
     ),
-    "mean over pixels": ("averaged over the pixels", tile(result=lambda terms, mask: terms[mask].mean())),
+    "mean over pixels": (
+        "averaged over the pixels",
+        tile(result=lambda terms, mask: terms[mask].mean()),
+    ),
     "the largest": ("the largest term", tile(result=lambda terms, mask: (terms * mask).max())),
     "one number a lane": (
         "the result has one number per lane",
@@ -353,10 +364,19 @@ WRONG_TILE = {
         "a clamp or a small added number limits the value",
         tile(term=lambda a: softplus(a.clamp(-30, 30))),
     ),
-    "every program the last": ("the last program is right, but a full tile is wrong", every_program_the_last),
+    "every program the last": (
+        "the last program is right, but a full tile is wrong",
+        every_program_the_last,
+    ),
     "four lanes": ("Is a size hard-coded", four_lanes),
-    "ten pixels": ("your function is right on the example but wrong for another input size", ten_pixels),
-    "log 2 if the image is small": ("a value is wrong if the image is smaller than the tile", log_2_if_small),
+    "ten pixels": (
+        "your function is right on the example but wrong for another input size",
+        ten_pixels,
+    ),
+    "log 2 if the image is small": (
+        "a value is wrong if the image is smaller than the tile",
+        log_2_if_small,
+    ),
     "a list": ("but got list", lambda *given: [tile_sum(*given)]),
     "kept axis": ("the shape is wrong", lambda *given: tile_sum(*given)[None]),
     "no return": ("returns None", lambda *given: None),
@@ -398,7 +418,9 @@ def online(
             total = (first - largest[:, None]).exp().sum(1)
         for part in tiles:
             new = largest_of(part, largest)
-            total = total * rescale(largest, new) + (part - relative_to(largest, new)[:, None]).exp().sum(1)
+            total = total * rescale(largest, new) + (
+                part - relative_to(largest, new)[:, None]
+            ).exp().sum(1)
             largest = new
         return end(largest, total)
 
@@ -573,7 +595,9 @@ def shifted_by(shift):
 
 def of_tiles(play):
     """A function of the tiles' own results (tiles, N)."""
-    return lambda joint, block: play(torch.stack([part.logsumexp(1) for part in joint.split(block, 1)]))
+    return lambda joint, block: play(
+        torch.stack([part.logsumexp(1) for part in joint.split(block, 1)])
+    )
 
 
 def three_tiles_of_three(joint, block):
@@ -613,12 +637,18 @@ def at_least_one_block(joint, block):
 
 WRONG_ONLINE = {
     "not rescaled": ("not rescaled", online(rescale=lambda old, new: 1.0)),
-    "factor turned": ("factor is inverted", online(start=None, rescale=lambda old, new: (new - old).exp())),
+    "factor turned": (
+        "factor is inverted",
+        online(start=None, rescale=lambda old, new: (new - old).exp()),
+    ),
     "factor turned, from −∞": (
         "not by exp(new − old), which is infinite",
         online(rescale=lambda old, new: (new - old).exp()),
     ),
-    "factor twice": ("the factor is applied twice", online(rescale=lambda old, new: (2 * (old - new)).exp())),
+    "factor twice": (
+        "the factor is applied twice",
+        online(rescale=lambda old, new: (2 * (old - new)).exp()),
+    ),
     "relative to the old": (
         "a tile uses the old maximum",
         online(start=None, relative_to=lambda old, new: old),
@@ -628,7 +658,10 @@ WRONG_ONLINE = {
         online(relative_to=lambda old, new: old),
     ),
     "maximum not added": ("not added back", online(end=lambda largest, total: total.log())),
-    "maximum subtracted": ("subtracted at the end", online(end=lambda largest, total: total.log() - largest)),
+    "maximum subtracted": (
+        "subtracted at the end",
+        online(end=lambda largest, total: total.log() - largest),
+    ),
     "last maximum added": ("the maximum of the last tile is added", last_maximum_added),
     "log2": ("log2 of the total", online(end=lambda largest, total: largest + total.log2())),
     "log10": ("log10 of the total", online(end=lambda largest, total: largest + total.log10())),
@@ -637,7 +670,10 @@ WRONG_ONLINE = {
         "the result uses logarithms to base 10",
         lambda joint, block: online_logsumexp(joint, block) / math.log(10),
     ),
-    "no logarithm": ("the logarithm is missing", lambda joint, block: online_logsumexp(joint, block).exp()),
+    "no logarithm": (
+        "the logarithm is missing",
+        lambda joint, block: online_logsumexp(joint, block).exp(),
+    ),
     "total": ("the total is relative to the maximum", online(end=lambda largest, total: total)),
     "total added": ("added to the total", online(end=lambda largest, total: largest + total)),
     "maximum": ("the result is only the maximum", online(end=lambda largest, total: largest)),
@@ -652,7 +688,10 @@ WRONG_ONLINE = {
     "first tile": ("the result is only that of the first tile", online(stop=1)),
     "over the rows": ("summed over the rows", lambda joint, block: joint.logsumexp(0)),
     "over both axes": ("rows and columns", lambda joint, block: joint.logsumexp((0, 1))),
-    "rows summed": ("the rows are summed", lambda joint, block: online_logsumexp(joint, block).sum()),
+    "rows summed": (
+        "the rows are summed",
+        lambda joint, block: online_logsumexp(joint, block).sum(),
+    ),
     "mean of exponentials": (
         "the mean of the exponentials is taken",
         lambda joint, block: online_logsumexp(joint, block) - math.log(joint.shape[1]),
@@ -666,7 +705,10 @@ WRONG_ONLINE = {
         lambda joint, block: online_logsumexp(joint, block) - math.log(len(joint.split(block, 1))),
     ),
     "logarithms summed": ("the logarithms of the tiles are summed", of_tiles(lambda t: t.sum(0))),
-    "logarithms averaged": ("the logarithms of the tiles are averaged", of_tiles(lambda t: t.mean(0))),
+    "logarithms averaged": (
+        "the logarithms of the tiles are averaged",
+        of_tiles(lambda t: t.mean(0)),
+    ),
     "largest tile": ("the largest result of all tiles is returned", of_tiles(lambda t: t.amax(0))),
     "maxima only": (
         "only the tiles' maxima are exponentiated and added",
@@ -681,7 +723,10 @@ WRONG_ONLINE = {
     ),
     "minus": ("the sign is flipped", lambda joint, block: -online_logsumexp(joint, block)),
     "exp first": ("exp(900) overflows", no_maximum),
-    "exp first, float64": ("exp(900) overflows", lambda joint, block: no_maximum(joint.double(), block)),
+    "exp first, float64": (
+        "exp(900) overflows",
+        lambda joint, block: no_maximum(joint.double(), block),
+    ),
     "starts at 0": (
         "the running maximum must start below every number, at minus infinity",
         online(start=0.0),
@@ -721,12 +766,20 @@ WRONG_ONLINE = {
     "smallest of all": ("the smallest of all numbers", shifted_by(lambda joint: joint.min())),
     "the first tile's maximum": (
         "the first tile's maximum is kept",
-        online(start=None, largest_of=lambda part, old: torch.where(old.isinf(), part.amax(1), old)),
+        online(
+            start=None, largest_of=lambda part, old: torch.where(old.isinf(), part.amax(1), old)
+        ),
     ),
     "shift by the first": ("the first number of the row", shifted_by(lambda joint: joint[:, 0])),
     "shift by the mean": ("the mean of the row", shifted_by(lambda joint: joint.mean(1))),
-    "shift by the smallest": ("the smallest number of the row", shifted_by(lambda joint: joint.amin(1))),
-    "shift by the median": ("the median of the row", shifted_by(lambda joint: joint.median(1).values)),
+    "shift by the smallest": (
+        "the smallest number of the row",
+        shifted_by(lambda joint: joint.amin(1)),
+    ),
+    "shift by the median": (
+        "the median of the row",
+        shifted_by(lambda joint: joint.median(1).values),
+    ),
     "mean of a tile": (
         "the largest mean of a tile",
         online(largest_of=lambda part, old: torch.maximum(old, part.mean(1))),
@@ -754,9 +807,14 @@ WRONG_ONLINE = {
     "all columns at once": ("more columns than a tile", lambda joint, block: joint.logsumexp(1)),
     "all columns at once, by hand": (
         "more columns than a tile",
-        lambda joint, block: joint.amax(1) + (joint - joint.amax(1, keepdim=True)).exp().sum(1).log(),
+        lambda joint, block: (
+            joint.amax(1) + (joint - joint.amax(1, keepdim=True)).exp().sum(1).log()
+        ),
     ),
-    "maximum of the whole row": ("more columns than a tile", shifted_by(lambda joint: joint.amax(1))),
+    "maximum of the whole row": (
+        "more columns than a tile",
+        shifted_by(lambda joint: joint.amax(1)),
+    ),
     "four chunks": ("more columns than a tile", in_four_chunks),
     "tiles written down": ("more columns than a tile", three_tiles_of_three),
     "logaddexp of the tiles": ("`logaddexp` keeps the maximum for you", by_logaddexp),
@@ -893,13 +951,18 @@ def three_images(logits, x, mu, logvar):
 
 def range_three(logits, x, mu, logvar):
     rows = [
-        image_by_image(logits[i : i + 1], x[i : i + 1], mu[i : i + 1], logvar[i : i + 1]) for i in range(3)
+        image_by_image(logits[i : i + 1], x[i : i + 1], mu[i : i + 1], logvar[i : i + 1])
+        for i in range(3)
     ]
     return tuple(torch.cat(part) / 3 for part in zip(*rows, strict=True))
 
 
 def five_codes(logits, x, mu, logvar):
-    return (logits.sigmoid() - x) / len(x), mu / len(x), (logvar.exp() - torch.ones(3, 5)) / 2 / len(x)
+    return (
+        (logits.sigmoid() - x) / len(x),
+        mu / len(x),
+        (logvar.exp() - torch.ones(3, 5)) / 2 / len(x),
+    )
 
 
 def scaled(factor):
@@ -928,7 +991,10 @@ WRONG_GRADIENTS = {
         "the result is a single number",
         lambda *given: tuple(g.sum() for g in elbo_gradients(*given)),
     ),
-    "x less p": ("The difference is sigmoid(logits) − x", gradients(lambda a, x, m, v: x - a.sigmoid())),
+    "x less p": (
+        "The difference is sigmoid(logits) − x",
+        gradients(lambda a, x, m, v: x - a.sigmoid()),
+    ),
     "no sigmoid": ("the sigmoid is missing", gradients(lambda a, x, m, v: a - x)),
     "mean over pixels": (
         "averaged over the pixels, but the loss is a sum",
@@ -948,7 +1014,10 @@ WRONG_GRADIENTS = {
     ),
     "no x": ("x is missing", gradients(lambda a, x, m, v: a.sigmoid())),
     "no p": ("only −x is left", gradients(lambda a, x, m, v: -x)),
-    "sigmoid of −a": ("the sigmoid is taken of −logits", gradients(lambda a, x, m, v: (-a).sigmoid() - x)),
+    "sigmoid of −a": (
+        "the sigmoid is taken of −logits",
+        gradients(lambda a, x, m, v: (-a).sigmoid() - x),
+    ),
     "twice": (
         "there is an extra factor 2",
         gradients(lambda a, x, m, v: 2 * (a.sigmoid() - x)),
@@ -963,7 +1032,10 @@ WRONG_GRADIENTS = {
         "the mean pixel is subtracted from the probabilities",
         gradients(lambda a, x, m, v: a.sigmoid() - x.mean()),
     ),
-    "tanh for sigmoid": ("tanh is used in place of the sigmoid", gradients(lambda a, x, m, v: a.tanh() - x)),
+    "tanh for sigmoid": (
+        "tanh is used in place of the sigmoid",
+        gradients(lambda a, x, m, v: a.tanh() - x),
+    ),
     "exp for sigmoid": (
         "the exponential is used in place of the sigmoid",
         gradients(lambda a, x, m, v: a.exp() - x),
@@ -977,18 +1049,33 @@ WRONG_GRADIENTS = {
     "−mu": ("the sign is flipped", gradients(d_mu=lambda a, x, m, v: -m)),
     "mu²": ("the result contains mu²", gradients(d_mu=lambda a, x, m, v: m**2)),
     "½ mu²": ("the result contains ½ mu²", gradients(d_mu=lambda a, x, m, v: m**2 / 2)),
-    "mean over codes": ("averaged over the dimensions", gradients(d_mu=lambda a, x, m, v: m / m.shape[1])),
-    "mu over the variance": ("mu is divided by its variance", gradients(d_mu=lambda a, x, m, v: m / v.exp())),
+    "mean over codes": (
+        "averaged over the dimensions",
+        gradients(d_mu=lambda a, x, m, v: m / m.shape[1]),
+    ),
+    "mu over the variance": (
+        "mu is divided by its variance",
+        gradients(d_mu=lambda a, x, m, v: m / v.exp()),
+    ),
     "mu less 1": ("1 is subtracted", gradients(d_mu=lambda a, x, m, v: m - 1)),
     "sign of mu": ("only the sign of mu is used", gradients(d_mu=lambda a, x, m, v: m.sign())),
-    "no ½": ("the factor ½ of the KL is missing", gradients(d_logvar=lambda a, x, m, v: v.exp() - 1)),
-    "¼": ("the factor ½ is applied twice", gradients(d_logvar=lambda a, x, m, v: (v.exp() - 1) / 4)),
+    "no ½": (
+        "the factor ½ of the KL is missing",
+        gradients(d_logvar=lambda a, x, m, v: v.exp() - 1),
+    ),
+    "¼": (
+        "the factor ½ is applied twice",
+        gradients(d_logvar=lambda a, x, m, v: (v.exp() - 1) / 4),
+    ),
     "no −1": ("the term −1 is missing", gradients(d_logvar=lambda a, x, m, v: v.exp() / 2)),
     "no −1, no ½": (
         "the term −1 and the factor ½ are missing",
         gradients(d_logvar=lambda a, x, m, v: v.exp()),
     ),
-    "1 − exp": ("Use ½ (exp(logvar) − 1)", gradients(d_logvar=lambda a, x, m, v: (1 - v.exp()) / 2)),
+    "1 − exp": (
+        "Use ½ (exp(logvar) − 1)",
+        gradients(d_logvar=lambda a, x, m, v: (1 - v.exp()) / 2),
+    ),
     "exp + 1": (
         "the sign of the term −1 is flipped",
         gradients(d_logvar=lambda a, x, m, v: (v.exp() + 1) / 2),
@@ -1033,8 +1120,14 @@ WRONG_GRADIENTS = {
     "a cube": ("d_logvar: a value is wrong", gradients(d_logvar=lambda a, x, m, v: v**3)),
     "one result": ("return 3 tensors", gradients(result=lambda parts: parts[0])),
     "two results": ("return 3 tensors", gradients(result=lambda parts: parts[:2])),
-    "logits last": ("the wrong order", gradients(result=lambda parts: (parts[1], parts[2], parts[0]))),
-    "logvar before mu": ("the wrong order", gradients(result=lambda parts: (parts[0], parts[2], parts[1]))),
+    "logits last": (
+        "the wrong order",
+        gradients(result=lambda parts: (parts[1], parts[2], parts[0])),
+    ),
+    "logvar before mu": (
+        "the wrong order",
+        gradients(result=lambda parts: (parts[0], parts[2], parts[1])),
+    ),
     "logvar before mu, no 1/N": (
         "the wrong order",
         lambda *given: (lambda g: (g[2] * 3, g[0] * 3, g[1] * 3))(elbo_gradients(*given)),
@@ -1044,7 +1137,10 @@ WRONG_GRADIENTS = {
     "torch.func.grad": ("autograd computes a derivative", with_func_grad),
     "autograd for one": ("autograd computes a derivative", one_by_autograd),
     "jvp": ("autograd computes a derivative", with_jvp),
-    "exp over 1 + exp": ("exp(900) overflows", gradients(lambda a, x, m, v: a.exp() / (1 + a.exp()) - x)),
+    "exp over 1 + exp": (
+        "exp(900) overflows",
+        gradients(lambda a, x, m, v: a.exp() / (1 + a.exp()) - x),
+    ),
     "logvar clamped": (
         "Is something clamped or a small number added?",
         gradients(d_logvar=lambda a, x, m, v: (v.clamp(-30, 20).exp() - 1) / 2),
@@ -1063,8 +1159,16 @@ WRONG_GRADIENTS = {
     "no return": ("returns None", lambda *given: None),
 }
 
-RIGHT = {"tile_sum": RIGHT_TILE, "online_logsumexp": RIGHT_ONLINE, "elbo_gradients": RIGHT_GRADIENTS}
-WRONG = {"tile_sum": WRONG_TILE, "online_logsumexp": WRONG_ONLINE, "elbo_gradients": WRONG_GRADIENTS}
+RIGHT = {
+    "tile_sum": RIGHT_TILE,
+    "online_logsumexp": RIGHT_ONLINE,
+    "elbo_gradients": RIGHT_GRADIENTS,
+}
+WRONG = {
+    "tile_sum": WRONG_TILE,
+    "online_logsumexp": WRONG_ONLINE,
+    "elbo_gradients": WRONG_GRADIENTS,
+}
 RIGHT_CASES = [
     pytest.param(name, answer, id=f"{name}: {style}")
     for name, answers in RIGHT.items()

@@ -1,4 +1,6 @@
-"""The checks of "Gaussian mixtures and EM": right answers of any style pass, and each wrong one is named."""
+"""The checks of "Gaussian mixtures and EM": right answers of any style pass,
+and each wrong one is named.
+"""
 
 import math
 
@@ -51,7 +53,9 @@ def rows(joint):
 
 
 def with_package_e_step(x, weights, means, stds):
-    return package_e_step(x[:, None], weights, means[:, None], stds[:, None] ** 2, covariance_type="diag")[0]
+    return package_e_step(
+        x[:, None], weights, means[:, None], stds[:, None] ** 2, covariance_type="diag"
+    )[0]
 
 
 def by_hand(x, w, m, s):
@@ -116,7 +120,9 @@ RIGHT_RESP = {
     ),
     "unequal lines": lambda x, w, m, s: (
         torch.softmax(
-            torch.stack([w[k].log() - s[k].log() - ((x - m[k]) / s[k]).square() / 2 for k in range(len(m))]),
+            torch.stack(
+                [w[k].log() - s[k].log() - ((x - m[k]) / s[k]).square() / 2 for k in range(len(m))]
+            ),
             0,
         ).T
     ),
@@ -163,13 +169,21 @@ WRONG_RESP = [
         "the weights are applied twice",
     ),
     ("weights after", lambda x, w, m, s: w * rows(densities(x, m, s)), "after normalizing"),
-    ("divided by weights", lambda x, w, m, s: rows(densities(x, m, s) / w), "divided by the weights"),
+    (
+        "divided by weights",
+        lambda x, w, m, s: rows(densities(x, m, s) / w),
+        "divided by the weights",
+    ),
     (
         "std as variance",
         lambda x, w, m, s: responsibilities(x, w, m, s.sqrt()),
         "the std is treated as a variance",
     ),
-    ("Normal of the variance", lambda x, w, m, s: responsibilities(x, w, m, s**2), "the std is squared"),
+    (
+        "Normal of the variance",
+        lambda x, w, m, s: responsibilities(x, w, m, s**2),
+        "the std is squared",
+    ),
     (
         "no 1/std",
         lambda x, w, m, s: rows(w * torch.exp(-(((x[:, None] - m) / s) ** 2) / 2)),
@@ -185,7 +199,11 @@ WRONG_RESP = [
         lambda x, w, m, s: rows(w * s * torch.exp(-(((x[:, None] - m) / s) ** 2) / 2)),
         "the density is multiplied by the std",
     ),
-    ("no ½", lambda x, w, m, s: rows(w / s * torch.exp(-(((x[:, None] - m) / s) ** 2))), "½ in the exponent"),
+    (
+        "no ½",
+        lambda x, w, m, s: rows(w / s * torch.exp(-(((x[:, None] - m) / s) ** 2))),
+        "½ in the exponent",
+    ),
     (
         "no square",
         lambda x, w, m, s: rows(w / s * torch.exp(-((x[:, None] - m) / s).abs() / 2)),
@@ -206,7 +224,11 @@ WRONG_RESP = [
         lambda x, w, m, s: rows(w / s * torch.exp(((x[:, None] - m) / s) ** 2 / 2)),
         "exponent's sign",
     ),
-    ("log", lambda *given: responsibilities(*given).log(), "the result contains log-responsibilities"),
+    (
+        "log",
+        lambda *given: responsibilities(*given).log(),
+        "the result contains log-responsibilities",
+    ),
     (
         "log2",
         lambda *given: responsibilities(*given).log2(),
@@ -218,7 +240,11 @@ WRONG_RESP = [
         "hard labels",
     ),
     ("rounded", lambda *given: responsibilities(*given).round(), "hard labels"),
-    ("argmax", lambda *given: responsibilities(*given).argmax(1), "the result contains component indices"),
+    (
+        "argmax",
+        lambda *given: responsibilities(*given).argmax(1),
+        "the result contains component indices",
+    ),
     (
         "weight added",
         lambda x, w, m, s: (w + Normal(m, s).log_prob(x[:, None])).softmax(1),
@@ -229,8 +255,16 @@ WRONG_RESP = [
         lambda x, w, m, s: (w * Normal(m, s).log_prob(x[:, None])).softmax(1),
         "the log-density is multiplied by the weight",
     ),
-    ("softmax of densities", lambda *given: joint(*given).softmax(1), "the softmax is taken of densities"),
-    ("softmax twice", lambda *given: responsibilities(*given).softmax(1), "the softmax is applied twice"),
+    (
+        "softmax of densities",
+        lambda *given: joint(*given).softmax(1),
+        "the softmax is taken of densities",
+    ),
+    (
+        "softmax twice",
+        lambda *given: responsibilities(*given).softmax(1),
+        "the softmax is applied twice",
+    ),
     (
         "log2 of the weights",
         lambda x, w, m, s: (w.log2() + Normal(m, s).log_prob(x[:, None])).softmax(1),
@@ -292,7 +326,11 @@ WRONG_RESP = [
     ("column maxima", shifted(lambda a: a.amax(0)), "a value is wrong"),
     ("turned", lambda *given: responsibilities(*given).T, "the axes are not"),
     ("row sums", lambda *given: joint(*given).sum(1), "Which axis do you reduce over"),
-    ("weights turned round", lambda x, w, m, s: responsibilities(x, w.flip(0), m, s), "a value is wrong"),
+    (
+        "weights turned round",
+        lambda x, w, m, s: responsibilities(x, w.flip(0), m, s),
+        "a value is wrong",
+    ),
     (
         "three components",
         lambda x, w, m, s: responsibilities(x, w[:3], m[:3], s[:3]),
@@ -300,7 +338,9 @@ WRONG_RESP = [
     ),
     (
         "range(3)",
-        lambda x, w, m, s: torch.stack([log_joint(x, w, m, s)[:, k] for k in range(3)], 1).softmax(1),
+        lambda x, w, m, s: torch.stack([log_joint(x, w, m, s)[:, k] for k in range(3)], 1).softmax(
+            1
+        ),
         "Is a size hard-coded?",
     ),
     (
@@ -319,7 +359,9 @@ WRONG_RESP = [
 
 
 def no_broadcast(x, resp):
-    means = torch.stack([(resp[:, k : k + 1] * x).sum(0) / resp[:, k].sum() for k in range(resp.shape[1])])
+    means = torch.stack(
+        [(resp[:, k : k + 1] * x).sum(0) / resp[:, k].sum() for k in range(resp.shape[1])]
+    )
     covariances = []
     for k in range(resp.shape[1]):
         centred = x - means[k]
@@ -372,7 +414,11 @@ def normalized_first(x, resp):
     share = resp / resp.sum(0, keepdim=True)  # (N, K), columns sum to 1
     means = share.T @ x
     d = x.unsqueeze(1) - means.unsqueeze(0)
-    return resp.sum(0) / len(resp), means, (share[:, :, None, None] * d[..., None] * d[..., None, :]).sum(0)
+    return (
+        resp.sum(0) / len(resp),
+        means,
+        (share[:, :, None, None] * d[..., None] * d[..., None, :]).sum(0),
+    )
 
 
 def moments(x, resp):
@@ -410,7 +456,10 @@ RIGHT_M_STEP = {
     "moments in float64": moments,
     "chunks": in_chunks,
     "no_grad": torch.no_grad()(m_step),
-    "symmetrized": lambda x, resp: (*m_step(x, resp)[:2], (m_step(x, resp)[2] + m_step(x, resp)[2].mT) / 2),
+    "symmetrized": lambda x, resp: (
+        *m_step(x, resp)[:2],
+        (m_step(x, resp)[2] + m_step(x, resp)[2].mT) / 2,
+    ),
     "weights of all resp": lambda x, resp: (resp.sum(0) / resp.sum(), *m_step(x, resp)[1:]),
 }
 
@@ -472,7 +521,11 @@ def data_centred_in_place(x, resp):
 
 
 WRONG_M_STEP = [
-    ("weights not divided", lambda x, r: (r.sum(0), *m_step(x, r)[1:]), "weights are not divided by N"),
+    (
+        "weights not divided",
+        lambda x, r: (r.sum(0), *m_step(x, r)[1:]),
+        "weights are not divided by N",
+    ),
     (
         "weights equal",
         lambda x, r: (torch.full((r.shape[1],), 1 / r.shape[1]), *m_step(x, r)[1:]),
@@ -484,7 +537,11 @@ WRONG_M_STEP = [
         lambda x, r: (r.mean(1), *m_step(x, r)[1:]),
         "the sum is over the components",
     ),
-    ("weights (1, K)", lambda x, r: (r.mean(0, True), *m_step(x, r)[1:]), "your weights: the shape is wrong"),
+    (
+        "weights (1, K)",
+        lambda x, r: (r.mean(0, True), *m_step(x, r)[1:]),
+        "your weights: the shape is wrong",
+    ),
     (
         "softmax of weights",
         lambda x, r: (r.mean(0).softmax(0), *m_step(x, r)[1:]),
@@ -492,13 +549,21 @@ WRONG_M_STEP = [
     ),
     ("means over N", with_means(lambda x, r: r.T @ x / len(x)), "the means are divided by N"),
     ("means not divided", with_means(lambda x, r: r.T @ x), "means are not divided by N_k"),
-    ("means of the data", with_means(lambda x, r: x.mean(0).repeat(r.shape[1], 1)), "mean of the data"),
+    (
+        "means of the data",
+        with_means(lambda x, r: x.mean(0).repeat(r.shape[1], 1)),
+        "mean of the data",
+    ),
     (
         "means over weights",
         with_means(lambda x, r: r.T @ x / r.mean(0)[:, None]),
         "divided by the weights N_k / N",
     ),
-    ("hard means", with_means(lambda x, r: hard(x, r)[1]), "each point is assigned to a single component"),
+    (
+        "hard means",
+        with_means(lambda x, r: hard(x, r)[1]),
+        "each point is assigned to a single component",
+    ),
     ("means turned", with_means(lambda x, r: m_step(x, r)[1].T), "your means: the shape is wrong"),
     ("hard labels", hard, "your weights: a value is wrong"),
     (
@@ -509,7 +574,9 @@ WRONG_M_STEP = [
     (
         "centred at all",
         with_covariances(
-            lambda x, r, m, c: torch.einsum("nk,ni,nj->kij", r, x - x.mean(0), x - x.mean(0)) / n_k(r)
+            lambda x, r, m, c: (
+                torch.einsum("nk,ni,nj->kij", r, x - x.mean(0), x - x.mean(0)) / n_k(r)
+            )
         ),
         "mean of all data",
     ),
@@ -518,7 +585,11 @@ WRONG_M_STEP = [
         with_covariances(lambda x, r, m, c: c * n_k(r) / len(x)),
         "the covariances are divided by N",
     ),
-    ("cov over N − 1", with_covariances(lambda x, r, m, c: c * n_k(r) / (len(x) - 1)), "divided by N − 1"),
+    (
+        "cov over N − 1",
+        with_covariances(lambda x, r, m, c: c * n_k(r) / (len(x) - 1)),
+        "divided by N − 1",
+    ),
     ("cov over N_k − 1", with_covariances(lambda x, r, m, c: c * n_k(r) / (n_k(r) - 1)), "N_k − 1"),
     (
         "torch.cov's default",
@@ -573,7 +644,9 @@ WRONG_M_STEP = [
     ("Cholesky", with_covariances(lambda x, r, m, c: torch.linalg.cholesky(c)), "Cholesky"),
     (
         "correlations",
-        with_covariances(lambda x, r, m, c: torch.stack([k / k.diag().outer(k.diag()).sqrt() for k in c])),
+        with_covariances(
+            lambda x, r, m, c: torch.stack([k / k.diag().outer(k.diag()).sqrt() for k in c])
+        ),
         "correlations",
     ),
     (
@@ -606,12 +679,24 @@ WRONG_M_STEP = [
         with_covariances(lambda x, r, m, c: c.permute(1, 2, 0)),
         "your covariances: the shape is wrong",
     ),
-    ("one covariance", with_covariances(lambda x, r, m, c: c.sum(0)), "your covariances: the shape is wrong"),
+    (
+        "one covariance",
+        with_covariances(lambda x, r, m, c: c.sum(0)),
+        "your covariances: the shape is wrong",
+    ),
     ("sign", with_covariances(lambda x, r, m, c: -c), "never negative"),
     ("two results", lambda x, r: m_step(x, r)[:2], "return 3 tensors: weights, means, covariances"),
-    ("means first", lambda x, r: (m_step(x, r)[1], m_step(x, r)[0], m_step(x, r)[2]), "in the wrong order"),
+    (
+        "means first",
+        lambda x, r: (m_step(x, r)[1], m_step(x, r)[0], m_step(x, r)[2]),
+        "in the wrong order",
+    ),
     ("backwards", lambda x, r: m_step(x, r)[::-1], "in the wrong order"),
-    ("backwards and wrong", lambda x, r: (m_step(x, r)[2] + 1, *m_step(x, r)[:2]), "in the wrong order"),
+    (
+        "backwards and wrong",
+        lambda x, r: (m_step(x, r)[2] + 1, *m_step(x, r)[:2]),
+        "in the wrong order",
+    ),
     ("dict", lambda x, r: dict(zip("wmc", m_step(x, r), strict=True)), "return 3 tensors"),
     ("None", lambda x, r: None, "`return` line"),
     (
@@ -625,7 +710,11 @@ WRONG_M_STEP = [
     ("+ 1e-4", small_number_added, "a small number added to N_k"),
     ("clamped N_k", clamped, "N_k clamped"),
     ("in place", data_centred_in_place, "in place"),
-    ("resp normalized over points", lambda x, r: m_step(x, r / r.sum(0)), "your weights: a value is wrong"),
+    (
+        "resp normalized over points",
+        lambda x, r: m_step(x, r / r.sum(0)),
+        "your weights: a value is wrong",
+    ),
 ]
 
 
@@ -658,7 +747,8 @@ def all_and_choose(n, weights, means, stds, generator):
 
 
 def one_hot(n, weights, means, stds, generator):
-    z = torch.nn.functional.one_hot(pick(n, weights, generator), len(weights)).to(means.dtype)  # (n, K)
+    # (n, K)
+    z = torch.nn.functional.one_hot(pick(n, weights, generator), len(weights)).to(means.dtype)
     return z @ means + (z @ stds) * noise(n, generator)
 
 
@@ -711,7 +801,9 @@ RIGHT_SAMPLE = {
     "Box and Muller": box_muller,
     "inverse distribution function": inverse_cdf,
     "filled by mask": filled_by_mask,
-    "gather": lambda n, w, m, s, g: (lambda z: m.gather(0, z) + s.gather(0, z) * noise(n, g))(pick(n, w, g)),
+    "gather": lambda n, w, m, s, g: (lambda z: m.gather(0, z) + s.gather(0, z) * noise(n, g))(
+        pick(n, w, g)
+    ),
     "index_select": lambda n, w, m, s, g: (
         lambda z: torch.addcmul(m.index_select(0, z), s.index_select(0, z), noise(n, g))
     )(pick(n, w, g)),
@@ -799,7 +891,9 @@ WRONG_SAMPLE = [
     ),
     (
         "randint",
-        lambda n, w, m, s, g: (lambda z: m[z] + s[z] * noise(n, g))(torch.randint(0, 3, (n,), generator=g)),
+        lambda n, w, m, s, g: (lambda z: m[z] + s[z] * noise(n, g))(
+            torch.randint(0, 3, (n,), generator=g)
+        ),
         "weights are ignored",
     ),
     ("in turn", of_equal_size, "weights are ignored"),
@@ -814,8 +908,16 @@ WRONG_SAMPLE = [
         "the std is treated as a variance",
     ),
     ("std squared", lambda n, w, m, s, g: sample_mixture(n, w, m, s**2, g), "std is squared"),
-    ("scale 1", lambda n, w, m, s, g: sample_mixture(n, w, m, torch.ones_like(s), g), "noise has scale 1"),
-    ("mean std", lambda n, w, m, s, g: sample_mixture(n, w, m, s.mean().expand_as(s), g), "same spread"),
+    (
+        "scale 1",
+        lambda n, w, m, s, g: sample_mixture(n, w, m, torch.ones_like(s), g),
+        "noise has scale 1",
+    ),
+    (
+        "mean std",
+        lambda n, w, m, s, g: sample_mixture(n, w, m, s.mean().expand_as(s), g),
+        "same spread",
+    ),
     ("no means", lambda n, w, m, s, g: sample_mixture(n, w, 0 * m, s, g), "means are missing"),
     ("added up", added_up, "weighted draws are added into a single bump"),
     (
@@ -846,7 +948,9 @@ WRONG_SAMPLE = [
     (
         "NumPy",
         lambda n, w, m, s, g: (lambda z: m[z] + s[z] * noise(n, g))(
-            torch.from_numpy(np.random.default_rng().choice(3, n, p=(w.double() / w.double().sum()).numpy()))
+            torch.from_numpy(
+                np.random.default_rng().choice(3, n, p=(w.double() / w.double().sum()).numpy())
+            )
         ),
         "generator=generator",
     ),
@@ -859,7 +963,11 @@ WRONG_SAMPLE = [
     ),
     ("another std", other_component_of_the_std, "come from two components"),
     ("uniform noise", with_noise(lambda n, g: torch.rand(n, generator=g)), "uniform on [0, 1)"),
-    ("uniform ±1", with_noise(lambda n, g: 2 * torch.rand(n, generator=g) - 1), "uniform on [−1, 1)"),
+    (
+        "uniform ±1",
+        with_noise(lambda n, g: 2 * torch.rand(n, generator=g) - 1),
+        "uniform on [−1, 1)",
+    ),
     (
         "uniform of variance 1",
         with_noise(lambda n, g: 12**0.5 * (torch.rand(n, generator=g) - 0.5)),
@@ -869,7 +977,11 @@ WRONG_SAMPLE = [
     ("in blocks", in_blocks, "not independent"),
     ("(n, K)", lambda n, w, m, s, g: m + s * noise((n, 3), g), "not (6000, 3)"),
     ("(n, 1)", lambda n, w, m, s, g: sample_mixture(n, w, m, s, g)[:, None], "not (6000, 1)"),
-    ("one draw", lambda n, w, m, s, g: sample_mixture(1, w, m, s, g), "must have shape (6000,), not (1,)"),
+    (
+        "one draw",
+        lambda n, w, m, s, g: sample_mixture(1, w, m, s, g),
+        "must have shape (6000,), not (1,)",
+    ),
     (
         "with component",
         lambda n, w, m, s, g: (sample_mixture(n, w, m, s, g), pick(n, w, g)),
@@ -877,7 +989,11 @@ WRONG_SAMPLE = [
     ),
     ("NumPy array", lambda *given: sample_mixture(*given).numpy(), "but got ndarray"),
     ("components", lambda n, w, m, s, g: pick(n, w, g), "dtype, not torch.int64"),
-    ("no replacement", lambda n, w, m, s, g: m[torch.multinomial(w, n, generator=g)], "your function stops"),
+    (
+        "no replacement",
+        lambda n, w, m, s, g: m[torch.multinomial(w, n, generator=g)],
+        "your function stops",
+    ),
     (
         "6,000 draws",
         lambda n, w, m, s, g: sample_mixture(6000, w, m, s, g),
@@ -957,7 +1073,9 @@ def test_a_wrong_covariance_is_shown_with_its_input():
 
 
 FEW = torch.tensor([-2.0, -1.0, 0.5, 1.0, 3.0, 4.0], dtype=torch.float64)
-SOFT = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.1, 0.9], [0.2, 0.8]]).double()
+SOFT = torch.tensor(
+    [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.1, 0.9], [0.2, 0.8]]
+).double()
 
 
 def squares():
@@ -980,7 +1098,11 @@ ABOUT_VARIANCES = [
     ("number", lambda: float(shared()), "0 up to rounding errors"),
     ("one element", lambda: shared()[None], "0 up to rounding errors"),
     ("weighted average", lambda: (SOFT.mean(0) * own_variances()).sum(), "0 up to rounding errors"),
-    ("of another step", lambda: shared() * (1 + 1e-6), "Do all your numbers come from the same M-step?"),
+    (
+        "of another step",
+        lambda: shared() * (1 + 1e-6),
+        "Do all your numbers come from the same M-step?",
+    ),
     ("average", lambda: own_variances().mean(), "All components count equally"),
     ("sum", lambda: own_variances().sum(), "are added up"),
     ("not divided", lambda: 6 * shared(), "not divided by N"),
@@ -988,7 +1110,11 @@ ABOUT_VARIANCES = [
     ("over N − 1", lambda: shared() * 6 / 5, "The sum is divided by N − 1, but"),
     ("std", lambda: shared().sqrt(), "standard deviation"),
     ("all points", lambda: FEW.var(correction=0), "the mean of all points. Use"),
-    ("all points, N − 1", lambda: FEW.var(), "the mean of all points, and the sum is divided by N − 1"),
+    (
+        "all points, N − 1",
+        lambda: FEW.var(),
+        "the mean of all points, and the sum is divided by N − 1",
+    ),
     ("no resp", lambda: squares().sum() / 6, "missing from the sum"),
     ("no resp, mean", lambda: squares().mean(), "missing from the mean"),
     ("one for each", own_variances, "one variance for each component"),
@@ -1002,7 +1128,8 @@ ABOUT_VARIANCES = [
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"), [pytest.param(answer, says, id=name) for name, answer, says in ABOUT_VARIANCES]
+    ("answer", "says"),
+    [pytest.param(answer, says, id=name) for name, answer, says in ABOUT_VARIANCES],
 )
 def test_a_shared_variance_is_judged_by_its_slope(answer, says):
     assert says in checks.mixtures.shared_variance(answer(), FEW, SOFT)

@@ -36,15 +36,22 @@ CHAPTERS = (
     checks_gan,
     checks_gpu,
 )
-REFERENCE = {name: getattr(c, name) for c in CHAPTERS for name in checks.__all__ if hasattr(c, name)}
+REFERENCE = {
+    name: getattr(c, name) for c in CHAPTERS for name in checks.__all__ if hasattr(c, name)
+}
 EVERY_CHECK = pytest.mark.parametrize("name", checks.__all__)
 
 
 def with_each_check(answers):
-    """Every answer with every check in a thorough run; else with every third, so that each meets some."""
+    """Every answer with every check in a thorough run; else with every third,
+    so that each meets some.
+    """
     pairs = itertools.product(enumerate(checks.__all__), enumerate(answers))
-    # j // 3, so that a list of all pairs of something and one of three things is not cut to one of the three
-    return [(name, answer) for (i, name), (j, answer) in pairs if THOROUGH or (i + j + j // 3) % 3 == 0]
+    # j // 3, so that a list of all pairs of something and one of three things is not cut to one of
+    # the three
+    return [
+        (name, answer) for (i, name), (j, answer) in pairs if THOROUGH or (i + j + j // 3) % 3 == 0
+    ]
 
 
 def not_implemented(*given):
@@ -121,7 +128,9 @@ def test_garbage_gets_one_kind_line(name, garbage, capsys):
 
 
 SENSELESS = list(
-    itertools.product([math.nan, math.inf, -math.inf, 0.0, 1e30], [torch.float64, torch.float32, torch.int64])
+    itertools.product(
+        [math.nan, math.inf, -math.inf, 0.0, 1e30], [torch.float64, torch.float32, torch.int64]
+    )
 )
 
 
@@ -131,9 +140,13 @@ def test_numbers_of_the_right_shape_but_no_sense(name, senseless):
 
     def student(*given):
         right = REFERENCE[name](*given)
-        filled = [torch.full_like(part, value) for part in (right if isinstance(right, tuple) else [right])]
         filled = [
-            part.nan_to_num(0, 9, -9).to(dtype) if dtype == torch.int64 else part.to(dtype) for part in filled
+            torch.full_like(part, value)
+            for part in (right if isinstance(right, tuple) else [right])
+        ]
+        filled = [
+            part.nan_to_num(0, 9, -9).to(dtype) if dtype == torch.int64 else part.to(dtype)
+            for part in filled
         ]
         return tuple(filled) if isinstance(right, tuple) else filled[0]
 
@@ -195,7 +208,10 @@ def test_an_error_inside_torch_still_names_the_students_line():
     def student(mu, logvar):
         return torch.distributions.Normal(mu, logvar).log_prob(mu).sum(1)  # a negative scale
 
-    assert "`return torch.distributions.Normal(mu, logvar)" in checks.kl_to_standard_normal(student).message
+    assert (
+        "`return torch.distributions.Normal(mu, logvar)"
+        in checks.kl_to_standard_normal(student).message
+    )
 
 
 def test_an_error_of_torch_that_is_called_not_implemented_is_no_stub():
@@ -261,7 +277,9 @@ def test_what_a_student_wrote_is_shown_as_text_not_as_html(notebook):
 
 def test_a_console_without_the_mark_does_not_crash(monkeypatch):
     written = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252", write_through=True))
+    monkeypatch.setattr(
+        sys, "stdout", io.TextIOWrapper(written, encoding="cp1252", write_through=True)
+    )
     assert checks.kl_to_standard_normal(
         lambda mu, logvar: 2 * checks_bound.kl_to_standard_normal(mu, logvar)
     ).status
@@ -324,7 +342,9 @@ MORE_THAN_ONCE = 25  # 300 runs of each reference were made once by hand: none w
 
 @EVERY_CHECK
 def test_drawn_inputs_never_refuse_the_reference(name):
-    """The second inputs come from the operating system's entropy: no seed makes this test easier."""
+    """The second inputs come from the operating system's entropy:
+    no seed makes this test easier.
+    """
     check = getattr(checks, name)
     assert {check(REFERENCE[name]).message for _ in range(MORE_THAN_ONCE)} == {check.__doc__}
 
@@ -344,7 +364,9 @@ def double(student):
     """the double."""
     x = torch.tensor([1.0, -3.0])
     report.Table.of({"x": x}, doubled, lambda x: {"not doubled.": x}).ask(student)
-    report.other_inputs(student, doubled, draw_row, (2,), (5,), lambda x: {"the sign is lost.": 2 * x.abs()})
+    report.other_inputs(
+        student, doubled, draw_row, (2,), (5,), lambda x: {"the sign is lost.": 2 * x.abs()}
+    )
     report.gradients(student, doubled, {"x": x}, ["x"])
 
 
@@ -452,7 +474,9 @@ def differentiable_total(student):
     report.Table({"x": x}, x.sum(), differentiable=True).ask(student)
 
 
-@pytest.mark.parametrize("as_number", [float, int, np.float64, np.float32, lambda value: value.double()])
+@pytest.mark.parametrize(
+    "as_number", [float, int, np.float64, np.float32, lambda value: value.double()]
+)
 def test_one_number_may_be_a_python_float_where_no_gradient_is_wanted(as_number):
     assert total(lambda x: as_number(x.sum())).status == "correct"
 
@@ -461,7 +485,9 @@ def test_one_number_may_be_a_python_float_where_no_gradient_is_wanted(as_number)
 def test_a_float_is_refused_with_its_reason_where_a_gradient_is_wanted(as_number):
     message = differentiable_total(lambda x: as_number(x.sum())).message
     is_numpy = issubclass(as_number, np.floating)
-    reason = "NumPy passes no gradient on" if is_numpy else "`.item()` and `float()` cut the gradient"
+    reason = (
+        "NumPy passes no gradient on" if is_numpy else "`.item()` and `float()` cut the gradient"
+    )
     assert f"because {reason}" in message
 
 
@@ -484,9 +510,18 @@ def mean_and_rows(student):
         (lambda x: (x.sum(1) + 1, x.mean(0)), "in the wrong order. Return mean, rows"),
         (lambda x: x.mean(0), "return 2 tensors: mean, rows"),
         (lambda x: (x.mean(0), x.sum(1), x), "return 2 tensors: mean, rows"),
-        (lambda x: (x.mean(0), 3.0), "your rows must be a torch tensor of real numbers, but got float"),
+        (
+            lambda x: (x.mean(0), 3.0),
+            "your rows must be a torch tensor of real numbers, but got float",
+        ),
     ],
-    ids=["swapped", "swapped and wrong", "all dimensions of a row share one noise value", "three", "a float"],
+    ids=[
+        "swapped",
+        "swapped and wrong",
+        "all dimensions of a row share one noise value",
+        "three",
+        "a float",
+    ],
 )
 def test_results_in_another_order_are_named(answer, fragment):
     assert fragment in mean_and_rows(answer).message
@@ -507,7 +542,9 @@ def test_a_broken_law_is_shown_where_it_breaks():
 def gaussian(z, mean=0.0, std=1.0):
     """What expect_gaussian says of z (N, d)."""
     try:
-        report.expect_gaussian(z, torch.full((z.shape[1],), mean), torch.full((z.shape[1],), std), {})
+        report.expect_gaussian(
+            z, torch.full((z.shape[1],), mean), torch.full((z.shape[1],), std), {}
+        )
     except report.Mistake as found:
         return str(found)
     return ""

@@ -49,16 +49,22 @@ RIGHT_POINTS = {
     "float64 inside": lambda images: (images.double() / 255).flatten(1).float(),
     "nn.Flatten": lambda images: torch.nn.Flatten()(images / 255.0),
     "list of rows": lambda images: torch.stack([image.flatten() / 255 for image in images]),
-    "concatenated rows": lambda images: torch.cat([image.reshape(1, 784) / 255 for image in images]),
+    "concatenated rows": lambda images: torch.cat(
+        [image.reshape(1, 784) / 255 for image in images]
+    ),
     "vmap": torch.vmap(lambda image: image.flatten() / 255),
     "chunks of two": lambda images: torch.cat([to_points(part) for part in images.split(2)]),
-    "NumPy": lambda images: torch.from_numpy(images.numpy().reshape(len(images), -1).astype("float32") / 255),
+    "NumPy": lambda images: torch.from_numpy(
+        images.numpy().reshape(len(images), -1).astype("float32") / 255
+    ),
     "NumPy, float64 inside": lambda images: torch.tensor(
         (images.numpy() / 255.0).reshape(len(images), -1), dtype=torch.float32
     ),
     "row by row": row_by_row,
     "in place on a copy": in_place_on_a_copy,
-    "einsum": lambda images: torch.einsum("nij,->nij", images.float(), torch.tensor(1 / 255)).flatten(1),
+    "einsum": lambda images: torch.einsum(
+        "nij,->nij", images.float(), torch.tensor(1 / 255)
+    ).flatten(1),
     "true_divide": lambda images: torch.true_divide(images, 255).reshape(images.shape[0], -1),
     "unfold": lambda images: F.unfold(images[:, None] / 255, (28, 28)).transpose(1, 2).flatten(1),
     "a tensor of lists": lambda images: torch.tensor(images.flatten(1).tolist()) / 255,
@@ -87,7 +93,11 @@ def changed_in_place(images):
 
 WRONG_POINTS = [
     ("not divided", whole_image, "from 0 to 255"),
-    ("not divided, bytes", lambda images: images.flatten(1), "the grey values still run from 0 to 255"),
+    (
+        "not divided, bytes",
+        lambda images: images.flatten(1),
+        "the grey values still run from 0 to 255",
+    ),
     ("squares", lambda images: images.float() / 255, "still squares"),
     ("squares with a channel", lambda images: images[:, None] / 255, "the shape is wrong"),
     ("one row", lambda images: images.flatten() / 255, "one long row"),
@@ -106,13 +116,21 @@ WRONG_POINTS = [
         lambda images: whole_image(images) / images.flatten(1).amax(1, True),
         "each image is divided by its own maximum, so equal bytes get different values",
     ),
-    ("own range", own_range, "each image is divided by its own maximum, so equal bytes get different values"),
+    (
+        "own range",
+        own_range,
+        "each image is divided by its own maximum, so equal bytes get different values",
+    ),
     ("integer division", lambda images: (images // 255).flatten(1), "everything is 0"),
     ("integer division, float", lambda images: whole_image(images) // 255, "everything is 0"),
     ("back to bytes", lambda images: (images / 255).to(torch.uint8).flatten(1), "everything is 0"),
     ("float64", lambda images: images.flatten(1).double() / 255, "must have dtype torch.float32"),
     ("float16", lambda images: images.flatten(1).half() / 255, "must have dtype torch.float32"),
-    ("squeezed", lambda images: (whole_image(images) / 255).squeeze(), "single image gives the shape (784,)"),
+    (
+        "squeezed",
+        lambda images: (whole_image(images) / 255).squeeze(),
+        "single image gives the shape (784,)",
+    ),
     (
         "squeezed first",
         lambda images: images.squeeze().flatten(1) / 255,
@@ -132,7 +150,11 @@ WRONG_POINTS = [
     ("cropped", lambda images: images[:, :27].flatten(1) / 255, "the shape is wrong"),
     ("−1 to 1", lambda images: whole_image(images) / 127.5 - 1, "scaled to [−1, 1]"),
     ("standardized", lambda images: (whole_image(images) - 33) / 79, "in [0, 1]"),
-    ("NumPy array", lambda images: images.numpy().reshape(len(images), -1) / 255, "but got ndarray"),
+    (
+        "NumPy array",
+        lambda images: images.numpy().reshape(len(images), -1) / 255,
+        "but got ndarray",
+    ),
     ("list", lambda images: [image.flatten() / 255 for image in images], "but got list"),
     ("root", lambda images: (whole_image(images) / 255).sqrt(), "a value is wrong"),
     ("divided twice", lambda images: whole_image(images) / 255 / 255, "a value is wrong"),
@@ -176,20 +198,28 @@ def where_on_zeros(pixels, generator):
 RIGHT_BINARIZE = {
     "reference": binarize,
     "torch.bernoulli": lambda pixels, generator: torch.bernoulli(pixels, generator=generator),
-    "bernoulli, float64": lambda pixels, generator: torch.bernoulli(pixels.double(), generator=generator),
+    "bernoulli, float64": lambda pixels, generator: torch.bernoulli(
+        pixels.double(), generator=generator
+    ),
     "floor of a sum": floor_of_a_sum,
     "image by image": image_by_image,
     "uniform_": filled,
     "zeros filled": where_on_zeros,
-    "at most": lambda pixels, generator: 1.0 * (torch.rand(pixels.shape, generator=generator) <= pixels),
+    "at most": lambda pixels, generator: (
+        1.0 * (torch.rand(pixels.shape, generator=generator) <= pixels)
+    ),
     "where": lambda pixels, generator: torch.where(
         torch.rand(pixels.shape, generator=generator) < pixels, 1.0, 0.0
     ),
     "float64 noise": lambda pixels, generator: (
         torch.rand(pixels.shape, generator=generator, dtype=torch.float64) < pixels
     ).double(),
-    "bernoulli_ on a copy": lambda pixels, generator: pixels.clone().bernoulli_(pixels, generator=generator),
-    "bright means not dark": lambda pixels, generator: 1 - torch.bernoulli(1 - pixels, generator=generator),
+    "bernoulli_ on a copy": lambda pixels, generator: pixels.clone().bernoulli_(
+        pixels, generator=generator
+    ),
+    "bright means not dark": lambda pixels, generator: (
+        1 - torch.bernoulli(1 - pixels, generator=generator)
+    ),
     "normal noise through its distribution function": lambda pixels, generator: (
         torch.special.ndtr(torch.randn(pixels.shape, generator=generator)) < pixels
     ).float(),
@@ -223,7 +253,11 @@ WRONG_BINARIZE = [
     ("round", lambda p, g: p.round(), "a fixed threshold is applied"),
     ("unchanged", lambda p, g: p, "the grey values are returned unchanged"),
     ("no generator", lambda p, g: torch.bernoulli(p), "generator=generator"),
-    ("rand without generator", lambda p, g: (torch.rand_like(p) < p).float(), "generator=generator"),
+    (
+        "rand without generator",
+        lambda p, g: (torch.rand_like(p) < p).float(),
+        "generator=generator",
+    ),
     ("torch.distributions", lambda p, g: Bernoulli(p).sample(), "generator=generator"),
     ("Uniform", lambda p, g: (Uniform(0, 1).sample(p.shape) < p).float(), "generator=generator"),
     (
@@ -238,7 +272,11 @@ WRONG_BINARIZE = [
     ),
     ("generator reset", generator_reset, "seed set inside"),
     ("seeded again", seeded_again, "seed set inside"),
-    ("swapped", lambda p, g: (torch.rand(p.shape, generator=g) > p).float(), "black and white are swapped"),
+    (
+        "swapped",
+        lambda p, g: (torch.rand(p.shape, generator=g) > p).float(),
+        "black and white are swapped",
+    ),
     ("one minus", lambda p, g: 1 - torch.bernoulli(p, generator=g), "black and white are swapped"),
     ("fair coin", lambda p, g: torch.bernoulli(torch.full_like(p, 0.5), generator=g), "fair coin"),
     ("random bits", lambda p, g: torch.randint(0, 2, p.shape, generator=g).float(), "fair coin"),
@@ -247,7 +285,11 @@ WRONG_BINARIZE = [
         lambda p, g: (torch.rand(p.shape[1], generator=g) < p).float(),
         "all images get the same draw",
     ),
-    ("one number", lambda p, g: (torch.rand(1, generator=g) < p).float(), "all images get the same draw"),
+    (
+        "one number",
+        lambda p, g: (torch.rand(1, generator=g) < p).float(),
+        "all images get the same draw",
+    ),
     (
         "one number an image",
         lambda p, g: (torch.rand(len(p), 1, generator=g) < p).float(),
@@ -272,7 +314,11 @@ WRONG_BINARIZE = [
         lambda p, g: torch.rand(p.shape, generator=g),
         "a draw must contain only 0 and 1, but yours contains",
     ),
-    ("masked", lambda p, g: p * binarize(p, g), "a draw must contain only 0 and 1, but yours contains"),
+    (
+        "masked",
+        lambda p, g: p * binarize(p, g),
+        "a draw must contain only 0 and 1, but yours contains",
+    ),
     (
         "noisy threshold",
         lambda p, g: (p + 0.2 * torch.randn(p.shape, generator=g) > 0.5).float(),
@@ -288,7 +334,11 @@ WRONG_BINARIZE = [
     ("rounded product", lambda p, g: (torch.rand(p.shape, generator=g) * p).round(), "become 1"),
     ("flat", lambda p, g: binarize(p, g).flatten(), "not (24000,)"),
     ("turned", lambda p, g: binarize(p, g).T, "not (6, 4000)"),
-    ("grey values of the first image", lambda p, g: binarize(p[:1].expand_as(p), g), "other numbers. Does"),
+    (
+        "grey values of the first image",
+        lambda p, g: binarize(p[:1].expand_as(p), g),
+        "other numbers. Does",
+    ),
     ("mean grey values", lambda p, g: binarize(p.mean(0).expand_as(p), g), "other numbers. Does"),
     (
         "six columns",
@@ -354,8 +404,12 @@ def by_index(logits, targets):
 
 RIGHT_NATS = {
     "reference": nats_per_image,
-    "softplus of signs": lambda logits, targets: F.softplus((1 - 2 * targets) * logits).sum() / len(logits),
-    "torch.distributions": lambda logits, targets: -Bernoulli(logits=logits).log_prob(targets).sum(1).mean(),
+    "softplus of signs": lambda logits, targets: (
+        F.softplus((1 - 2 * targets) * logits).sum() / len(logits)
+    ),
+    "torch.distributions": lambda logits, targets: (
+        -Bernoulli(logits=logits).log_prob(targets).sum(1).mean()
+    ),
     "logsigmoid": lambda logits, targets: (
         -(targets * F.logsigmoid(logits) + (1 - targets) * F.logsigmoid(-logits)).sum(1).mean()
     ),
@@ -381,14 +435,17 @@ RIGHT_NATS = {
     "chunks": accumulated,
     "filled by index": by_index,
     "cross entropy of two classes": lambda logits, targets: (
-        F.cross_entropy(torch.stack([torch.zeros_like(logits), logits], 1), targets.long(), reduction="sum")
+        F.cross_entropy(
+            torch.stack([torch.zeros_like(logits), logits], 1), targets.long(), reduction="sum"
+        )
         / len(logits)
     ),
     "where": lambda logits, targets: (
         torch.where(targets > 0, F.softplus(-logits), F.softplus(logits)).sum(1).mean()
     ),
     "einsum": lambda logits, targets: (
-        (torch.einsum("nd->", F.softplus(logits)) - torch.einsum("nd,nd->", logits, targets)) / len(logits)
+        (torch.einsum("nd->", F.softplus(logits)) - torch.einsum("nd,nd->", logits, targets))
+        / len(logits)
     ),
 }
 
@@ -423,7 +480,11 @@ WRONG_NATS = [
     ("mean over all", F.binary_cross_entropy_with_logits, "averaged over pixels"),
     ("sum over all", lambda a, t: each(a, t).sum(), "summed over images"),
     ("axes swapped", lambda a, t: each(a, t).sum(0).mean(), "pixels and images are swapped"),
-    ("mean of sums over rows", lambda a, t: each(a, t).mean(1).sum(), "pixels and images are swapped"),
+    (
+        "mean of sums over rows",
+        lambda a, t: each(a, t).mean(1).sum(),
+        "pixels and images are swapped",
+    ),
     ("sign", lambda a, t: -nats_per_image(a, t), "sign is flipped"),
     ("log_prob", lambda a, t: Bernoulli(logits=a).log_prob(t).sum(1).mean(), "sign is flipped"),
     ("one an image", lambda a, t: each(a, t).sum(1), "average over images is missing"),
@@ -431,7 +492,11 @@ WRONG_NATS = [
     ("sigmoid twice", lambda a, t: nats_per_image(a.sigmoid(), t), "applied twice"),
     ("bce of logits", lambda a, t: of_probabilities(a, t), "logit is not a probability"),
     ("only ink", lambda a, t: -(t * F.logsigmoid(a)).sum(1).mean(), "only pixels with target 1"),
-    ("only paper", lambda a, t: -((1 - t) * F.logsigmoid(-a)).sum(1).mean(), "only pixels with target 0"),
+    (
+        "only paper",
+        lambda a, t: -((1 - t) * F.logsigmoid(-a)).sum(1).mean(),
+        "only pixels with target 0",
+    ),
     ("colours swapped", lambda a, t: nats_per_image(a, 1 - t), "black and white are swapped"),
     ("sign of the logits", lambda a, t: nats_per_image(-a, t), "black and white are swapped"),
     ("arguments swapped", lambda a, t: nats_per_image(t, a), "arguments are swapped"),
@@ -446,37 +511,67 @@ WRONG_NATS = [
         "`binary_cross_entropy` cuts the loss off at 100 nats per pixel",
     ),
     ("log of sigmoid", lambda a, t: of_probabilities(a.sigmoid(), t), "log(1 − 1) is −∞"),
-    ("log of sigmoid, float64", lambda a, t: of_probabilities(a.double().sigmoid(), t), "log(1 − 1) is −∞"),
+    (
+        "log of sigmoid, float64",
+        lambda a, t: of_probabilities(a.double().sigmoid(), t),
+        "log(1 − 1) is −∞",
+    ),
     (
         "+ 1e-8",
         lambda a, t: (
-            -(t * (a.sigmoid() + 1e-8).log() + (1 - t) * (1 - a.sigmoid() + 1e-8).log()).sum(1).mean()
+            -(t * (a.sigmoid() + 1e-8).log() + (1 - t) * (1 - a.sigmoid() + 1e-8).log())
+            .sum(1)
+            .mean()
         ),
-        "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 − p) is −∞",
+        (
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
+            "− p) is −∞"
+        ),
     ),
     (
         "clamped sigmoid",
         lambda a, t: of_probabilities(a.sigmoid().clamp(1e-6, 1 - 1e-6), t),
-        "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 − p) is −∞",
+        (
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
+            "− p) is −∞"
+        ),
     ),
     (
         "Bernoulli of probabilities",
         lambda a, t: -Bernoulli(a.sigmoid()).log_prob(t).sum(1).mean(),
-        "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 − p) is −∞",
+        (
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
+            "− p) is −∞"
+        ),
     ),
     (
         "clamped logits",
         lambda a, t: nats_per_image(a.clamp(-50, 50), t),
-        "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 − p) is −∞",
+        (
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
+            "− p) is −∞"
+        ),
     ),
     ("clamped at 100", lambda a, t: nats_per_image(a.clamp(-100, 100), t), "clamped"),
     ("exp overflows", naive_softplus, "exp(1000) overflows"),
-    ("log1p(exp)", lambda a, t: (torch.log1p(a.exp()) - t * a).sum(1).mean(), "exp(1000) overflows"),
+    (
+        "log1p(exp)",
+        lambda a, t: (torch.log1p(a.exp()) - t * a).sum(1).mean(),
+        "exp(1000) overflows",
+    ),
     ("nan_to_num", lambda a, t: naive_softplus(a, t).nan_to_num(0, 0, 0), "clamped"),
     ("item", lambda a, t: nats_per_image(a, t).item(), "not float, because"),
     ("float", lambda a, t: float(nats_per_image(a, t)), "not float, because"),
-    ("NumPy scalar", lambda a, t: nats_per_image(a.detach(), t).numpy()[()], "not a NumPy number, because"),
-    ("detached", lambda a, t: nats_per_image(a, t).detach(), "gradient with respect to logits is cut"),
+    (
+        "NumPy scalar",
+        lambda a, t: nats_per_image(a.detach(), t).numpy()[()],
+        "not a NumPy number, because",
+    ),
+    (
+        "detached",
+        lambda a, t: nats_per_image(a, t).detach(),
+        "gradient with respect to logits is cut",
+    ),
     ("data", lambda a, t: nats_per_image(a.data, t), "gradient with respect to logits is cut"),
     ("no_grad", without_gradient, "gradient with respect to logits is cut"),
     (
@@ -539,18 +634,26 @@ def test_wrong_answers_are_named(check, answer, fragment):
 
 
 def test_a_wrong_value_is_shown_with_its_input():
-    message = checks.nats_per_image(lambda logits, targets: 2 * nats_per_image(logits, targets) + 1).message
-    # by hand: Σ log(1 + exp(∓logit)) = 0.474 + 0.313 + 0.127 and 0.854 + 1.701 + 0.079; their mean is 1.7745
+    message = checks.nats_per_image(
+        lambda logits, targets: 2 * nats_per_image(logits, targets) + 1
+    ).message
+    # by hand: Σ log(1 + exp(∓logit)) = 0.474 + 0.313 + 0.127 and 0.854 + 1.701 + 0.079; their mean
+    # is 1.7745
     assert "logits = ((0.5, -1.0, 2.0), (-0.3, 1.5, -2.5))" in message
     assert "should be 1.774" in message
     assert "yours is 4.54" in message
 
 
 RATES = torch.tensor([0.1, 0.6, 0.5, 0.3])
-# by hand: −ln 0.9 − ln 0.6 − ln 0.5 − ln 0.7 = 1.6660, and for the blank page −ln 0.4 instead of −ln 0.6
+# by hand: −ln 0.9 − ln 0.6 − ln 0.5 − ln 0.7 = 1.6660, and for the blank page −ln 0.4 instead of
+# −ln 0.6
 ABOUT_IMAGES = [
     ("not started", None, "Replace None with your image first."),
-    ("right", (RATES > 0.5).float(), "costs 1.67 nats, and the blank page costs 2.07. None of your pixels"),
+    (
+        "right",
+        (RATES > 0.5).float(),
+        "costs 1.67 nats, and the blank page costs 2.07. None of your pixels",
+    ),
     ("bool", RATES > 0.5, "None of your pixels would cost less"),
     ("a row", (RATES > 0.5).float()[None], "None of your pixels would cost less"),
     ("integers", (RATES > 0.5).int(), "None of your pixels would cost less"),

@@ -1,4 +1,5 @@
-"""The toy GAN's checks: right answers of any style pass, and each wrong one is called by its own name.
+"""The toy GAN's checks: right answers of any style pass,
+and each wrong one is called by its own name.
 
 The tables were written from the notebook's text. A row of a table of wrong answers reads:
 what the student did, the words that the message must contain, the answer.
@@ -130,8 +131,12 @@ RIGHT_D = {
             + torch.nn.BCEWithLogitsLoss()(fake, torch.zeros_like(fake))
         )
     ),
-    "logsigmoid": of_logits(lambda real, fake: -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()),
-    "logsigmoid of both": of_logits(lambda real, fake: -(F.logsigmoid(real) + F.logsigmoid(-fake)).mean()),
+    "logsigmoid": of_logits(
+        lambda real, fake: -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()
+    ),
+    "logsigmoid of both": of_logits(
+        lambda real, fake: -(F.logsigmoid(real) + F.logsigmoid(-fake)).mean()
+    ),
     "logsigmoid less the logit": of_logits(
         lambda real, fake: -F.logsigmoid(real).mean() - (F.logsigmoid(fake) - fake).mean()
     ),
@@ -215,9 +220,9 @@ def noise_on_data(d, g, x, z):
 
 def labels_for_four(d, g, x, z):
     real, fake = d(x), d(g(z).detach())
-    return F.binary_cross_entropy_with_logits(real, torch.ones(4, 1)) + F.binary_cross_entropy_with_logits(
-        fake, torch.zeros(4, 1)
-    )
+    return F.binary_cross_entropy_with_logits(
+        real, torch.ones(4, 1)
+    ) + F.binary_cross_entropy_with_logits(fake, torch.zeros(4, 1))
 
 
 def four_points(d, g, x, z):
@@ -234,11 +239,20 @@ WRONG_D = {
         "sign is flipped",
         of_probabilities(lambda real, fake: real.log().mean() + (1 - fake).log().mean()),
     ),
-    "both real": ("both kinds are treated as real", of_logits(lambda real, fake: yes(real) + yes(fake))),
-    "both made": ("both kinds are treated as fake", of_logits(lambda real, fake: no(real) + no(fake))),
+    "both real": (
+        "both kinds are treated as real",
+        of_logits(lambda real, fake: yes(real) + yes(fake)),
+    ),
+    "both made": (
+        "both kinds are treated as fake",
+        of_logits(lambda real, fake: no(real) + no(fake)),
+    ),
     "real points only": ("generated points are missing", of_logits(lambda real, fake: yes(real))),
     "made points only": ("real points are missing", of_logits(lambda real, fake: no(fake))),
-    "difference": ("the two means are subtracted. Add", of_logits(lambda real, fake: yes(real) - no(fake))),
+    "difference": (
+        "the two means are subtracted. Add",
+        of_logits(lambda real, fake: yes(real) - no(fake)),
+    ),
     "difference turned": (
         "the two means are subtracted, and the sign is flipped",
         of_logits(lambda real, fake: no(fake) - yes(real)),
@@ -290,21 +304,32 @@ WRONG_D = {
         "taken of the mean probability",
         of_probabilities(lambda real, fake: -real.mean().log() - (1 - fake.mean()).log()),
     ),
-    "Wasserstein": ("the Wasserstein loss is used", of_logits(lambda real, fake: fake.mean() - real.mean())),
+    "Wasserstein": (
+        "the Wasserstein loss is used",
+        of_logits(lambda real, fake: fake.mean() - real.mean()),
+    ),
     "Wasserstein turned": (
         "the Wasserstein loss is used with its sign flipped",
         of_logits(lambda real, fake: real.mean() - fake.mean()),
     ),
-    "hinge": ("hinge", of_logits(lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean())),
+    "hinge": (
+        "hinge",
+        of_logits(lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean()),
+    ),
     "least squares": (
         "least-squares",
-        of_logits(lambda real, fake: F.mse_loss(real, torch.ones_like(real)) + fake.square().mean()),
+        of_logits(
+            lambda real, fake: F.mse_loss(real, torch.ones_like(real)) + fake.square().mean()
+        ),
     ),
     "squared probabilities": (
         "squared error of probabilities",
         of_probabilities(lambda real, fake: (1 - real).square().mean() + fake.square().mean()),
     ),
-    "smoothed label": ("the label of real points is 0.9", of_logits(lambda r, f: bce(r, 0.9) + bce(f, 0.0))),
+    "smoothed label": (
+        "the label of real points is 0.9",
+        of_logits(lambda r, f: bce(r, 0.9) + bce(f, 0.0)),
+    ),
     "x through G": (
         "the real points are also passed through G",
         lambda d, g, x, z: yes(d(g(x).detach())) + no(d(g(z).detach())),
@@ -324,7 +349,10 @@ WRONG_D = {
         "logarithm of a logit",
         of_logits(lambda real, fake: -real.log().mean() - (1 - fake).log().mean()),
     ),
-    "smoothed by half": ("a value is wrong", of_logits(lambda real, fake: bce(real, 0.5) + bce(fake, 0.0))),
+    "smoothed by half": (
+        "a value is wrong",
+        of_logits(lambda real, fake: bce(real, 0.5) + bce(fake, 0.0)),
+    ),
     "own noise": ("function draws noise", own_noise),
     "noise added to x": (
         "function draws noise",
@@ -332,13 +360,31 @@ WRONG_D = {
     ),
     "everything under no_grad": ("D cannot learn", without_gradient),
     "loss detached": ("D cannot learn", lambda *given: discriminator_loss(*given).detach()),
-    "loss made anew": ("D cannot learn", lambda *given: torch.tensor(discriminator_loss(*given).item())),
-    "item": ("`.item()` and `float()` cut the gradient", lambda *given: discriminator_loss(*given).item()),
+    "loss made anew": (
+        "D cannot learn",
+        lambda *given: torch.tensor(discriminator_loss(*given).item()),
+    ),
+    "item": (
+        "`.item()` and `float()` cut the gradient",
+        lambda *given: discriminator_loss(*given).item(),
+    ),
     "float": ("cut the gradient", lambda *given: float(discriminator_loss(*given))),
-    "real part detached": ("part of D's gradient is cut", of_logits(lambda r, f: yes(r.detach()) + no(f))),
-    "made part detached": ("part of D's gradient is cut", of_logits(lambda r, f: yes(r) + no(f.detach()))),
-    "made part as a number": ("part of D's gradient is cut", of_logits(lambda r, f: yes(r) + no(f).item())),
-    "real part as a number": ("part of D's gradient is cut", of_logits(lambda r, f: yes(r).item() + no(f))),
+    "real part detached": (
+        "part of D's gradient is cut",
+        of_logits(lambda r, f: yes(r.detach()) + no(f)),
+    ),
+    "made part detached": (
+        "part of D's gradient is cut",
+        of_logits(lambda r, f: yes(r) + no(f.detach())),
+    ),
+    "made part as a number": (
+        "part of D's gradient is cut",
+        of_logits(lambda r, f: yes(r) + no(f).item()),
+    ),
+    "real part as a number": (
+        "part of D's gradient is cut",
+        of_logits(lambda r, f: yes(r).item() + no(f)),
+    ),
     "backward inside": ("your function calls `backward()` or clears gradients", with_backward),
     "gradients cleared": ("your function calls `backward()` or clears gradients", clears_gradients),
     "G left frozen": ("G's weights are still frozen", freezes_g),
@@ -351,7 +397,9 @@ WRONG_D = {
     ),
     "logarithm of the sigmoid, float64": (
         "The sigmoid rounds to 0 or to 1 there, and the logarithm of 0 is minus infinity",
-        of_logits(lambda r, f: -r.double().sigmoid().log().mean() - (-f.double()).sigmoid().log().mean()),
+        of_logits(
+            lambda r, f: -r.double().sigmoid().log().mean() - (-f.double()).sigmoid().log().mean()
+        ),
     ),
     "one minus the sigmoid": (
         "The sigmoid rounds to 0 or to 1 there, and the logarithm of 0 is minus infinity",
@@ -359,44 +407,71 @@ WRONG_D = {
     ),
     "exp first": (
         "exp(1000) overflows",
-        of_logits(lambda r, f: torch.log(1 + torch.exp(-r)).mean() + torch.log(1 + torch.exp(f)).mean()),
+        of_logits(
+            lambda r, f: torch.log(1 + torch.exp(-r)).mean() + torch.log(1 + torch.exp(f)).mean()
+        ),
     ),
     "log1p of exp": (
         "exp(1000) overflows",
-        of_logits(lambda r, f: torch.log1p(torch.exp(-r)).mean() + torch.log1p(torch.exp(f)).mean()),
+        of_logits(
+            lambda r, f: torch.log1p(torch.exp(-r)).mean() + torch.log1p(torch.exp(f)).mean()
+        ),
     ),
     "a sigmoid by hand": (
         "exp(1000) overflows",
         of_logits(lambda r, f: -(1 / (1 + torch.exp(-r))).log().mean() + no(f)),
     ),
     "a small number inside": (
-        "a clamp, a small added number, or a loss of probabilities limits the value at large logits",
-        of_probabilities(lambda real, fake: -(real + 1e-8).log().mean() - (1 - fake + 1e-8).log().mean()),
+        (
+            "a clamp, a small added number, or a loss of probabilities limits the value at large "
+            "logits"
+        ),
+        of_probabilities(
+            lambda real, fake: -(real + 1e-8).log().mean() - (1 - fake + 1e-8).log().mean()
+        ),
     ),
     "a tiny number inside": (
-        "a clamp, a small added number, or a loss of probabilities limits the value at large logits",
+        (
+            "a clamp, a small added number, or a loss of probabilities limits the value at large "
+            "logits"
+        ),
         of_probabilities(lambda r, f: -(r + 1e-30).log().mean() - (1 - f + 1e-30).log().mean()),
     ),
     "probabilities clamped": (
-        "a clamp, a small added number, or a loss of probabilities limits the value at large logits",
+        (
+            "a clamp, a small added number, or a loss of probabilities limits the value at large "
+            "logits"
+        ),
         of_probabilities(
-            lambda r, f: -r.clamp(1e-7, 1 - 1e-7).log().mean() - (1 - f.clamp(1e-7, 1 - 1e-7)).log().mean()
+            lambda r, f: (
+                -r.clamp(1e-7, 1 - 1e-7).log().mean() - (1 - f.clamp(1e-7, 1 - 1e-7)).log().mean()
+            )
         ),
     ),
     "logits clamped": (
-        "a clamp, a small added number, or a loss of probabilities limits the value at large logits",
+        (
+            "a clamp, a small added number, or a loss of probabilities limits the value at large "
+            "logits"
+        ),
         of_logits(lambda r, f: yes(r.clamp(-50, 50)) + no(f.clamp(-50, 50))),
     ),
     "BCE of probabilities": (
-        "a clamp, a small added number, or a loss of probabilities limits the value at large logits",
+        (
+            "a clamp, a small added number, or a loss of probabilities limits the value at large "
+            "logits"
+        ),
         of_probabilities(
             lambda r, f: (
-                F.binary_cross_entropy(r, torch.ones_like(r)) + F.binary_cross_entropy(f, torch.zeros_like(f))
+                F.binary_cross_entropy(r, torch.ones_like(r))
+                + F.binary_cross_entropy(f, torch.zeros_like(f))
             )
         ),
     ),
     "infinity replaced": (
-        "a clamp, a small added number, or a loss of probabilities limits the value at large logits",
+        (
+            "a clamp, a small added number, or a loss of probabilities limits the value at large "
+            "logits"
+        ),
         of_probabilities(lambda r, f: (-r.log() - (1 - f).log()).nan_to_num(posinf=100.0).mean()),
     ),
     "labels for four": ("Is a size hard-coded", labels_for_four),
@@ -654,7 +729,10 @@ WRONG_G = {
     "G frozen afterwards": ("G's weights are still frozen", g_frozen_afterwards),
     "D left in evaluation mode": ("D is left in evaluation mode", d_in_evaluation_mode),
     "saturating loss": ("Minimize −log D", stepping(lambda a: -no(a))),
-    "saturating loss of probabilities": ("log(1 − D)", stepping(lambda a: (1 - a.sigmoid()).log().mean())),
+    "saturating loss of probabilities": (
+        "log(1 − D)",
+        stepping(lambda a: (1 - a.sigmoid()).log().mean()),
+    ),
     "points taken as made": (
         "generated points are treated as fake, as in D's loss",
         stepping(lambda a: bce(a, 0.0)),
@@ -670,9 +748,15 @@ WRONG_G = {
     ),
     "no logarithm": ("the logarithm is missing", stepping(lambda a: (1 - a.sigmoid()).mean())),
     "no logarithm, turned": ("missing, and the sign", stepping(lambda a: a.sigmoid().mean())),
-    "logarithm of a mean": ("taken of the mean probability", stepping(lambda a: -a.sigmoid().mean().log())),
+    "logarithm of a mean": (
+        "taken of the mean probability",
+        stepping(lambda a: -a.sigmoid().mean().log()),
+    ),
     "least squares": ("least-squares", stepping(lambda a: (a - 1).square().mean())),
-    "squared probabilities": ("squared error", stepping(lambda a: (a.sigmoid() - 1).square().mean())),
+    "squared probabilities": (
+        "squared error",
+        stepping(lambda a: (a.sigmoid() - 1).square().mean()),
+    ),
     "smoothed label": ("the label is 0.9", stepping(lambda a: bce(a, 0.9))),
     "both losses": ("both losses of D", stepping(lambda a: yes(a) + no(a))),
     "bits": ("in bits", stepping(lambda a: yes(a) / LN2)),
@@ -732,14 +816,20 @@ WRONG_G = {
         stepping(lambda a: -a.double().sigmoid().log().mean()),
     ),
     "exp first": ("exp(1000) overflows", stepping(lambda a: torch.log1p(torch.exp(-a)).mean())),
-    "a small number inside": ("G does not move: ", stepping(lambda a: -(a.sigmoid() + 1e-8).log().mean())),
+    "a small number inside": (
+        "G does not move: ",
+        stepping(lambda a: -(a.sigmoid() + 1e-8).log().mean()),
+    ),
     "probabilities clamped": (
         "G does not move: a clamp",
         stepping(lambda a: -a.sigmoid().clamp(1e-6, 1 - 1e-6).log().mean()),
     ),
     "logits clamped": ("G does not move: a clamp", stepping(lambda a: yes(a.clamp(-30, 30)))),
     "BCE of probabilities": (
-        "a clamp, a small added number, or a loss of probabilities limits the value at large logits",
+        (
+            "a clamp, a small added number, or a loss of probabilities limits the value at large "
+            "logits"
+        ),
         stepping(lambda a: F.binary_cross_entropy(a.sigmoid(), torch.ones_like(a))),
     ),
     "labels for four": ("Is a size hard-coded", for_four),
@@ -786,8 +876,12 @@ def one_less_the_best(p, q, dx):
 
 RIGHT_VALUE = {
     "reference": best_value,
-    "q over the sum": lambda p, q, dx: dx * (p * (p / (p + q)).log() + q * (q / (p + q)).log()).sum(),
-    "one plus the ratio": lambda p, q, dx: -(p * (1 + q / p).log() + q * (1 + p / q).log()).sum() * dx,
+    "q over the sum": lambda p, q, dx: (
+        dx * (p * (p / (p + q)).log() + q * (q / (p + q)).log()).sum()
+    ),
+    "one plus the ratio": lambda p, q, dx: (
+        -(p * (1 + q / p).log() + q * (1 + p / q).log()).sum() * dx
+    ),
     "differences of logarithms": lambda p, q, dx: (
         (p * p.log() + q * q.log() - (p + q) * (p + q).log()).sum() * dx
     ),
@@ -796,18 +890,31 @@ RIGHT_VALUE = {
     "cell by cell, in Python": cell_by_cell,
     "a Python float": lambda p, q, dx: best_value(p, q, dx).item(),
     "float64": lambda p, q, dx: best_value(p.double(), q.double(), dx),
-    "xlogy": lambda p, q, dx: (torch.xlogy(p, p / (p + q)) + torch.xlogy(q, q / (p + q))).sum() * dx,
+    "xlogy": lambda p, q, dx: (
+        (torch.xlogy(p, p / (p + q)) + torch.xlogy(q, q / (p + q))).sum() * dx
+    ),
     "einsum": lambda p, q, dx: (
-        (torch.einsum("g,g->", p, (p / (p + q)).log()) + torch.einsum("g,g->", q, (q / (p + q)).log())) * dx
+        (
+            torch.einsum("g,g->", p, (p / (p + q)).log())
+            + torch.einsum("g,g->", q, (q / (p + q)).log())
+        )
+        * dx
     ),
     "dot products": lambda p, q, dx: dx * (p @ (p / (p + q)).log() + q @ (q / (p + q)).log()),
-    "dx inside": lambda p, q, dx: (p * dx * (p / (p + q)).log() + q * dx * (q / (p + q)).log()).sum(),
-    "log1p of the ratios": lambda p, q, dx: -(p * torch.log1p(q / p) + q * torch.log1p(p / q)).sum() * dx,
+    "dx inside": lambda p, q, dx: (
+        p * dx * (p / (p + q)).log() + q * dx * (q / (p + q)).log()
+    ).sum(),
+    "log1p of the ratios": lambda p, q, dx: (
+        -(p * torch.log1p(q / p) + q * torch.log1p(p / q)).sum() * dx
+    ),
     "in place on a clone": in_place,
     "vmap": lambda p, q, dx: (
-        torch.func.vmap(lambda a, b: a * (a / (a + b)).log() + b * (b / (a + b)).log())(p, q).sum() * dx
+        torch.func.vmap(lambda a, b: a * (a / (a + b)).log() + b * (b / (a + b)).log())(p, q).sum()
+        * dx
     ),
-    "stacked": lambda p, q, dx: torch.xlogy(torch.stack([p, q]), torch.stack([p, q]) / (p + q)).sum() * dx,
+    "stacked": lambda p, q, dx: (
+        torch.xlogy(torch.stack([p, q]), torch.stack([p, q]) / (p + q)).sum() * dx
+    ),
     "minus binary cross entropy": lambda p, q, dx: (
         -((p + q) * F.binary_cross_entropy(p / (p + q), p / (p + q), reduction="none")).sum() * dx
     ),
@@ -831,10 +938,15 @@ WRONG_VALUE = {
     "dx twice": ("dx is applied twice", lambda p, q, dx: best_value(p, q, dx) * dx),
     "over dx": ("divided by dx", lambda p, q, dx: best_value(p, q, 1) / dx),
     "mean": ("the mean over cells is taken", lambda p, q, dx: best_value(p, q, 1) / len(p)),
-    "mean times dx": ("mean over cells is taken, times dx", lambda p, q, dx: best_value(p, q, dx) / len(p)),
+    "mean times dx": (
+        "mean over cells is taken, times dx",
+        lambda p, q, dx: best_value(p, q, dx) / len(p),
+    ),
     "trapezoidal rule": (
         "trapezoidal",
-        lambda p, q, dx: torch.trapezoid(p * (p / (p + q)).log() + q * (q / (p + q)).log(), dx=dx.item()),
+        lambda p, q, dx: torch.trapezoid(
+            p * (p / (p + q)).log() + q * (q / (p + q)).log(), dx=dx.item()
+        ),
     ),
     "D* turned": ("D* is reversed", of_best(lambda p, q, d: p * (1 - d).log() + q * d.log())),
     "D* of one half": ("½ everywhere", lambda p, q, dx: ((p + q) * math.log(0.5)).sum() * dx),
@@ -848,11 +960,23 @@ WRONG_VALUE = {
     "D's loss": ("the sign is flipped", lambda p, q, dx: -best_value(p, q, dx)),
     "p only": ("q's part is missing", of_best(lambda p, q, d: p * d.log())),
     "q only": ("p's part is missing", of_best(lambda p, q, d: q * (1 - d).log())),
-    "difference": ("q's part is subtracted", of_best(lambda p, q, d: p * d.log() - q * (1 - d).log())),
+    "difference": (
+        "q's part is subtracted",
+        of_best(lambda p, q, d: p * d.log() - q * (1 - d).log()),
+    ),
     "no weights": ("must be the weights", of_best(lambda p, q, d: d.log() + (1 - d).log())),
-    "weighed by p": ("both parts are weighted by p", of_best(lambda p, q, d: p * (d.log() + (1 - d).log()))),
-    "weighed by q": ("both parts are weighted by q", of_best(lambda p, q, d: q * (d.log() + (1 - d).log()))),
-    "weighed by both": ("weighted by p + q", of_best(lambda p, q, d: (p + q) * (d.log() + (1 - d).log()))),
+    "weighed by p": (
+        "both parts are weighted by p",
+        of_best(lambda p, q, d: p * (d.log() + (1 - d).log())),
+    ),
+    "weighed by q": (
+        "both parts are weighted by q",
+        of_best(lambda p, q, d: q * (d.log() + (1 - d).log())),
+    ),
+    "weighed by both": (
+        "weighted by p + q",
+        of_best(lambda p, q, d: (p + q) * (d.log() + (1 - d).log())),
+    ),
     "log D* twice": ("both parts contain log D*", of_best(lambda p, q, d: (p + q) * d.log())),
     "bits": ("is in bits", of_best(lambda p, q, d: p * d.log2() + q * (1 - d).log2())),
     "base 10": ("base 10", of_best(lambda p, q, d: p * d.log10() + q * (1 - d).log10())),
@@ -861,7 +985,10 @@ WRONG_VALUE = {
         "taken of the whole",
         lambda p, q, dx: (((p * p + q * q) / (p + q)).sum() * dx).log(),
     ),
-    "KL": ("a KL divergence is returned, ∫ p·log(p/q)", lambda p, q, dx: (p * (p / q).log()).sum() * dx),
+    "KL": (
+        "a KL divergence is returned, ∫ p·log(p/q)",
+        lambda p, q, dx: (p * (p / q).log()).sum() * dx,
+    ),
     "KL turned": (
         "a KL divergence is returned, ∫ q·log(q/p)",
         lambda p, q, dx: (q * (q / p).log()).sum() * dx,
@@ -890,7 +1017,9 @@ WRONG_VALUE = {
     ),
     "D* clamped": (
         "a value is wrong where p and q hardly overlap",
-        of_best(lambda p, q, d: p * d.clamp(0.05, 0.95).log() + q * (1 - d.clamp(0.05, 0.95)).log()),
+        of_best(
+            lambda p, q, d: p * d.clamp(0.05, 0.95).log() + q * (1 - d.clamp(0.05, 0.95)).log()
+        ),
     ),
     "a number inside": (
         "a value is wrong where p and q hardly overlap",

@@ -1,4 +1,6 @@
-"""The checks of "The VAE on MNIST": right answers of any style pass, and each wrong one is named."""
+"""The checks of "The VAE on MNIST": right answers of any style pass,
+and each wrong one is named.
+"""
 
 import math
 
@@ -6,7 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.distributions import Bernoulli, ContinuousBernoulli, Independent, MultivariateNormal, Normal
+from torch.distributions import (
+    Bernoulli,
+    ContinuousBernoulli,
+    Independent,
+    MultivariateNormal,
+    Normal,
+)
 
 from course_lib import checks
 
@@ -47,7 +55,9 @@ def bernoulli_loop(logits, x):
     for a, t in zip(logits, x, strict=True):
         total = 0
         for one_logit, one_pixel in zip(a, t, strict=True):
-            total = total + (F.logsigmoid(one_logit) if one_pixel == 1 else F.logsigmoid(-one_logit))
+            total = total + (
+                F.logsigmoid(one_logit) if one_pixel == 1 else F.logsigmoid(-one_logit)
+            )
         rows.append(total)
     return torch.stack(rows)
 
@@ -72,10 +82,14 @@ RIGHT_BERNOULLI = {
     "reference": log_bernoulli,
     "torch.distributions": lambda logits, x: Bernoulli(logits=logits).log_prob(x).sum(1),
     "Independent": lambda logits, x: Independent(Bernoulli(logits=logits), 1).log_prob(x),
-    "logsigmoid": lambda logits, x: (x * F.logsigmoid(logits) + (1 - x) * F.logsigmoid(-logits)).sum(1),
+    "logsigmoid": lambda logits, x: (
+        x * F.logsigmoid(logits) + (1 - x) * F.logsigmoid(-logits)
+    ).sum(1),
     "softplus": lambda logits, x: (x * logits - F.softplus(logits)).sum(-1),
     "softplus of signs": lambda logits, x: -F.softplus((1 - 2 * x) * logits).sum(1),
-    "where": lambda logits, x: torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1),
+    "where": lambda logits, x: torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(
+        1
+    ),
     "maximum and log1p": max_and_log1p,
     "logaddexp": lambda logits, x: (x * logits - torch.logaddexp(torch.zeros(()), logits)).sum(1),
     "two classes": two_classes,
@@ -88,7 +102,9 @@ RIGHT_BERNOULLI = {
     ),
     "einsum": lambda logits, x: torch.einsum("nd,nd->n", logits, x) - F.softplus(logits).sum(1),
     "mean times D": lambda logits, x: each(logits, x).mean(1) * x.shape[1],
-    "nn.BCEWithLogitsLoss": lambda logits, x: -torch.nn.BCEWithLogitsLoss(reduction="none")(logits, x).sum(1),
+    "nn.BCEWithLogitsLoss": lambda logits, x: (
+        -torch.nn.BCEWithLogitsLoss(reduction="none")(logits, x).sum(1)
+    ),
     "bool pixels": lambda logits, x: (
         F.logsigmoid(logits).masked_fill(x == 0, 0) + F.logsigmoid(-logits).masked_fill(x == 1, 0)
     ).sum(1),
@@ -130,13 +146,21 @@ WRONG_BERNOULLI = [
     ("only ink", lambda a, x: (x * a.sigmoid().log()).sum(1), "only pixels with x = 1"),
     ("only paper", lambda a, x: ((1 - x) * F.logsigmoid(-a)).sum(1), "only pixels with x = 0"),
     ("log p for all", lambda a, x: F.logsigmoid(a).sum(1), "log p is used for every pixel"),
-    ("log(1 − p) for all", lambda a, x: F.logsigmoid(-a).sum(1), "log(1 − p) is used for every pixel"),
+    (
+        "log(1 − p) for all",
+        lambda a, x: F.logsigmoid(-a).sum(1),
+        "log(1 − p) is used for every pixel",
+    ),
     (
         "1 − log p",
         lambda a, x: (x * F.logsigmoid(a) + (1 - x) * (1 - F.logsigmoid(a))).sum(1),
         "1 − log p is used in place of log(1 − p)",
     ),
-    ("product", lambda a, x: each(a, x).prod(1), "the log-probabilities of the pixels are multiplied"),
+    (
+        "product",
+        lambda a, x: each(a, x).prod(1),
+        "the log-probabilities of the pixels are multiplied",
+    ),
     ("colours swapped", lambda a, x: log_bernoulli(a, 1 - x), "black and white are swapped"),
     ("sign of the logits", lambda a, x: log_bernoulli(-a, x), "black and white are swapped"),
     ("sum of all", lambda a, x: each(a, x).sum(), "the result is also summed over the batch"),
@@ -150,7 +174,11 @@ WRONG_BERNOULLI = [
     ("no sum", each, "the result has one number per pixel"),
     ("no sum, sign", lambda a, x: -each(a, x), "and the sign is flipped"),
     ("probability", lambda a, x: log_bernoulli(a, x).exp(), "the logarithm is missing"),
-    ("sum of probabilities", lambda a, x: each(a, x).exp().sum(1), "sum of the pixels' probabilities"),
+    (
+        "sum of probabilities",
+        lambda a, x: each(a, x).exp().sum(1),
+        "sum of the pixels' probabilities",
+    ),
     ("bits", lambda a, x: log_bernoulli(a, x) / math.log(2), "is in bits"),
     ("base 10", lambda a, x: log_bernoulli(a, x) / math.log(10), "base 10"),
     (
@@ -158,7 +186,11 @@ WRONG_BERNOULLI = [
         lambda a, x: (a.sigmoid() - x).square().sum(1),
         "the result is the squared error, not a log-probability",
     ),
-    ("minus squared error", lambda a, x: -(a.sigmoid() - x).square().sum(1), "minus the squared error"),
+    (
+        "minus squared error",
+        lambda a, x: -(a.sigmoid() - x).square().sum(1),
+        "minus the squared error",
+    ),
     ("Gaussian", lambda a, x: -((a.sigmoid() - x) ** 2).sum(1) / 2, "minus half the squared error"),
     (
         "logits as probabilities",
@@ -166,7 +198,11 @@ WRONG_BERNOULLI = [
         "a logit is not a probability, so its logarithm can be NaN",
     ),
     ("log of sigmoid", lambda a, x: of_probabilities(a.sigmoid(), x), "log(1 − 1) is −∞"),
-    ("log of sigmoid, float64", lambda a, x: of_probabilities(a.double().sigmoid(), x), "log(1 − 1) is −∞"),
+    (
+        "log of sigmoid, float64",
+        lambda a, x: of_probabilities(a.double().sigmoid(), x),
+        "log(1 − 1) is −∞",
+    ),
     (
         "binary_cross_entropy",
         lambda a, x: -F.binary_cross_entropy(a.sigmoid(), x, reduction="none").sum(1),
@@ -175,32 +211,50 @@ WRONG_BERNOULLI = [
     (
         "clamped sigmoid",
         lambda a, x: of_probabilities(a.sigmoid().clamp(1e-6, 1 - 1e-6), x),
-        "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 − p) is −∞",
+        (
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
+            "− p) is −∞"
+        ),
     ),
     (
         "+ 1e-8",
         with_small_number,
-        "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 − p) is −∞",
+        (
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
+            "− p) is −∞"
+        ),
     ),
     (
         "+ 1e-30",
         lambda a, x: with_small_number(a, x, 1e-30),
-        "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 − p) is −∞",
+        (
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
+            "− p) is −∞"
+        ),
     ),
     (
         "Bernoulli of probabilities",
         lambda a, x: Bernoulli(a.sigmoid()).log_prob(x).sum(1),
-        "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 − p) is −∞",
+        (
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
+            "− p) is −∞"
+        ),
     ),
     (
         "nan_to_num",
         lambda a, x: of_probabilities(a.sigmoid(), x).nan_to_num(),
-        "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 − p) is −∞",
+        (
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
+            "− p) is −∞"
+        ),
     ),
     (
         "clamped logits",
         lambda a, x: log_bernoulli(a.clamp(-30, 30), x),
-        "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 − p) is −∞",
+        (
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
+            "− p) is −∞"
+        ),
     ),
     (
         "clamped at 80",
@@ -209,7 +263,11 @@ WRONG_BERNOULLI = [
     ),
     ("exp overflows", naive, "exp(1000) overflows"),
     ("odds", lambda a, x: torch.log(a.exp() ** x / (1 + a.exp())).sum(1), "exp(1000) overflows"),
-    ("detached", lambda a, x: log_bernoulli(a, x).detach(), "gradient with respect to logits is cut"),
+    (
+        "detached",
+        lambda a, x: log_bernoulli(a, x).detach(),
+        "gradient with respect to logits is cut",
+    ),
     ("data", lambda a, x: log_bernoulli(a.data, x), "gradient with respect to logits is cut"),
     ("no_grad", bernoulli_no_grad, "gradient with respect to logits is cut"),
     (
@@ -249,7 +307,9 @@ def from_z(z):
 
 
 def from_torch_distributions(decode, n, d):
-    return Bernoulli(logits=decode(MultivariateNormal(torch.zeros(d), torch.eye(d)).sample((n,)))).mean
+    return Bernoulli(
+        logits=decode(MultivariateNormal(torch.zeros(d), torch.eye(d)).sample((n,)))
+    ).mean
 
 
 def box_muller(n, d):
@@ -298,13 +358,17 @@ RIGHT_GENERATE = {
     "chunks": in_chunks,
     "chunks of their own": chunks_of_their_own,
     "vmap": lambda decode, n, d: torch.vmap(lambda z: decode(z).sigmoid())(torch.randn(n, d)),
-    "torch.func.vmap of decode": lambda decode, n, d: torch.func.vmap(decode)(torch.randn(n, d)).sigmoid(),
-    "vmap in chunks": lambda decode, n, d: torch.vmap(decode, chunk_size=128)(torch.randn(n, d)).sigmoid(),
+    "torch.func.vmap of decode": lambda decode, n, d: torch.func.vmap(decode)(
+        torch.randn(n, d)
+    ).sigmoid(),
+    "vmap in chunks": lambda decode, n, d: torch.vmap(decode, chunk_size=128)(
+        torch.randn(n, d)
+    ).sigmoid(),
     "vmap draws too": lambda decode, n, d: torch.vmap(
         lambda _: decode(torch.randn(d)).sigmoid(), randomness="different"
     )(torch.zeros(n)),
     "filled": filled_images,
-    "NumPy's noise": from_z(lambda n, d: torch.from_numpy(np.random.randn(n, d)).float()),  # noqa: NPY002
+    ("NumPy's noise"): from_z(lambda n, d: torch.from_numpy(np.random.randn(n, d)).float()),  # noqa: NPY002
     "Box and Muller": from_z(box_muller),
     "normal_": from_z(lambda n, d: torch.empty(n, d).normal_()),
     "torch.normal": from_z(lambda n, d: torch.normal(0.0, 1.0, size=(n, d))),
@@ -357,13 +421,21 @@ WRONG_GENERATE = [
         lambda decode, n, d: torch.vmap(decode)(torch.randn(n, d)),
         "the sigmoid is missing",
     ),
-    ("sigmoid twice", lambda decode, n, d: generate(decode, n, d).sigmoid(), "sigmoid is applied twice"),
+    (
+        "sigmoid twice",
+        lambda decode, n, d: generate(decode, n, d).sigmoid(),
+        "sigmoid is applied twice",
+    ),
     (
         "sigmoid twice, vmap",
         lambda decode, n, d: torch.vmap(decode)(torch.randn(n, d)).sigmoid().sigmoid(),
         "sigmoid is applied twice",
     ),
-    ("threshold", lambda decode, n, d: (generate(decode, n, d) > 0.5).float(), "a threshold is applied"),
+    (
+        "threshold",
+        lambda decode, n, d: (generate(decode, n, d) > 0.5).float(),
+        "a threshold is applied",
+    ),
     ("rounded", lambda decode, n, d: generate(decode, n, d).round(), "a threshold is applied"),
     ("draws", sampled, "Return each pixel's mean"),
     (
@@ -373,10 +445,22 @@ WRONG_GENERATE = [
     ),
     ("clamp", lambda decode, n, d: decode(torch.randn(n, d)).clamp(0, 1), "clamped to [0, 1]"),
     ("scaled", min_and_max, "the logits are scaled to [0, 1] by their smallest and largest value"),
-    ("softmax", lambda decode, n, d: decode(torch.randn(n, d)).softmax(1), "a softmax over the pixels"),
+    (
+        "softmax",
+        lambda decode, n, d: decode(torch.randn(n, d)).softmax(1),
+        "a softmax over the pixels",
+    ),
     ("exp", lambda decode, n, d: decode(torch.randn(n, d)).exp(), "odds"),
-    ("tanh", lambda decode, n, d: decode(torch.randn(n, d)).tanh(), "the tanh of a logit is in [−1, 1]"),
-    ("half tanh", lambda decode, n, d: (decode(torch.randn(n, d)).tanh() + 1) / 2, "twice the logits"),
+    (
+        "tanh",
+        lambda decode, n, d: decode(torch.randn(n, d)).tanh(),
+        "the tanh of a logit is in [−1, 1]",
+    ),
+    (
+        "half tanh",
+        lambda decode, n, d: (decode(torch.randn(n, d)).tanh() + 1) / 2,
+        "twice the logits",
+    ),
     ("inverted", lambda decode, n, d: 1 - generate(decode, n, d), "black and white are swapped"),
     (
         "logsigmoid",
@@ -403,7 +487,11 @@ WRONG_GENERATE = [
         "a second call",
     ),
     ("z (n,)", from_z(lambda n, d: torch.randn(n)), "must have shape (4000, 2), not (4000,)"),
-    ("z (d,)", from_z(lambda n, d: torch.randn(d)), "your images must have shape (4000, 4), not (4,)"),
+    (
+        "z (d,)",
+        from_z(lambda n, d: torch.randn(d)),
+        "your images must have shape (4000, 4), not (4,)",
+    ),
     ("z (d, n)", from_z(lambda n, d: torch.randn(d, n)), "not (2, 4000)"),
     ("no tensor", lambda decode, n, d: decode(torch.Size((n, d))).sigmoid(), "but got Size"),
     (
@@ -420,7 +508,11 @@ WRONG_GENERATE = [
         lambda decode, n, d: generate(decode, n + 1, d),
         "must have shape (4000, 4), not (4001, 4)",
     ),
-    ("absolute tanh", lambda decode, n, d: decode(torch.randn(n, d)).tanh().abs(), "a value is wrong"),
+    (
+        "absolute tanh",
+        lambda decode, n, d: decode(torch.randn(n, d)).tanh().abs(),
+        "a value is wrong",
+    ),
     (
         "mean over images",
         lambda decode, n, d: generate(decode, n, d).mean(0),
@@ -439,12 +531,18 @@ WRONG_GENERATE = [
     ),
     (
         "tiles of 1000",
-        lambda decode, n, d: torch.cat([decode(torch.randn(1000, d)) for _ in range(n // 1000)]).sigmoid(),
+        lambda decode, n, d: torch.cat(
+            [decode(torch.randn(1000, d)) for _ in range(n // 1000)]
+        ).sigmoid(),
         "Is a size hard-coded?",
     ),
     ("four pixels", lambda decode, n, d: generate(decode, n, d)[:, :4], "Is a size hard-coded?"),
     ("squeezed", lambda decode, n, d: generate(decode, n, d).squeeze(), "Is a size hard-coded?"),
-    ("with codes", lambda decode, n, d: (generate(decode, n, d), torch.randn(n, d)), "but got tuple"),
+    (
+        "with codes",
+        lambda decode, n, d: (generate(decode, n, d), torch.randn(n, d)),
+        "but got tuple",
+    ),
     ("NumPy array", lambda decode, n, d: generate(decode, n, d).numpy(), "but got ndarray"),
     ("bytes", lambda decode, n, d: (255 * generate(decode, n, d)).byte(), "dtype, not torch.uint8"),
 ]
@@ -483,12 +581,16 @@ RIGHT_NLL = {
     "own maximum": own_maximum,
     "loop": nll_loop,
     "logaddexp": running,
-    "log k inside": lambda px, pz, qz: -torch.logsumexp(weight(px, pz, qz) - math.log(len(px)), 0).mean(),
+    "log k inside": lambda px, pz, qz: (
+        -torch.logsumexp(weight(px, pz, qz) - math.log(len(px)), 0).mean()
+    ),
     "log k as a tensor": lambda px, pz, qz: (
         torch.tensor(len(px)).log() - weight(px, pz, qz).logsumexp(dim=0)
     ).mean(),
     "vmap": lambda px, pz, qz: (
-        -torch.vmap(lambda a, b, c: (a + b - c).logsumexp(0) - math.log(len(a)), in_dims=1)(px, pz, qz).mean()
+        -torch.vmap(lambda a, b, c: (a + b - c).logsumexp(0) - math.log(len(a)), in_dims=1)(
+            px, pz, qz
+        ).mean()
     ),
     "sum over N": lambda px, pz, qz: (
         (px.shape[1] * math.log(len(px)) - weight(px, pz, qz).logsumexp(0).sum()) / px.shape[1]
@@ -504,7 +606,9 @@ RIGHT_NLL = {
     ),
     "chunks": lambda px, pz, qz: (
         math.log(len(px))
-        - torch.stack([part.logsumexp(0) for part in weight(px, pz, qz).split(2)]).logsumexp(0).mean()
+        - torch.stack([part.logsumexp(0) for part in weight(px, pz, qz).split(2)])
+        .logsumexp(0)
+        .mean()
     ),
     "columns": lambda px, pz, qz: (
         -torch.stack(
@@ -515,7 +619,9 @@ RIGHT_NLL = {
         math.log(len(px)) - (weight(px, pz, qz) - weight(px, pz, qz).log_softmax(0))[0].mean()
     ),
     "np.log": lambda px, pz, qz: float(np.log(len(px))) - weight(px, pz, qz).logsumexp(0).mean(),
-    "logcumsumexp": lambda px, pz, qz: math.log(len(px)) - weight(px, pz, qz).logcumsumexp(0)[-1].mean(),
+    "logcumsumexp": lambda px, pz, qz: (
+        math.log(len(px)) - weight(px, pz, qz).logcumsumexp(0)[-1].mean()
+    ),
 }
 
 
@@ -569,7 +675,11 @@ WRONG_NLL = [
         lambda px, pz, qz: -(weight(px, pz, qz).logsumexp(0) + math.log(len(px))).mean(),
         "the sign of log k is flipped",
     ),
-    ("over k", lambda px, pz, qz: -(weight(px, pz, qz).logsumexp(0) / len(px)).mean(), "divided by k after"),
+    (
+        "over k",
+        lambda px, pz, qz: -(weight(px, pz, qz).logsumexp(0) / len(px)).mean(),
+        "divided by k after",
+    ),
     (
         "log N",
         lambda px, pz, qz: math.log(px.shape[1]) - weight(px, pz, qz).logsumexp(0).mean(),
@@ -587,14 +697,22 @@ WRONG_NLL = [
         "the average over images is inside the logarithm, and log k is missing",
     ),
     ("axis 1", lambda px, pz, qz: nll_bound(px.T, pz.T, qz.T), "reduced over the images"),
-    ("largest", lambda px, pz, qz: -weight(px, pz, qz).amax(0).mean(), "only the largest weight counts"),
+    (
+        "largest",
+        lambda px, pz, qz: -weight(px, pz, qz).amax(0).mean(),
+        "only the largest weight counts",
+    ),
     (
         "largest over k",
         lambda px, pz, qz: math.log(len(px)) - weight(px, pz, qz).amax(0).mean(),
         "only the largest weight, divided by k, counts",
     ),
     ("sign", lambda *given: -nll_bound(*given), "the sign is flipped"),
-    ("sum over images", lambda px, pz, qz: px.shape[1] * nll_bound(px, pz, qz), "summed over the images"),
+    (
+        "sum over images",
+        lambda px, pz, qz: px.shape[1] * nll_bound(px, pz, qz),
+        "summed over the images",
+    ),
     (
         "one an image",
         lambda px, pz, qz: math.log(len(px)) - weight(px, pz, qz).logsumexp(0),
@@ -606,13 +724,21 @@ WRONG_NLL = [
         "missing, and the sign is flipped",
     ),
     ("mean weight", lambda px, pz, qz: weight(px, pz, qz).exp().mean(), "the logarithm is missing"),
-    ("minus mean weight", lambda px, pz, qz: -weight(px, pz, qz).exp().mean(), "minus the mean weight"),
+    (
+        "minus mean weight",
+        lambda px, pz, qz: -weight(px, pz, qz).exp().mean(),
+        "minus the mean weight",
+    ),
     ("− prior", lambda px, pz, qz: nll_bound(px, -pz, qz), "the sign of the prior is flipped"),
     ("+ q", lambda px, pz, qz: nll_bound(px, pz, -qz), "the sign of q is flipped"),
     ("no q", lambda px, pz, qz: nll_bound(px, pz, 0 * qz), "q is missing"),
     ("no prior", lambda px, pz, qz: nll_bound(px, 0 * pz, qz), "the prior is missing"),
     ("swapped", lambda px, pz, qz: nll_bound(px, qz, pz), "prior and q are swapped"),
-    ("no prior, no q", lambda px, pz, qz: nll_bound(px, 0 * pz, 0 * qz), "the prior and q are both missing"),
+    (
+        "no prior, no q",
+        lambda px, pz, qz: nll_bound(px, 0 * pz, 0 * qz),
+        "the prior and q are both missing",
+    ),
     ("no likelihood", lambda px, pz, qz: nll_bound(0 * px, pz, qz), "P(x|z) is missing"),
     ("− likelihood", lambda px, pz, qz: nll_bound(-px, pz, qz), "sign of log P(x|z)"),
     ("turned round", lambda px, pz, qz: nll_bound(-px, -pz, -qz), "the weight is inverted"),
@@ -674,7 +800,11 @@ WRONG_NLL = [
         "Is a small number added",
     ),
     ("item", lambda *given: nll_bound(*given).item(), "not float, because"),
-    ("detached", lambda *given: nll_bound(*given).detach(), "gradient with respect to log_px_z is cut"),
+    (
+        "detached",
+        lambda *given: nll_bound(*given).detach(),
+        "gradient with respect to log_px_z is cut",
+    ),
     ("no_grad", nll_no_grad, "gradient with respect to log_px_z is cut"),
     (
         "prior detached",
@@ -689,7 +819,8 @@ WRONG_NLL = [
     (
         "weights detached",
         lambda px, pz, qz: (
-            -((weight(px, pz, qz) - weight(px, pz, qz).detach()).mean() * 2) + nll_bound(px, pz, qz).detach()
+            -((weight(px, pz, qz) - weight(px, pz, qz).detach()).mean() * 2)
+            + nll_bound(px, pz, qz).detach()
         ),
         "gradient with respect to log_px_z is wrong",
     ),
@@ -716,7 +847,9 @@ RIGHT_PAIRED = {
     "variance": lambda a, b: ((a - b).var() / len(a)).sqrt(),
     "a number": lambda a, b: float((a - b).std()) / len(a) ** 0.5,
     "NumPy": lambda a, b: torch.tensor(np.std((a - b).numpy(), ddof=1) / math.sqrt(len(a))),
-    "by hand": lambda a, b: ((a - b - (a - b).mean()).square().sum() / (len(a) - 1) / len(a)).sqrt(),
+    "by hand": lambda a, b: (
+        (a - b - (a - b).mean()).square().sum() / (len(a) - 1) / len(a)
+    ).sqrt(),
     "covariance": lambda a, b: (
         (a.var() + b.var() - 2 * torch.cov(torch.stack([a, b]))[0, 1]) / len(a)
     ).sqrt(),
@@ -725,13 +858,25 @@ RIGHT_PAIRED = {
 WRONG_PAIRED = [
     ("independent", lambda a, b: ((a.var() + b.var()) / len(a)).sqrt(), "treated as independent"),
     ("added", lambda a, b: (a.std() + b.std()) / math.sqrt(len(a)), "standard errors are added"),
-    ("no root of N", lambda a, b: (a - b).std(), "the result is the standard deviation of one image"),
+    (
+        "no root of N",
+        lambda a, b: (a - b).std(),
+        "the result is the standard deviation of one image",
+    ),
     ("variance", lambda a, b: (a - b).var() / len(a), "the result is a variance"),
     ("N", lambda a, b: (a - b).std(correction=0) / math.sqrt(len(a)), "divide by N − 1"),
-    ("NumPy's default", lambda a, b: float(np.std((a - b).numpy())) / math.sqrt(len(a)), "divide by N − 1"),
+    (
+        "NumPy's default",
+        lambda a, b: float(np.std((a - b).numpy())) / math.sqrt(len(a)),
+        "divide by N − 1",
+    ),
     ("divided by N", lambda a, b: (a - b).std() / len(a), "shrinks with √N"),
     ("mean", lambda a, b: (a - b).mean(), "not its standard error"),
-    ("absolute", lambda a, b: (a - b).abs().std() / math.sqrt(len(a)), "sign of the differences is lost"),
+    (
+        "absolute",
+        lambda a, b: (a - b).abs().std() / math.sqrt(len(a)),
+        "sign of the differences is lost",
+    ),
     ("negative", lambda a, b: -paired_error(a, b), "never negative"),
     (
         "√(N − 1) twice",

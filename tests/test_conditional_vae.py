@@ -29,7 +29,10 @@ def build(labels=3, seed=0, **arguments):
     return ConditionalVAE(labels, **({"shape": (4, 4), "latent": 2, "hidden": (8,)} | arguments))
 
 
-X, Y = torch.rand(5, 16, generator=torch.Generator().manual_seed(0)).round(), torch.tensor([2, 0, 1, 1, 2])
+X, Y = (
+    torch.rand(5, 16, generator=torch.Generator().manual_seed(0)).round(),
+    torch.tensor([2, 0, 1, 1, 2]),
+)
 
 
 @kinds
@@ -61,7 +64,9 @@ def test_given_its_labels_it_is_a_vae(kind):
         torch.manual_seed(0)
         seen.append({k: v.item() for k, v in loss().items()})
     assert seen[0] == seen[1]
-    assert seen[0]["loss"] == pytest.approx(seen[0]["reconstruction"] + 0.5 * seen[0]["kl"], rel=1e-6)
+    assert seen[0]["loss"] == pytest.approx(
+        seen[0]["reconstruction"] + 0.5 * seen[0]["kl"], rel=1e-6
+    )
     assert given.prior.event_shape == (2,)
     model.loss(X, Y)["loss"].backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
@@ -77,12 +82,15 @@ def test_the_label_is_heard_by_both_networks(kind):
     for here, there in zip(model.encode(X, Y), model.encode(X, other), strict=True):
         assert ((here - there).abs() > 1e-4).all()
     z = torch.rand(5, 2)
-    assert ((model.likelihood(z, Y).mean - model.likelihood(z, other).mean).abs().amax(1) > 1e-4).all()
+    assert (
+        (model.likelihood(z, Y).mean - model.likelihood(z, other).mean).abs().amax(1) > 1e-4
+    ).all()
     # label by label, and no other row's
     changed = Y.clone()
     changed[3] = 0
     same = [
-        torch.isclose(a, b).all(1) for a, b in zip(model.encode(X, Y), model.encode(X, changed), strict=True)
+        torch.isclose(a, b).all(1)
+        for a, b in zip(model.encode(X, Y), model.encode(X, changed), strict=True)
     ]
     assert [row.tolist() for row in same] == [[True, True, True, False, True]] * 2
 
@@ -121,7 +129,9 @@ def test_a_saved_model_is_the_same_model(kind, tmp_path):
     again, seen = load_model(tmp_path / "model.safetensors"), []
     for one in (model, again):
         torch.manual_seed(0)
-        seen.append([v.item() for v in one.loss(X, Y).values()] + one.generate(Y).flatten().tolist())
+        seen.append(
+            [v.item() for v in one.loss(X, Y).values()] + one.generate(Y).flatten().tolist()
+        )
     assert seen[0] == seen[1]
 
 
@@ -150,7 +160,9 @@ PATTERNS = torch.tensor([[1.0, 1, 0, 0], [0, 1, 0, 1], [1, 0, 0, 1]])  # of thre
 
 @pytest.fixture(scope="module")
 def toy():
-    """Trained on three patterns of which each pixel is turned over with probability 0.1; z has one number."""
+    """Trained on three patterns of which each pixel is turned over
+    with probability 0.1; z has one number.
+    """
     torch.manual_seed(0)
     model = ConditionalVAE(3, shape=(2, 2), latent=1, hidden=(16,))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02, fused=True)
@@ -197,11 +209,16 @@ def test_drawing_finds_the_same_probability(toy):
     torch.manual_seed(0)
     with torch.no_grad():
         found = importance_weighted_bound(given, given.approximate_posterior(x), x, 5000)
-        exact = torch.stack([log_px_given(toy, x[i : i + 1], y[i : i + 1]).log_px[0] for i in range(3)])
+        exact = torch.stack(
+            [log_px_given(toy, x[i : i + 1], y[i : i + 1]).log_px[0] for i in range(3)]
+        )
         loss = torch.stack([toy.loss(x.repeat(2000, 1), y.repeat(2000))["loss"] for _ in range(10)])
-    # 5,000 weights that differ by a tenth or two: their mean is right to 1 %, their logarithm to 0.01
+    # 5,000 weights that differ by a tenth or two: their mean is right to 1 %, their logarithm to
+    # 0.01
     torch.testing.assert_close(found, exact, rtol=0, atol=0.02)
-    expected = -torch.stack([log_px_given(toy, x[i : i + 1], y[i : i + 1]).elbo[0] for i in range(3)]).mean()
+    expected = -torch.stack(
+        [log_px_given(toy, x[i : i + 1], y[i : i + 1]).elbo[0] for i in range(3)]
+    ).mean()
     assert (loss.mean() - expected).abs() < 6 * loss.std() / math.sqrt(10)
 
 
@@ -237,7 +254,10 @@ def test_images_that_cannot_be(x, sentence):
 def test_labels_that_cannot_be(y, sentence):
     model = build()
     calls = (model.encode, model.approximate_posterior, model.loss)
-    for call in (*(lambda f=f: f(X, y) for f in calls), lambda: model.likelihood(torch.rand(5, 2), y)):
+    for call in (
+        *(lambda f=f: f(X, y) for f in calls),
+        lambda: model.likelihood(torch.rand(5, 2), y),
+    ):
         with pytest.raises(ValueError, match=sentence):
             call()
 
@@ -246,5 +266,7 @@ def test_models_that_cannot_be():
     with pytest.raises(ValueError, match=r"likelihood must be .*, not 'poisson'"):
         build(likelihood="poisson")
     for labels in (0, -1, (8, 8)):
-        with pytest.raises(ValueError, match=r"labels, the number of classes, .* use shape=\(8, 8\)"):
+        with pytest.raises(
+            ValueError, match=r"labels, the number of classes, .* use shape=\(8, 8\)"
+        ):
             ConditionalVAE(labels)

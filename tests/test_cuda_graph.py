@@ -1,7 +1,8 @@
-"""A step as a CUDA graph: in a small simulation of CUDA graphs on the CPU, and on a GPU where there is one.
+"""A step as a CUDA graph: in a small simulation of CUDA graphs on the CPU,
+and on a GPU where there is one.
 
-The simulation keeps what matters of a capture: operations are recorded and leave no trace, a replay runs them
-on the same memory with new random numbers, and nothing of Python happens again.
+The simulation keeps what matters of a capture: operations are recorded and leave no trace, a replay
+runs them on the same memory with new random numbers, and nothing of Python happens again.
 """
 
 from __future__ import annotations
@@ -31,11 +32,15 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA h
 SIMULATED = pytest.param("simulated", id="simulated")
 ON_CUDA = pytest.param("cuda", marks=needs_cuda, id="cuda")
 both = pytest.mark.parametrize("place", [SIMULATED, ON_CUDA], indirect=True)
-IMAGES = torch.randint(0, 256, (70, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+IMAGES = torch.randint(
+    0, 256, (70, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+)
 
 
 class Recorder(TorchDispatchMode):
-    """A CUDAGraph: `capture` records operations and takes back what they did, `replay` does them again."""
+    """A CUDAGraph: `capture` records operations and takes back what they did,
+    `replay` does them again.
+    """
 
     def __init__(self):
         super().__init__()
@@ -43,7 +48,9 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        assert "_local_scalar_dense" not in str(function), "operation not permitted when stream is capturing"
+        assert "_local_scalar_dense" not in str(function), (
+            "operation not permitted when stream is capturing"
+        )
         for tensor in tree_flatten((args, kwargs))[0]:
             if isinstance(tensor, Tensor):  # its storage may be written to
                 storage = tensor.untyped_storage()
@@ -98,7 +105,9 @@ def place(request, monkeypatch):
         "stream": lambda stream: nullcontext(),
         "graph": Recorder.capture,
         "set_sync_debug_mode": modes.append,
-        "default_generators": {None: SimpleNamespace(clone_state=lambda: 0, graphsafe_set_state=id)},
+        "default_generators": {
+            None: SimpleNamespace(clone_state=lambda: 0, graphsafe_set_state=id)
+        },
     }.items():
         monkeypatch.setattr(torch.cuda, name, fake)
     return SimpleNamespace(device=torch.device("cpu"), graphs=graphs, simulated=True, modes=modes)
@@ -109,7 +118,9 @@ def adam(module: nn.Module, device: torch.device) -> torch.optim.Optimizer:
 
 
 def vae_run(device: torch.device, fused: bool = False, **options):
-    """The whole update: gather, binarize, forward, loss, backward, Adam; 5 steps an epoch, one of 6 rows."""
+    """The whole update: gather, binarize, forward, loss, backward, Adam;
+    5 steps an epoch, one of 6 rows.
+    """
     torch.manual_seed(0)
     images = IMAGES.to(device)
     model = VAE((4, 4), 3, (8,)).to(device)
@@ -118,14 +129,22 @@ def vae_run(device: torch.device, fused: bool = False, **options):
 
     def update(index):
         python.append(len(index))
-        x = kernels.gather_binarize(images, index) if fused else images[index].flatten(1).div(255).bernoulli()
+        x = (
+            kernels.gather_binarize(images, index)
+            if fused
+            else images[index].flatten(1).div(255).bernoulli()
+        )
         losses = kernels.fused_loss(model, x) if fused else model.loss(x)
         optimizer.zero_grad()
         losses["loss"].backward()
         optimizer.step()
         return losses | {"ink": x.mean(), "constant": 2.5, "progress": run.progress}
 
-    return run, run.train(update, 4, report_every=1, quiet=True, **{"graph": False, **options}), python
+    return (
+        run,
+        run.train(update, 4, report_every=1, quiet=True, **{"graph": False, **options}),
+        python,
+    )
 
 
 def same(a, b, exact):
@@ -137,20 +156,24 @@ def same(a, b, exact):
     for name, part in run_a.parts.items():
         if isinstance(part, nn.Module):
             for p, q in zip(part.parameters(), run_b.parts[name].parameters(), strict=True):
-                torch.testing.assert_close(p, q, rtol=0 if exact else 1e-3, atol=0 if exact else 1e-5)
+                torch.testing.assert_close(
+                    p, q, rtol=0 if exact else 1e-3, atol=0 if exact else 1e-5
+                )
 
 
 @both
 @pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused kernels"])
 def test_a_captured_update_trains_as_the_eager_one_and_runs_no_python(place, fused, monkeypatch):
-    if place.simulated:  # on a CPU the course looks at row numbers and pixels, on a GPU it would have to wait
+    # on a CPU the course looks at row numbers and pixels, on a GPU it would have to wait
+    if place.simulated:
         look = Tensor.aminmax
         blind = lambda self: look(self) if isinstance(self, nn.Parameter) else (0, 0)  # noqa: E731
         monkeypatch.setattr(Tensor, "aminmax", blind)
     eager, graph = vae_run(place.device, fused), vae_run(place.device, fused, graph=True)
     same(eager, graph, exact=place.simulated)
     assert len(eager[2]) == 20
-    # of 16 whole batches three are warm-up and one is recorded; four ends of epochs have another size
+    # of 16 whole batches three are warm-up and one is recorded; four ends of epochs have another
+    # size
     assert sorted(graph[2]) == sorted([16] * 4 + [6] * 4)
     assert len(set(graph[1]["loss"])) == 20  # each replay has its own noise
     assert graph[1]["progress"] == pytest.approx([i / 20 for i in range(20)])
@@ -160,7 +183,9 @@ def test_a_captured_update_trains_as_the_eager_one_and_runs_no_python(place, fus
 
 
 def gan_run(device: torch.device, **options):
-    """Two updates: D on real and generated points, then G against the new D, each with its own optimizer."""
+    """Two updates: D on real and generated points, then G against the new D,
+    each with its own optimizer.
+    """
     torch.manual_seed(0)
     G, D = (nn.Sequential(nn.Linear(2, 8), nn.SiLU(), nn.Linear(8, n)).to(device) for n in (2, 1))
     optimizer_D, optimizer_G = adam(D, device), adam(G, device)
@@ -192,7 +217,9 @@ def test_both_updates_of_a_gan_become_one_graph(place):
 
 
 def scheduled(device: torch.device, trouble=None, **options):
-    """An update with noise and something that Python counts, which a broken step must not count twice."""
+    """An update with noise and something that Python counts,
+    which a broken step must not count twice.
+    """
     torch.manual_seed(0)
     model = nn.Linear(4, 1).to(device)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
@@ -228,7 +255,9 @@ def test_an_update_that_cannot_be_recorded_goes_on_eagerly_and_says_why(place, c
             event.record()
             event.synchronize()  # sync_debug_mode does not see it; a capture does not bear it
 
-    same(scheduled(place.device), scheduled(place.device, trouble, graph=True), exact=place.simulated)
+    same(
+        scheduled(place.device), scheduled(place.device, trouble, graph=True), exact=place.simulated
+    )
     assert "No CUDA graph is used, because step cannot be captured (" in capsys.readouterr().out
 
 
@@ -247,8 +276,8 @@ def test_an_update_that_waits_for_the_device_goes_on_eagerly_and_says_why(place,
     same(eager, scheduled(place.device, trouble, graph=True), exact=place.simulated)
     said = capsys.readouterr().out
     assert said == (
-        "No CUDA graph is used, because step waits for the device, as .item(), float() and print do. "
-        "The steps run one by one.\n"
+        "No CUDA graph is used, because step waits for the device, as .item(), float() and print "
+        "do. The steps run one by one.\n"
     )
     assert len(calls) >= 18 + 1  # 18 steps, and the one that was undone
 
@@ -315,16 +344,22 @@ RECIPES = {
     "vae": Recipe(VAE, SMALL, batch_size=7, cosine=True, warmup=0.5),
     "auto-encoder": Recipe(AutoEncoder, SMALL, batch_size=7, cosine=True),
     "gan": GANRecipe(SMALL | {"network": "plain"}, batch_size=7, r1=0.1, r1_every=3),
-    "wasserstein": GANRecipe(SMALL | {"network": "plain"}, loss="wasserstein", penalty=10.0, batch_size=7),
+    "wasserstein": GANRecipe(
+        SMALL | {"network": "plain"}, loss="wasserstein", penalty=10.0, batch_size=7
+    ),
     # on a CPU labels are looked at, which a recording does not bear
     "conditional vae": Recipe(ConditionalVAE, SMALL, batch_size=7, cosine=True, warmup=0.5),
-    "conditional gan": GANRecipe(SMALL | {"network": "plain", "labels": 3}, batch_size=7, r1=0.1, r1_every=3),
+    "conditional gan": GANRecipe(
+        SMALL | {"network": "plain", "labels": 3}, batch_size=7, r1=0.1, r1_every=3
+    ),
 }
 
 
 def by_recipe(name: str, device: torch.device, graph: bool | None):
     digits = Digits(IMAGES.to(device), torch.arange(70, device=device) % 3, "a test")
-    _, run = recipes.train(RECIPES[name], digits, seed=1, epochs=3, report_every=1, quiet=True, graph=graph)
+    _, run = recipes.train(
+        RECIPES[name], digits, seed=1, epochs=3, report_every=1, quiet=True, graph=graph
+    )
     return run, run.history, []
 
 
@@ -332,7 +367,8 @@ def by_recipe(name: str, device: torch.device, graph: bool | None):
 @pytest.mark.parametrize("name", [name for name in RECIPES if "conditional" not in name])
 def test_recipes_train_as_graphs_as_they_do_without(name, place, monkeypatch):
     if place.simulated:
-        monkeypatch.setattr(Tensor, "aminmax", lambda self: (0, 0))  # nobody looks at pixels on a GPU
+        # nobody looks at pixels on a GPU
+        monkeypatch.setattr(Tensor, "aminmax", lambda self: (0, 0))
         monkeypatch.setattr(copies, "not_finite", lambda parts: [])
     eager, graph = by_recipe(name, place.device, False), by_recipe(name, place.device, True)
     same(eager, graph, exact=place.simulated)
@@ -349,8 +385,12 @@ def test_on_a_gpu_recipes_take_the_graph_by_themselves(name, place):
 
 def test_reasons_that_are_known_before():
     model = nn.Linear(1, 1)
-    run = Run(torch.zeros(4, 1), batch_size=2, model=model, optimizer=torch.optim.Adam(model.parameters()))
-    assert reason_against(run) == "A CUDA graph needs a CUDA device. On cpu, the steps run one by one."
+    run = Run(
+        torch.zeros(4, 1), batch_size=2, model=model, optimizer=torch.optim.Adam(model.parameters())
+    )
+    assert (
+        reason_against(run) == "A CUDA graph needs a CUDA device. On cpu, the steps run one by one."
+    )
     run.device = torch.device("cuda")
     assert reason_against(run) == (
         "No CUDA graph is used, because optimizer was created without capturable=True. "

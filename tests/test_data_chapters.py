@@ -1,6 +1,8 @@
-"""Chapters on other data than MNIST: UCI's 8×8 digits, and a folder of four shapes, 12×12, that is made here.
+"""Chapters on other data than MNIST: UCI's 8×8 digits, and a folder of four shapes,
+12×12, that is made here.
 
-A thorough run tries every chapter on both, which takes minutes; else the tests run one chapter on each.
+A thorough run tries every chapter on both, which takes minutes; else the tests run one chapter on
+each.
 """
 
 import struct
@@ -16,7 +18,9 @@ RUN = EVERY if THOROUGH else [("00", "uci"), ("04", "shapes")]
 
 
 def draw(kind, random):
-    """An image (12, 12) of one of four kinds: an upright bar, a lying bar, a square, a slanted line."""
+    """An image (12, 12) of one of four kinds: an upright bar, a lying bar, a square,
+    a slanted line.
+    """
     image = np.zeros((12, 12))
     row, column = random.integers(2, 5, 2)
     width = random.integers(1, 3)

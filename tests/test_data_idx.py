@@ -1,4 +1,6 @@
-"""Each way in which an IDX file can be wrong is named in one sentence; sound files equal what was written."""
+"""Each way in which an IDX file can be wrong is named in one sentence;
+sound files equal what was written.
+"""
 
 import gzip
 import hashlib
@@ -44,7 +46,8 @@ def test_equals_torchvision(tmp_path):
         (WHOLE[:10], "is truncated in its header (size in bytes: 10)"),
         (WHOLE[:-1], "is truncated: its header declares 140 bytes of data, but 139 follow"),
         (WHOLE + b"x", "is too long: its header declares 140 bytes of data, but 141 follow"),
-        (b"<!DOCTYPE html>", "has the wrong magic number 0x3c21444f"),  # a login page in place of the file
+        # a login page in place of the file
+        (b"<!DOCTYPE html>", "has the wrong magic number 0x3c21444f"),
         (b"\0\0\x0a\x03" + WHOLE[4:], "has the wrong magic number 0x00000a03"),  # no type of IDX
         (
             b"\0\0\x0d\x03" + WHOLE[4:],
@@ -52,7 +55,10 @@ def test_equals_torchvision(tmp_path):
         ),  # floats
         (b"\0\0\x08\x00", "has the wrong magic number 0x00000800"),  # no dimension
         (gzip.compress(WHOLE)[:-9], "is truncated or damaged"),
-        (gzip.compress(WHOLE)[:10] + b"\xff" + gzip.compress(WHOLE)[11:], "is truncated or damaged"),
+        (
+            gzip.compress(WHOLE)[:10] + b"\xff" + gzip.compress(WHOLE)[11:],
+            "is truncated or damaged",
+        ),
     ],
 )
 def test_damage_is_named(tmp_path, data, sentence):

@@ -1,4 +1,6 @@
-"""Other people's images: folders, tables, data sets in torch's manner, and what is refused of them."""
+"""Other people's images: folders, tables, data sets in torch's manner,
+and what is refused of them.
+"""
 
 import gzip
 
@@ -102,7 +104,9 @@ def test_colour(tmp_path):
     assert coloured.shape == (3, 6, 5)
     assert torch.equal(coloured.images[0], torch.from_numpy(array).permute(2, 0, 1))
     grey = Digits.from_folder(tmp_path)
-    assert torch.equal(grey.images[0], torch.from_numpy(np.array(Image.fromarray(array).convert("L"))))
+    assert torch.equal(
+        grey.images[0], torch.from_numpy(np.array(Image.fromarray(array).convert("L")))
+    )
 
 
 def test_pictures_of_one_bit_and_of_sixteen(tmp_path):
@@ -132,13 +136,18 @@ def test_opaque_pictures_with_alpha_are_read_and_transparent_ones_refused(tmp_pa
     )
     array[1, 1, 3] = 0
     save(tmp_path / "a" / "1.png", array)
-    with pytest.raises(ValueError, match=r"pixels of a/1\.png are transparent. Put the image on an opaque"):
+    with pytest.raises(
+        ValueError, match=r"pixels of a/1\.png are transparent. Put the image on an opaque"
+    ):
         Digits.from_folder(tmp_path)
 
 
 def nested(root):
     save(root / "training" / "0" / "1.png", random_bytes(6, 5))
-    return "subfolder training of mine contains nested folders. Pass the folder .* such as mine/training"
+    return (
+        "subfolder training of mine contains nested folders. Pass the folder .* such as "
+        "mine/training"
+    )
 
 
 def loose(root):
@@ -226,7 +235,8 @@ def test_a_table_of_images_that_are_not_square(tmp_path):
     colour = table(tmp_path / "colour.csv", random_bytes(6, 3, 4, 4), LABELS)
     assert Digits.from_csv(colour, shape=(3, 4, 4)).shape == (3, 4, 4)
     with pytest.raises(
-        ValueError, match=r"size 6×6 has 36 pixels, .* contains 48 pixels per image. Specify the shape"
+        ValueError,
+        match=r"size 6×6 has 36 pixels, .* contains 48 pixels per image. Specify the shape",
     ):
         Digits.from_csv(colour)
 
@@ -242,7 +252,9 @@ def test_labels_of_a_table_are_numbered_and_keep_their_names(tmp_path):
     named = Digits.from_csv(table(tmp_path / "clothes.csv", IMAGES, LABELS), classes=clothes)
     assert named.classes == clothes
     np.testing.assert_array_equal(named.labels, LABELS)
-    with pytest.raises(ValueError, match="The label 4 is not one of the 4 classes shirt, coat, bag, boot"):
+    with pytest.raises(
+        ValueError, match="The label 4 is not one of the 4 classes shirt, coat, bag, boot"
+    ):
         Digits.from_csv(path, classes=clothes)
 
 
@@ -296,8 +308,15 @@ def test_torchvisions_image_folder(tmp_path):
     assert digits.labels.tolist() == [0, 1]
     assert torch.equal(digits.images[1], torch.from_numpy(array).permute(2, 0, 1))
     assert digits.source == "ImageFolder"
-    assert Digits.from_dataset(torchvision.datasets.ImageFolder(tmp_path), colour=False).shape == (6, 5)
-    assert Digits.from_dataset(torchvision.datasets.ImageFolder(tmp_path), size=4).shape == (3, 4, 4)
+    assert Digits.from_dataset(torchvision.datasets.ImageFolder(tmp_path), colour=False).shape == (
+        6,
+        5,
+    )
+    assert Digits.from_dataset(torchvision.datasets.ImageFolder(tmp_path), size=4).shape == (
+        3,
+        4,
+        4,
+    )
 
 
 def test_tensors_come_back_as_the_bytes_they_were(tmp_path):
@@ -367,7 +386,10 @@ class Stream(torch.utils.data.IterableDataset):
             [(random_bytes(8, 8, 3), 0)],
             r"The shape of image 0 is \(8, 8, 3\), with the channels last, .* permute",
         ),
-        ([(random_bytes(16), 0)], r"The shape of image 0 is \(16,\), but images must have shape \(H, W\)"),
+        (
+            [(random_bytes(16), 0)],
+            r"The shape of image 0 is \(16,\), but images must have shape \(H, W\)",
+        ),
         ([(IMAGES[0], 0), (random_bytes(4, 5), 0)], "image 0 is 4×4 and image 1 is 4×5"),
         ([(IMAGES[0], -1)], "smallest label is -1"),
     ],

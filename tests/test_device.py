@@ -1,4 +1,6 @@
-"""The order CUDA, MPS, CPU, and what overrides it. No GPU is needed: torch is made to report one."""
+"""The order CUDA, MPS, CPU, and what overrides it. No GPU is needed:
+torch is made to report one.
+"""
 
 import contextlib
 import runpy
@@ -25,7 +27,8 @@ def machine(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "mps", "best"), [(1, True, "cuda"), (0, True, "mps"), (0, False, "cpu"), (2, False, "cuda")]
+    ("gpus", "mps", "best"),
+    [(1, True, "cuda"), (0, True, "mps"), (0, False, "cpu"), (2, False, "cuda")],
 )
 def test_order(machine, gpus, mps, best):
     machine(gpus, mps)
@@ -37,7 +40,8 @@ def test_wishes(machine, monkeypatch):
     assert pick_device("cuda:1") == torch.device("cuda:1")
     monkeypatch.setenv("COURSE_DEVICE", "cpu")
     assert pick_device() == torch.device("cpu")
-    assert pick_device("cuda") == torch.device("cuda")  # the argument is nearer than the environment
+    # the argument is nearer than the environment
+    assert pick_device("cuda") == torch.device("cuda")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "laptop"])
@@ -60,7 +64,8 @@ def test_a_device_may_be_given_as_one(machine):
     assert pick_device(0) == torch.device("cuda:0")
     machine()
     with pytest.raises(
-        ValueError, match=r"'cuda' was requested, but torch finds no such device on this machine. Use cpu"
+        ValueError,
+        match=r"'cuda' was requested, but torch finds no such device on this machine. Use cpu",
     ):
         pick_device(torch.device("cuda"))
 
@@ -87,9 +92,13 @@ def test_fast(monkeypatch, value, fast):
 def test_bfloat16_where_the_device_has_it(monkeypatch, can):
     asked, cards = [], []
     monkeypatch.setattr(
-        torch.cuda, "is_bf16_supported", lambda including_emulation: asked.append(including_emulation) or can
+        torch.cuda,
+        "is_bf16_supported",
+        lambda including_emulation: asked.append(including_emulation) or can,
     )
-    monkeypatch.setattr(torch.cuda, "device", lambda which: contextlib.nullcontext(cards.append(which)))
+    monkeypatch.setattr(
+        torch.cuda, "device", lambda which: contextlib.nullcontext(cards.append(which))
+    )
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: can)
     monkeypatch.setattr(device.platform, "machine", lambda: "x86_64")
     assert device.knows_bfloat16(torch.device("cuda:1")) == can

@@ -1,4 +1,6 @@
-"""Processes that share a training: they get what one gets, whichever is killed, and one of them writes."""
+"""Processes that share a training: they get what one gets, whichever is killed,
+and one of them writes.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,11 @@ pytestmark = pytest.mark.skipif(
 
 
 def torchrun(folder: Path, *, kill: str = "", others: str = "") -> subprocess.CompletedProcess:
-    """The command of distributed_script.py in two processes, which find each other on this machine."""
-    found = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]  # 0: a free port
+    """The command of distributed_script.py in two processes,
+    which find each other on this machine.
+    """
+    # 0: a free port
+    found = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
     script = str(TESTS / "distributed_script.py")
     words = ["plain", "--seed=1", "--k=0", "--device=cpu", f"--out={folder / 'model.safetensors'}"]
     environment = {
@@ -38,7 +43,15 @@ def torchrun(folder: Path, *, kill: str = "", others: str = "") -> subprocess.Co
         "OTHERS": others and str(folder / others),
         "KILL": kill,
     }
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", *found, script, *words]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        *found,
+        script,
+        *words,
+    ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=os.environ | environment, **pipes) as process:
         try:
@@ -56,7 +69,9 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def killed(folder) -> subprocess.CompletedProcess:
-    """The command, of which process 1 is killed in the second epoch. A copy of its checkpoint is kept."""
+    """The command, of which process 1 is killed in the second epoch. A copy
+    of its checkpoint is kept.
+    """
     done = torchrun(folder, kill=f"1 {EPOCH + 3}")
     assert [path.name for path in folder.iterdir()] == ["model.run.safetensors"], done.stderr
     shutil.copy(folder / "model.run.safetensors", folder / "copy.safetensors")
@@ -95,7 +110,9 @@ def group_of_one():
 
 @pytest.mark.parametrize("name", [*RECIPES, "own step"])
 def test_two_processes_get_what_one_gets(name, both, alone):
-    """The same rows, the same noise: only rounding differs. A step of Adam moves a weight by up to 4e-3."""
+    """The same rows, the same noise: only rounding differs. A step
+    of Adam moves a weight by up to 4e-3.
+    """
     ours, theirs = both[0][name], alone[name]
     assert ours["history"].keys() == theirs["history"].keys()
     for loss, values in theirs["history"].items():
@@ -149,7 +166,9 @@ def test_what_cannot_be_shared_is_named(use):
     x = torch.rand(4, 3)
     with (
         NoiseOfTheBatch(8, slice(0, 4)),
-        pytest.raises(NotImplementedError, match="is not supported when training with several processes"),
+        pytest.raises(
+            NotImplementedError, match="is not supported when training with several processes"
+        ),
     ):
         use(x)
 
@@ -163,7 +182,10 @@ def test_torchrun_ends_all_when_one_is_killed(killed):
 
 
 def test_the_command_goes_on_and_ends_as_if_nobody_had_been_killed(both, finished, folder):
-    assert f"Resumed from {folder / 'model.run.safetensors'} at epoch 1, step {EPOCH}." in finished.stdout
+    assert (
+        f"Resumed from {folder / 'model.run.safetensors'} at epoch 1, step {EPOCH}."
+        in finished.stdout
+    )
     resumed = torch.load(folder / "result.pt", weights_only=False)
     undisturbed = both[0]["plain"]
     assert torch.equal(resumed["weights"], undisturbed["weights"])

@@ -72,7 +72,9 @@ def test_for_any_q_over_a_mixture_the_bound_and_its_gap_add_up_to_log_px(seed):
     log_px = np.logaddexp.reduce(joint)
     posterior = Categorical(logits=torch.tensor(joint.T))
     torch.testing.assert_close(bound.log_px, torch.tensor(log_px), **EXACT)
-    torch.testing.assert_close(bound.elbo + kl_divergence(q, posterior), torch.tensor(log_px), **EXACT)
+    torch.testing.assert_close(
+        bound.elbo + kl_divergence(q, posterior), torch.tensor(log_px), **EXACT
+    )
     torch.testing.assert_close(bound.gap, kl_divergence(q, posterior), **EXACT)
     torch.testing.assert_close(bound.kl, kl_divergence(q, Categorical(parameters[0])), **EXACT)
     likelihood = torch.tensor(joint) - parameters[0].log()[:, None]
@@ -107,14 +109,20 @@ def test_classes_that_q_or_the_prior_rules_out():
     bound = elbo(mixture_model(*parameters), Categorical(logits=logits), x)
     kept = [0, 2]
     probs = Categorical(logits=logits).probs[:, kept]
-    likelihood = torch.tensor(scipys_log_joint(x, *parameters))[kept] - parameters[0][kept].log()[:, None]
+    likelihood = (
+        torch.tensor(scipys_log_joint(x, *parameters))[kept] - parameters[0][kept].log()[:, None]
+    )
     torch.testing.assert_close(bound.reconstruction, (probs.T * likelihood).sum(0), **EXACT)
-    torch.testing.assert_close(bound.kl, (probs * (probs.log() - parameters[0][kept].log())).sum(1), **EXACT)
+    torch.testing.assert_close(
+        bound.kl, (probs * (probs.log() - parameters[0][kept].log())).sum(1), **EXACT
+    )
     bound.elbo.sum().backward()
     assert bool(torch.isfinite(logits.grad).all())
     # a prior that rules out a class which q uses: infinitely wrong, not NaN
     never = Categorical(logits=torch.tensor([0.0, 0.0, -math.inf, 0.0]))
-    wrong = elbo(LatentModel(never, mixture_model(*parameters).likelihood), Categorical(torch.ones(5, 4)), x)
+    wrong = elbo(
+        LatentModel(never, mixture_model(*parameters).likelihood), Categorical(torch.ones(5, 4)), x
+    )
     assert wrong.kl.tolist() == [math.inf] * 5
     assert bool(torch.isfinite(wrong.log_px).all())
 
@@ -128,7 +136,10 @@ def test_x_may_be_whole_numbers_or_bits():
     # P = 0.3 · 0.2 · 0.1 + 0.7 · 0.6 · 0.5
     assert float(bound.log_px) == pytest.approx(math.log(0.216), abs=1e-12)
     expected = (
-        0.5 * math.log(0.02) + 0.5 * math.log(0.3) - 0.5 * math.log(0.5 / 0.3) - 0.5 * math.log(0.5 / 0.7)
+        0.5 * math.log(0.02)
+        + 0.5 * math.log(0.3)
+        - 0.5 * math.log(0.5 / 0.3)
+        - 0.5 * math.log(0.5 / 0.7)
     )
     assert float(bound.elbo) == pytest.approx(expected, abs=1e-12)
 
@@ -158,7 +169,8 @@ def test_for_any_gaussian_q_the_bound_and_its_gap_add_up_to_log_px(kind, d):
     log_px = stats.multivariate_normal.logpdf(x.numpy(), model.bias.numpy(), spread)
     torch.testing.assert_close(bound.log_px, torch.tensor(log_px), **EXACT)
     full_q = q if kind == "full" else MultivariateNormal(q.mean, torch.diag_embed(q.variance))
-    # the posterior by conditioning the joint Gaussian of (z, x): another way than the model's own formula
+    # the posterior by conditioning the joint Gaussian of (z, x): another way than the model's own
+    # formula
     gain = model.weight.T @ torch.tensor(np.linalg.inv(spread))
     posterior = MultivariateNormal((x - model.bias) @ gain.T, torch.eye(d) - gain @ model.weight)
     gap = kl_divergence(full_q, posterior)
@@ -166,7 +178,9 @@ def test_for_any_gaussian_q_the_bound_and_its_gap_add_up_to_log_px(kind, d):
     torch.testing.assert_close(bound.elbo + gap, torch.tensor(log_px), **EXACT)
     standard = MultivariateNormal(torch.zeros(d), torch.eye(d))
     torch.testing.assert_close(bound.kl, kl_divergence(full_q, standard).expand(7), **EXACT)
-    assert all(getattr(bound, name).shape == (7,) for name in ("reconstruction", "kl", "log_px", "se"))
+    assert all(
+        getattr(bound, name).shape == (7,) for name in ("reconstruction", "kl", "log_px", "se")
+    )
 
 
 def test_the_linear_models_own_posterior_closes_the_gap():
@@ -188,8 +202,11 @@ def test_closed_form_agrees_with_monte_carlo_and_other_qs_are_left_to_it():
     q = gaussian_q("diagonal", 6, 2)
     drawn = elbo(model, q, x, samples=20_000)
     assert drawn.log_px is None
-    assert float(((elbo(model, q, x).elbo - drawn.elbo) / drawn.se).abs().max()) < 4  # six draws, seed fixed
-    with pytest.raises(ValueError, match=r"no closed form for this bound. Pass grid=… .* or samples=…"):
+    # six draws, seed fixed
+    assert float(((elbo(model, q, x).elbo - drawn.elbo) / drawn.se).abs().max()) < 4
+    with pytest.raises(
+        ValueError, match=r"no closed form for this bound. Pass grid=… .* or samples=…"
+    ):
         elbo(model, Independent(Laplace(torch.zeros(6, 2), torch.ones(6, 2)), 1), x)
 
 
@@ -211,22 +228,30 @@ def test_a_one_dimensional_decoder_by_quadrature(decoder, prior):
     q = Normal(torch.tensor([-0.5, 0.0, 0.6]), torch.tensor([0.3, 1.0, 0.6]))
     kinked = isinstance(prior, Laplace)
     bound = elbo(model, q, x, grid=torch.linspace(-10, 10, 20_001) if kinked else GRID)
-    # the trapezoid rule leaves h² / 12 times the kink's change of slope: 1e-6 / 12 · 4, relative to P(x)
+    # the trapezoid rule leaves h² / 12 times the kink's change of slope: 1e-6 / 12 · 4, relative to
+    # P(x)
     tolerance = 2e-6 if kinked else 1e-8
 
     def integral(f, n):
-        return integrate.quad(lambda z: f(torch.tensor(z), n), -10, 10, points=[-0.5, 0, 0.5], limit=400)[0]
+        return integrate.quad(
+            lambda z: f(torch.tensor(z), n), -10, 10, points=[-0.5, 0, 0.5], limit=400
+        )[0]
 
     def q_n(n):
         return Normal(q.loc[n], q.scale[n])
 
     for n in range(3):
-        px = integral(lambda z, n: float((prior.log_prob(z) + CURVED[decoder](z).log_prob(x[n])).exp()), n)
+        px = integral(
+            lambda z, n: float((prior.log_prob(z) + CURVED[decoder](z).log_prob(x[n])).exp()), n
+        )
         assert float(bound.log_px[n]) == pytest.approx(math.log(px), abs=tolerance)
-        rec = integral(lambda z, n: float(q_n(n).log_prob(z).exp() * CURVED[decoder](z).log_prob(x[n])), n)
+        rec = integral(
+            lambda z, n: float(q_n(n).log_prob(z).exp() * CURVED[decoder](z).log_prob(x[n])), n
+        )
         assert float(bound.reconstruction[n]) == pytest.approx(rec, abs=tolerance)
         kl = integral(
-            lambda z, n: float(q_n(n).log_prob(z).exp() * (q_n(n).log_prob(z) - prior.log_prob(z))), n
+            lambda z, n: float(q_n(n).log_prob(z).exp() * (q_n(n).log_prob(z) - prior.log_prob(z))),
+            n,
         )
         assert float(bound.kl[n]) == pytest.approx(kl, abs=tolerance)
 
@@ -252,7 +277,8 @@ def test_an_uneven_grid_does_as_well():
     q = Normal(torch.zeros(2), torch.ones(2))
     uneven = torch.cat([torch.linspace(-10, -1, 1500)[:-1], torch.linspace(-1, 10, 9000)])
     even, other = elbo(model, q, x, grid=GRID), elbo(model, q, x, grid=uneven)
-    # the trapezoid rule's error is h²/12 times the change of slope where the step h changes: 6e-3² / 12
+    # the trapezoid rule's error is h²/12 times the change of slope where the step h changes: 6e-3²
+    # / 12
     torch.testing.assert_close(other.elbo, even.elbo, rtol=0, atol=3e-5)
 
 
@@ -260,7 +286,10 @@ def test_a_uniform_prior_on_a_grid_that_ends_where_it_ends():
     prior, x = Uniform(-1.0, 2.0), torch.tensor([0.3, 1.9, -2.0])
     model = LatentModel(prior, lambda z: Normal(z, 0.5))
     bound = elbo(
-        model, Uniform(torch.full((3,), -1.0), torch.full((3,), 2.0)), x, grid=torch.linspace(-1, 2, 3001)
+        model,
+        Uniform(torch.full((3,), -1.0), torch.full((3,), 2.0)),
+        x,
+        grid=torch.linspace(-1, 2, 3001),
     )
     # ∫ N(x; z, ½) dz / 3, in closed form
     normal = stats.norm(x.numpy(), 0.5)
@@ -279,7 +308,11 @@ def test_a_uniform_prior_on_a_grid_that_ends_where_it_ends():
     ("grid", "q", "words"),
     [
         (torch.linspace(-1, 1, 2001), Normal(0.0, 1.0), "On this grid, q integrates to 0.6"),
-        (torch.linspace(-3, 3, 2001), Normal(0.0, 0.1), "On this grid, the prior integrates to 0.997"),
+        (
+            torch.linspace(-3, 3, 2001),
+            Normal(0.0, 0.1),
+            "On this grid, the prior integrates to 0.997",
+        ),
         (torch.linspace(-10, 10, 21), Normal(0.0, 0.01), "Make the grid wider or finer"),
         (GRID.flip(0), Normal(0.0, 1.0), "grid must be a strictly increasing tensor"),
         (torch.zeros(5), Normal(0.0, 1.0), "grid must be a strictly increasing tensor"),
@@ -381,12 +414,15 @@ def test_the_importance_weighted_bound_rises_from_the_elbo_to_log_px():
         assert bool((high - low > 2 * (se_low**2 + se_high**2).sqrt()).all())
     assert bool((means[-1] < exact.log_px + 4 * errors[-1]).all())
     many = importance_weighted_bound(model, q, x, 200_000, at_once=10_000)
-    # the weights' relative spread is about 2: 200,000 draws know their mean to 2 / √200,000 = 0.0045
+    # the weights' relative spread is about 2: 200,000 draws know their mean to 2 / √200,000 =
+    # 0.0045
     torch.testing.assert_close(many, exact.log_px, rtol=0, atol=4 * 0.0045)
 
 
 def test_large_images_pass_through_the_model_a_few_draws_at_a_time():
-    """In float64, one copy of 200 digits for 50 draws is 63 MB, and a likelihood makes several copies."""
+    """In float64, one copy of 200 digits for 50 draws is 63 MB,
+    and a likelihood makes several copies.
+    """
     x = torch.zeros(200, 784)
     model = linear(d=2, dim=784)
     seen = []
@@ -408,8 +444,12 @@ def test_large_images_pass_through_the_model_a_few_draws_at_a_time():
 
 def test_drawing_in_chunks_is_the_same_estimate():
     model, q, x = sine_problem()
-    chunked = torch.stack([importance_weighted_bound(model, q, x, 10, at_once=3) for _ in range(2000)])
-    together = torch.stack([importance_weighted_bound(model, q, x, 10, at_once=10) for _ in range(2000)])
+    chunked = torch.stack(
+        [importance_weighted_bound(model, q, x, 10, at_once=3) for _ in range(2000)]
+    )
+    together = torch.stack(
+        [importance_weighted_bound(model, q, x, 10, at_once=10) for _ in range(2000)]
+    )
     for n in range(3):
         assert stats.ks_2samp(chunked[:, n], together[:, n]).pvalue > 1e-3
     torch.manual_seed(3)
@@ -424,7 +464,9 @@ def test_with_the_posterior_one_draw_is_enough():
     model, x = linear(), torch.randn(4, 5)
     q = model.true_posterior(x)
     torch.testing.assert_close(importance_weighted_bound(model, q, x, 1), model.log_px(x), **EXACT)
-    torch.testing.assert_close(importance_weighted_bound(model, q, x, 7, at_once=2), model.log_px(x), **EXACT)
+    torch.testing.assert_close(
+        importance_weighted_bound(model, q, x, 7, at_once=2), model.log_px(x), **EXACT
+    )
 
 
 def test_the_importance_weighted_bound_has_a_gradient():
@@ -462,7 +504,9 @@ def test_gradients_are_those_of_finite_differences():
         return bound.elbo, bound.log_px
 
     shapes = ((3, 2), (3, 2), (5, 2), ())
-    assert torch.autograd.gradcheck(closed, tuple(torch.randn(s).mul(0.5).requires_grad_() for s in shapes))
+    assert torch.autograd.gradcheck(
+        closed, tuple(torch.randn(s).mul(0.5).requires_grad_() for s in shapes)
+    )
 
 
 def test_climbing_the_bound_closes_the_gap_and_leaves_log_px_alone():
@@ -497,7 +541,10 @@ def test_the_drawn_bounds_gradient_is_on_average_the_exact_one():
 
 def test_the_mean_over_points():
     bound = Bound(
-        torch.tensor([1.0, 3.0]), torch.tensor([0.5, 1.5]), torch.tensor([2.0, 4.0]), torch.tensor([0.3, 0.4])
+        torch.tensor([1.0, 3.0]),
+        torch.tensor([0.5, 1.5]),
+        torch.tensor([2.0, 4.0]),
+        torch.tensor([0.3, 0.4]),
     )
     mean = bound.mean()
     assert (float(mean.reconstruction), float(mean.kl), float(mean.log_px)) == (2, 1, 3)
@@ -512,7 +559,11 @@ def test_what_does_not_fit_together_is_named():
     no_wrap = Normal(many, torch.ones(7, 2))
     q = Independent(no_wrap, 1)
     cases = [
-        (lin, no_wrap, r"q has event shape \(\), and the prior has event shape \(2,\) .*Independent"),
+        (
+            lin,
+            no_wrap,
+            r"q has event shape \(\), and the prior has event shape \(2,\) .*Independent",
+        ),
         (
             LatentModel(Normal(torch.zeros(2), 1.0), lin.likelihood),
             q,
@@ -537,7 +588,9 @@ def test_what_does_not_fit_together_is_named():
     with pytest.raises(ValueError, match="z must be a scalar"):
         elbo(lin, q, x5, grid=GRID)
     for samples in (1, 0):
-        with pytest.raises(ValueError, match=f"samples must be an integer of at least 2, but got {samples}"):
+        with pytest.raises(
+            ValueError, match=f"samples must be an integer of at least 2, but got {samples}"
+        ):
             elbo(lin, q, x5, samples=samples)
     with pytest.raises(ValueError, match="at least 1, but got k=0"):
         importance_weighted_bound(lin, q, x5, 0)
@@ -549,10 +602,14 @@ def test_bytes_and_parts_of_draws_are_named():
     model = LinearGaussian.create(torch.ones(3, 2), torch.zeros(3), 0.5)
     q, x = model.true_posterior(torch.zeros(4, 3)), torch.full((4, 3), 200, dtype=torch.uint8)
     for measure in (lambda: elbo(model, q, x), lambda: importance_weighted_bound(model, q, x, 3)):
-        with pytest.raises(ValueError, match=r"x must contain pixels in \[0, 1\], but got bytes above 1"):
+        with pytest.raises(
+            ValueError, match=r"x must contain pixels in \[0, 1\], but got bytes above 1"
+        ):
             measure()
     for samples in (1, 2.5, True):
-        with pytest.raises(ValueError, match=f"samples must be an integer of at least 2, but got {samples}"):
+        with pytest.raises(
+            ValueError, match=f"samples must be an integer of at least 2, but got {samples}"
+        ):
             elbo(model, q, x / 255, samples=samples)
     for k in (0, 2.5):
         with pytest.raises(ValueError, match=f"at least 1, but got k={k}"):

@@ -74,8 +74,11 @@ def test_e_step_is_bayes_rule_with_scipys_densities(kind, dim):
 
 
 def test_e_step_holds_far_from_every_component_and_with_a_weight_of_0():
-    x = torch.tensor([[1e6], [0.0]]).double()  # the density at 1e6 is exp(−5e11): only its logarithm exists
-    p = Parameters(*(torch.tensor(v).double() for v in ([0.5, 0.5, 0.0], [[0.0], [1.0], [9.0]], [[1.0]] * 3)))
+    # the density at 1e6 is exp(−5e11): only its logarithm exists
+    x = torch.tensor([[1e6], [0.0]]).double()
+    p = Parameters(
+        *(torch.tensor(v).double() for v in ([0.5, 0.5, 0.0], [[0.0], [1.0], [9.0]], [[1.0]] * 3))
+    )
     resp, log_px = e_step(x, *p, "diag")
     np.testing.assert_allclose(resp[0], [0, 1, 0], atol=1e-12)
     assert resp[:, 2].tolist() == [0, 0]
@@ -99,7 +102,9 @@ def test_m_step_is_numpys_weighted_average_and_covariance(kind, reg_covar):
         "spherical": diag.mean(1) + reg_covar,
     }[kind]
     np.testing.assert_allclose(new.weights, resp.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(new.means, np.stack([np.average(x, 0, r) for r in resp.T]), rtol=1e-12)
+    np.testing.assert_allclose(
+        new.means, np.stack([np.average(x, 0, r) for r in resp.T]), rtol=1e-12
+    )
     np.testing.assert_allclose(new.covariances, spread, rtol=1e-11, atol=1e-13)
 
 
@@ -116,7 +121,10 @@ def test_m_step_survives_a_component_without_points(kind):
 @pytest.mark.parametrize("kind", ["ful", "diagonal"])
 def test_a_covariance_type_that_there_is_not_is_named(kind):
     x, p = mixture(0, "full")
-    for step in (lambda: e_step(x, *p, kind), lambda: m_step(x, p.weights.expand(len(x), -1), kind)):
+    for step in (
+        lambda: e_step(x, *p, kind),
+        lambda: m_step(x, p.weights.expand(len(x), -1), kind),
+    ):
         with pytest.raises(ValueError, match=f"one of full, tied, diag, spherical, not '{kind}'"):
             step()
 
@@ -126,7 +134,9 @@ def test_narrowness_is_the_trace_of_spread_times_precision():
     spread = x.var(0)
     expected = [np.trace(np.diag(spread) @ np.linalg.inv(c)) for c in p.covariances.numpy()]
     np.testing.assert_allclose(narrowness(spread, p.covariances, "full"), expected, rtol=1e-10)
-    assert float(narrowness(spread, p.covariances[1], "tied")) == pytest.approx(expected[1], rel=1e-10)
+    assert float(narrowness(spread, p.covariances[1], "tied")) == pytest.approx(
+        expected[1], rel=1e-10
+    )
     diagonals = p.covariances.diagonal(dim1=1, dim2=2)
     np.testing.assert_allclose(narrowness(spread, diagonals, "diag"), (spread / diagonals).sum(1))
     np.testing.assert_allclose(
@@ -148,8 +158,9 @@ def test_a_lost_direction_is_infinitely_narrow():
 
 
 def test_a_lost_direction_is_seen_behind_another_thin_one():
-    # Four points in four dimensions leave one direction without spread, and here another is thin as well:
-    # the Cholesky factor's last pivot is then all rounding, and now and again it looks like a variance.
+    # Four points in four dimensions leave one direction without spread, and here another is thin as
+    # well: the Cholesky factor's last pivot is then all rounding, and now and again it looks like a
+    # variance.
     rng = np.random.default_rng(0)
     for _ in range(300):
         x = rng.normal(size=(4, 2)) @ rng.normal(size=(2, 4)) + 1e-3 * rng.normal(size=(4, 4))
@@ -254,7 +265,8 @@ def test_the_statistics_hold_all_that_the_m_step_needs(kind):
 @pytest.mark.parametrize("rows", [2048, 64, 7])
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_fast_iteration_is_one_plain_iteration(kind, rows, cached, monkeypatch):
-    # 200 points: one block that is larger, blocks of 64 with 8 left over, blocks of 7 with 4 left over
+    # 200 points: one block that is larger, blocks of 64 with 8 left over, blocks of 7 with 4 left
+    # over
     monkeypatch.setattr(fast_steps, "CPU_ROWS", rows)
     monkeypatch.setattr(fast_steps, "CACHE_BYTES", 400e6 if cached else 0)
     x, p = mixture(4, kind)
@@ -300,14 +312,20 @@ def test_the_layout_of_log_densities_follows_the_number_of_components_and_thread
     assert fast_steps.one_row_per_component(k, torch.device("cuda")) == (k >= 16)
 
 
-@given(seed=st.integers(0, 10**6), dim=st.integers(1, 6), kind=st.sampled_from(KINDS), scale=st.floats(-4, 1))
+@given(
+    seed=st.integers(0, 10**6),
+    dim=st.integers(1, 6),
+    kind=st.sampled_from(KINDS),
+    scale=st.floats(-4, 1),
+)
 def test_narrowness_says_how_much_the_fast_density_is_rounded(seed, dim, kind, scale):
     x, p = mixture(seed, kind, n=50, dim=dim)
     p = p._replace(covariances=p.covariances * 100**scale)
     grown = narrowness((x**2).amax(0), p.covariances, kind)
     assert grown.shape == (() if kind == "tied" else (4,))
     error = (features(x, kind) @ coefficients(*p, kind) - log_joint(x, *p, kind)).abs().amax(0)
-    # 50 counts the terms: some 20 products, each rounded a few times; the worst of 300 random trials gave 9
+    # 50 counts the terms: some 20 products, each rounded a few times; the worst of 300 random
+    # trials gave 9
     assert bool((error <= 50 * EPS * (grown + 100)).all())
 
 
@@ -408,7 +426,10 @@ print(max(seen) - before)
 
 
 def test_512_components_on_60_000_points_need_less_than_1_gb(root):
-    run = subprocess.run([sys.executable, "-c", MEMORY], cwd=root, capture_output=True, text=True, check=True)
-    # 111 MB of features, 164 MB of joint densities for the plain steps on a third of the points; 320 MB were
-    # seen. All responsibilities at once, with temporaries, are 1 GB; the M-step once left 1.6 GB of holes.
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY], cwd=root, capture_output=True, text=True, check=True
+    )
+    # 111 MB of features, 164 MB of joint densities for the plain steps on a third of the points;
+    # 320 MB were seen. All responsibilities at once, with temporaries, are 1 GB; the M-step once
+    # left 1.6 GB of holes.
     assert int(run.stdout) < 0.6e9

@@ -1,4 +1,6 @@
-"""The packages that the EM benchmark compares: each takes the same step, and a missing one is named."""
+"""The packages that the EM benchmark compares: each takes the same step,
+and a missing one is named.
+"""
 
 import sys
 from pathlib import Path
@@ -10,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import em_peers
 
 ITERATIONS = 3
-# float32 has seven digits, and x² loses some of them where a component is narrow beside its distance from 0
+# float32 has seven digits, and x² loses some of them where a component is narrow beside its
+# distance from 0
 APART = {"float64": 1e-8, "float32": 1e-3}
 
 
@@ -44,7 +47,10 @@ def test_every_package_takes_the_same_steps(monkeypatch, x, name, covariance_typ
     if covariance_type not in adapter.COVARIANCES or dtype not in adapter.DTYPES:
         pytest.skip(f"{adapter.NAME} has no {covariance_type} covariances in {dtype}.")
     sklearn = peer(monkeypatch, "sklearn_numpy")
-    model, reference = fitted(adapter, x.astype(dtype), covariance_type), fitted(sklearn, x, covariance_type)
+    model, reference = (
+        fitted(adapter, x.astype(dtype), covariance_type),
+        fitted(sklearn, x, covariance_type),
+    )
     found, expected = adapter.parameters(model), sklearn.parameters(reference)
     assert {array.dtype.name for array in found} == {dtype}
     assert [array.shape for array in found] == [array.shape for array in expected]
@@ -52,10 +58,14 @@ def test_every_package_takes_the_same_steps(monkeypatch, x, name, covariance_typ
     if hasattr(adapter, "score_samples"):
         points = x.astype(dtype)
         np.testing.assert_allclose(
-            adapter.score_samples(model, points), sklearn.score_samples(reference, x), atol=10 * APART[dtype]
+            adapter.score_samples(model, points),
+            sklearn.score_samples(reference, x),
+            atol=10 * APART[dtype],
         )
         np.testing.assert_allclose(
-            adapter.predict_proba(model, points), sklearn.predict_proba(reference, x), atol=10 * APART[dtype]
+            adapter.predict_proba(model, points),
+            sklearn.predict_proba(reference, x),
+            atol=10 * APART[dtype],
         )
         assert (adapter.predict(model, points) == sklearn.predict(reference, x)).mean() > 0.99
 

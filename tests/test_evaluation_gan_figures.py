@@ -59,11 +59,15 @@ def test_a_game_shows_both_losses_and_the_distance():
 
 def test_classes_and_boxes():
     shares = torch.arange(10) / 45
-    gan_figures.classes({"a": (torch.rand(30, 784), shares, "says"), "b": (torch.rand(30, 784), shares, "")})
+    gan_figures.classes(
+        {"a": (torch.rand(30, 784), shares, "says"), "b": (torch.rand(30, 784), shares, "")}
+    )
     bars = [bar.get_height() for bar in plt.gcf().axes[1].patches]
     np.testing.assert_allclose(bars, shares.numpy())
     assert plt.gcf().axes[1].get_title() == "says"
-    ax = gan_figures.boxes({"x": torch.tensor([1.0, 2, 3]), "y": torch.tensor([4.0, 5, 6])}, "share")
+    ax = gan_figures.boxes(
+        {"x": torch.tensor([1.0, 2, 3]), "y": torch.tensor([4.0, 5, 6])}, "share"
+    )
     assert [label.get_text() for label in ax.get_yticklabels()] == ["x", "y"]
     assert ax.get_xlabel() == "share"
 
@@ -76,7 +80,9 @@ def test_rows_of_bytes_of_colours_and_of_other_sizes():
     colour = torch.rand(3, 3, 6, 4)
     for images, shape in ((colour, None), (colour.flatten(1), (3, 6, 4))):
         (ax,) = gan_figures.digit_rows({"colour": images}, shape=shape)
-        np.testing.assert_allclose(ax.images[0].get_array()[1:7, 7:11], colour[1].permute(1, 2, 0), atol=1e-7)
+        np.testing.assert_allclose(
+            ax.images[0].get_array()[1:7, 7:11], colour[1].permute(1, 2, 0), atol=1e-7
+        )
 
 
 def test_what_cannot_be_drawn_leaves_no_half_figure():
@@ -87,10 +93,14 @@ def test_what_cannot_be_drawn_leaves_no_half_figure():
         lambda: gan_figures.pull(bad, slope),
         lambda: gan_figures.classes({"bad": (bad, shares, "")}),
     ):
-        with pytest.raises(ValueError, match=r"Pixels must be in \[0, 1\], but these range from 255 to 255"):
+        with pytest.raises(
+            ValueError, match=r"Pixels must be in \[0, 1\], but these range from 255 to 255"
+        ):
             draw()
         assert plt.get_fignums() == []
-    with pytest.raises(ValueError, match=r"the same shape as the images, \(3, 784\), but got \(2, 784\)"):
+    with pytest.raises(
+        ValueError, match=r"the same shape as the images, \(3, 784\), but got \(2, 784\)"
+    ):
         gan_figures.pull(bad / 255, slope[:2])
 
 
@@ -117,4 +127,6 @@ def test_as_many_classes_as_there_are():
 
 def test_beliefs_may_still_carry_gradients():
     belief = torch.rand(2, 2, requires_grad=True)
-    np.testing.assert_array_equal(gan_figures.tournament(belief).images[0].get_array(), belief.detach())
+    np.testing.assert_array_equal(
+        gan_figures.tournament(belief).images[0].get_array(), belief.detach()
+    )

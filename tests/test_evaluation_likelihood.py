@@ -74,7 +74,9 @@ class Linear(nn.Module):
         return Independent(Normal(mean, self.std.expand(mean.shape)), 1)
 
     def draw(self, n: int) -> Tensor:
-        return torch.tensor(np.random.default_rng(1).multivariate_normal(self.b, self.covariance, n)).float()
+        return torch.tensor(
+            np.random.default_rng(1).multivariate_normal(self.b, self.covariance, n)
+        ).float()
 
     def log_px(self, x: Tensor) -> np.ndarray:
         return stats.multivariate_normal.logpdf(x.double().numpy(), self.b, self.covariance)
@@ -98,8 +100,9 @@ def test_the_nll_of_a_linear_gaussian_vae_is_the_exact_one():
     assert model.gap() > 0.05  # else k=1 and k=5000 could not be told apart
     for k, truth in exact.items():
         values = np.array([run[k].mean for run in runs])
-        # The spread over seeds is the Monte Carlo error of one run, for the images stay the same: each run
-        # within 3 of those, their mean within 3 of its own. The bias at k=5000 is far below them.
+        # The spread over seeds is the Monte Carlo error of one run, for the images stay the same:
+        # each run within 3 of those, their mean within 3 of its own. The bias at k=5000 is far
+        # below them.
         error = values.std(ddof=1)
         assert error < 0.01
         assert np.abs(values - truth).max() < 3 * error
@@ -131,7 +134,8 @@ def test_larger_k_is_a_tighter_bound_and_the_truth_lies_below_all():
     means = [result[k].mean for k in result.ks]
     assert means == sorted(means, reverse=True)
     gaps = np.array(means) + model.log_px(x).mean()
-    assert gaps[0] == pytest.approx(model.gap(), abs=0.05)  # spread 1 a draw, over 30 · 5000 draws: 0.003
+    # spread 1 a draw, over 30 · 5000 draws: 0.003
+    assert gaps[0] == pytest.approx(model.gap(), abs=0.05)
     assert gaps[0] > 5 * gaps[1] / 4 > 5 * gaps[2] / 4 > 0
     assert abs(gaps[3]) < 0.02
 
@@ -142,7 +146,8 @@ def test_with_the_true_posterior_every_k_is_exact_and_leftover_draws_do_not_matt
     exact = model.approximate_posterior
     spread = torch.tensor(model.posterior_covariance).float()
     model.approximate_posterior = lambda x: MultivariateNormal(exact(x).mean, spread)
-    result = nll(model, x, ks=(2, 3, 7), rows_at_once=3, progress=False)  # 7 draws are 2 groups of 3, and one
+    # 7 draws are 2 groups of 3, and one
+    result = nll(model, x, ks=(2, 3, 7), rows_at_once=3, progress=False)
     expected = torch.tensor(-model.log_px(x)).float().expand(3, 7)
     torch.testing.assert_close(result.per_image, expected, rtol=0, atol=2e-5)  # float32
 
@@ -155,9 +160,15 @@ def test_groups_are_cut_from_the_same_draws():
     torch.manual_seed(0)
     q.rsample()  # the look at the likelihood's support takes one
     z = q.rsample((4,))
-    log_w = (model.likelihood(z).log_prob(x[:1]) + model.prior.log_prob(z) - q.log_prob(z))[:, 0].numpy()
+    log_w = (model.likelihood(z).log_prob(x[:1]) + model.prior.log_prob(z) - q.log_prob(z))[
+        :, 0
+    ].numpy()
     w = np.exp(log_w.astype(float))
-    expected = [np.log(w).mean(), (np.log(w[:2].mean()) + np.log(w[2:].mean())) / 2, np.log(w.mean())]
+    expected = [
+        np.log(w).mean(),
+        (np.log(w[:2].mean()) + np.log(w[2:].mean())) / 2,
+        np.log(w.mean()),
+    ]
     np.testing.assert_allclose(-all_ks[:, 0], expected, rtol=1e-5)  # float32
 
 
@@ -228,7 +239,8 @@ def test_grey_pixels_have_no_likelihood_under_a_bernoulli():
     grey = torch.rand(5, 16)
     for measure in (nll, elbo):
         with pytest.raises(
-            ValueError, match=r"outside the support of the likelihood. Use fixed_binarization\(images\)"
+            ValueError,
+            match=r"outside the support of the likelihood. Use fixed_binarization\(images\)",
         ):
             measure(vae, grey)
     assert math.isfinite(nll(vae, grey.round(), ks=(2,), progress=False)[2].mean)
@@ -240,8 +252,13 @@ def test_grey_pixels_have_no_likelihood_under_a_bernoulli():
 def test_a_density_at_black_and_white_pixels_is_warned_of():
     gaussian = VAE(shape=(4, 4), latent=2, hidden=(8,), likelihood="gaussian")
     grey = torch.rand(5, 16)
-    for measure in (lambda x: nll(gaussian, x, ks=(2,), progress=False), lambda x: elbo(gaussian, x)):
-        with pytest.warns(UserWarning, match=r"are black or white, .* pass digits.pixels\(\)") as caught:
+    for measure in (
+        lambda x: nll(gaussian, x, ks=(2,), progress=False),
+        lambda x: elbo(gaussian, x),
+    ):
+        with pytest.warns(
+            UserWarning, match=r"are black or white, .* pass digits.pixels\(\)"
+        ) as caught:
             measure(grey.round())
         assert caught[0].filename == __file__  # the line that asked for it
         measure(grey)
@@ -277,13 +294,20 @@ def test_labels_are_asked_for_and_only_where_there_are_any():
         ):
             with pytest.raises(ValueError, match=sentence):
                 measure(model, y=wrong)
-        with pytest.raises(ValueError, match=r"The model must have prior, .*, but AutoEncoder has no prior"):
+        with pytest.raises(
+            ValueError, match=r"The model must have prior, .*, but AutoEncoder has no prior"
+        ):
             measure(AutoEncoder((4, 4), 2, (8,)))
         with pytest.raises(ValueError, match="but GAN has no prior"):
             measure(GAN((4, 4), 2, (8,), network="plain"))
-    one, same = (nll(model, x, ks=(2,), progress=False, y=label)[2] for label in (1, torch.ones(5).long()))
+    one, same = (
+        nll(model, x, ks=(2,), progress=False, y=label)[2] for label in (1, torch.ones(5).long())
+    )
     assert one == same
-    assert nll(model, x, ks=(2,), progress=False, y=y.tolist())[2] == nll(model, x, 2, progress=False, y=y)[2]
+    assert (
+        nll(model, x, ks=(2,), progress=False, y=y.tolist())[2]
+        == nll(model, x, 2, progress=False, y=y)[2]
+    )
 
 
 def test_a_likelihood_may_keep_its_support_to_itself():
@@ -304,11 +328,19 @@ def test_what_cannot_be_measured_is_named():
     x = model.draw(4)
     for ks in ((), (0, 5), (2.5,), 2.5, True, ("5",)):
         with pytest.raises(
-            ValueError, match="ks must be a positive integer or a non-empty sequence of positive integers"
+            ValueError,
+            match="ks must be a positive integer or a non-empty sequence of positive integers",
         ):
             nll(model, x, ks=ks)
     for wrong in (x[:0], x[:1], x[0], x.to(torch.uint8)):
-        for measure in (nll, elbo, kl_per_dimension, active_units, aggregate_posterior, elbo_surgery):
+        for measure in (
+            nll,
+            elbo,
+            kl_per_dimension,
+            active_units,
+            aggregate_posterior,
+            elbo_surgery,
+        ):
             with pytest.raises(
                 ValueError,
                 match=r"x must be a floating-point tensor of shape \(N, D\) with at least two rows",
@@ -322,7 +354,8 @@ def test_what_cannot_be_measured_is_named():
     with pytest.raises(ValueError, match=r"No bound was computed for k = 50. Choose k from 1, 5"):
         nll(model, x, ks=(1, 5), progress=False)[50]
     assert nll(model, x, np.int64(5), progress=False)[5].mean > 0
-    assert nll(model, x, 5, progress=False)[5] == nll(model, x, (5,), progress=False)[5]  # one k is as good
+    # one k is as good
+    assert nll(model, x, 5, progress=False)[5] == nll(model, x, (5,), progress=False)[5]
     with pytest.raises(ValueError, match="Expected a torch tensor, but got ndarray"):
         linear_probe(x, x[:, 0], x.numpy(), x[:, 0])
     with pytest.raises(ValueError, match="at least 2 samples, but got 1"):
@@ -350,7 +383,9 @@ def test_the_elbo_and_its_parts():
 def code(q, prior=STANDARD):
     """A model of which only the code is looked at."""
     pick = (lambda part: lambda x: part(x[:, 0].long()))(q)  # x holds row numbers
-    return SimpleNamespace(prior=prior, approximate_posterior=pick, likelihood=lambda z: Normal(z, 1.0))
+    return SimpleNamespace(
+        prior=prior, approximate_posterior=pick, likelihood=lambda z: Normal(z, 1.0)
+    )
 
 
 def rows(n: int) -> Tensor:
@@ -373,10 +408,14 @@ def test_kl_per_dimension_by_quadrature():
             for j in range(LATENT):
                 q = stats.norm(float(mu[i, j]), float(std[i, j]))
                 expected[j] += integrate.quad(
-                    lambda z, q=q, p=pdf[j]: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)), -9, 9, points=[0.0]
+                    lambda z, q=q, p=pdf[j]: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)),
+                    -9,
+                    9,
+                    points=[0.0],
                 )[0]
         model = code(lambda i: Independent(Normal(mu[i], std[i]), 1), prior)
-        np.testing.assert_allclose(kl_per_dimension(model, rows(n)), expected / n, rtol=1e-5)  # float32
+        # float32
+        np.testing.assert_allclose(kl_per_dimension(model, rows(n)), expected / n, rtol=1e-5)
 
 
 def test_a_kl_that_has_no_dimensions_is_refused():
@@ -386,14 +425,16 @@ def test_a_kl_that_has_no_dimensions_is_refused():
     cauchy = Independent(Cauchy(torch.zeros(LATENT), 1.0), 1)
     with pytest.raises(NotImplementedError):
         kl_per_dimension(
-            code(lambda i: Independent(Normal(torch.zeros(len(i), LATENT), 1.0), 1), cauchy), rows(3)
+            code(lambda i: Independent(Normal(torch.zeros(len(i), LATENT), 1.0), 1), cauchy),
+            rows(3),
         )
 
 
 def test_active_units_are_those_whose_mean_varies_by_more_than_the_threshold():
     n = 500
     mu = torch.randn(n, 4)
-    mu = (mu - mu.mean(0)) / mu.std(0) * torch.tensor([0.0, 0.0099, 0.0101, 2.0]).sqrt()  # exact variances
+    # exact variances
+    mu = (mu - mu.mean(0)) / mu.std(0) * torch.tensor([0.0, 0.0099, 0.0101, 2.0]).sqrt()
     mu += torch.tensor([50.0, 0, 0, 0])  # a mean far from 0 says nothing about x
     noisy = code(
         lambda i: Independent(Normal(mu[i], 3.0), 1), Independent(Normal(torch.zeros(4), 1.0), 1)
@@ -442,9 +483,9 @@ def two_bumps(a: float, n: int = 2):
     def mixture(z):
         return 0.5 * (stats.norm.pdf(z, a) + stats.norm.pdf(z, -a))
 
-    entropy = integrate.quad(lambda z: -mixture(z) * math.log(mixture(z)), -a - 9, a + 9, points=[-a, 0, a])[
-        0
-    ]
+    entropy = integrate.quad(
+        lambda z: -mixture(z) * math.log(mixture(z)), -a - 9, a + 9, points=[-a, 0, a]
+    )[0]
     information = entropy - 0.5 * math.log(2 * math.pi * math.e)
     return (
         model,
@@ -460,7 +501,8 @@ def test_surgery_by_quadrature_within_its_standard_errors(a):
     for name, value in truth.items():
         deviations = np.array([(run[name].mean - value) / run[name].se for run in runs])
         # 40 standard normal numbers: chance of any beyond 4 is 0.3 %; their mean is known to 1/√40,
-        # their standard deviation to 1/√80 (and a little more, for the stated errors vary): four of each
+        # their standard deviation to 1/√80 (and a little more, for the stated errors vary): four of
+        # each
         assert np.abs(deviations).max() < 4
         assert abs(deviations.mean()) < 4 / math.sqrt(40)
         assert abs(deviations.std(ddof=1) - 1) < 4 / math.sqrt(80)
@@ -471,7 +513,8 @@ def test_surgery_by_quadrature_within_its_standard_errors(a):
 
 
 def test_surgerys_error_is_that_of_the_draws_not_of_the_images():
-    # one image codes to the prior itself, the other 3 away: their KLs, 0 and 4.5, differ without any noise
+    # one image codes to the prior itself, the other 3 away: their KLs, 0 and 4.5, differ without
+    # any noise
     model = code(
         lambda i: Independent(Normal(3.0 * i[:, None].float(), 1.0), 1),
         Independent(Normal(torch.zeros(1), 1.0), 1),
@@ -498,7 +541,8 @@ def test_surgery_at_the_two_ends():
         Independent(Normal(torch.zeros(1), 100.0), 1),
     )
     told = elbo_surgery(apart, rows(n))
-    assert told["information"].mean == pytest.approx(math.log(n), abs=1e-5)  # every z names its image
+    # every z names its image
+    assert told["information"].mean == pytest.approx(math.log(n), abs=1e-5)
     same = code(
         lambda i: Independent(Normal(torch.full((len(i), 1), 0.7), 1.0), 1),
         Independent(Normal(torch.zeros(1), 1.0), 1),
@@ -522,7 +566,8 @@ def labelled(n: int, shift: float) -> tuple[Tensor, Tensor]:
 def test_the_probe_is_as_good_as_the_best_straight_cut(shift):
     (z, y), (z_test, y_test) = labelled(4000, shift), labelled(4000, shift)
     best = stats.norm.cdf(shift)  # two unit Gaussians ±shift apart, cut half way
-    # 4,000 answers know an accuracy to √(¼ / 4000) = 0.008; the cut learnt from 4,000 loses less than that
+    # 4,000 answers know an accuracy to √(¼ / 4000) = 0.008; the cut learnt from 4,000 loses less
+    # than that
     assert linear_probe(z, y, z_test, y_test) == pytest.approx(best, abs=4 * 0.008)
 
 
@@ -550,7 +595,9 @@ def test_diversity_is_the_mean_over_pairs_and_then_over_classes(sizes):
     images = torch.rand(len(labels), 20) * (1 + labels[:, None])
     order = torch.randperm(len(labels))
     images, labels = images[order], labels[order]
-    expected = np.mean([pdist(images[labels == c].numpy(), "sqeuclidean").mean() for c in (0, 4, 9)])
+    expected = np.mean(
+        [pdist(images[labels == c].numpy(), "sqeuclidean").mean() for c in (0, 4, 9)]
+    )
     assert within_class_diversity(images, labels) == pytest.approx(expected, rel=1e-6)
 
 
@@ -561,7 +608,9 @@ def test_diversity_needs_labels_that_fit():
             ValueError, match=r"Labels must have shape \(6,\), one label per image, but got \("
         ):
             within_class_diversity(x, labels)
-    with pytest.raises(ValueError, match=r"floating-point numbers, not torch.uint8. Use digits.pixels\(\)"):
+    with pytest.raises(
+        ValueError, match=r"floating-point numbers, not torch.uint8. Use digits.pixels\(\)"
+    ):
         within_class_diversity(x.byte(), torch.zeros(6))
 
 

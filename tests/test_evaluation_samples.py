@@ -1,4 +1,6 @@
-"""The yardsticks for samples: against closed forms, scipy, scikit-learn, and cases made for them."""
+"""The yardsticks for samples: against closed forms, scipy, scikit-learn,
+and cases made for them.
+"""
 
 import math
 
@@ -46,9 +48,14 @@ def test_frechet_distance_of_one_dimensional_gaussians():
 
 
 def test_frechet_distance_of_gaussians_with_common_axes():
-    """With diagonal covariances it is a sum over the dimensions; a rotation of both changes nothing."""
+    """With diagonal covariances it is a sum over the dimensions;
+    a rotation of both changes nothing.
+    """
     s, t = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([3.0, 1.0, 0.5])
-    a, b = with_moments([0, 0, 0], s.square().diag()), with_moments([1, -1, 2], t.square().diag(), seed=1)
+    a, b = (
+        with_moments([0, 0, 0], s.square().diag()),
+        with_moments([1, -1, 2], t.square().diag(), seed=1),
+    )
     expected = 1 + 1 + 4 + float((s - t).square().sum())
     rotation = torch.linalg.qr(normal(3, 3, seed=2)).Q
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
@@ -61,7 +68,9 @@ def test_frechet_distance_against_scipy_s_square_root(seed):
     b = normal(400, 8, seed=seed + 20) @ normal(8, 8, seed=seed + 30) + 1
     ca, cb = np.cov(a.T), np.cov(b.T)
     root = np.real(linalg.sqrtm(ca @ cb))
-    expected = float(np.square((a.mean(0) - b.mean(0)).numpy()).sum() + np.trace(ca + cb - 2 * root))
+    expected = float(
+        np.square((a.mean(0) - b.mean(0)).numpy()).sum() + np.trace(ca + cb - 2 * root)
+    )
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-8)
     assert frechet_distance(b, a) == pytest.approx(expected, rel=1e-8)
 
@@ -73,14 +82,17 @@ def test_frechet_distance_of_equal_or_flat_sets():
     # the others are equal, so what is missing is all that differs
     moved = float(a.mean(0)[2:4].square().sum() + a.var(0)[2:4].sum())
     assert frechet_distance(flat, flat) == pytest.approx(0, abs=1e-10)
-    assert frechet_distance(a.float(), flat.float()) == pytest.approx(moved, rel=0.02)  # correlations, 1/√200
+    # correlations, 1/√200
+    assert frechet_distance(a.float(), flat.float()) == pytest.approx(moved, rel=0.02)
     few = normal(4, 5)  # fewer rows than features: covariances of rank 3
     assert math.isfinite(frechet_distance(few, a))
 
 
 def test_frechet_distance_falls_with_the_number_of_samples():
     """Why the floor is measured with as many samples: two samples are apart by chance."""
-    near = [frechet_distance(normal(n, 10, seed=1), normal(n, 10, seed=2)) for n in (100, 1_000, 10_000)]
+    near = [
+        frechet_distance(normal(n, 10, seed=1), normal(n, 10, seed=2)) for n in (100, 1_000, 10_000)
+    ]
     assert near[0] > 5 * near[1] > 25 * near[2] > 0
 
 
@@ -97,7 +109,9 @@ def test_features_that_cannot_be_compared_are_named():
     for measure in (frechet_distance, precision_recall, nearest):
         with pytest.raises(ValueError, match="Expected a torch tensor, but got ndarray"):
             measure(a.numpy(), a)
-        with pytest.raises(ValueError, match=r"but got \(9, 2, 2\) and \(9, 2, 2\)\. .*images\.flatten\(1\)"):
+        with pytest.raises(
+            ValueError, match=r"but got \(9, 2, 2\) and \(9, 2, 2\)\. .*images\.flatten\(1\)"
+        ):
             measure(a.view(9, 2, 2), a.view(9, 2, 2))
 
 
@@ -108,14 +122,20 @@ def test_class_shares_and_their_kl():
     labels = torch.tensor([0] * 6 + [2] * 2)
     shares = class_shares(labels, 4)
     assert shares.tolist() == [0.75, 0, 0.25, 0]
-    assert kl_to_uniform(shares) == pytest.approx(special.rel_entr([0.75, 0, 0.25, 0], [0.25] * 4).sum())
+    assert kl_to_uniform(shares) == pytest.approx(
+        special.rel_entr([0.75, 0, 0.25, 0], [0.25] * 4).sum()
+    )
     assert kl_to_uniform(class_shares(torch.arange(10).repeat(7))) == pytest.approx(0, abs=1e-12)
     assert kl_to_uniform(class_shares(torch.full((9,), 3))) == pytest.approx(math.log(10))
     with pytest.raises(ValueError, match="no labels to count"):
         class_shares(torch.tensor([]).long())
     with pytest.raises(ValueError, match="Labels must be from 0 to 2, but these range from 0 to 9"):
         class_shares(torch.arange(10), 3)
-    for wrong in (torch.tensor([6, 0, 2]), torch.tensor([1.5, -0.5]), torch.tensor([1.0, math.nan])):
+    for wrong in (
+        torch.tensor([6, 0, 2]),
+        torch.tensor([1.5, -0.5]),
+        torch.tensor([1.0, math.nan]),
+    ):
         with pytest.raises(ValueError, match="Shares must be non-negative and sum to 1"):
             kl_to_uniform(wrong)
 
@@ -141,7 +161,9 @@ def test_classifier_score_against_scipy():
 
 
 def by_sklearn(points, centres, k):
-    """A point is inside if some centre has it within the distance to that centre's k-th other centre."""
+    """A point is inside if some centre has it within the distance to
+    that centre's k-th other centre.
+    """
     radii = NearestNeighbors(n_neighbors=k + 1).fit(centres).kneighbors(centres)[0][:, k]
     distance = np.linalg.norm(points[:, None].numpy() - centres[None].numpy(), axis=-1)
     return float((distance <= radii).any(1).mean())
@@ -160,8 +182,10 @@ def test_precision_and_recall_tell_missing_from_wrong():
     near, far = normal(200, 2), normal(200, 2, seed=1) + 100
     both = torch.cat([near, far])
     other = torch.cat([near + 0.001, near.flip(0) - 0.001])
-    assert precision_recall(both, other) == (1.0, 0.5)  # one of two modes: all is right, half is missing
-    assert precision_recall(other, both) == (0.5, 1.0)  # half is not among the data, nothing is missing
+    # one of two modes: all is right, half is missing
+    assert precision_recall(both, other) == (1.0, 0.5)
+    # half is not among the data, nothing is missing
+    assert precision_recall(other, both) == (0.5, 1.0)
     assert precision_recall(near, far) == (0.0, 0.0)
 
 
@@ -199,9 +223,15 @@ def test_mixtures_are_explained_and_what_points_out_of_them_is_not():
 
 
 def test_weights_may_not_be_negative_and_add_up_to_one():
-    """Corners of a square: the nearest mixture of a point outside is its nearest point of the square."""
+    """Corners of a square: the nearest mixture of a point outside is its nearest point
+    of the square.
+    """
     corners = torch.tensor([[0.0, 0], [1, 0], [0, 1], [1, 1]])
-    for point, foot in (((2.0, 0.5), (1.0, 0.5)), ((3.0, 3.0), (1.0, 1.0)), ((0.5, -1.0), (0.5, 0.0))):
+    for point, foot in (
+        ((2.0, 0.5), (1.0, 0.5)),
+        ((3.0, 3.0), (1.0, 1.0)),
+        ((0.5, -1.0), (0.5, 0.0)),
+    ):
         point, foot = torch.tensor(point), torch.tensor(foot)
         expected = float((point - foot).square().sum() / point.square().sum())
         assert unexplained(point, corners) == pytest.approx(
@@ -239,22 +269,28 @@ def test_images_on_a_device_are_explained_as_well():
 
 @pytest.fixture(scope="module")
 def digits():
-    return mnist(train=True, quiet=True).pixels(slice(0, 4000))  # as many as there are without a network
+    # as many as there are without a network
+    return mnist(train=True, quiet=True).pixels(slice(0, 4000))
 
 
 def test_a_fresh_discriminator_cannot_tell_real_from_real(digits):
-    shares = [taken_for_real(digits[:2000], digits[2000:], seed=seed, steps=40) for seed in range(3)]
+    shares = [
+        taken_for_real(digits[:2000], digits[2000:], seed=seed, steps=40) for seed in range(3)
+    ]
     # the judge's bias alone moves a single one; 1,000 verdicts leave 0.016 besides
     assert 0.2 < sum(shares) / 3 < 0.8
 
 
 def test_a_fresh_discriminator_tells_blurred_from_real(digits):
-    blurred = torch.nn.functional.avg_pool2d(digits[2000:].reshape(-1, 1, 28, 28), 3, 1, 1).flatten(1)
+    blurred = torch.nn.functional.avg_pool2d(digits[2000:].reshape(-1, 1, 28, 28), 3, 1, 1).flatten(
+        1
+    )
     state = torch.random.get_rng_state()
     share = taken_for_real(digits[:2000], blurred, steps=60)
     assert share < 0.1
     assert torch.equal(state, torch.random.get_rng_state())
-    assert taken_for_real(digits[:2000], blurred, steps=60) == share  # the same seed, the same judge
+    # the same seed, the same judge
+    assert taken_for_real(digits[:2000], blurred, steps=60) == share
 
 
 def interrupted_at(number, monkeypatch):
@@ -298,7 +334,8 @@ def test_the_referee_judges_real_digits_as_real(digits):
     referee = Classifier.load()
     found = judge(digits[:2000], digits[2000:], referee)
     assert found["frechet"] < 1.5  # floor: 2,000 digits against 2,000; noise has hundreds
-    assert found["classifier score"] > 9.5  # all ten, each clear; 10 would be equal shares and no doubt
+    # all ten, each clear; 10 would be equal shares and no doubt
+    assert found["classifier score"] > 9.5
     assert found["smallest share"] > 0.06
     assert found["class KL"] < 0.02
     assert min(found["precision"], found["recall"]) > 0.6
@@ -331,7 +368,9 @@ def blobs(n, size, classes, seed=0):
     return Digits(torch.from_numpy(images).byte(), torch.from_numpy(labels), "a test")
 
 
-@pytest.mark.parametrize("digits", [uci_digits(quiet=True), blobs(800, (3, 8, 6), 5)], ids=["UCI", "RGB"])
+@pytest.mark.parametrize(
+    "digits", [uci_digits(quiet=True), blobs(800, (3, 8, 6), 5)], ids=["UCI", "RGB"]
+)
 def test_the_referee_of_any_images_judges_them(digits):
     classes = int(digits.labels.max()) + 1
     referee = train_classifier(digits, epochs=5, batch_size=64, quiet=True)
@@ -339,7 +378,8 @@ def test_the_referee_of_any_images_judges_them(digits):
     found = judge(x[:400], x[400:800], referee)
     one = judge(x[digits.labels == 2], x[400:800], referee)
     assert found["class KL"] < 0.05
-    assert found["classifier score"] > 0.5 * classes  # after 5 epochs of few images some doubt is left
+    # after 5 epochs of few images some doubt is left
+    assert found["classifier score"] > 0.5 * classes
     assert one["class KL"] == pytest.approx(math.log(classes), rel=0.2)
     assert one["smallest share"] == 0
     assert one["frechet"] > 5 * found["frechet"]
@@ -370,10 +410,16 @@ def test_what_a_fresh_discriminator_cannot_compare_is_named():
     x = torch.rand(8, 16)
     for wrong, sentence in (
         ((x, torch.rand(8, 4, 4)), "Real and fake images must have the same size, but real"),
-        ((torch.rand(8, 10), torch.rand(8, 10)), "10 pixels do not form a square greyscale or RGB image"),
+        (
+            (torch.rand(8, 10), torch.rand(8, 10)),
+            "10 pixels do not form a square greyscale or RGB image",
+        ),
         ((x * 255, x), r"Pixels must be in \[0, 1\]"),
         ((x, (x * 255).byte()), r"Pixels must be floats in \[0, 1\], not torch.uint8"),
-        ((x, x.double()), r"the same type and device, .* torch.float32 on cpu and .* torch.float64 on cpu"),
+        (
+            (x, x.double()),
+            r"the same type and device, .* torch.float32 on cpu and .* torch.float64 on cpu",
+        ),
         ((x.numpy(), x), "Expected a torch tensor, but got ndarray"),
     ):
         with pytest.raises(ValueError, match=sentence):
@@ -439,12 +485,17 @@ def test_numbers_of_classes_and_neighbours_that_cannot_be():
             ValueError, match=r"at least 1 and less than the number of rows in each set, but got"
         ):
             precision_recall(normal(9, 2), normal(9, 2), k)
-    assert class_shares(torch.tensor([True, False, True]), 2).tolist() == pytest.approx([1 / 3, 2 / 3])
+    assert class_shares(torch.tensor([True, False, True]), 2).tolist() == pytest.approx(
+        [1 / 3, 2 / 3]
+    )
 
 
 def test_logits_that_cannot_be_scored():
     for logits, sentence in (
-        (torch.zeros(0, 10), r"logits of shape \(N, classes\), but got torch.float32 of shape \(0, 10\)"),
+        (
+            torch.zeros(0, 10),
+            r"logits of shape \(N, classes\), but got torch.float32 of shape \(0, 10\)",
+        ),
         (torch.zeros(10), r"but got torch.float32 of shape \(10,\)"),
         (torch.zeros(3, 10).long(), "but got torch.int64"),
         (torch.full((3, 10), math.nan), "NaN or infinite"),
@@ -463,7 +514,9 @@ def test_features_that_are_no_numbers_are_named_everywhere():
         for pair in ((bad, a), (a, bad)):
             with pytest.raises(ValueError, match="NaN or infinite"):
                 measure(*pair)
-        with pytest.raises(ValueError, match=r"floating-point numbers, not .*uint8.*. Use digits.pixels\(\)"):
+        with pytest.raises(
+            ValueError, match=r"floating-point numbers, not .*uint8.*. Use digits.pixels\(\)"
+        ):
             measure((255 * a).byte() + 1, (255 * a).byte())
     assert nearest(a.float(), a)[1].tolist() == list(range(9))  # one precision beside another
 
@@ -471,7 +524,9 @@ def test_features_that_are_no_numbers_are_named_everywhere():
 def test_what_cannot_be_explained_is_named():
     with pytest.raises(ValueError, match="so there is nothing to explain"):
         unexplained(torch.zeros(4), torch.rand(5, 4))
-    with pytest.raises(ValueError, match=r"image must have shape \(D,\), .* but got shape \(2, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"image must have shape \(D,\), .* but got shape \(2, 4\)"
+    ):
         unexplained(torch.rand(2, 4), torch.rand(5, 4))
     with pytest.raises(
         ValueError, match=r"columns must be an integer of at least 1, but got .* and columns=0"
@@ -484,4 +539,5 @@ def test_the_order_of_the_images_says_nothing():
     real, fake = blobs(400, (8, 8), 8), blobs(400, (8, 8), 8, seed=1)
     real, fake = (d.images[d.labels.argsort()] / 255 for d in (real, fake))
     shares = [taken_for_real(real, fake.flip(0), steps=60, seed=seed) for seed in range(3)]
-    assert 0.25 < sum(shares) / 3 < 0.75  # all fake ones with the classes of the real half: near 0 or 1
+    # all fake ones with the classes of the real half: near 0 or 1
+    assert 0.25 < sum(shares) / 3 < 0.75

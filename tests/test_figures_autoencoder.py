@@ -18,13 +18,16 @@ SOURCE = Path(__file__).parent.parent / "notebooks" / "source" / "03_autoencoder
 
 def heights(ax, kind: str) -> list[list[float]]:
     """The y-values of all lines in this kind's colour."""
-    return [list(line.get_ydata()) for line in ax.lines if line.get_color() == figures.COLOURS[kind]]
+    return [
+        list(line.get_ydata()) for line in ax.lines if line.get_color() == figures.COLOURS[kind]
+    ]
 
 
 def two_cases(seeds: int = 3, positions: int = 11) -> dict[str, dict[str, torch.Tensor]]:
     torch.manual_seed(0)
     return {
-        case: {"AE": 1 + torch.rand(seeds, positions), "VAE": torch.rand(seeds, positions)} for case in "ab"
+        case: {"AE": 1 + torch.rand(seeds, positions), "VAE": torch.rand(seeds, positions)}
+        for case in "ab"
     }
 
 
@@ -48,7 +51,9 @@ def test_the_worst_place_of_every_seed_is_a_point():
     lines = two_cases()
     ax = figures.worst_places(lines, torch.linspace(0, 2, 11)).axes[0]
     found = torch.tensor(heights(ax, "VAE"))  # (cases, seeds)
-    torch.testing.assert_close(found, torch.stack([kinds["VAE"].amax(1) for kinds in lines.values()]))
+    torch.testing.assert_close(
+        found, torch.stack([kinds["VAE"].amax(1) for kinds in lines.values()])
+    )
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["a", "b"]
 
 
@@ -68,7 +73,9 @@ def test_the_band_of_shuffled_orders_lies_between_their_extremes():
     assert float(band.max()) == pytest.approx(float(shuffled.max()))
     assert heights(ax, "VAE") == [pytest.approx([0, 0.25, 0.5, 0.75, 1])]
     # the chapter prints its factor for noise of half the distance between neighbours
-    assert [list(line.get_xdata()) for line in ax.lines if line.get_linestyle() == ":"] == [[0.25, 0.25]]
+    assert [list(line.get_xdata()) for line in ax.lines if line.get_linestyle() == ":"] == [
+        [0.25, 0.25]
+    ]
 
 
 def test_every_estimator_has_a_curve():
@@ -132,7 +139,9 @@ def test_the_chapter_s_vae_is_the_package_s():
     found = []
     for model in (student, package):
         torch.manual_seed(0)
-        found.append({name: float(value.detach()) for name, value in model.loss(x, beta=0.7).items()})
+        found.append(
+            {name: float(value.detach()) for name, value in model.loss(x, beta=0.7).items()}
+        )
     constant = 9 / 2 * math.log(2 * math.pi * chapter["variance"])  # the chapter leaves it out
     found[1]["loss"] -= constant
     found[1]["reconstruction"] -= constant

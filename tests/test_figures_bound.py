@@ -90,7 +90,8 @@ def test_a_closed_gap_stands_on_its_own_line_and_open_ones_fill_the_scale():
     figures.methods(histories)
     left, right = plt.gcf().axes
     assert labels(left) == ["EM", "encoder"]
-    np.testing.assert_allclose(line(right, "EM").get_ydata(), 1e-3)  # a decade below the least open gap's
+    # a decade below the least open gap's
+    np.testing.assert_allclose(line(right, "EM").get_ydata(), 1e-3)
     np.testing.assert_allclose(line(right, "encoder").get_ydata(), [0.5, 0.02])
     assert right.get_yscale() == "log"
     assert right.get_ylim()[0] > 1e-4

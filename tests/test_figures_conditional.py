@@ -48,7 +48,9 @@ def test_transfers_frame_the_label_of_the_original():
 
 
 def test_probes_have_a_bar_for_each_code_and_kind():
-    figures.probes({"a": {"linear": 0.1, "curved": 0.5}, "b": {"linear": 0.2, "curved": 0.6}}, chance=0.1)
+    figures.probes(
+        {"a": {"linear": 0.1, "curved": 0.5}, "b": {"linear": 0.2, "curved": 0.6}}, chance=0.1
+    )
     ax = plt.gca()
     np.testing.assert_allclose([bar.get_width() for bar in ax.patches], [0.1, 0.2, 0.5, 0.6])
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]

@@ -59,14 +59,18 @@ def test_pull_draws_images_above_and_slopes_below():
 
 
 def test_frozen_and_free_are_rows_of_two_panels():
-    figures.frozen_and_free({"D frozen": [(0.6, 3.0), (0.7, 4.0)], "D free": [(0.4, 70.0), (0.3, 80.0)]})
+    figures.frozen_and_free(
+        {"D frozen": [(0.6, 3.0), (0.7, 4.0)], "D free": [(0.4, 70.0), (0.3, 80.0)]}
+    )
     left, right = axes()
     assert [label.get_text() for label in left.get_yticklabels()] == ["D frozen", "D free"]
     np.testing.assert_allclose(right.lines[1].get_xdata(), [70, 80])
 
 
 def test_matching_has_a_row_a_kind_of_game():
-    figures.matching({"matched": [(0.6, 0.9, 20.0)], "too fast": [(0.1, 0.01, 90.0), (0.0, 0.02, 95.0)]})
+    figures.matching(
+        {"matched": [(0.6, 0.9, 20.0)], "too fast": [(0.1, 0.01, 90.0), (0.0, 0.02, 95.0)]}
+    )
     rank, spread, distance = axes()
     assert [label.get_text() for label in rank.get_yticklabels()] == ["matched", "too fast"]
     np.testing.assert_allclose(spread.lines[1].get_xdata(), [0.01, 0.02])
@@ -76,7 +80,9 @@ def test_matching_has_a_row_a_kind_of_game():
 def test_judgements_are_a_table_with_a_row_a_kind(monkeypatch):
     shown = []
     monkeypatch.setattr(figures, "display", shown.append)
-    figures.judgements({"GAN": {"frechet": 0.5, "recall": 0.8}, "floor": {"frechet": 0.1, "recall": 0.9}})
+    figures.judgements(
+        {"GAN": {"frechet": 0.5, "recall": 0.8}, "floor": {"frechet": 0.1, "recall": 0.9}}
+    )
     lines = shown[0].data.splitlines()
     assert lines[0] == "| | frechet | recall |"
     assert lines[2:] == ["| GAN | 0.5 | 0.8 |", "| floor | 0.1 | 0.9 |"]

@@ -1,4 +1,6 @@
-"""The figures of the chapter "Inside the GPU", on tiny inputs: what carries the message is drawn."""
+"""The figures of the chapter "Inside the GPU", on tiny inputs:
+what carries the message is drawn.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -48,7 +50,9 @@ def test_parts_of_a_step_stand_one_after_the_other():
 
 
 def test_a_part_with_a_negative_difference_is_drawn_as_0():
-    figures.parts_of_a_step({"forward": 100.0, "recording": 40.0, "backward": -12_338.0, "Adam": 60.0})
+    figures.parts_of_a_step(
+        {"forward": 100.0, "recording": 40.0, "backward": -12_338.0, "Adam": 60.0}
+    )
     (ax,) = axes()
     bars = [(bar.get_x(), bar.get_width()) for bar in ax.patches]
     assert bars == [(0, 100), (100, 40), (140, 0), (140, 60)]
@@ -71,7 +75,9 @@ def test_strides_have_counts_left_and_times_right():
 
 
 def test_the_roof_is_the_smaller_of_peak_and_bandwidth():
-    figures.roofline({"products": ([1.0, 100.0], [1e9, 5e10])}, peak_flops=6e10, bytes_per_second=1e10)
+    figures.roofline(
+        {"products": ([1.0, 100.0], [1e9, 5e10])}, peak_flops=6e10, bytes_per_second=1e10
+    )
     (ax,) = axes()
     roof = ax.lines[0]
     np.testing.assert_allclose(roof.get_ydata(), np.minimum(6e10, 1e10 * roof.get_xdata()))

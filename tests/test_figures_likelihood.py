@@ -1,4 +1,6 @@
-"""The figures and the table of the chapter "How good is a VAE?": what carries the message is drawn."""
+"""The figures and the table of the chapter "How good is a VAE?":
+what carries the message is drawn.
+"""
 
 import json
 
@@ -37,7 +39,9 @@ def test_a_curve_ends_beside_the_exact_integral(figure):
 
 
 def test_each_image_is_a_point_beside_the_diagonal():
-    figures.image_by_image(torch.tensor([1.0, 2, 3]), torch.tensor([1.5, 2, 2.5]), "seed 0", "seed 1")
+    figures.image_by_image(
+        torch.tensor([1.0, 2, 3]), torch.tensor([1.5, 2, 2.5]), "seed 0", "seed 1"
+    )
     ax = plt.gca()
     assert len(ax.collections[0].get_offsets()) == 3
     assert list(ax.lines[0].get_xdata()) == [1.0, 3.0]
@@ -85,7 +89,9 @@ def test_the_draws_from_each_prior_have_a_plane_of_their_own():
 
 
 def test_the_codes_lie_over_draws_from_the_prior():
-    models = {name: VAE(shape=(4, 4), latent=2, hidden=(3,), prior=name) for name in ("normal", "flower")}
+    models = {
+        name: VAE(shape=(4, 4), latent=2, hidden=(3,), prior=name) for name in ("normal", "flower")
+    }
     figures.codes_over_prior(models, torch.rand(6, 16).round(), torch.arange(6) % 3)
     axes = plt.gcf().axes
     assert [ax.get_title() for ax in axes] == ["normal prior", "flower prior"]

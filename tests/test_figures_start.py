@@ -27,7 +27,9 @@ def test_an_image_is_drawn_beside_one_bar_for_each_pixel():
 
 
 def test_the_blank_page_stands_as_a_line_at_its_cost_beside_two_histograms():
-    start.surprise({"digits": 200 + torch.rand(50), "dust": 190 + torch.rand(50)}, {"blank page": 127.0})
+    start.surprise(
+        {"digits": 200 + torch.rand(50), "dust": 190 + torch.rand(50)}, {"blank page": 127.0}
+    )
     ax = plt.gcf().axes[0]
     low, high = ax.get_xlim()
     assert low < 127 < 200 < high
@@ -43,4 +45,5 @@ def test_the_map_has_a_box_for_each_chapter_and_every_arrow():
     assert titles == list(start.CHAPTERS)
     assert len(ax.texts) == len(start.CHAPTERS) + len(start.ARROWS)
     reached = {second for _, second in start.ARROWS}
-    assert reached == set(range(1, len(start.CHAPTERS)))  # a way leads to every chapter but the first
+    # a way leads to every chapter but the first
+    assert reached == set(range(1, len(start.CHAPTERS)))

@@ -1,4 +1,6 @@
-"""The figures of "A GAN in one dimension" show what they are given; the game by hand is the package's."""
+"""The figures of "A GAN in one dimension" show what they are given;
+the game by hand is the package's.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -87,7 +89,9 @@ def test_divergences_mark_where_the_blocks_part():
 
 
 def test_runs_have_a_line_for_each_seed_and_mark_levels_and_changes(games):
-    figures.runs({"a": games}, {"jsd": "JSD", "std": "spread"}, log=["jsd"], levels={"std": 0.5}, changes=[1])
+    figures.runs(
+        {"a": games}, {"jsd": "JSD", "std": "spread"}, log=["jsd"], levels={"std": 0.5}, changes=[1]
+    )
     left, right = plt.gcf().axes
     assert [left.get_title(), right.get_title()] == ["JSD", "spread"]
     assert left.get_yscale() == "log"
@@ -115,10 +119,13 @@ def test_generators_stand_beside_the_data(games):
 
 
 def test_the_game_played_by_hand_is_the_package_s():
-    """The notebook's losses, updates and loop, from the package's first weights and with its noise."""
+    """The notebook's losses, updates and loop, from the package's first weights and
+    with its noise.
+    """
 
     def draw(stream, step):
-        return torch.from_numpy(noise.uniform(0, [stream], step, 256)[0])[:, None]  # (N, 1) in (0, 1)
+        # (N, 1) in (0, 1)
+        return torch.from_numpy(noise.uniform(0, [stream], step, 256)[0])[:, None]
 
     def update(optimizer, loss):
         optimizer.zero_grad()
@@ -142,4 +149,5 @@ def test_the_game_played_by_hand_is_the_package_s():
     theirs.step(20)
     for ours, player in ((g, theirs.g), (d, theirs.d)):
         weights = nn.utils.parameters_to_vector(ours.parameters()).detach()
-        assert float((weights - player.weights).abs().max()) < 1e-8  # float64, sums in another order
+        # float64, sums in another order
+        assert float((weights - player.weights).abs().max()) < 1e-8

@@ -1,4 +1,6 @@
-"""Files that are written whole: two writers and a reader, kills in mid-write, links, names of any length."""
+"""Files that are written whole: two writers and a reader, kills in mid-write, links,
+names of any length.
+"""
 
 from __future__ import annotations
 
@@ -135,7 +137,9 @@ def test_a_folder_that_cannot_be_made_is_said_before_there_is_anything_to_write(
 
 @pytest.mark.skipif(not os.path.exists("/dev/null"), reason="no devices here")
 def test_a_device_is_not_taken_for_a_file():
-    with pytest.raises(ValueError, match=r"/dev/null is a device or a pipe. Pass the name of a regular file"):
+    with pytest.raises(
+        ValueError, match=r"/dev/null is a device or a pipe. Pass the name of a regular file"
+    ):
         usable("/dev/null")
 
 

@@ -1,4 +1,6 @@
-"""The GAN's losses, penalties and two updates: against closed forms, scipy, and what must not move."""
+"""The GAN's losses, penalties and two updates: against closed forms, scipy,
+and what must not move.
+"""
 
 import math
 
@@ -24,7 +26,12 @@ SMALL = {"shape": (4, 4), "latent": 3, "hidden": (8,), "network": "plain", "acti
 KINDS = {
     "plain": {},
     "conv": {"network": "conv", "shape": (8, 8), "hidden": (4, 5)},
-    "conv, colour": {"network": "conv", "shape": (3, 8, 4), "hidden": (4, 5, 6), "discriminator": (3, 2)},
+    "conv, colour": {
+        "network": "conv",
+        "shape": (3, 8, 4),
+        "hidden": (4, 5, 6),
+        "discriminator": (3, 2),
+    },
     "without norm": {"norm": False},
     "kinds": {"kinds": 6},
     "spectral": {"spectral": True},
@@ -60,7 +67,9 @@ def copy_of(module):
 
 
 def moved(module, before):
-    return [name for name, tensor in module.named_parameters() if not torch.equal(tensor, before[name])]
+    return [
+        name for name, tensor in module.named_parameters() if not torch.equal(tensor, before[name])
+    ]
 
 
 def adam(network, lr=1e-2):
@@ -117,7 +126,9 @@ def test_a_kind_is_one_of_so_many_evenly():
 def test_the_label_stands_beside_z_and_beside_what_d_sees():
     gan = build(labels=4)
     z, x, one_hot = gan.noise(5), rows(gan), torch.eye(4)[Y]
-    torch.testing.assert_close(gan.images(z, Y), torch.sigmoid(gan.generator(torch.cat([z, one_hot], 1))))
+    torch.testing.assert_close(
+        gan.images(z, Y), torch.sigmoid(gan.generator(torch.cat([z, one_hot], 1)))
+    )
     torch.testing.assert_close(gan.logit(x, Y), gan.discriminator(x, one_hot)[:, 0])
     assert not torch.allclose(gan.logit(x, Y), gan.logit(x, Y.flip(0)))
     torch.manual_seed(3)
@@ -151,7 +162,11 @@ def test_many_images_are_generated_in_parts_and_are_the_same(labels):
         (4, Y.float(), "integers"),
         (4, Y[None], "integers"),
         (3, Y, "0 to 2, but these range from 0 to 3"),
-        (4, Y[:3], r"y of shape \(3,\) do not match rows of shape \(5, \d+\). Pass one label per row"),
+        (
+            4,
+            Y[:3],
+            r"y of shape \(3,\) do not match rows of shape \(5, \d+\). Pass one label per row",
+        ),
         (4, Y[:1], r"y of shape \(1,\)"),
         (4, [0, 1], r"y of shape \(2,\)"),
     ],
@@ -198,7 +213,9 @@ def test_counts_below_0_are_named(name):
 
 def test_a_code_may_be_a_choice_of_kinds_only_but_not_nothing():
     assert build(latent=0, kinds=3).noise(4).sum(1).eq(3).all()
-    with pytest.raises(ValueError, match=r"channels in each layer must be a positive integer, but got \[0, "):
+    with pytest.raises(
+        ValueError, match=r"channels in each layer must be a positive integer, but got \[0, "
+    ):
         GAN(latent=0)
 
 
@@ -219,11 +236,14 @@ def test_spectral_norm_bounds_the_slope():
     """Layers of largest singular value 1 and tanh between them: |D(a) − D(b)| ≤ |a − b|."""
     gan = build(spectral=True, size=3.0, hidden=(8, 8))
     x = rows(gan)
-    for _ in range(200):  # each call in training mode refines the singular vectors by one power iteration
+    # each call in training mode refines the singular vectors by one power iteration
+    for _ in range(200):
         gan.logit(x)
     for layer in gan.discriminator.modules():
         if isinstance(layer, nn.Linear):
-            assert float(torch.linalg.matrix_norm(layer.weight.detach(), 2)) == pytest.approx(1, abs=1e-3)
+            assert float(torch.linalg.matrix_norm(layer.weight.detach(), 2)) == pytest.approx(
+                1, abs=1e-3
+            )
     a, b = rows(gan, 500, 2), rows(gan, 500, 3)
     assert ((gan.logit(a) - gan.logit(b)).abs() <= (a - b).norm(dim=1) * 1.001).all()
     free = build(size=3.0, hidden=(8, 8))
@@ -232,14 +252,19 @@ def test_spectral_norm_bounds_the_slope():
 
 # ---- losses ----
 
-FORMULAS = {  # by probabilities, as the papers write them; and their derivatives with respect to the logit
+# By probabilities, as the papers write them; and their derivatives with respect to the logit.
+FORMULAS = {
     "nonsaturating": (
-        lambda r, f: -torch.log(torch.special.expit(r)).mean() - torch.log(1 - torch.special.expit(f)).mean(),
+        lambda r, f: (
+            -torch.log(torch.special.expit(r)).mean() - torch.log(1 - torch.special.expit(f)).mean()
+        ),
         lambda f: -torch.log(torch.special.expit(f)).mean(),
         lambda f: torch.special.expit(f) - 1,
     ),
     "minimax": (
-        lambda r, f: -torch.log(torch.special.expit(r)).mean() - torch.log(1 - torch.special.expit(f)).mean(),
+        lambda r, f: (
+            -torch.log(torch.special.expit(r)).mean() - torch.log(1 - torch.special.expit(f)).mean()
+        ),
         lambda f: torch.log(1 - torch.special.expit(f)).mean(),
         lambda f: -torch.special.expit(f),
     ),
@@ -312,7 +337,9 @@ def test_far_logits_stay_finite():
 
 
 def test_an_unknown_loss_is_named():
-    with pytest.raises(ValueError, match=r"Unknown loss 'hinge'. Choose one of nonsaturating, minimax"):
+    with pytest.raises(
+        ValueError, match=r"Unknown loss 'hinge'. Choose one of nonsaturating, minimax"
+    ):
         loss_named("hinge")
 
 
@@ -332,13 +359,17 @@ def test_penalties_of_a_linear_discriminator():
 
 
 def test_penalties_of_a_quadratic_discriminator_are_taken_where_they_should_be():
-    """logit = ½|x|²: the slope at x is x. R1 looks at the real images, the other between the pairs."""
+    """logit = ½|x|²: the slope at x is x. R1 looks at the real images,
+    the other between the pairs.
+    """
     real, fake = torch.rand(50, 2).double() + 3, torch.rand(50, 2).double() - 5
 
     def logit(x):
         return x.square().sum(-1) / 2
 
-    assert float(r1_penalty(logit, real).detach()) == pytest.approx(float(real.square().sum(1).mean()) / 2)
+    assert float(r1_penalty(logit, real).detach()) == pytest.approx(
+        float(real.square().sum(1).mean()) / 2
+    )
     torch.manual_seed(0)
     found = gradient_penalty(logit, real, fake).detach()
     torch.manual_seed(0)
@@ -384,7 +415,8 @@ def test_each_update_moves_its_own_player_only(kind):
     update_generator(gan, 5, adam(gan.generator), y=y)
     assert weights.isdisjoint(moved(gan.discriminator, d))
     after = [p.grad for p in gan.discriminator.parameters()]
-    assert all(torch.equal(a, b) for a, b in zip(gradients, after, strict=True))  # nothing was collected
+    # nothing was collected
+    assert all(torch.equal(a, b) for a, b in zip(gradients, after, strict=True))
     assert {name for name, _ in gan.generator.named_parameters()} <= set(moved(gan.generator, g))
     assert moved(gan.ema, copy_of(build(**kind).ema)) == []
 
@@ -396,9 +428,13 @@ def test_updates_are_plain_steps_of_the_losses(name):
     x = rows(gan)
     torch.manual_seed(5)
     fake = gan.images(gan.noise(5)).detach()
-    loss = loss_named(name).discriminator(gan.logit(x), gan.logit(fake)) + 0.3 * r1_penalty(gan.logit, x)
+    loss = loss_named(name).discriminator(gan.logit(x), gan.logit(fake)) + 0.3 * r1_penalty(
+        gan.logit, x
+    )
     weights = list(gan.discriminator.parameters())
-    expected = [w - lr * g for w, g in zip(weights, torch.autograd.grad(loss, weights), strict=True)]
+    expected = [
+        w - lr * g for w, g in zip(weights, torch.autograd.grad(loss, weights), strict=True)
+    ]
     torch.manual_seed(5)
     terms = update_discriminator(gan, x, torch.optim.SGD(weights, lr), name, r1=0.3)
     for w, e in zip(weights, expected, strict=True):
@@ -408,7 +444,9 @@ def test_updates_are_plain_steps_of_the_losses(name):
     torch.manual_seed(6)
     loss = loss_named(name).generator(gan.logit(gan.images(gan.noise(5))))
     weights = list(gan.generator.parameters())
-    expected = [w - lr * g for w, g in zip(weights, torch.autograd.grad(loss, weights), strict=True)]
+    expected = [
+        w - lr * g for w, g in zip(weights, torch.autograd.grad(loss, weights), strict=True)
+    ]
     torch.manual_seed(6)
     terms = update_generator(gan, 5, torch.optim.SGD(weights, lr), name)
     for w, e in zip(weights, expected, strict=True):
@@ -421,14 +459,17 @@ def test_the_gradient_penalty_joins_d_s_loss():
     x, before = rows(gan), copy_of(gan.discriminator)
     torch.manual_seed(5)
     with torch.no_grad():
-        plain = loss_named("wasserstein").discriminator(gan.logit(x), gan.logit(gan.images(gan.noise(5))))
+        plain = loss_named("wasserstein").discriminator(
+            gan.logit(x), gan.logit(gan.images(gan.noise(5)))
+        )
     results = {}
     for weight in (0.0, 10.0):
         gan.discriminator.load_state_dict(before)
         torch.manual_seed(5)
         optimizer = torch.optim.SGD(gan.discriminator.parameters(), 0.01)
         terms = update_discriminator(gan, x, optimizer, "wasserstein", penalty=weight)
-        torch.testing.assert_close(terms["discriminator"], plain)  # what is returned is the loss alone
+        # what is returned is the loss alone
+        torch.testing.assert_close(terms["discriminator"], plain)
         results[weight] = copy_of(gan.discriminator)
     assert moved(gan.discriminator, results[0.0])
 
@@ -438,7 +479,10 @@ def test_the_shares_are_means_of_probabilities():
     x = rows(gan)
     torch.manual_seed(5)
     with torch.no_grad():
-        real, fake = gan.logit(x).sigmoid().mean(), gan.logit(gan.images(gan.noise(5))).sigmoid().mean()
+        real, fake = (
+            gan.logit(x).sigmoid().mean(),
+            gan.logit(gan.images(gan.noise(5))).sigmoid().mean(),
+        )
     torch.manual_seed(5)
     terms = update_discriminator(gan, x, adam(gan.discriminator))
     torch.testing.assert_close(terms["D of real"], real)
@@ -446,7 +490,9 @@ def test_the_shares_are_means_of_probabilities():
 
 
 def test_d_learns_and_g_follows():
-    """D alone learns to tell; then G alone, judged by a D that stands still, gets it to say "real"."""
+    """D alone learns to tell; then G alone, judged by a D that stands still,
+    gets it to say "real".
+    """
     gan = build(size=0.0)
     x = (rows(gan, 64) > 0.5).float() * torch.linspace(0, 1, 16)
     judge, maker = adam(gan.discriminator), adam(gan.generator)
@@ -474,10 +520,13 @@ def test_the_average_follows_in_closed_form():
         gan.images(gan.noise(6))  # moves batch norm's means and variances
         seen.append(floats(gan.generator))
         gan.update_ema(decay)
-    assert len(start) == 9  # a bias a pixel, two layers, and a batch norm's scale, shift, mean and variance
+    # a bias a pixel, two layers, and a batch norm's scale, shift, mean and variance
+    assert len(start) == 9
     for name, slow in floats(gan.ema).items():
         expected = decay**5 * start[name]
-        expected = expected + sum((1 - decay) * decay ** (4 - i) * w[name] for i, w in enumerate(seen))
+        expected = expected + sum(
+            (1 - decay) * decay ** (4 - i) * w[name] for i, w in enumerate(seen)
+        )
         torch.testing.assert_close(slow, expected)
     assert not any(p.requires_grad for p in gan.ema.parameters())
 

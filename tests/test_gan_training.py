@@ -1,4 +1,6 @@
-"""A GAN in the course's loop: by hand the same, interrupted and resumed the same, and stopped by a NaN."""
+"""A GAN in the course's loop: by hand the same, interrupted and resumed the same,
+and stopped by a NaN.
+"""
 
 import signal
 from dataclasses import replace
@@ -29,11 +31,15 @@ def digits():
 
 
 def weights(module):
-    return torch.cat([p.detach().flatten() for p in module.state_dict().values() if p.is_floating_point()])
+    return torch.cat(
+        [p.detach().flatten() for p in module.state_dict().values() if p.is_floating_point()]
+    )
 
 
 def test_training_is_what_its_recipe_says(digits):
-    """Six steps by hand: rates on half a cosine, R1 at twice its weight in every other step, the average."""
+    """Six steps by hand: rates on half a cosine, R1 at twice its weight
+    in every other step, the average.
+    """
     gan, run = train(RECIPE, digits, seed=3, epochs=1, quiet=True)
     assert run.step == 7  # 200 rows, 32 at a time: six whole batches and one of 8
     assert not gan.training
@@ -58,8 +64,9 @@ def test_training_is_what_its_recipe_says(digits):
         return terms
 
     log = by_hand.train(update, 1, quiet=True)
-    # float32 in another order (channels last, fused Adam), and Adam divides small gradients by small: some
-    # weights take another step of 1e-3 then; which, depends on where in memory the numbers lie
+    # float32 in another order (channels last, fused Adam), and Adam divides small gradients by
+    # small: some weights take another step of 1e-3 then; which, depends on where in memory the
+    # numbers lie
     apart = (weights(gan) - weights(mine)).abs()
     assert (apart < 2e-4).float().mean() > 0.98
     assert apart.max() < 7e-3
@@ -97,7 +104,15 @@ def test_resumed_is_bit_equal(change, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(copying, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(copying, "COPY_SECONDS", 0.0)
     with pytest.raises(PowerCut):
-        train(recipe, digits, checkpoint=file, evaluate=cut, evaluate_every=1.2, report_every=1, quiet=True)
+        train(
+            recipe,
+            digits,
+            checkpoint=file,
+            evaluate=cut,
+            evaluate_every=1.2,
+            report_every=1,
+            quiet=True,
+        )
     assert file.exists()
     again, run = train(recipe, digits, checkpoint=file, quiet=True)
     assert torch.equal(weights(again), saved)
@@ -105,7 +120,9 @@ def test_resumed_is_bit_equal(change, digits, tmp_path, monkeypatch):
 
 
 def test_the_average_s_decay_is_no_number_that_a_graph_would_keep(digits, monkeypatch):
-    """In a graph's replays run.step, a Python number, is that of the capture; so it stands still here."""
+    """In a graph's replays run.step, a Python number, is that of the capture;
+    so it stands still here.
+    """
     decays = []
 
     def frozen(run, update, epochs, **options):
@@ -159,7 +176,13 @@ def test_pictures_and_evaluations_come_every_few_updates(digits):
         return plt.figure()
 
     gan, run = train(
-        RECIPE, digits, evaluate=look, evaluate_every=0.5, picture=draw, picture_every=2 / 7, quiet=True
+        RECIPE,
+        digits,
+        evaluate=look,
+        evaluate_every=0.5,
+        picture=draw,
+        picture_every=2 / 7,
+        quiet=True,
     )
     assert drawn == [2, 4, 6, 8, 10, 12, 14]
     assert run.evaluations["step"] == [4, 8, 12, 14]
@@ -185,7 +208,8 @@ def test_d_takes_its_steps_on_different_images(digits, monkeypatch):
     assert len(x) == 200
     assert len(x.unique(dim=0)) == len(digits.images.flatten(1).unique(dim=0))  # every digit once
     lookup = {
-        tuple(row.tolist()): int(y) for row, y in zip(digits.images.flatten(1), digits.labels, strict=True)
+        tuple(row.tolist()): int(y)
+        for row, y in zip(digits.images.flatten(1), digits.labels, strict=True)
     }
     assert all(
         lookup[tuple((row * 255).round().byte().tolist())] == int(label)
@@ -194,7 +218,9 @@ def test_d_takes_its_steps_on_different_images(digits, monkeypatch):
     )
 
 
-@pytest.mark.parametrize(("rest", "parts"), [(13, [4, 3, 3, 3]), (8, [2, 2, 2, 2]), (7, [7]), (5, [5])])
+@pytest.mark.parametrize(
+    ("rest", "parts"), [(13, [4, 3, 3, 3]), (8, [2, 2, 2, 2]), (7, [7]), (5, [5])]
+)
 def test_no_step_is_on_a_single_image(rest, parts, digits, monkeypatch):
     """Batch norm knows no variance of one."""
     fed, plain = [], update_discriminator
@@ -236,12 +262,15 @@ def test_the_mean_image_is_where_g_begins(digits):
 
 def test_unknown_losses_are_named(digits):
     for wrong in ({"d_steps": 0}, {"r1_every": 0}, {"batch_size": 1}):
-        with pytest.raises(ValueError, match="at least 2, and d_steps and r1_every must be at least 1"):
+        with pytest.raises(
+            ValueError, match="at least 2, and d_steps and r1_every must be at least 1"
+        ):
             GANRecipe(**wrong)
     with pytest.raises(ValueError, match="below 1, but got 2"):
         GANRecipe(ema_decay=2.0)
     with pytest.raises(
-        ValueError, match=r"Data of type Tensor has no labels. Pass Digits\(images, labels, source\)"
+        ValueError,
+        match=r"Data of type Tensor has no labels. Pass Digits\(images, labels, source\)",
     ):
         train(GANRecipe(), torch.zeros(10, 784))
     with pytest.raises(ValueError, match="Unknown loss 'hinge'"):

@@ -12,9 +12,16 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from course_lib.probability.gaussians import cholesky, kl_diag, kl_full, log_prob_diag, log_prob_full
+from course_lib.probability.gaussians import (
+    cholesky,
+    kl_diag,
+    kl_full,
+    log_prob_diag,
+    log_prob_full,
+)
 
-# Both sides are float64 sums of a few dozen terms of size 1 to 100: they agree to some 1e-14 of their size.
+# Both sides are float64 sums of a few dozen terms of size 1 to 100: they agree to some 1e-14 of
+# their size.
 SAME = {"rtol": 1e-12, "atol": 1e-12}
 
 
@@ -44,7 +51,9 @@ def test_log_prob_diag_broadcasts_points_against_components():
 
 def test_log_prob_diag_takes_numbers_and_does_not_truncate_them_for_integer_points():
     whole = log_prob_diag(torch.tensor([1, 2]), 0.5, 0.3)
-    assert float(whole) == pytest.approx(stats.norm.logpdf([1, 2], 0.5, math.exp(0.15)).sum(), abs=1e-5)
+    assert float(whole) == pytest.approx(
+        stats.norm.logpdf([1, 2], 0.5, math.exp(0.15)).sum(), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("dim", [1, 3, 20])
@@ -81,7 +90,9 @@ def test_kl_diag_is_the_integral_that_defines_it(mu, logvar, mu_p, logvar_p):
 def test_kl_diag_is_torchs():
     rng = np.random.default_rng(2)
     mu, logvar, mu_p, logvar_p = (torch.tensor(v) for v in rng.normal(size=(4, 5, 3)))
-    theirs = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(mu_p, (logvar_p / 2).exp())).sum(-1)
+    theirs = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(mu_p, (logvar_p / 2).exp())).sum(
+        -1
+    )
     torch.testing.assert_close(kl_diag(mu, logvar, mu_p, logvar_p), theirs, **SAME)
     standard = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0)).sum(-1)
     torch.testing.assert_close(kl_diag(mu, logvar), standard, **SAME)
@@ -131,7 +142,9 @@ def test_kl_diag_keeps_its_digits_when_the_variances_nearly_agree(dtype):
     series = 0.5 * (d.double() ** 2 / 2 + d.double() ** 3 / 6)
     kl = kl_diag(torch.zeros_like(d), d).double()
     # expm1's own rounding is eps·d, and d²/2 is left of it: a relative error of about 2 eps / d
-    torch.testing.assert_close(kl, series.sum(-1), rtol=4 * torch.finfo(dtype).eps / float(d), atol=0)
+    torch.testing.assert_close(
+        kl, series.sum(-1), rtol=4 * torch.finfo(dtype).eps / float(d), atol=0
+    )
 
 
 def test_the_kls_are_not_symmetric():

@@ -43,7 +43,9 @@ def test_each_link_leads_to_an_entry(path):
 def test_anchors_are_those_that_github_makes():
     assert glossary_links.anchor("evidence lower bound (ELBO)") == "evidence-lower-bound-elbo"
     assert glossary_links.anchor("Fréchet distance") == "fréchet-distance"
-    assert glossary_links.anchor("Jensen–Shannon divergence (JSD)") == "jensenshannon-divergence-jsd"
+    assert (
+        glossary_links.anchor("Jensen–Shannon divergence (JSD)") == "jensenshannon-divergence-jsd"
+    )
 
 
 def test_only_the_first_use_is_linked_in_either_of_its_forms():

@@ -1,5 +1,5 @@
-"""The wall holds: no submission gains a point it did not earn, touches another, or harms the
-machine.
+"""The wall holds: no submission gains a point it did not earn, touches another,
+or harms the machine.
 """
 
 import json
@@ -34,17 +34,29 @@ TENSORS = replace(
 )
 SECRET = Secret(b"a secret that the tests may know")
 # an attack on the clock must not hold up the tests; a right answer here takes milliseconds
-LIMITS = sandbox.Limits(seconds=40, cell_seconds=2, call_seconds=1, memory=2 * 2**30, disk=64 * 2**20)
+LIMITS = sandbox.Limits(
+    seconds=40, cell_seconds=2, call_seconds=1, memory=2 * 2**30, disk=64 * 2**20
+)
 
-pytestmark = pytest.mark.skipif(not os.path.exists("/usr/bin/bwrap"), reason="bubblewrap is not installed")
+pytestmark = pytest.mark.skipif(
+    not os.path.exists("/usr/bin/bwrap"), reason="bubblewrap is not installed"
+)
 
 
 def notebook(*sources: str, **metadata: object) -> bytes:
     cells = [
-        {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
+        {
+            "cell_type": "code",
+            "metadata": {},
+            "execution_count": None,
+            "outputs": [],
+            "source": source,
+        }
         for source in sources
     ]
-    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}).encode()
+    return json.dumps(
+        {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    ).encode()
 
 
 def grade(content: bytes, assignment: Assignment = TINY, **options) -> Result:
@@ -78,8 +90,8 @@ def server():
 
 @dataclass
 class Sandboxes:
-    """How a test's sandboxes are known. Root gives each a user of its own; anybody else runs them as
-    themselves, and a mark in the environment tells.
+    """How a test's sandboxes are known. Root gives each a user of its own; anybody else runs them
+    as themselves, and a mark in the environment tells.
     """
 
     mark: str
@@ -99,9 +111,13 @@ class Sandboxes:
 
 
 def wait_for_the_end(sandboxes: Sandboxes, seconds: float = 20) -> list[int]:
-    """What is still there after some seconds: a busy kernel takes a moment to end what was killed."""
+    """What is still there after some seconds: a busy kernel takes a moment
+    to end what was killed.
+    """
     give_up = time.monotonic() + seconds
-    while (left := [p.pid for p in psutil.process_iter() if sandboxes.own(p)]) and time.monotonic() < give_up:
+    while (
+        left := [p.pid for p in psutil.process_iter() if sandboxes.own(p)]
+    ) and time.monotonic() < give_up:
         time.sleep(0.1)
     return left
 
@@ -118,7 +134,9 @@ def sandboxes(monkeypatch) -> Sandboxes:
         return number
 
     monkeypatch.setattr(sandbox, "secrets", types.SimpleNamespace(randbelow=draw))
-    monkeypatch.setattr(sandbox, "environment", lambda *given: environment(*given) | {"MARK": known.mark})
+    monkeypatch.setattr(
+        sandbox, "environment", lambda *given: environment(*given) | {"MARK": known.mark}
+    )
     return known
 
 
@@ -127,7 +145,9 @@ def snapshot(folder: Path) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("attack", ALL, ids=lambda attack: attack.name)
-def test_an_attack_gains_nothing_and_harms_nobody(attack: Attack, server, sandboxes, tmp_path, monkeypatch):
+def test_an_attack_gains_nothing_and_harms_nobody(
+    attack: Attack, server, sandboxes, tmp_path, monkeypatch
+):
     monkeypatch.setenv("CANARY", "a secret of the grader")
     canary = tmp_path / "canary.txt"
     canary.write_text("untouched")
@@ -135,12 +155,15 @@ def test_an_attack_gains_nothing_and_harms_nobody(attack: Attack, server, sandbo
     before = snapshot(Path(sandbox.course_folder()))
     cells = [source.replace("PORT", str(port)) for source in attack.cells if source]
     started = time.monotonic()
-    lasting = attack.name in ("endless_stubborn", "alarm_disarmed")  # only the judge's own clock ends these
+    # only the judge's own clock ends these
+    lasting = attack.name in ("endless_stubborn", "alarm_disarmed")
     limits = replace(LIMITS, seconds=6) if lasting else LIMITS
     result = grade(notebook(*cells), TENSORS if attack.wants_tensors else TINY, limits=limits)
     assert result.points == attack.earns, result.verdicts
     assert all(verdict["sentence"] for verdict in result.verdicts.values())
-    texts = " ".join([*result.notes, *(verdict["sentence"] for verdict in result.verdicts.values())])
+    texts = " ".join(
+        [*result.notes, *(verdict["sentence"] for verdict in result.verdicts.values())]
+    )
     # what a submission writes never reaches its feedback
     assert "<" not in texts
     assert "Please" not in texts
@@ -157,8 +180,12 @@ def test_an_attack_gains_nothing_and_harms_nobody(attack: Attack, server, sandbo
 @pytest.mark.parametrize("lasts", [True, False])
 def test_a_process_that_outlived_its_sandbox_would_be_found(lasts, sandboxes):
     """Without this, the test above could pass because it looks in the wrong place."""
-    user = sandbox.FIRST_USER + sandbox.secrets.randbelow(1_000_000_000) if os.getuid() == 0 else None
-    with subprocess.Popen(["sleep", "60"], env=sandbox.environment(None, True), user=user) as process:
+    user = (
+        sandbox.FIRST_USER + sandbox.secrets.randbelow(1_000_000_000) if os.getuid() == 0 else None
+    )
+    with subprocess.Popen(
+        ["sleep", "60"], env=sandbox.environment(None, True), user=user
+    ) as process:
         if not lasts:
             process.kill()
             process.wait()
@@ -180,7 +207,9 @@ def log_mean_exp(x):
 
 
 @pytest.mark.parametrize(("assignment", "right"), [(TINY, BY_NUMPY), (TENSORS, BY_TORCH)])
-def test_an_honest_notebook_keeps_its_points_and_torch_is_imported_where_tensors_are_given(assignment, right):
+def test_an_honest_notebook_keeps_its_points_and_torch_is_imported_where_tensors_are_given(
+    assignment, right
+):
     result = grade(notebook(SETUP, right, HONEST), assignment)
     assert result.points == 100
     assert result.notes == []
@@ -242,7 +271,9 @@ PLEASE = "nothing. Please give full points"
     ],
 )
 def test_no_word_of_a_forged_frame_is_repeated(what, found):
-    (error,) = sandbox.read_errors(json.dumps([{"cell": 1, "what": what, "line": 2, "says": PLEASE}]))
+    (error,) = sandbox.read_errors(
+        json.dumps([{"cell": 1, "what": what, "line": 2, "says": PLEASE}])
+    )
     assert error == {"cell": 1, "what": found, "line": 2, "says": ""}
     about = {"status": "error", "what": what, "line": "2"}
     assert sandbox.read_answer(about, {}, set()) == sandbox.Answer("error", what=found, line=2)
@@ -396,7 +427,9 @@ def test_handing_in_again_asks_for_other_numbers():
 def test_another_secret_asks_for_other_numbers():
     question = TINY.questions["log_mean_exp"]
     one = SECRET.inputs("tiny", question, question.variants[0], "a")
-    two = Secret(b"another secret, of another class").inputs("tiny", question, question.variants[0], "a")
+    two = Secret(b"another secret, of another class").inputs(
+        "tiny", question, question.variants[0], "a"
+    )
     assert (one["small"]["x"] != two["small"]["x"]).all()
 
 
@@ -418,11 +451,16 @@ def test_waiting_for_a_processor_is_not_taken_off_a_submission_s_time(
     assert sandbox.is_over(None, passed, replace(LIMITS, seconds=40)) is over
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="this system does not count waiting")
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/schedstat"), reason="this system does not count waiting"
+)
 def test_the_time_that_processes_wait_for_a_processor_is_measured():
     """Two processes that compute share one processor: each waits while the other runs."""
     shared = min(os.sched_getaffinity(0))
-    loop = f"import os, time; os.sched_setaffinity(0, {{{shared}}})\nwhile time.process_time() < 1.5: pass"
+    loop = (
+        f"import os, time; os.sched_setaffinity(0, {{{shared}}})\nwhile time.process_time() < "
+        "1.5: pass"
+    )
     both = (
         "import subprocess, sys\n"
         f"started = [subprocess.Popen([sys.executable, '-c', {loop!r}]) for _ in 'ab']\n"

@@ -40,7 +40,9 @@ def test_slurm_is_refused_in_one_sentence_where_there_is_none(slurm, monkeypatch
 
 
 def started(make):
-    """A cluster. One that fails to start costs another try, as in `grade`: other tests start some too."""
+    """A cluster. One that fails to start costs another try, as in `grade`:
+    other tests start some too.
+    """
     for _ in range(2):
         try:
             return make()
@@ -49,7 +51,8 @@ def started(make):
     return make()
 
 
-@pytest.mark.filterwarnings("ignore:Port .* is already in use")  # another test's cluster; any port does
+# Another test's cluster; any port does.
+@pytest.mark.filterwarnings("ignore:Port .* is already in use")
 def test_slurm_gets_a_job_with_a_wall_and_memory_for_every_submission(slurm):
     assert slurm.ALLOWED_DEATHS == ALLOWED_DEATHS
     with started(slurm.make_cluster) as cluster:
@@ -64,7 +67,10 @@ def test_slurm_gets_a_job_with_a_wall_and_memory_for_every_submission(slurm):
 
 
 def test_kubernetes_runs_workers_in_machines_of_their_own(kubernetes):
-    assert (kubernetes["apiVersion"], kubernetes["kind"]) == ("kubernetes.dask.org/v1", "DaskCluster")
+    assert (kubernetes["apiVersion"], kubernetes["kind"]) == (
+        "kubernetes.dask.org/v1",
+        "DaskCluster",
+    )
     worker = kubernetes["spec"]["worker"]["spec"]
     (container,) = worker["containers"]
     # a privileged container is safe in a virtual machine alone
@@ -72,7 +78,8 @@ def test_kubernetes_runs_workers_in_machines_of_their_own(kubernetes):
     assert worker["runtimeClassName"] == "kata"
     assert worker["automountServiceAccountToken"] is False
     assert (
-        int(container["resources"]["limits"]["memory"].removesuffix("Gi")) * 2**30 > sandbox.Limits().memory
+        int(container["resources"]["limits"]["memory"].removesuffix("Gi")) * 2**30
+        > sandbox.Limits().memory
     )
 
 
@@ -128,7 +135,9 @@ def executable(path: Path, text: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-def test_slurm_starts_a_torchrun_on_each_node_that_meets_the_others_on_the_first(tmp_path, monkeypatch):
+def test_slurm_starts_a_torchrun_on_each_node_that_meets_the_others_on_the_first(
+    tmp_path, monkeypatch
+):
     executable(tmp_path / "bin" / "scontrol", SCONTROL)
     executable(tmp_path / "bin" / "srun", SRUN)
     executable(tmp_path / ".venv" / "bin" / "torchrun", TORCHRUN)

@@ -64,8 +64,12 @@ TINY = Assignment.read("tiny", HOMEWORK)
 SECRET = Secret(b"a secret that the tests may know")
 ROOT = Path(__file__).parent.parent
 
-LOGSUMEXP = "def log_mean_exp(x):\n    top = x.max(1)\n    return top + np.log(np.exp(x.T - top).mean(0))\n"
-SUM = "def log_mean_exp(x):\n    top = x.max(1)\n    return top + np.log(np.exp(x.T - top).sum(0))\n"
+LOGSUMEXP = (
+    "def log_mean_exp(x):\n    top = x.max(1)\n    return top + np.log(np.exp(x.T - top).mean(0))\n"
+)
+SUM = (
+    "def log_mean_exp(x):\n    top = x.max(1)\n    return top + np.log(np.exp(x.T - top).sum(0))\n"
+)
 ANSWERS = {
     "ada": (100, notebook(SETUP, LOGSUMEXP, HONEST)),
     "bob": (40, notebook(SETUP, HONEST)),
@@ -73,7 +77,9 @@ ANSWERS = {
     "dan": (0, b"no notebook"),
 }
 
-needs_wall = pytest.mark.skipif(not os.path.exists("/usr/bin/bwrap"), reason="bubblewrap is not installed")
+needs_wall = pytest.mark.skipif(
+    not os.path.exists("/usr/bin/bwrap"), reason="bubblewrap is not installed"
+)
 
 
 @pytest.fixture
@@ -104,7 +110,9 @@ def with_secret(out: Path) -> Path:
 def with_words(tmp_path) -> Path:
     """Assignments with a written question: tiny, and a question that a person marks."""
     homework = tmp_path / "homework"
-    shutil.copytree(HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__")
+    )
     with (homework / "tiny" / "tiny.py").open("a") as text:
         text.write("\n# %% [markdown]\n# question: explain\n")
     (homework / "tiny" / "keys" / "explain.py").write_text(
@@ -123,7 +131,10 @@ def answered_in_words(answer: str, *sources: str) -> bytes:
 
 
 def texts(out: Path) -> dict[str, str]:
-    return {path.name: path.read_text(encoding="utf-8") for path in (out / "tiny" / "results").glob("*.json")}
+    return {
+        path.name: path.read_text(encoding="utf-8")
+        for path in (out / "tiny" / "results").glob("*.json")
+    }
 
 
 # ---------------------------------------------------------------- one after the other
@@ -148,7 +159,9 @@ def test_a_class_is_graded_reported_and_given_feedback(class_folder, tmp_path, c
 
     # one student hands in again: she alone is graded, and the change is said
     (class_folder / "bob.ipynb").write_bytes(ANSWERS["ada"][1] + b"\n")
-    assert main(list(map(str, grade_words(class_folder, out, "--workers", 0, "--only", "bob")))) == 0
+    assert (
+        main(list(map(str, grade_words(class_folder, out, "--workers", 0, "--only", "bob")))) == 0
+    )
     said = capsys.readouterr().out
     assert "1 left to grade" in said
     assert "bob: 40 → 100" in said
@@ -175,7 +188,10 @@ def test_a_changed_question_is_asked_again_and_no_other(tmp_path):
     grade_all(TINY, jobs_for(TINY, submissions, SECRET, store), SECRET, store, None)
     before = {result.student: result for result in store.all()}
 
-    sources = [(name, text + "\n# a change\n" if name == "sgd_step" else text) for name, text in TINY.sources]
+    sources = [
+        (name, text + "\n# a change\n" if name == "sgd_step" else text)
+        for name, text in TINY.sources
+    ]
     changed = replace(TINY, sources=tuple(sources))
     jobs = jobs_for(changed, submissions, SECRET, store)
     assert [job.questions for job in jobs] == [["sgd_step"], ["sgd_step"]]
@@ -193,14 +209,29 @@ def test_a_changed_question_is_asked_again_and_no_other(tmp_path):
 def test_notes_on_the_run_stay_when_only_words_are_judged_again(with_words, tmp_path, capsys):
     folder = tmp_path / "submitted"
     folder.mkdir()
-    (folder / "ada.ipynb").write_bytes(answered_in_words("Because.", SETUP, "1 / 0", LOGSUMEXP, HONEST))
+    (folder / "ada.ipynb").write_bytes(
+        answered_in_words("Because.", SETUP, "1 / 0", LOGSUMEXP, HONEST)
+    )
     out = with_secret(tmp_path / "out")
-    words = ["grade", "tiny", "--homework", with_words, "--submissions", folder, "--out", out, "--workers", 0]
+    words = [
+        "grade",
+        "tiny",
+        "--homework",
+        with_words,
+        "--submissions",
+        folder,
+        "--out",
+        out,
+        "--workers",
+        0,
+    ]
     words = [str(word) for word in words]
     assert main(words) == 0
     assert "graded again" not in capsys.readouterr().out
     (before,) = Store(out / "tiny").all()
-    assert before.notes == ["The cell that begins with `1 / 0` stops with ZeroDivisionError in line 1."]
+    assert before.notes == [
+        "The cell that begins with `1 / 0` stops with ZeroDivisionError in line 1."
+    ]
     assert before.verdicts["explain"]["answer"] == "Because."
 
     key = with_words / "tiny" / "keys" / "explain.py"
@@ -244,7 +275,8 @@ def test_an_older_submission_does_not_undo_a_newer_one(class_folder, tmp_path, c
     assert main([*map(str, first), *more]) == 0
     said = capsys.readouterr().out
     assert (
-        "The questions, the secret or the grader has changed since these students were graded: bob." in said
+        "The questions, the secret or the grader has changed since these students were graded: bob."
+        in said
     )
     assert main([*map(str, newer), *more]) == 0
     assert "since these students were graded" not in capsys.readouterr().out
@@ -269,7 +301,10 @@ def test_an_older_submission_does_not_undo_a_newer_one(class_folder, tmp_path, c
         (
             "def log_mean_exp(x):\nreturn x",
             "def log_mean_exp(x):",
-            "has a syntax error in line 2 (expected an indented block after function definition on line 1).",
+            (
+                "has a syntax error in line 2 (expected an indented block after function "
+                "definition on line 1)."
+            ),
         ),
         (
             "1 / 0\ndef log_mean_exp(x):\n    return x",
@@ -286,7 +321,9 @@ def test_an_older_submission_does_not_undo_a_newer_one(class_folder, tmp_path, c
 def test_the_author_of_a_broken_cell_reads_what_broke_it(answer, begins, says):
     """The function is in the notebook, so nobody is told that it is not."""
     stub = TINY.questions["log_mean_exp"].variants[0].stub
-    result = grade_submission(TINY, Submission("ada", notebook(SETUP, stub, answer, HONEST)), SECRET)
+    result = grade_submission(
+        TINY, Submission("ada", notebook(SETUP, stub, answer, HONEST)), SECRET
+    )
     found = result.verdicts["log_mean_exp"]["sentence"]
     assert found == f"Not yet: the cell with your answer {says}"
     assert result.notes == [f"The cell that begins with `{begins}` {says}"]
@@ -355,7 +392,9 @@ def test_grade_says_why_it_grades_again(class_folder, tmp_path, capsys, monkeypa
         return capsys.readouterr().out
 
     assert "again" not in said()
-    assert "Regrading all questions because --per-student was not used last time." in said("--per-student")
+    assert "Regrading all questions because --per-student was not used last time." in said(
+        "--per-student"
+    )
     assert "Regrading all questions because --per-student was used last time." in said()
     (out / "secret").write_text("cd" * 32)
     assert "Regrading all questions because the secret has changed." in said()
@@ -364,7 +403,8 @@ def test_grade_says_why_it_grades_again(class_folder, tmp_path, capsys, monkeypa
     starter = homework / "tiny" / "tiny.py"
     starter.write_text(starter.read_text().replace("# question: log_mean_exp", ""))
     gone = (
-        "Points for log_mean_exp no longer count because this question is no longer part of the assignment."
+        "Points for log_mean_exp no longer count because this question is no longer part of the "
+        "assignment."
     )
     assert f"4 left to grade.\n{gone}" in said()
 
@@ -384,15 +424,22 @@ def test_a_fault_in_the_grader_sets_one_submission_aside_and_holds_up_nobody(tmp
         return sandbox.Outcome(answers=defaultdict(lambda: sandbox.Answer("missing")))
 
     monkeypatch.setattr(sandbox, "run", run)
-    submissions = [Submission(name, notebook(f"name = {name!r}", HONEST)) for name in ("eve", "fay")]
+    submissions = [
+        Submission(name, notebook(f"name = {name!r}", HONEST)) for name in ("eve", "fay")
+    ]
     store = Store(tmp_path)
     grade_all(TINY, jobs_for(TINY, submissions, SECRET, store), SECRET, store, client=None)
     eve, fay = store.all()
     assert eve.set_aside
-    sentence = "The grader failed on this submission (ZeroDivisionError), so a person will look at it."
+    sentence = (
+        "The grader failed on this submission (ZeroDivisionError), so a person will look at it."
+    )
     assert eve.notes == [sentence]
     assert not fay.set_aside
-    assert fay.verdicts["sgd_step"]["sentence"] == "Your notebook does not define the function `sgd_step`."
+    assert (
+        fay.verdicts["sgd_step"]["sentence"]
+        == "Your notebook does not define the function `sgd_step`."
+    )
 
 
 DESIGN = """from course_lib.grading.question import Design
@@ -408,12 +455,16 @@ def test_a_key_that_fails_costs_no_other_question(class_folder, tmp_path, capsys
     question is asked again.
     """
     homework = tmp_path / "homework"
-    shutil.copytree(HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__")
+    )
     with (homework / "tiny" / "tiny.py").open("a") as text:
         text.write("\n# %% [markdown]\n# question: design\n")
     key = homework / "tiny" / "keys" / "design.py"
     key.write_text(DESIGN)
-    (class_folder / "ada_design.safetensors").write_bytes(save({"p": np.zeros(2, dtype=np.float32)}))
+    (class_folder / "ada_design.safetensors").write_bytes(
+        save({"p": np.zeros(2, dtype=np.float32)})
+    )
     out = with_secret(tmp_path / "out")
     words = grade_words(class_folder, out, "--workers", 0)
     words[words.index(HOMEWORK)] = homework
@@ -423,8 +474,9 @@ def test_a_key_that_fails_costs_no_other_question(class_folder, tmp_path, capsys
         return result
 
     says = (
-        "The question design earns 0 points for ada, because its key failed with NameError in line 3 of "
-        "keys/design.py (name 'TRU' is not defined). Correct the key, and run the same command again."
+        "The question design earns 0 points for ada, because its key failed with NameError in "
+        "line 3 of keys/design.py (name 'TRU' is not defined). Correct the key, and run the same "
+        "command again."
     )
     assert main(list(map(str, words))) == 0
     assert says in capsys.readouterr().out.splitlines()
@@ -450,17 +502,26 @@ def test_a_key_that_fails_costs_no_other_question(class_folder, tmp_path, capsys
 
 
 def design_of(**arrays: tuple[str, tuple[int, ...]]) -> Design:
-    return Design("design", 10, "", arrays, lambda arrays: 1.0, lambda arrays: "", 0, 1, "points", most=5)
+    return Design(
+        "design", 10, "", arrays, lambda arrays: 1.0, lambda arrays: "", 0, 1, "points", most=5
+    )
 
 
 @pytest.mark.parametrize(
-    "values", [np.array([8, 4, 2, 2]) / 16, torch.tensor([8, 4, 2, 2]).bfloat16() / 16, np.ones(4, "float16")]
+    "values",
+    [
+        np.array([8, 4, 2, 2]) / 16,
+        torch.tensor([8, 4, 2, 2]).bfloat16() / 16,
+        np.ones(4, "float16"),
+    ],
 )
 def test_floating_point_numbers_of_any_precision_are_taken(values, tmp_path, monkeypatch):
     """NumPy computes in float64 unless it is told otherwise."""
     monkeypatch.chdir(tmp_path)
     hand_in(p=values)
-    arrays, says = read_design(design_of(p=("float32", (4,))), Path("design.safetensors").read_bytes())
+    arrays, says = read_design(
+        design_of(p=("float32", (4,))), Path("design.safetensors").read_bytes()
+    )
     assert says == ""
     assert arrays["p"].dtype == np.float32
     np.testing.assert_array_equal(arrays["p"], np.asarray(torch.as_tensor(values).float()))
@@ -472,18 +533,24 @@ def test_floating_point_numbers_of_any_precision_are_taken(values, tmp_path, mon
         (
             ("float32", (4,)),
             np.zeros(4, "int64"),
-            "The array 'p' must have dtype float32 and shape (4,), but it has dtype int64 and shape (4,).",
+            (
+                "The array 'p' must have dtype float32 and shape (4,), but it has dtype int64 and "
+                "shape (4,)."
+            ),
         ),
         (
             ("int64", (4,)),
             np.zeros(4),
-            "The array 'p' must have dtype int64 and shape (4,), but it has dtype float64 and shape (4,).",
+            (
+                "The array 'p' must have dtype int64 and shape (4,), but it has dtype float64 and "
+                "shape (4,)."
+            ),
         ),
         (
             ("float32", (-1, 2)),
             np.zeros((6, 2), "float32"),
-            "The array 'p' must have dtype float32 and shape (-1, 2), where -1 means any length up to 5, "
-            "but it has dtype float32 and shape (6, 2).",
+            "The array 'p' must have dtype float32 and shape (-1, 2), where -1 means any length "
+            "up to 5, but it has dtype float32 and shape (6, 2).",
         ),
         (
             ("float32", (1,)),
@@ -499,14 +566,18 @@ def test_what_is_wrong_with_the_arrays_of_a_design_is_said(declared, values, say
 @needs_wall
 def test_a_key_whose_inputs_fail_costs_no_other_question(tmp_path):
     homework = tmp_path / "homework"
-    shutil.copytree(HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__")
+    )
     key = homework / "tiny" / "keys" / "log_mean_exp.py"
     key.write_text(key.read_text().replace("rng.normal(size=(n, d))", "rng.normaal(size=(n, d))"))
     submission = Submission("ada", ANSWERS["ada"][1])
     result = grade_submission(Assignment.read("tiny", homework), submission, SECRET)
     assert result.points == 40
     assert list(result.verdicts) == ["log_mean_exp", "sgd_step"]
-    assert result.faults["log_mean_exp"].startswith("AttributeError in line 12 of keys/log_mean_exp.py (")
+    assert result.faults["log_mean_exp"].startswith(
+        "AttributeError in line 12 of keys/log_mean_exp.py ("
+    )
 
 
 @needs_wall
@@ -518,13 +589,18 @@ def test_a_key_whose_inputs_fail_costs_no_other_question(tmp_path):
         ("(replace(FIRST, returns=None),)", "TypeError (`returns` must be a tuple of strings)"),
         (
             "(replace(FIRST, inputs=lambda rng, case: {'x': {1, 2}}),)",
-            "ArgumentsError (`inputs` returns 'x' as a value of type set, but an argument must be an array ",
+            (
+                "ArgumentsError (`inputs` returns 'x' as a value of type set, but an argument "
+                "must be an array "
+            ),
         ),
     ],
 )
 def test_a_key_that_asks_for_what_cannot_be_asked_costs_no_other_question(variants, says, tmp_path):
     homework = tmp_path / "homework"
-    shutil.copytree(HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__")
+    )
     key = homework / "tiny" / "keys" / "log_mean_exp.py"
     key.write_text(
         f"{key.read_text()}\nfrom dataclasses import replace\nFIRST = QUESTION.variants[0]\n"
@@ -540,7 +616,9 @@ def test_old_verdicts_do_not_outlive_the_submission_that_earned_them():
     old = Result("ada", "old sha", {"log_mean_exp": {"points": 60}}, {"log_mean_exp": "k"})
     submission = Submission("ada", b"new")
     new = Result("ada", submission.sha, {"sgd_step": {"points": 40}}, {"sgd_step": "k"})
-    (job,) = jobs_for(TINY, [submission], SECRET, type("Nothing", (), {"get": lambda self, student: old})())
+    (job,) = jobs_for(
+        TINY, [submission], SECRET, type("Nothing", (), {"get": lambda self, student: old})()
+    )
     assert list(merged(job, new, TINY).verdicts) == ["sgd_step"]
 
 
@@ -581,7 +659,10 @@ def test_killed_workers_and_a_killed_command_change_nothing(tmp_path):
         killed = 0
         while process.poll() is None:
             time.sleep(1.0)
-            if kill_after is not None and len(texts(disturbed) if disturbed.exists() else []) >= kill_after:
+            if (
+                kill_after is not None
+                and len(texts(disturbed) if disturbed.exists() else []) >= kill_after
+            ):
                 tree = psutil.Process(process.pid).children(recursive=True)
                 os.kill(process.pid, signal.SIGKILL)
                 for child in tree:
@@ -623,7 +704,9 @@ def test_ctrl_c_ends_grading_in_one_sentence(tmp_path):
             time.sleep(0.2)
         os.killpg(process.pid, signal.SIGINT)
         said = process.communicate(timeout=120)[1]
-    assert said == "\nStopped. All results so far are kept; run the same command again to continue.\n"
+    assert (
+        said == "\nStopped. All results so far are kept; run the same command again to continue.\n"
+    )
     assert process.returncode == 130
     assert len(texts(out)) == 1
 
@@ -638,9 +721,12 @@ def test_ctrl_c_ends_grading_in_one_sentence(tmp_path):
         ("submitted/ada/tiny/tiny.ipynb", "ada", "notebook"),
         ("lovelaceada_12345_67890_tiny.ipynb", "lovelaceada 12345", "notebook"),  # Canvas
         ("lovelaceada_LATE_12345_67890_tiny-1.ipynb", "lovelaceada 12345", "notebook"),
-        ("lovelaceada_12345_67890_design-1.safetensors", "lovelaceada 12345", "design"),  # handed in again
-        ("lovelaceada_12345_67890_handin/tiny.ipynb", "lovelaceada 12345", "notebook"),  # from a zip
-        ("Ada Lovelace_815_assignsubmission_file_/tiny.ipynb", "Ada Lovelace 815", "notebook"),  # Moodle
+        # handed in again
+        ("lovelaceada_12345_67890_design-1.safetensors", "lovelaceada 12345", "design"),
+        # from a zip
+        ("lovelaceada_12345_67890_handin/tiny.ipynb", "lovelaceada 12345", "notebook"),
+        # Moodle
+        ("Ada Lovelace_815_assignsubmission_file_/tiny.ipynb", "Ada Lovelace 815", "notebook"),
         ("ada/anything.ipynb", "ada", "notebook"),
         ("ada.ipynb", "ada", "notebook"),
         ("ada/design.safetensors", "ada", "design"),
@@ -799,7 +885,9 @@ def test_a_file_name_in_latin_1_is_read(tmp_path):
 
 
 def test_several_zips_in_one_folder_are_of_several_students(tmp_path):
-    handed_in = {f"class/{student}.zip": zip_of({"tiny.ipynb": b"{}"}) for student in ("ada", "bob")}
+    handed_in = {
+        f"class/{student}.zip": zip_of({"tiny.ipynb": b"{}"}) for student in ("ada", "bob")
+    }
     for name, content in handed_in.items():
         (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "folder" / name).write_bytes(content)
@@ -999,7 +1087,8 @@ def test_a_folder_without_any_notebook_is_graded_too(tmp_path, capsys):
 def test_what_a_person_adds_to_the_table_of_marks_stays_there(to_mark):
     path = to_mark.out / "marks.csv"
     path.write_text(
-        "student,question,points,comment,marked by\nada,explain,4,-1 for the sign,Grace\n", encoding="utf-8"
+        "student,question,points,comment,marked by\nada,explain,4,-1 for the sign,Grace\n",
+        encoding="utf-8",
     )
     assert to_mark("report") == 0
     assert to_mark("report") == 0
@@ -1020,14 +1109,19 @@ def test_an_answer_cannot_break_the_table_of_marks():
 
 
 @needs_wall
-def test_two_notebooks_and_a_folder_of_one_student_are_named_at_once(class_folder, tmp_path, capsys):
+def test_two_notebooks_and_a_folder_of_one_student_are_named_at_once(
+    class_folder, tmp_path, capsys
+):
     (class_folder / "kim").mkdir()
     for name, student in {"kim/one": "ada", "kim/two": "bob", "tiny": "ada"}.items():
         (class_folder / f"{name}.ipynb").write_bytes(ANSWERS[student][1])
     out = with_secret(tmp_path / "out")
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
     said = capsys.readouterr().out
-    assert "More than one notebook or design was handed in, so these students get 0 points: kim." in said
+    assert (
+        "More than one notebook or design was handed in, so these students get 0 points: kim."
+        in said
+    )
     assert "One student appears to be called tiny, like the assignment" in said
 
 
@@ -1072,7 +1166,9 @@ def test_who_handed_in_something_else_needs_a_look(class_folder, tmp_path, capsy
         ),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_sentence(words, says, class_folder, tmp_path, capsys):
+def test_what_cannot_be_done_is_refused_in_one_sentence(
+    words, says, class_folder, tmp_path, capsys
+):
     empty = tmp_path / "empty"
     empty.mkdir()
     places = {"EMPTY": str(empty), "FULL": str(class_folder)}
@@ -1173,7 +1269,9 @@ def test_grading_never_draws_a_secret_because_students_have_another_one_s_varian
 
 
 @needs_wall
-def test_what_was_released_to_each_student_is_not_graded_as_the_class_s(class_folder, tmp_path, capsys):
+def test_what_was_released_to_each_student_is_not_graded_as_the_class_s(
+    class_folder, tmp_path, capsys
+):
     names = tmp_path / "names.txt"
     names.write_text("ada\nbob\ncyd\n")
     release = ["release", "tiny", "--homework", str(HOMEWORK)]
@@ -1199,7 +1297,16 @@ def test_what_was_released_to_each_student_is_not_graded_as_the_class_s(class_fo
 def test_a_student_without_a_copy_does_not_hold_up_the_others(class_folder, tmp_path, capsys):
     names, out = tmp_path / "names.txt", tmp_path / "out"
     each = ["--per-student"]
-    release = ["release", "tiny", "--homework", str(HOMEWORK), "--out", str(out), "--students", str(names)]
+    release = [
+        "release",
+        "tiny",
+        "--homework",
+        str(HOMEWORK),
+        "--out",
+        str(out),
+        "--students",
+        str(names),
+    ]
     words = [*map(str, grade_words(class_folder, out, "--workers", 0)), *each]
     names.write_text("ada\ncyd\ndan\n")
     assert main([*release, *each]) == 0
@@ -1226,7 +1333,9 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_graded
         raise PermissionError(13, "Permission denied", str(path.parent))
 
     monkeypatch.setattr(commands, "check_writable", refuse)  # root may write everywhere
-    monkeypatch.setattr(commands, "grade_all", lambda *words, **options: pytest.fail("it was graded"))
+    monkeypatch.setattr(
+        commands, "grade_all", lambda *words, **options: pytest.fail("it was graded")
+    )
     out = with_secret(tmp_path / "out")
     assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 2
     assert "Permission denied" in capsys.readouterr().err
@@ -1287,19 +1396,24 @@ def test_a_worker_that_does_not_leave_in_time_is_no_failure():
 
 
 def test_an_error_without_words_is_called_by_its_type(monkeypatch, capsys):
-    monkeypatch.setattr(commands.Assignment, "read", lambda *words: (_ for _ in ()).throw(TimeoutError()))
+    monkeypatch.setattr(
+        commands.Assignment, "read", lambda *words: (_ for _ in ()).throw(TimeoutError())
+    )
     assert main(["report", "tiny", "--out", "results"]) == 2
     assert capsys.readouterr().err == "report: TimeoutError: results\n"
 
 
 def test_a_command_does_not_load_what_it_does_not_use():
     """jupytext alone takes ten times as long as all that `report` needs."""
-    code = "import sys, course_lib.grading.__main__; print({'jupytext', 'torch'} & set(sys.modules))"
+    code = (
+        "import sys, course_lib.grading.__main__; print({'jupytext', 'torch'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr
 
 
-@pytest.mark.filterwarnings("ignore:Port .* is already in use")  # another test's cluster; any port does
+# Another test's cluster; any port does.
+@pytest.mark.filterwarnings("ignore:Port .* is already in use")
 def test_a_scheduler_without_workers_is_said_to_keep_one_waiting(capsys):
     distributed = pytest.importorskip("distributed")
     in_this_process = functools.partial(distributed.LocalCluster, processes=False)
@@ -1325,7 +1439,9 @@ def to_mark(with_words, tmp_path):
         store.put(Result(student, "sha", verdicts))
 
     def run(name: str, *more: object) -> int:
-        return main([name, "tiny", "--homework", str(with_words), "--out", str(out), *map(str, more)])
+        return main(
+            [name, "tiny", "--homework", str(with_words), "--out", str(out), *map(str, more)]
+        )
 
     run.out = out / "tiny"
     return run
@@ -1341,7 +1457,8 @@ def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
     assert "not marked yet" in (to_mark.out / "class.html").read_text(encoding="utf-8")
     path = to_mark.out / "marks.csv"
     for table in (path, to_mark.out / "points.csv"):
-        assert table.read_bytes().startswith(codecs.BOM_UTF8)  # else Excel takes it for another encoding
+        # else Excel takes it for another encoding
+        assert table.read_bytes().startswith(codecs.BOM_UTF8)
     rows = rows_of(path.read_text(encoding="utf-8"))
     assert [row["answer"] for row in rows] == ["'=1+1", "Because.", "(not answered)"]
     assert {row["points"] for row in rows} == {""}
@@ -1356,12 +1473,20 @@ def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
         writer.writerows(rows)
     assert to_mark("report") == 0
     assert "no points yet" not in capsys.readouterr().out
-    totals = {row["student"]: row["total"] for row in rows_of((to_mark.out / "points.csv").read_text())}
+    totals = {
+        row["student"]: row["total"] for row in rows_of((to_mark.out / "points.csv").read_text())
+    }
     assert totals == {"ada": "70", safe("=bob"): "64", "cyd": "60"}
     kept = rows_of(path.read_text(encoding="utf-8"))
-    assert [(row["points"], row["comment"]) for row in kept] == [("4", "Not quite."), ("10", ""), ("", "")]
+    assert [(row["points"], row["comment"]) for row in kept] == [
+        ("4", "Not quite."),
+        ("10", ""),
+        ("", ""),
+    ]
     assert to_mark("feedback") == 0
-    pages = [page.read_text(encoding="utf-8") for page in (to_mark.out / "feedback").glob("*bob*.html")]
+    pages = [
+        page.read_text(encoding="utf-8") for page in (to_mark.out / "feedback").glob("*bob*.html")
+    ]
     assert "Not quite." in pages[0]
 
 
@@ -1396,7 +1521,9 @@ def test_whoever_answered_nothing_gets_0_points_and_is_told_so(to_mark):
     names = ("log_mean_exp", "sgd_step", "explain")
     Store(to_mark.out).put(Result("dan", "sha", dict.fromkeys(names, refused)))
     assert to_mark("report") == 0
-    totals = {row["student"]: row["explain"] for row in rows_of((to_mark.out / "points.csv").read_text())}
+    totals = {
+        row["student"]: row["explain"] for row in rows_of((to_mark.out / "points.csv").read_text())
+    }
     assert totals == {"'=bob": "", "ada": "", "cyd": "0", "dan": "0"}
     assert "You have marked 0 of 2 answers." in (to_mark.out / "class.html").read_text()
     assert to_mark("feedback") == 0
@@ -1429,7 +1556,9 @@ def test_a_mark_for_an_older_answer_is_named_until_a_person_has_looked(to_mark, 
     result.verdicts["explain"]["answer"] = "Because of underflow."
     store.put(result)
     for _ in "12":  # the first report writes the new answer into the table
-        assert "A new answer has been handed in since you marked the old one: ada (explain)." in said()
+        assert (
+            "A new answer has been handed in since you marked the old one: ada (explain)." in said()
+        )
     change(**{"look again": ""})
     assert "since you marked the old one" not in said()
     assert rows_of(path.read_text(encoding="utf-8"))[1]["points"] == "7"
@@ -1447,7 +1576,8 @@ def test_marks_for_a_question_that_is_asked_no_more_stay_in_the_file(to_mark, wi
     for name in ("report", "feedback", "report"):
         assert to_mark(name) == 0
         said = (
-            f"The marks for explain in {path} do not count, because this question is no longer part of tiny."
+            f"The marks for explain in {path} do not count, because this question is no longer "
+            "part of tiny."
         )
         assert said in capsys.readouterr().out
     starter.write_text(asks)
@@ -1459,7 +1589,9 @@ def test_a_german_spreadsheet_s_marks_are_read_and_kept_in_its_manner(to_mark):
     path = to_mark.out / "marks.csv"
     path.write_text("student;question;points;comment\nada;explain;4,5;Good, but short\n;;;\n")
     assert to_mark("report") == 0
-    totals = {row["student"]: row["explain"] for row in rows_of((to_mark.out / "points.csv").read_text())}
+    totals = {
+        row["student"]: row["explain"] for row in rows_of((to_mark.out / "points.csv").read_text())
+    }
     assert totals["ada"] == "4.5"
     assert "ada;explain;4,5;10;Good, but short;;Because." in path.read_text(encoding="utf-8")
 
@@ -1539,11 +1671,14 @@ def test_pages_show_code_as_code_and_nothing_else_as_html():
 
 
 def test_the_class_page_says_what_is_open_and_who_was_stopped():
-    stopped = Result("ada", "sha", {"log_mean_exp": verdict(30, "Half.")}, {}, [ENDINGS["out of time"]])
+    stopped = Result(
+        "ada", "sha", {"log_mean_exp": verdict(30, "Half.")}, {}, [ENDINGS["out of time"]]
+    )
     cell = Result("bob", "sha", {"log_mean_exp": verdict(10, "A bit.")}, {}, ["Code cell 1 stops."])
     page = class_page(TINY, [stopped, cell])
     assert "<strong>ada</strong>: The notebook ran out of time" in page
-    assert "<strong>bob</strong>" not in page  # whoever has points needs no look for an error in a cell
+    # whoever has points needs no look for an error in a cell
+    assert "<strong>bob</strong>" not in page
     assert "10 to below 20" in page
     assert "90 to 100" in page
     assert page.count('class="bar"') == 2  # none where there is nobody
@@ -1551,7 +1686,9 @@ def test_the_class_page_says_what_is_open_and_who_was_stopped():
 
 def test_the_class_page_names_students_whom_a_failing_key_cost_points():
     verdicts = {"log_mean_exp": verdict(60, "Correct."), "sgd_step": verdict(0, "Later.")}
-    failed = Result("ada", "sha", verdicts, faults={"sgd_step": "NameError in line 3 of keys/sgd_step.py"})
+    failed = Result(
+        "ada", "sha", verdicts, faults={"sgd_step": "NameError in line 3 of keys/sgd_step.py"}
+    )
     page = class_page(TINY, [marked(TINY, failed, {})])
     assert "<strong>ada</strong>: The key of sgd_step failed with NameError in line 3" in page
 
@@ -1576,7 +1713,9 @@ def test_feedback_has_the_headings_that_the_student_read():
         given = verdict(5, "Half.") | {"variant": variant.name}
         page = feedback_page(assignment, Result("ada", "sha", {"distance": given}))
         assert f"<h2>{heading}: 5 of " in page
-    unknown = Result("ada", "sha", {name: verdict(0, "Not graded.") for name in assignment.questions})
+    unknown = Result(
+        "ada", "sha", {name: verdict(0, "Not graded.") for name in assignment.questions}
+    )
     page = feedback_page(assignment, unknown)
     assert "<h2>distance: 0 of " in page
     assert "<h2>7. In words: 0 of " in page
@@ -1605,10 +1744,16 @@ def test_tables_for_other_houses_have_their_columns():
     assert rows_of(plain)[0]["total"] == "30"
     assert list(rows_of(canvas)[0]) == ["Student", "ID", "Section", "tiny"]
     assert rows_of(canvas)[0]["Student"].strip() == "Points Possible"
-    assert rows_of(canvas)[1] == {"Student": "Ada Lovelace", "ID": "815", "Section": "", "tiny": "30"}
+    assert rows_of(canvas)[1] == {
+        "Student": "Ada Lovelace",
+        "ID": "815",
+        "Section": "",
+        "tiny": "30",
+    }
     assert rows_of(moodle)[0]["Identifier"] == "Participant 815"
     assert rows_of(moodle)[0]["Maximum Grade"] == "100"
-    # without each of these Moodle refuses the whole file (mod/assign/feedback/offline/importgradeslib.php)
+    # without each of these Moodle refuses the whole file
+    # (mod/assign/feedback/offline/importgradeslib.php)
     assert {"Identifier", "Grade", "Last modified (grade)"} <= set(rows_of(moodle)[0])
 
 
@@ -1673,7 +1818,11 @@ def test_gradescope_gets_its_documented_fields():
     [
         ([], "No notebook was handed in.", 0),
         (["report.pdf"], "No notebook was handed in.", 0),
-        (["one.ipynb", "two.ipynb"], "Several notebooks were handed in, but only one is allowed.", 0),
+        (
+            ["one.ipynb", "two.ipynb"],
+            "Several notebooks were handed in, but only one is allowed.",
+            0,
+        ),
         (["one.ipynb", "two.ipynb", "design.safetensors"], "Several notebooks were handed in", 0),
         (["one.ipynb", "pictures/one.png"], "The notebook ran to the end.", 100),
     ],
@@ -1697,7 +1846,9 @@ def test_gradescope_gets_results_whatever_was_handed_in(files, says, points, tmp
 @pytest.fixture
 def alarms():
     """The runner's alarms in this process; how things were comes back afterwards."""
-    before = [(which, signal.signal(which, runner.alarm)) for which in (signal.SIGALRM, signal.SIGPROF)]
+    before = [
+        (which, signal.signal(which, runner.alarm)) for which in (signal.SIGALRM, signal.SIGPROF)
+    ]
     yield
     runner.set_alarm(0)
     for which, handler in before:
@@ -1712,7 +1863,8 @@ def test_sleeping_uses_an_answer_s_time_up(alarms):
 
 def test_waiting_for_a_processor_does_not(alarms, monkeypatch):
     begin = time.monotonic()
-    monkeypatch.setattr(runner, "waiting_time", lambda: time.monotonic() - begin)  # all of it is waiting
+    # all of it is waiting
+    monkeypatch.setattr(runner, "waiting_time", lambda: time.monotonic() - begin)
     runner.set_alarm(0.05)
     time.sleep(1)
     assert runner.Clock.left() == pytest.approx(0.3, abs=0.05)  # all of it is left

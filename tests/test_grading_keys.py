@@ -42,7 +42,11 @@ IN_NOTEBOOKS = [
 VARIANTS = [pytest.param(*case.values[:2], id=case.id) for case in IN_NOTEBOOKS]
 ANSWERED = [
     pytest.param(
-        question, variant, NAMES_IN[name], code, id=f"{name}-{question.name}-{variant.name}-{number}"
+        question,
+        variant,
+        NAMES_IN[name],
+        code,
+        id=f"{name}-{question.name}-{variant.name}-{number}",
     )
     for name, assignment in ASSIGNMENTS.items()
     for question in assignment.questions.values()
@@ -58,7 +62,9 @@ SEEDS = range(200 if THOROUGH else 3)
 FEW_SEEDS = range(3)  # where a formula is checked, and not the luck of the draw
 
 
-def seen(faults: Callable[[Inputs], list[str]], variant: Variant, seeds: range = SEEDS) -> Counter[str]:
+def seen(
+    faults: Callable[[Inputs], list[str]], variant: Variant, seeds: range = SEEDS
+) -> Counter[str]:
     """The faults of a key, and on how many seeds each of them is seen."""
     return Counter(fault for seed in seeds for fault in faults(inputs_of(variant, seed)))
 
@@ -76,7 +82,9 @@ def test_right_answers_in_every_style_get_all_points(question, variant, names):
 
 
 @pytest.mark.parametrize(("question", "variant", "names", "code"), ANSWERED)
-def test_right_answers_that_no_author_of_a_key_has_seen_get_all_points(question, variant, names, code):
+def test_right_answers_that_no_author_of_a_key_has_seen_get_all_points(
+    question, variant, names, code
+):
     function = function_from(code, question.function, IMPORTED | names)
     verdicts = [verdict_on(question, variant, function, inputs_of(variant, seed)) for seed in SEEDS]
     assert not Counter(found.sentence for found in verdicts if found.points != question.points)
@@ -89,8 +97,9 @@ def test_every_known_mistake_gets_its_name(question, variant):
     assert not seen(partial(trial.faults_of_mistakes, question, variant), variant)
 
 
-# A slip in a model answer, and how the judge must call it. A key says itself what its mistakes compute, so
-# only code that was written apart from it can tell whether a sentence belongs to its numbers.
+# A slip in a model answer, and how the judge must call it. A key says itself what its mistakes
+# compute, so only code that was written apart from it can tell whether a sentence belongs to its
+# numbers.
 SLIPS = {
     "vae/kl/circle": ("each.sum(1)", "each.mean(1)", "averaged over the d angles"),
     "vae/objective/free_bits": (
@@ -111,7 +120,11 @@ SLIPS = {
         "(logits, dim=0)",
         "the softmax runs over the rows",
     ),
-    "conditional_vae/semi_supervised/average": ("- log_q", "+ log_q", "the entropy of q(y|x) is subtracted"),
+    "conditional_vae/semi_supervised/average": (
+        "- log_q",
+        "+ log_q",
+        "the entropy of q(y|x) is subtracted",
+    ),
     "conditional_vae/predict/unequal": ("log_sum - drawn.log()", "log_sum", "added, not averaged"),
     "gan/distance/energy": ("2 * lengths(x, y)", "lengths(x, y)", "an x and a y is used once"),
     "mixtures/m_step/bernoulli": ("2 * (b - 1)", "(b - 1)", "the denominator grows by 2(b − 1)"),
@@ -125,7 +138,9 @@ def test_a_slip_in_a_model_answer_is_called_what_it_is(place):
     question = ASSIGNMENTS[assignment].questions[name]
     (variant,) = [variant for variant in question.variants if variant.name == form]
     assert variant.solution.count(old) == 1
-    function = function_from(variant.solution.replace(old, new), question.function, NAMES_IN[assignment])
+    function = function_from(
+        variant.solution.replace(old, new), question.function, NAMES_IN[assignment]
+    )
     for seed in FEW_SEEDS:
         assert words in verdict_on(question, variant, function, inputs_of(variant, seed)).sentence
 
@@ -154,7 +169,9 @@ def test_an_untouched_stub_is_not_started_and_nothing_is_right_by_chance(questio
             results_of(variant.reference, inputs_of(variant, s)["small"], variant.returns)
             for s in (seed, seed + 7)
         )
-        assert not agree(small, large, variant.tolerance), "the answer does not depend on the inputs"
+        assert not agree(small, large, variant.tolerance), (
+            "the answer does not depend on the inputs"
+        )
 
 
 @pytest.mark.parametrize(("question", "variant"), VARIANTS)
@@ -216,7 +233,9 @@ def test_a_starter_runs_from_top_to_bottom_and_model_answers_pass_its_practice(
 
     solved: dict[str, Any] = {}
     designs = [
-        question.solution for question in assignment.questions.values() if isinstance(question, Design)
+        question.solution
+        for question in assignment.questions.values()
+        if isinstance(question, Design)
     ]
     for source in cells_of(instructor_notebook(assignment, choose)):
         if source not in designs:  # they train for half a minute, and are tested by themselves
@@ -224,7 +243,9 @@ def test_a_starter_runs_from_top_to_bottom_and_model_answers_pass_its_practice(
     for question in assignment.questions.values():
         if isinstance(question, Question):
             others = ANSWERS[f"{name}/{question.name}/{choose(question).name}"]
-            given = [function_from(code, question.function, IMPORTED | NAMES_IN[name]) for code in others]
+            given = [
+                function_from(code, question.function, IMPORTED | NAMES_IN[name]) for code in others
+            ]
             given.append(solved[question.function])
             for function in given:
                 result = solved["practice"].check(question.name, function)
@@ -261,7 +282,9 @@ def test_a_design_s_model_answer_gets_all_points_through_the_file_that_students_
 
 
 @pytest.mark.parametrize(("assignment", "question"), DESIGNS)
-@pytest.mark.parametrize("content", [None, b"", b"no safetensors", save({}), save({"other": np.zeros(3)})])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"no safetensors", save({}), save({"other": np.zeros(3)})]
+)
 def test_a_design_that_is_missing_or_damaged_gets_one_sentence(assignment, question, content):
     found = judge_design(question, *read_design(question, content))
     assert found.points == 0
@@ -284,5 +307,6 @@ def test_gaussians_earn_less_than_a_good_generator():
         return judge_design(question, {"samples": samples}, "").points / question.points
 
     assert share([x]) == 0  # its coverage of 39 % is too little, and its score of 2.0 too
-    # 60 to 76 % on ten seeds; it was 91 % when all points were given from 4.2 on, and none up to 2.0
+    # 60 to 76 % on ten seeds; it was 91 % when all points were given from 4.2 on, and none up to
+    # 2.0
     assert 0.5 < share([x[labels == digit] for digit in range(10)]) < 0.85

@@ -13,7 +13,9 @@ from course_lib.grading.assignment import Assignment, Secret
 from course_lib.grading.release import instructor_notebook, student_notebook
 
 pytest.importorskip("nbgrader")
-pytestmark = pytest.mark.skipif(not os.path.exists("/usr/bin/bwrap"), reason="bubblewrap is not installed")
+pytestmark = pytest.mark.skipif(
+    not os.path.exists("/usr/bin/bwrap"), reason="bubblewrap is not installed"
+)
 
 TINY = Path(__file__).parent / "homework_example" / "tiny"
 WORDS = """from course_lib.grading.question import Written
@@ -29,7 +31,8 @@ def nbgrader(course: Path, *words: str) -> str:
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "JUPYTER_CONFIG_DIR": str(course / "jupyter"),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # nbgrader calls alembic
+        # nbgrader calls alembic
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     done = subprocess.run(
         [sys.executable, "-m", "nbgrader", *words],
@@ -78,7 +81,11 @@ def course(tmp_path_factory) -> Path:
         if student == "ada":
             answer(
                 notebook,
-                {cell.metadata.nbgrader.grade_id: cell.source for cell in solved.cells if named(cell)},
+                {
+                    cell.metadata.nbgrader.grade_id: cell.source
+                    for cell in solved.cells
+                    if named(cell)
+                },
             )
         if student == "bob":
             answer(
@@ -109,7 +116,9 @@ def scores(course: Path) -> dict[str, dict[str, float]]:
         found = {}
         for submission in book.assignment_submissions("tiny"):
             notebook = submission.notebooks[0]
-            found[submission.student_id] = {grade.name: grade.auto_score for grade in notebook.grades}
+            found[submission.student_id] = {
+                grade.name: grade.auto_score for grade in notebook.grades
+            }
         return found
 
 

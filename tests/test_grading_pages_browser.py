@@ -18,7 +18,9 @@ LONG = "A" * 120
 
 
 def a_class() -> list[Result]:
-    """Forty students of all kinds: full marks, nothing, set aside, and names that try to be HTML."""
+    """Forty students of all kinds: full marks, nothing, set aside,
+    and names that try to be HTML.
+    """
     results = []
     for number in range(40):
         verdicts = {}
@@ -27,7 +29,9 @@ def a_class() -> list[Result]:
             verdicts[name] = {
                 "points": question.points * (number % 5) / 4,
                 "most": question.points,
-                "sentence": f"Mistake {number % 5}: the weights are left out; multiply by them first.",
+                (
+                    "sentence"
+                ): f"Mistake {number % 5}: the weights are left out; multiply by them first.",
                 "mistake": None,
                 "variant": "",
                 "score": score,
@@ -60,7 +64,9 @@ def pages(tmp_path_factory):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("name", ["class", "feedback", "evil"])
-def test_what_an_instructor_and_a_student_open_is_accessible_and_fits(pages, chromium, name, width, scheme):
+def test_what_an_instructor_and_a_student_open_is_accessible_and_fits(
+    pages, chromium, name, width, scheme
+):
     page = Page(chromium, width, 844, color_scheme=scheme)
     try:
         asked = []
@@ -70,7 +76,9 @@ def test_what_an_instructor_and_a_student_open_is_accessible_and_fits(pages, chr
         assert page.errors == []
         assert asked == [pages[name].as_uri()]  # nothing else is fetched
         assert page.title() != "stolen"
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+            "it scrolls sideways"
+        )
     finally:
         page.close()
 

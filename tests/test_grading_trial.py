@@ -25,7 +25,9 @@ EXAMPLE = Path(__file__).parent / "homework_example"
 PAGE = (Path(__file__).parent.parent / "docs" / "homework.md").read_text(encoding="utf-8")
 KEY = "log_mean_exp.py"
 
-needs_wall = pytest.mark.skipif(not os.path.exists("/usr/bin/bwrap"), reason="bubblewrap is not installed")
+needs_wall = pytest.mark.skipif(
+    not os.path.exists("/usr/bin/bwrap"), reason="bubblewrap is not installed"
+)
 
 
 @pytest.fixture
@@ -52,7 +54,10 @@ def test_good_keys_get_a_line_for_each_variant_and_the_next_command(homework, ca
     assert capsys.readouterr().out.splitlines() == [
         "log_mean_exp, rows: 1 right answer and 5 mistakes were tried, and no problems were found",
         "sgd_step, plain: 1 right answer and 3 mistakes were tried, and no problems were found",
-        f"Next: {this_python()} -m course_lib.grading release tiny --homework {homework} --out grades",
+        (
+            f"Next: {this_python()} -m course_lib.grading release tiny --homework {homework} "
+            "--out grades"
+        ),
     ]
 
 
@@ -116,29 +121,38 @@ BROKEN = {
     "inputs that are drawn from another generator": (
         "rng.normal(size=(n, d))",
         "np.random.normal(size=(n, d))",
-        "`inputs` returns different values when it is called again: draw all random numbers from `rng`.",
+        (
+            "`inputs` returns different values when it is called again: draw all random numbers "
+            "from `rng`."
+        ),
     ),
     "an argument that cannot be sent": (
         'return {"x": rng.normal(size=(n, d)) * scale}',
         'return {"x": {"rows": n}}',
-        "`inputs` returns 'x' as a value of type dict, but an argument must be an array of numbers, a list "
-        "of such arrays, a number, a string, True, False or None.",
+        "`inputs` returns 'x' as a value of type dict, but an argument must be an array of "
+        "numbers, a list of such arrays, a number, a string, True, False or None.",
     ),
     "a list of numbers": (
         'return {"x": rng.normal(size=(n, d)) * scale}',
         'return {"x": [1.0, 2.0]}',
-        "`inputs` returns 'x' as a list that contains something other than arrays, but an argument must be",
+        (
+            "`inputs` returns 'x' as a list that contains something other than arrays, but an "
+            "argument must be"
+        ),
     ),
     "ordinary cases of one size": (
         '"large": (7, 11)',
         '"large": (3, 4)',
-        "`inputs` returns arrays of the same shapes for the small and the large case, so a hard-coded size "
-        "would go unnoticed.",
+        "`inputs` returns arrays of the same shapes for the small and the large case, so a "
+        "hard-coded size would go unnoticed.",
     ),
     "a wrong model answer": (
         "np.log(np.exp(x - top[:, None]).mean(1))",
         "np.log(np.exp(x - top[:, None]).sum(1))",
-        "the model answer gets 30 of 60 points, with the sentence “Not yet: this is the sum, not the mean",
+        (
+            "the model answer gets 30 of 60 points, with the sentence “Not yet: this is the sum, "
+            "not the mean"
+        ),
     ),
     "a style that is wrong": (
         "independent=independent",
@@ -169,14 +183,15 @@ BROKEN = {
     "a mistake that is right": (
         "lambda x: -reference(x)",
         "lambda x: independent(x)",
-        "mistake 5 (“the sign is turned.”) gives the right numbers, within the tolerance, in all cases, "
-        "so it is not a mistake.",
+        "mistake 5 (“the sign is turned.”) gives the right numbers, within the tolerance, in all "
+        "cases, so it is not a mistake.",
     ),
     "two mistakes with the same numbers": (
         "lambda x: -reference(x)",
         "lambda x: x.sum(1) / x.shape[1]",
-        "mistake 5 (“the sign is turned.”) gives the same numbers as mistake 3 (“this is the mean of x: "
-        "Jensen's inequality stands between the two.”), so students would read that sentence instead.",
+        "mistake 5 (“the sign is turned.”) gives the same numbers as mistake 3 (“this is the mean "
+        "of x: Jensen's inequality stands between the two.”), so students would read that "
+        "sentence instead.",
     ),
     "two mistakes with one sentence": (
         "the sign is turned.",
@@ -186,7 +201,10 @@ BROKEN = {
     "a mistake that is only seen in float32": (
         "lambda x: -reference(x)",
         "lambda x: reference(x) + (x.dtype == np.float32)",
-        "in float64, mistake 5 (“the sign is turned.”) gives the right numbers, within the tolerance, in all",
+        (
+            "in float64, mistake 5 (“the sign is turned.”) gives the right numbers, within the "
+            "tolerance, in all"
+        ),
     ),
     "a mistake that stops": (
         "lambda x: -reference(x)",
@@ -196,13 +214,16 @@ BROKEN = {
     "a mistake that stops on every case": (
         "lambda x: -reference(x)",
         "lambda x: -reference(x.reshape(3))",
-        "mistake 5 (“the sign is turned.”) stops in every case with ValueError in line 54 (cannot reshape",
+        (
+            "mistake 5 (“the sign is turned.”) stops in every case with ValueError in line 54 "
+            "(cannot reshape"
+        ),
     ),
     "a mistake that earns all points": (
         "lambda x: logsumexp(x, axis=1), 0.5",
         "lambda x: logsumexp(x, axis=1), 50",
-        "mistake 1 (“this is the sum, not the mean: subtract log d.”) must have a share of at least 0 and "
-        "less than 1.",
+        "mistake 1 (“this is the sum, not the mean: subtract log d.”) must have a share of at "
+        "least 0 and less than 1.",
     ),
     "a stub that does something": (
         "def log_mean_exp(x):\\n    raise NotImplementedError",
@@ -238,12 +259,18 @@ def test_two_variants_need_two_names(homework, capsys):
         "QUESTION = replace(QUESTION, variants=QUESTION.variants * 2)\n"
     )
     assert check(homework, "--seeds", "1") == 1
-    assert "keys/log_mean_exp.py: 2 variants are called 'rows'." in capsys.readouterr().out.splitlines()
+    assert (
+        "keys/log_mean_exp.py: 2 variants are called 'rows'."
+        in capsys.readouterr().out.splitlines()
+    )
 
 
 def test_two_questions_need_two_functions(homework, capsys):
     change(
-        homework, '    "sgd_step",\n    "sgd_step"', '    "sgd_step",\n    "log_mean_exp"', "keys/sgd_step.py"
+        homework,
+        '    "sgd_step",\n    "sgd_step"',
+        '    "sgd_step",\n    "log_mean_exp"',
+        "keys/sgd_step.py",
     )
     assert check(homework, "--seeds", "1") == 1
     assert (
@@ -274,19 +301,29 @@ def test_a_fault_that_not_every_draw_shows_is_counted(homework, capsys):
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("def inputs(:\n", "keys/log_mean_exp.py stops with SyntaxError in line 1 (invalid syntax)."),
-        ("import nowhere\n", "keys/log_mean_exp.py stops with ModuleNotFoundError in line 1 (No module"),
+        (
+            "def inputs(:\n",
+            "keys/log_mean_exp.py stops with SyntaxError in line 1 (invalid syntax).",
+        ),
+        (
+            "import nowhere\n",
+            "keys/log_mean_exp.py stops with ModuleNotFoundError in line 1 (No module",
+        ),
         ("x = 1\n", "keys/log_mean_exp.py must define QUESTION"),
     ],
 )
-def test_a_key_that_cannot_be_loaded_is_named_by_every_command(source, says, homework, tmp_path, capsys):
+def test_a_key_that_cannot_be_loaded_is_named_by_every_command(
+    source, says, homework, tmp_path, capsys
+):
     (homework / "tiny" / "keys" / KEY).write_text(source)
     assert check(homework, "--seeds", "1") == 1
     said = capsys.readouterr()
     assert said.out.startswith(says)
     assert "sgd_step, plain: 1 right answer" in said.out
     assert "1 fault was found" in said.out
-    assert main(["release", "tiny", "--homework", str(homework), "--out", str(tmp_path / "out")]) == 2
+    assert (
+        main(["release", "tiny", "--homework", str(homework), "--out", str(tmp_path / "out")]) == 2
+    )
     assert capsys.readouterr().err.startswith(f"release: {says}")
 
 
@@ -359,13 +396,18 @@ def test_what_is_no_fault_is_remarked(homework, capsys):
     with (homework / "tiny" / "tiny.py").open("a") as text:
         text.write("\n# %%\n%matplotlib inline\nx = 1 / 0\n")
         text.write('\n# %% tags=["practice"]\nfrom course_lib.checks.practice import hand_in\n')
-        text.write("\n# %% [markdown]\n# question: explain\n\n# %% [markdown]\n# question: design\n")
+        text.write(
+            "\n# %% [markdown]\n# question: explain\n\n# %% [markdown]\n# question: design\n"
+        )
     keys = homework / "tiny" / "keys"
     (keys / "explain.py").write_text(
-        'from course_lib.grading.question import Written\nQUESTION = Written("explain", 5, "Why?")\n'
+        'from course_lib.grading.question import Written\nQUESTION = Written("explain", 5, '
+        '"Why?")\n'
     )
     (keys / "design.py").write_text(
-        DESIGN.replace('"design", 0', '"design", 5').replace("; q = None", "; q = None; raise SystemExit")
+        DESIGN.replace('"design", 0', '"design", 5').replace(
+            "; q = None", "; q = None; raise SystemExit"
+        )
     )
     assert check(homework, "--seeds", "1") == 0
     said = capsys.readouterr().out
@@ -376,8 +418,8 @@ def test_what_is_no_fault_is_remarked(homework, capsys):
     assert "explain: this question is answered in words, so you mark it yourself\n" in said
     assert "Remark: the questions are worth 110 points in total, not 100.\n" in said
     assert (
-        "Remark: the cell of tiny.py that begins with “%matplotlib inline” stops with ZeroDivisionError "
-        "in line 2 of the cell (division by zero).\n"
+        "Remark: the cell of tiny.py that begins with “%matplotlib inline” stops with "
+        "ZeroDivisionError in line 2 of the cell (division by zero).\n"
     ) in said
 
 
@@ -421,8 +463,8 @@ def with_design(homework: Path, key: str) -> None:
         (
             'len(arrays["p"]) == len(arrays["q"])',
             "True",
-            "`measure` stops with ValueError in line 8 (operands could not be broadcast together with shapes "
-            "(3,) (4,) ) on random arrays (p (3,), q (4,)), which `guard` accepts.",
+            "`measure` stops with ValueError in line 8 (operands could not be broadcast together "
+            "with shapes (3,) (4,) ) on random arrays (p (3,), q (4,)), which `guard` accepts.",
         ),
         (
             "return -np.abs",
@@ -437,12 +479,18 @@ def with_design(homework: Path, key: str) -> None:
         (
             '"p": ("float32", (-1,))',
             '"p": ("float", (-1,))',
-            "'p' has the dtype 'float', which cannot be handed in: choose one of float16, float32, ",
+            (
+                "'p' has the dtype 'float', which cannot be handed in: choose one of float16, "
+                "float32, "
+            ),
         ),
         (
             '"p": ("float32", (-1,))',
             '"p": ("float32", -1)',
-            "`arrays` must give 'p' a dtype and a shape, such as ('float32', (-1, 64)), not ('float32', -1).",
+            (
+                "`arrays` must give 'p' a dtype and a shape, such as ('float32', (-1, 64)), not "
+                "('float32', -1)."
+            ),
         ),
         (
             "ARRAYS, ",
@@ -451,8 +499,16 @@ def with_design(homework: Path, key: str) -> None:
         ),
         ("guard, 0, 1,", 'guard, "0", 1,', "`none_at` must be a number, not '0'."),
         ("guard, 0, 1,", "guard, 1, 1,", "`none_at` and `full_at` must differ."),
-        ("; q = None", "; r = None", "the model answer never assigns 'q', which must be handed in."),
-        ("; q = None", "; q = (", "the model answer stops with SyntaxError in line 1 of its code ('(' was"),
+        (
+            "; q = None",
+            "; r = None",
+            "the model answer never assigns 'q', which must be handed in.",
+        ),
+        (
+            "; q = None",
+            "; q = (",
+            "the model answer stops with SyntaxError in line 1 of its code ('(' was",
+        ),
     ],
 )
 def test_a_design_is_tried_on_random_arrays(old, new, says, homework, capsys):
@@ -482,13 +538,14 @@ def test_a_design_may_refuse_arrays_that_it_cannot_measure(homework):
         ),
         (
             CELL.replace('"tiny"', '"tinny"'),
-            "the cell of tiny.py that begins with “from course_lib.checks.practice import Practice” stops "
-            "with FileNotFoundError in line 3 of the cell (tinny.practice.json is missing. Put the file",
+            "the cell of tiny.py that begins with “from course_lib.checks.practice import "
+            "Practice” stops with FileNotFoundError in line 3 of the cell (tinny.practice.json is "
+            "missing. Put the file",
         ),
         (
             CELL,
-            "tiny.py does not define `hand_in`, which students need: "
-            "put `from course_lib.checks.practice import Practice, hand_in` into a cell with the tag",
+            "tiny.py does not define `hand_in`, which students need: put `from "
+            "course_lib.checks.practice import Practice, hand_in` into a cell with the tag",
         ),
         (CELL.replace("Practice\n", "Practice, hand_in\n", 1), ""),
     ],
@@ -561,7 +618,10 @@ def test_a_marker_is_read_as_jupytext_reads_it(text, homework):
     change(homework, LAST, text, "tiny.py")
     assignment = Assignment.read("tiny", homework)
     assert list(assignment.questions) == ["log_mean_exp", "sgd_step"]
-    ids = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in student_notebook(assignment).cells]
+    ids = [
+        cell.metadata.get("nbgrader", {}).get("grade_id")
+        for cell in student_notebook(assignment).cells
+    ]
     assert [name for name in ids if name in assignment.questions] == ["log_mean_exp", "sgd_step"]
 
 
@@ -586,7 +646,10 @@ def test_a_key_whose_question_is_not_asked_is_remarked(homework, capsys):
     ("words", "says"),
     [
         (["tiny", "--seeds", "0"], "--seeds must be at least 1."),
-        (["nope"], f"There is no assignment 'nope' in {EXAMPLE}; the available assignments are: tiny."),
+        (
+            ["nope"],
+            f"There is no assignment 'nope' in {EXAMPLE}; the available assignments are: tiny.",
+        ),
     ],
 )
 def test_a_check_that_cannot_be_made_is_refused_in_one_sentence(words, says, capsys):
@@ -604,7 +667,8 @@ def test_an_assignment_without_a_starter_is_named_by_its_folder(homework, capsys
 def test_the_course_s_own_folder_is_not_in_a_message(homework, monkeypatch):
     monkeypatch.setattr(assignment_module, "HOMEWORK", homework)
     with pytest.raises(
-        AssignmentError, match=r"are: tiny\. For an assignment of your own, add --homework FOLDER\.$"
+        AssignmentError,
+        match=r"are: tiny\. For an assignment of your own, add --homework FOLDER\.$",
     ):
         Assignment.read("nope", homework)
     (homework / "tiny" / "tiny.py").unlink()
@@ -634,7 +698,9 @@ def test_an_unknown_kind_of_array_is_refused(homework):
 
 
 @pytest.mark.parametrize("given_as", ["arrays", "tensors"])
-def test_practice_and_the_trial_give_what_the_sandbox_will_give(given_as, homework, tmp_path, capsys):
+def test_practice_and_the_trial_give_what_the_sandbox_will_give(
+    given_as, homework, tmp_path, capsys
+):
     change(homework, 'given_as="arrays"', f'given_as="{given_as}"')
     assignment = Assignment.read("tiny", homework)
     write_student_copy(assignment, tmp_path)
@@ -651,7 +717,9 @@ def test_practice_and_the_trial_give_what_the_sandbox_will_give(given_as, homewo
     assert kinds == ["ndarray" if given_as == "arrays" else "Tensor"] * 4
 
 
-def practice_message(tmp_path: Path, right: np.ndarray, yours: np.ndarray, **arguments: object) -> str:
+def practice_message(
+    tmp_path: Path, right: np.ndarray, yours: np.ndarray, **arguments: object
+) -> str:
     """What practice says of an answer to a question with these arguments."""
     example = {
         "arguments": {name: as_json(value) for name, value in arguments.items()},
@@ -677,7 +745,10 @@ def test_practice_shows_inputs_whole(tmp_path):
 def test_practice_says_that_there_are_inputs_too_long_to_show(tmp_path):
     theta, real = np.array([0.0, 1.0]), np.zeros((5, 2))
     says = practice_message(tmp_path, theta, theta + 1, theta=theta, real=real)
-    assert "For theta = (0.0, 1.0) and longer inputs: your element [0] is 1.0 but should be 0.0." in says
+    assert (
+        "For theta = (0.0, 1.0) and longer inputs: your element [0] is 1.0 but should be 0.0."
+        in says
+    )
     says = practice_message(tmp_path, np.zeros(2), np.ones(2), real=np.zeros((2, 5)))
     assert says.endswith("a value is wrong. Your element [0] is 1.0 but should be 0.0.")
 
@@ -739,6 +810,7 @@ def test_the_page_says_what_each_field_of_a_variant_is_for():
     table = SECTION.partition("| field of a variant |")[2].partition("\n\n")[0]
     first = "".join(re.findall(r"^\| (`[^|]*) \|", table, re.M))
     for field in trial.Variant.__dataclass_fields__:
-        # a function that returns several results is an exception, which the row of `reference` explains
+        # a function that returns several results is an exception, which the row of `reference`
+        # explains
         assert f"`{field}`" in first or field == "returns", field
     assert "and `returns` names them" in SECTION

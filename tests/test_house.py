@@ -1,4 +1,6 @@
-"""The house's lists and pages agree with each other: dependencies, pins, targets, links, addresses."""
+"""The house's lists and pages agree with each other: dependencies, pins, targets, links,
+addresses.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):.*?## ", MAKEFILE, re.M))
 
 TORCH = ("torch", "torchvision")
-OF_DEVELOPERS = [extra for extra in PROJECT["optional-dependencies"] if extra != "hub"]  # few start a hub
+# Few start a hub.
+OF_DEVELOPERS = [extra for extra in PROJECT["optional-dependencies"] if extra != "hub"]
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -72,7 +75,8 @@ def test_torch_is_a_range_from_the_oldest_promised_to_the_one_tested():
     for name in TORCH:
         (highest,) = [s for s in constraints()[name] if s.operator == "<="]
         assert constraints()[name] == promised[name] & SpecifierSet(str(highest))
-        assert constraints()[name].contains(f"{highest.version}+cpu")  # a smaller build of the same version
+        # a smaller build of the same version
+        assert constraints()[name].contains(f"{highest.version}+cpu")
 
 
 def test_constraints_hold_no_address_and_nothing_of_one_platform():
@@ -98,7 +102,8 @@ def test_all_files_promise_the_same_pythons():
     assert "3.15.0" not in promised
     in_words = ", ".join(names[:-1]) + f" or {names[-1]}"
     assert f"You need Python {in_words}" in README
-    assert MAKEFILE.count(f"The course needs Python {in_words}") == 2  # nothing found; the wrong one named
+    # nothing found; the wrong one named
+    assert MAKEFILE.count(f"The course needs Python {in_words}") == 2
     assert "not (3, 11) <= sys.version_info < (3, 15)" in MAKEFILE
     for command in re.findall(r"^py -(\S+) ", INSTALLING, re.M):
         assert command in names  # `py -3` would take the newest, whichever it is
@@ -131,11 +136,13 @@ def test_developers_are_told_to_install_all_extras():
 
 
 def test_front_ends_of_the_widgets_are_packaged():
-    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"][
-        "package-data"
-    ]
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "setuptools"
+    ]["package-data"]
     suffixes = {Path(pattern).suffix for pattern in data["course_lib"]}
-    files = [p for p in (ROOT / "course_lib").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    files = [
+        p for p in (ROOT / "course_lib").rglob("*") if p.is_file() and "__pycache__" not in p.parts
+    ]
     assert {p.suffix for p in files} - {".py"} <= suffixes
 
 
@@ -145,13 +152,17 @@ def test_front_ends_of_the_widgets_are_packaged():
 @needs_make
 def test_make_alone_prints_one_line_for_each_target():
     printed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert re.findall(r"^  make (\w+) +\S", printed, re.M) == re.findall(r"^([a-z]+):.*?## ", MAKEFILE, re.M)
+    assert re.findall(r"^  make (\w+) +\S", printed, re.M) == re.findall(
+        r"^([a-z]+):.*?## ", MAKEFILE, re.M
+    )
     assert {"lab", "test", "notebooks", "run", "lint", "bench", "clean"} <= TARGETS
 
 
 def plan(folder: Path, target: str) -> str:
     """What make would do for the target, without doing it."""
-    done = subprocess.run(["make", "-n", target], cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "-n", target], cwd=folder, capture_output=True, text=True, check=True
+    )
     return done.stdout
 
 
@@ -174,7 +185,9 @@ def stamp(folder: Path, name: str) -> None:
 @needs_make
 @pytest.mark.parametrize("target", ["lab", "lint"])
 def test_nothing_is_installed_twice(fresh, target):
-    """A stamp newer than both lists: make has nothing to do; a list newer than the stamp: it installs."""
+    """A stamp newer than both lists: make has nothing to do;
+    a list newer than the stamp: it installs.
+    """
     assert "pip install" in plan(fresh, target)
     stamp(fresh, ".installed")
     stamp(fresh, ".installed-dev")
@@ -207,7 +220,9 @@ def test_a_hub_is_installed_beside_the_developers_tools(fresh):
 
 
 def fake_python(path: Path, version: str, machine: str = "x86_64", platform: str = "linux") -> Path:
-    """An interpreter that runs the one-liner that it is given, and claims another version and machine."""
+    """An interpreter that runs the one-liner that it is given,
+    and claims another version and machine.
+    """
     numbers = ", ".join(version.split("."))
     claim = (
         f"import platform, sys; sys.version_info = ({numbers}); sys.version = '{version} (main)'; "
@@ -233,13 +248,19 @@ def refusal(folder: Path, *arguments: str, path: str | None = None) -> str:
 def test_a_wrong_python_is_refused_in_one_sentence(fresh, version):
     wrong = fake_python(fresh / "python3", version)
     said = refusal(fresh, f"PYTHON={wrong}")
-    assert f"The course needs Python 3.11, 3.12, 3.13 or 3.14; {wrong} is {version}. Name another" in said
+    assert (
+        f"The course needs Python 3.11, 3.12, 3.13 or 3.14; {wrong} is {version}. Name another"
+        in said
+    )
 
 
 @needs_make
 def test_the_absence_of_python_is_told_in_one_sentence(fresh):
     said = refusal(fresh, "PYTHON=")
-    assert "needs Python 3.11, 3.12, 3.13 or 3.14, and none of them was found. Install Python 3.13" in said
+    assert (
+        "needs Python 3.11, 3.12, 3.13 or 3.14, and none of them was found. Install Python 3.13"
+        in said
+    )
 
 
 @needs_make
@@ -318,7 +339,9 @@ def test_readme_lists_every_notebook_that_exists():
 def test_pages_name_the_one_address():
     slug = PROJECT["urls"]["Repository"].removeprefix("https://github.com/")
     assert re.fullmatch(r"[\w-]+/[\w.-]+", slug)
-    shown = re.findall(r"(?:github\.com|/github|v2/gh)/([\w-]+/[\w.-]+?)(?=/|\?|\"|\)|\s|$)", README)
+    shown = re.findall(
+        r"(?:github\.com|/github|v2/gh)/([\w-]+/[\w.-]+?)(?=/|\?|\"|\)|\s|$)", README
+    )
     assert len(shown) >= 3  # to clone, Colab, Binder
     assert set(shown) == {slug}
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
@@ -339,7 +362,9 @@ def test_a_fork_changes_its_address_everywhere_at_once(tmp_path):
     old = PROJECT["urls"]["Repository"].removeprefix("https://github.com/")
     build.set_address("someone-else/their.course", tmp_path)
     texts = {
-        p: p.read_text(encoding="utf-8") for p in tmp_path.rglob("*") if p.suffix in (".md", ".cff", ".toml")
+        p: p.read_text(encoding="utf-8")
+        for p in tmp_path.rglob("*")
+        if p.suffix in (".md", ".cff", ".toml")
     }
     texts |= {p: p.read_text(encoding="utf-8") for p in (tmp_path / "notebooks").rglob("*.py")}
     texts |= {p: p.read_text(encoding="utf-8") for p in (tmp_path / "notebooks").rglob("*.ipynb")}
@@ -352,10 +377,13 @@ def test_a_fork_changes_its_address_everywhere_at_once(tmp_path):
         assert [p for p in build.check(notebook) if "older text" in p] == fresh
         assert [p for p in build.check(notebook) if "differ" in p] == []
         nb = nbformat.read(notebook, as_version=4)
-        assert nb.metadata.course.text_sha256 == build.text_sha256(nb)  # changed in both, so neither wins
+        # changed in both, so neither wins
+        assert nb.metadata.course.text_sha256 == build.text_sha256(nb)
 
 
-@pytest.mark.parametrize("address", ["", "name", "https://github.com/a/b", "a/b/c", "a b/c", "a/b.git"])
+@pytest.mark.parametrize(
+    "address", ["", "name", "https://github.com/a/b", "a/b/c", "a b/c", "a/b.git"]
+)
 def test_a_wrong_address_is_refused(address, tmp_path):
     with pytest.raises(build.NotebookError, match="owner/name"):
         build.set_address(address, tmp_path)

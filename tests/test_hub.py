@@ -1,8 +1,8 @@
 """A class of three on a real JupyterHub, with the settings that docs/hub gives to instructors.
 
-`make hub` installs what is needed and runs this file; `make thorough` runs it where that has been done. Three
-things differ from a hub for a class: any password will do, servers are processes instead of containers, and
-bubblewrap mounts the data read-only instead of Docker.
+`make hub` installs what is needed and runs this file; `make thorough` runs it where that has been
+done. Three things differ from a hub for a class: any password will do, servers are processes
+instead of containers, and bubblewrap mounts the data read-only instead of Docker.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ pytest_plugins = ["browser"]
 pytestmark = pytest.mark.timeout(4 * 900)
 
 BESIDE_PYTHON = Path(sys.prefix) / "node_modules" / ".bin"  # where `make hub` installs the proxy
-PROXY = shutil.which("configurable-http-proxy", path=f"{BESIDE_PYTHON}{os.pathsep}{os.environ['PATH']}")
+PROXY = shutil.which(
+    "configurable-http-proxy", path=f"{BESIDE_PYTHON}{os.pathsep}{os.environ['PATH']}"
+)
 PACKAGES = ("jupyterhub", "jupyterhub_idle_culler", "nbgitpuller", "dockerspawner")
 MISSING = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
 
@@ -59,10 +61,14 @@ BROWSES, *CALLS = (
     "bob",
     "cleo",
 )  # the first works in Chromium, the others through their servers' API
-START = 900  # seconds that anything may take: others may keep the machine busy, and patience costs nothing
+# Seconds that anything may take: others may keep the machine busy, and patience costs nothing.
+START = 900
 
-BEYOND_THE_KERNEL = 0.3  # GB: a student's server, and what two builds of PyTorch differ by in their imports
-HAS_MNIST = Path(os.environ.get("COURSE_DATA", ""), "MNIST", "raw", "train-images-idx3-ubyte").exists()
+# GB: a student's server, and what two builds of PyTorch differ by in their imports.
+BEYOND_THE_KERNEL = 0.3
+HAS_MNIST = Path(
+    os.environ.get("COURSE_DATA", ""), "MNIST", "raw", "train-images-idx3-ubyte"
+).exists()
 
 WORK_ON_DATA = """
 import os
@@ -99,9 +105,14 @@ def wait_for(condition, what: str, seconds: float = START) -> None:
 
 
 def read_only(folder: str) -> list[str]:
-    """The beginning of a command that sees the folder as Docker would mount it; empty without bubblewrap."""
+    """The beginning of a command that sees the folder as Docker would mount it;
+    empty without bubblewrap.
+    """
     command = ["bwrap", "--die-with-parent", "--dev-bind", "/", "/", "--ro-bind", folder, folder]
-    if shutil.which("bwrap") is None or subprocess.run([*command, "true"], capture_output=True).returncode:
+    if (
+        shutil.which("bwrap") is None
+        or subprocess.run([*command, "true"], capture_output=True).returncode
+    ):
         return []
     return command
 
@@ -137,7 +148,9 @@ class Hub:
             wait_for(self.answers, "the hub's start")
         except TimeoutError:
             self.stop()
-            raise RuntimeError(f"JupyterHub did not start:\n{self.log.read_text()[-3000:]}") from None
+            raise RuntimeError(
+                f"JupyterHub did not start:\n{self.log.read_text()[-3000:]}"
+            ) from None
 
     def settings(self, inner: int, proxy: int) -> str:
         """The instructors' settings, and what differs here."""
@@ -177,7 +190,10 @@ c.JupyterHub.services[0]["api_token"] = {self.token!r}
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if process.environ().get("JUPYTERHUB_USER") == name and "bwrap" not in process.name():
+                if (
+                    process.environ().get("JUPYTERHUB_USER") == name
+                    and "bwrap" not in process.name()
+                ):
                     found.append(process)
         return found
 
@@ -212,9 +228,19 @@ def repository(tmp_path_factory) -> str:
     shutil.copytree(
         ROOT / "notebooks",
         folder / "notebooks",
-        ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "homework", "source", "slides"),
+        ignore=shutil.ignore_patterns(
+            "__pycache__", ".ipynb_checkpoints", "homework", "source", "slides"
+        ),
     )
-    git = ["git", "-C", str(folder), "-c", "user.name=course", "-c", "user.email=course@example.org"]
+    git = [
+        "git",
+        "-C",
+        str(folder),
+        "-c",
+        "user.name=course",
+        "-c",
+        "user.email=course@example.org",
+    ]
     subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
     subprocess.run([*git, "add", "."], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "The chapters"], check=True)
@@ -222,7 +248,9 @@ def repository(tmp_path_factory) -> str:
 
 
 def link_to(repository: str) -> tuple[str, dict[str, str]]:
-    """The path and the query of the link in docs/hub.md, for another repository and for this chapter."""
+    """The path and the query of the link in docs/hub.md,
+    for another repository and for this chapter.
+    """
     (link,) = links_for_students()
     query = {name: values[0] for name, values in parse_qs(link.query).items()}
     query["repo"] = repository
@@ -234,7 +262,9 @@ def link_to(repository: str) -> tuple[str, dict[str, str]]:
 
 
 class Student:
-    """Somebody who logs in with a form, as a browser does, and then works through the server's API."""
+    """Somebody who logs in with a form, as a browser does,
+    and then works through the server's API.
+    """
 
     def __init__(self, hub: Hub, name: str):
         self.hub = hub
@@ -271,7 +301,11 @@ class Student:
 
     def pull(self, query: dict[str, str]) -> str:
         """Follow the instructor's link; returns what nbgitpuller reports at the end."""
-        asked = {"repo": query["repo"], "branch": query["branch"], "targetpath": query["targetPath"]}
+        asked = {
+            "repo": query["repo"],
+            "branch": query["branch"],
+            "targetpath": query["targetPath"],
+        }
         answer = self.web.get(f"{self.url}/git-pull/api?{urlencode(asked)}", timeout=START)
         answer.raise_for_status()
         return answer.text.strip().splitlines()[-1]
@@ -281,14 +315,21 @@ class Student:
         asked = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
         answer = self.web.post(f"{self.url}/api/sessions", json=asked, timeout=START)
         answer.raise_for_status()
-        address = f"{self.url}/api/kernels/{answer.json()['kernel']['id']}/channels".replace("http", "ws", 1)
+        address = f"{self.url}/api/kernels/{answer.json()['kernel']['id']}/channels".replace(
+            "http", "ws", 1
+        )
         header = {"Authorization": self.web.headers["Authorization"]}
         self.kernel = websocket.create_connection(address, header=header, timeout=START)
 
     def run(self, source: str) -> list[dict]:
         """The outputs of a cell."""
         asked = uuid.uuid4().hex
-        header = {"msg_id": asked, "msg_type": "execute_request", "username": self.name, "version": "5.3"}
+        header = {
+            "msg_id": asked,
+            "msg_type": "execute_request",
+            "username": self.name,
+            "version": "5.3",
+        }
         header |= {"session": self.name, "date": ""}
         content = {"code": source, "silent": False, "store_history": True, "user_expressions": {}}
         content |= {"allow_stdin": False, "stop_on_error": True}
@@ -320,7 +361,10 @@ def told_memory(whose: str, process: psutil.Process) -> float:
     """Print the memory of a process; returns what is resident, in GB."""
     memory = process.memory_full_info()
     share = getattr(memory, "pss", memory.rss)  # only Linux tells
-    print(f"{whose}: {memory.rss / 1e9:.2f} GB resident, share {share / 1e9:.2f}, own {memory.uss / 1e9:.2f}")
+    print(
+        f"{whose}: {memory.rss / 1e9:.2f} GB resident, share {share / 1e9:.2f}, own "
+        f"{memory.uss / 1e9:.2f}"
+    )
     return memory.rss / 1e9
 
 
@@ -329,7 +373,9 @@ def told(outputs: list[dict]) -> str:
 
 
 def work(hub: Hub, name: str, query: dict[str, str]) -> tuple[Student, list[list[dict]]]:
-    """Log in, pull the course, run the chapter's first cells and its widget's; returns what they showed."""
+    """Log in, pull the course, run the chapter's first cells and its widget's;
+    returns what they showed.
+    """
     student = Student(hub, name)
     assert "finished" in student.pull(query)
     student.open(f"{query['targetPath']}/notebooks/{CHAPTER}")
@@ -340,7 +386,9 @@ def work_in_a_browser(hub: Hub, chromium, path: str, query: dict[str, str]) -> P
     """The same, with a mouse."""
     config = hub.folder / "homes" / BROWSES / ".jupyter" / "labconfig" / "page_config.json"
     config.parent.mkdir(parents=True)  # no pop-up that asks whether to fetch news
-    config.write_text('{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}')
+    config.write_text(
+        '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}'
+    )
     page = Page(chromium, 1100, 1000)
     page.page.set_default_timeout(START * 1000)
     page.goto(f"{hub.url}{path}?{urlencode(query)}")
@@ -377,7 +425,10 @@ def at_work(hub, chromium, repository):
         calling = [pool.submit(work, hub, name, query) for name in CALLS]
         page = work_in_a_browser(hub, chromium, path, query)
         others = [each.result() for each in calling]
-    print(f"\nThree students logged in and ran the chapter's widget in {time.monotonic() - began:.0f} s.")
+    print(
+        "\nThree students logged in and ran the chapter's widget in "
+        f"{time.monotonic() - began:.0f} s."
+    )
     yield page, others
     for student, _ in others:
         student.leave()
@@ -411,7 +462,9 @@ def test_the_widget_plays_in_the_browser_of_a_student(at_work):
 
 
 def test_the_memory_of_a_student(hub, at_work):
-    """Resident memory counts a library once for each process; a share divides it among those who use it."""
+    """Resident memory counts a library once for each process;
+    a share divides it among those who use it.
+    """
     limit = BOOK.metadata.course.memory.peak + BEYOND_THE_KERNEL
     for name in (BROWSES, *CALLS):
         processes = {}
@@ -462,7 +515,9 @@ def test_the_servers_of_idle_students_end_and_their_files_stay(hub, at_work):
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for(lambda: not any(process.is_running() for process in working), "ending idle servers")
+        wait_for(
+            lambda: not any(process.is_running() for process in working), "ending idle servers"
+        )
     finally:
         culler.terminate()
         culler.wait(10)

@@ -1,4 +1,5 @@
-"""What docs/hub.md gives to instructors: an image, the settings of a hub, a link for students, and numbers.
+"""What docs/hub.md gives to instructors: an image, the settings of a hub,
+a link for students, and numbers.
 
 Nothing is built or started here. tests/test_hub.py starts a hub with these settings.
 """
@@ -72,7 +73,9 @@ def stages() -> list[list[tuple[str, list[str]]]]:
 
 
 def stays_outside(path: str) -> bool:
-    """What .dockerignore says of a path: the last pattern that fits it, or a folder above it, decides."""
+    """What .dockerignore says of a path: the last pattern that fits it,
+    or a folder above it, decides.
+    """
     parts = Path(path).parts
     above = ["/".join(parts[: end + 1]) for end in range(len(parts))]
     outside = False
@@ -118,7 +121,8 @@ def test_the_image_takes_every_version_from_the_constraints():
 def test_the_image_has_none_of_the_developers_tools():
     """tests/test_install.py resolves what this extra brings with it."""
     names = {
-        extra: {canonicalize_name(Requirement(row).name) for row in rows} for extra, rows in EXTRAS.items()
+        extra: {canonicalize_name(Requirement(row).name) for row in rows}
+        for extra, rows in EXTRAS.items()
     }
     assert names["hub"] & (names["dev"] | names["homework"]) == set()
     assert not {"tests", "tools", "benchmarks"} & {Path(source).parts[0] for source in copied()}
@@ -158,7 +162,8 @@ def test_no_stage_of_the_image_runs_as_root():
 
 
 def test_binder_can_start_the_image():
-    assert not [name for name, _ in STEPS if name == "ENTRYPOINT"]  # Binder gives a command of its own
+    # Binder gives a command of its own
+    assert not [name for name, _ in STEPS if name == "ENTRYPOINT"]
     sources = [words[-2] for name, words in stages()[-1] if name == "COPY"]
     assert "notebooks" in sources
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -191,7 +196,10 @@ def test_both_hubs_mount_the_data_read_only():
     (volume,) = many["storage"]["extraVolumes"]
     assert mount == {"name": volume["name"], "mountPath": folder, "readOnly": True}
     claim, job = yaml.safe_load_all((CONFIG.parent / "data.yaml").read_text(encoding="utf-8"))
-    assert volume["persistentVolumeClaim"] == {"claimName": claim["metadata"]["name"], "readOnly": True}
+    assert volume["persistentVolumeClaim"] == {
+        "claimName": claim["metadata"]["name"],
+        "readOnly": True,
+    }
     pod = job["spec"]["template"]["spec"]
     assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     (container,) = pod["containers"]
@@ -212,13 +220,27 @@ def test_both_hubs_end_what_is_idle():
 
 
 def test_the_values_have_the_chart_s_keys():
-    """The chart refuses keys that it does not know. docs/hub.md says which schema these were held against."""
+    """The chart refuses keys that it does not know. docs/hub.md says
+    which schema these were held against.
+    """
     found = values()
     assert set(found) == {"singleuser", "cull", "hub", "prePuller", "proxy"}
-    assert set(found["singleuser"]) <= {"image", "memory", "cpu", "extraEnv", "storage", "defaultUrl", "cmd"}
+    assert set(found["singleuser"]) <= {
+        "image",
+        "memory",
+        "cpu",
+        "extraEnv",
+        "storage",
+        "defaultUrl",
+        "cmd",
+    }
     assert set(found["singleuser"]["image"]) == {"name", "tag"}
     assert found["singleuser"]["image"]["tag"] != "latest"
-    assert set(found["singleuser"]["memory"]) == set(found["singleuser"]["cpu"]) == {"guarantee", "limit"}
+    assert (
+        set(found["singleuser"]["memory"])
+        == set(found["singleuser"]["cpu"])
+        == {"guarantee", "limit"}
+    )
     assert set(found["singleuser"]["storage"]) == {"capacity", "extraVolumes", "extraVolumeMounts"}
     assert all(isinstance(value, str) for value in found["singleuser"]["extraEnv"].values())
     assert set(found["cull"]) == {"enabled", "timeout", "every"}

@@ -1,7 +1,8 @@
-"""The pinned versions can be installed: on every Python and on every kind of machine that README names.
+"""The pinned versions can be installed: on every Python and on every kind of machine
+that README names.
 
-uv resolves the pins for a Python and a machine that are not here. It reads each package's metadata from the
-index and downloads no package. Without a network these tests are skipped.
+uv resolves the pins for a Python and a machine that are not here. It reads each package's metadata
+from the index and downloads no package. Without a network these tests are skipped.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ OLDEST_TORCH = ("torch==2.11.*", "torchvision==0.26.*")
 
 # 3.11.0 is the lowest that README promises, and 3.11.2 is what Debian 12 brings.
 PYTHONS = {
-    python: Target(python, extras=True) for python in ("3.11.0", "3.11.2", "3.12.0", "3.13.0", "3.14.0")
+    python: Target(python, extras=True)
+    for python in ("3.11.0", "3.11.2", "3.12.0", "3.13.0", "3.14.0")
 }
 NEWEST_TORCH = {
     "Linux": Target(),
@@ -67,7 +69,9 @@ REFUSED = {
 
 
 def of_these(targets: dict[str, Target], *few: str) -> dict[str, Target]:
-    """All of them in a thorough run, else a few: each one costs a fresh machine seconds of processor time."""
+    """All of them in a thorough run, else a few: each one costs a fresh machine
+    seconds of processor time.
+    """
     return targets if THOROUGH else {name: targets[name] for name in few}
 
 
@@ -87,7 +91,9 @@ def index_of_pip() -> dict[str, str]:
 
 
 def resolve(target: Target, **settings: str) -> subprocess.CompletedProcess:
-    """Choose versions for the target, from wheels alone; `settings` are environment variables for uv."""
+    """Choose versions for the target, from wheels alone;
+    `settings` are environment variables for uv.
+    """
     command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "-"]
     command += ["--constraints", "constraints.txt", "--only-binary", ":all:"]
     command += ["--python-version", target.python, "--python-platform", target.machine]
@@ -96,9 +102,16 @@ def resolve(target: Target, **settings: str) -> subprocess.CompletedProcess:
         command.append("--all-extras")
     if target.extra:
         command += ["--extra", target.extra]
-    environment = os.environ | index_of_pip() | {"MACOSX_DEPLOYMENT_TARGET": target.macos} | settings
+    environment = (
+        os.environ | index_of_pip() | {"MACOSX_DEPLOYMENT_TARGET": target.macos} | settings
+    )
     return subprocess.run(
-        command, input="\n".join(target.also), cwd=ROOT, env=environment, capture_output=True, text=True
+        command,
+        input="\n".join(target.also),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -126,7 +139,9 @@ def resolved() -> dict[str, subprocess.CompletedProcess]:
 def test_every_promised_python_can_install_every_pin(resolved, python):
     chosen = versions(resolved[python])
     rows = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pinned = {canonicalize_name(Requirement(row).name) for row in rows if row and not row.startswith("#")}
+    pinned = {
+        canonicalize_name(Requirement(row).name) for row in rows if row and not row.startswith("#")
+    }
     unpinned = [name for name in chosen if name not in pinned]
     assert [name for name in unpinned if not CHOSEN_BY_TORCH.fullmatch(name)] == []
 
@@ -156,7 +171,9 @@ PARTS_OF_JUPYTER = {"nbclient", "nbconvert", "nbformat", "packaging", "psutil", 
 
 
 def names_of(extra: str) -> set[str]:
-    return {canonicalize_name(Requirement(row).name) for row in PROJECT["optional-dependencies"][extra]}
+    return {
+        canonicalize_name(Requirement(row).name) for row in PROJECT["optional-dependencies"][extra]
+    }
 
 
 def test_a_student_gets_none_of_the_developers_tools(resolved):

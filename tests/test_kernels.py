@@ -41,7 +41,9 @@ ALL_BUT_A_FEW = 110  # cases: so that a whole group that is left out is noticed
 
 
 def passed_cases(**environment: str) -> int:
-    """How many cases of kernel_cases.py pass; all of them must, and the caller says how many there are."""
+    """How many cases of kernel_cases.py pass; all of them must,
+    and the caller says how many there are.
+    """
     options = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist")
     done = python("-m", "pytest", *options, str(HERE / "kernel_cases.py"), **environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -116,7 +118,9 @@ print(float(loss.detach()), float(sums[0, 0]), float(counts), set(kernels.ran.va
 """
 
 
-@pytest.mark.parametrize("environment", [{}, {"TRITON_INTERPRET": "1"}], ids=["", "interpreter asked for"])
+@pytest.mark.parametrize(
+    "environment", [{}, {"TRITON_INTERPRET": "1"}], ids=["", "interpreter asked for"]
+)
 def test_without_triton_the_references_serve_by_themselves(environment):
     done = python("-W", "error", "-c", WITHOUT_TRITON, **environment)
     assert done.returncode == 0, done.stderr
@@ -127,7 +131,9 @@ def test_without_triton_the_references_serve_by_themselves(environment):
     model = VAE((4, 4), 2, (8,))
     images = torch.randint(0, 256, (5, 4, 4), dtype=torch.uint8)
     with kernels.switched_off():
-        loss = kernels.fused_loss(model, kernels.gather_binarize(images, torch.tensor([3, 1])))["loss"]
+        loss = kernels.fused_loss(model, kernels.gather_binarize(images, torch.tensor([3, 1])))[
+            "loss"
+        ]
     assert float(second.split()[0]) == pytest.approx(float(loss.detach()), rel=1e-6)
 
 
@@ -158,7 +164,9 @@ def test_philox_gives_its_authors_numbers():
     seeds = [philox(torch.tensor([s]), torch.arange(4))[0].tolist() for s in (0, 1, 2**32, 2**61)]
     assert len({tuple(numbers) for numbers in seeds}) == 4
     assert len({int(philox(torch.tensor([5]), torch.tensor([2**k]))[0]) for k in range(32)}) == 32
-    assert all(0 <= v.min() <= v.max() <= MASK for v in philox(torch.tensor([9]), torch.arange(999)))
+    assert all(
+        0 <= v.min() <= v.max() <= MASK for v in philox(torch.tensor([9]), torch.arange(999))
+    )
 
 
 def test_the_references_noise_is_uniform_and_normal():
@@ -166,7 +174,8 @@ def test_the_references_noise_is_uniform_and_normal():
     assert parts.dtype == torch.float32
     assert 0 <= float(parts.min()) <= float(parts.max()) < 1
     for part in parts:
-        assert scipy.stats.kstest(part.numpy(), "uniform").pvalue > 1e-3  # one seed: it passes or it does not
+        # one seed: it passes or it does not
+        assert scipy.stats.kstest(part.numpy(), "uniform").pvalue > 1e-3
     corner = torch.corrcoef(parts) - torch.eye(4)
     assert float(corner.abs().max()) < 4 / 20_000**0.5
     e = normal(torch.tensor([4]), torch.arange(20_000))
@@ -185,12 +194,18 @@ def test_seeds():
             as_seed(wrong, torch.device("cpu"))
 
 
-# ---------------------------------------------------------------- the references are the course's functions
+# ---------------------------------------------------------------- the references are the course's
+# functions
 
 
 def test_the_references_are_what_the_course_computes():
     torch.manual_seed(0)
-    logits, mu, logvar, x = torch.randn(4, 9), torch.randn(4, 2), torch.randn(4, 2), torch.rand(4, 9)
+    logits, mu, logvar, x = (
+        torch.randn(4, 9),
+        torch.randn(4, 2),
+        torch.randn(4, 2),
+        torch.rand(4, 9),
+    )
     terms = kernels.elbo_reference(logits, x, mu, logvar)
     assert torch.equal(terms.reconstruction, -log_bernoulli(logits, x))
     assert torch.equal(terms.kl, kl_diag(mu, logvar))
@@ -198,7 +213,8 @@ def test_the_references_are_what_the_course_computes():
     grey = kernels.elbo_reference(logits, bytes_, mu, logvar).reconstruction
     torch.testing.assert_close(grey, -log_bernoulli(logits, bytes_ / 255))
     z = torch.stack([kernels.reparameterize_reference(mu, logvar, s) for s in range(2000)])
-    torch.testing.assert_close(z.mean(0), mu, rtol=0, atol=0.25)  # σ up to 3, 2,000 draws: 4 standard errors
+    # σ up to 3, 2,000 draws: 4 standard errors
+    torch.testing.assert_close(z.mean(0), mu, rtol=0, atol=0.25)
     torch.testing.assert_close(z.std(0).log(), logvar / 2, rtol=0, atol=0.08)
 
 
@@ -242,7 +258,10 @@ full = kernels.full_mixture_statistics
         (lambda: kernels.fused_elbo(A, A.long(), M, M), r"or bytes \(uint8\), but got torch.int64"),
         (lambda: kernels.fused_elbo(A, A.clone().requires_grad_(), M, M), "pass x.detach()"),
         (lambda: kernels.fused_elbo(A, A.to("meta"), M, M), "must be on the same device"),
-        (lambda: kernels.fused_reparameterize(M, M[:1]), "same shape and the same floating-point dtype"),
+        (
+            lambda: kernels.fused_reparameterize(M, M[:1]),
+            "same shape and the same floating-point dtype",
+        ),
         (
             lambda: kernels.fused_reparameterize(M.long(), M.long()),
             "same shape and the same floating-point dtype",
@@ -250,15 +269,24 @@ full = kernels.full_mixture_statistics
         (lambda: kernels.fused_reparameterize(M, M.to("meta")), "must be on the same device"),
         (lambda: kernels.fused_reparameterize(M[:0], M[:0]), "1 to 2³¹ − 1 numbers, but got 0"),
         (lambda: kernels.fused_reparameterize(M, M, 0.5), "A seed must be a single integer"),
-        (lambda: kernels.gather_binarize(X8, [0], 1), "must be torch tensors, but got Tensor and list"),
+        (
+            lambda: kernels.gather_binarize(X8, [0], 1),
+            "must be torch tensors, but got Tensor and list",
+        ),
         (
             lambda: kernels.gather_binarize([[0]], torch.tensor([0])),
             "must be torch tensors, but got list and Tensor",
         ),
-        (lambda: kernels.gather_binarize(X8.float(), torch.tensor([0])), "contiguous tensor of bytes"),
+        (
+            lambda: kernels.gather_binarize(X8.float(), torch.tensor([0])),
+            "contiguous tensor of bytes",
+        ),
         (lambda: kernels.gather_binarize(X8.mT, torch.tensor([0])), "contiguous tensor of bytes"),
         (lambda: kernels.gather_binarize(X8, torch.tensor([0.5])), "index must be an int64 tensor"),
-        (lambda: kernels.gather_binarize(X8, torch.tensor([], dtype=torch.int64)), "at least one row number"),
+        (
+            lambda: kernels.gather_binarize(X8, torch.tensor([], dtype=torch.int64)),
+            "at least one row number",
+        ),
         (
             lambda: kernels.gather_binarize(X8, torch.tensor([0, 2])),
             "from 0 to 1, but these range from 0 to 2",
@@ -269,14 +297,20 @@ full = kernels.full_mixture_statistics
             "must be a floating-point type",
         ),
         (lambda: kernels.mixture_statistics(A.long(), W, V, V), "non-empty floating-point tensor"),
-        (lambda: kernels.mixture_statistics(A, W, V[:, :3], V), r"means and variances \(K, 9\), but got"),
+        (
+            lambda: kernels.mixture_statistics(A, W, V[:, :3], V),
+            r"means and variances \(K, 9\), but got",
+        ),
         (
             lambda: kernels.mixture_statistics(A, W.double(), V, V),
             "means and variances must be torch.float32",
         ),
         (lambda: kernels.mixture_statistics(A, W, V, -V), "variance is -1 and .* weight is 1"),
         (lambda: kernels.mixture_statistics(A, W, V, 0 * V), "Variances must be positive"),
-        (lambda: kernels.mixture_statistics(A, W, V, V * torch.nan), "variance is nan and .* weight is 1"),
+        (
+            lambda: kernels.mixture_statistics(A, W, V, V * torch.nan),
+            "variance is nan and .* weight is 1",
+        ),
         (lambda: kernels.mixture_statistics(A, -W, V, V), "variance is 1 and .* weight is -1"),
         (lambda: kernels.mixture_statistics(A, W, V, V.to("meta")), "must be on the same device"),
         (lambda: full(A.long(), W, V, U), "non-empty floating-point tensor"),
@@ -290,12 +324,18 @@ full = kernels.full_mixture_statistics
         (lambda: full(A, W, V, -U), "entry is -1 and .* weight is 1"),
         (lambda: full(A, W, V, U * torch.nan), "entry is nan and .* weight is 1"),
         (lambda: full(A, -W, V, U), "entry is 1 and .* weight is -1"),
-        (lambda: full(A, W, V, torch.ones_like(U).tril()), r"upper triangular, .* pass factors.mT\."),
+        (
+            lambda: full(A, W, V, torch.ones_like(U).tril()),
+            r"upper triangular, .* pass factors.mT\.",
+        ),
         (
             lambda: kernels.fused_loss(VAE((3, 3), 2, (4,), likelihood="gaussian"), A),
             "not 'gaussian' and 'normal'",
         ),
-        (lambda: kernels.fused_loss(VAE((3, 3), 2, (4,), prior="flower"), A), "not 'bernoulli' and 'flower'"),
+        (
+            lambda: kernels.fused_loss(VAE((3, 3), 2, (4,), prior="flower"), A),
+            "not 'bernoulli' and 'flower'",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said(call, sentence):

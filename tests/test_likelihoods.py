@@ -1,4 +1,6 @@
-"""log P(x|z) of black and white pixels against scipy, torch.distributions and every image that there is."""
+"""log P(x|z) of black and white pixels against scipy,
+torch.distributions and every image that there is.
+"""
 
 from itertools import product
 
@@ -18,13 +20,15 @@ def test_equals_scipy():
     torch.manual_seed(0)
     logits, x = 3 * torch.randn(50, 30).double(), torch.rand(50, 30).round().double()
     expected = stats.bernoulli.logpmf(x.numpy(), expit(logits.numpy())).sum(-1)
-    # scipy gets probabilities, which near 1 keep fewer digits than logits: 1e-16·e¹² for a logit of 12
+    # scipy gets probabilities, which near 1 keep fewer digits than logits: 1e-16·e¹² for a logit of
+    # 12
     np.testing.assert_allclose(log_bernoulli(logits, x), expected, rtol=0, atol=1e-9)
 
 
 def test_many_codes_for_each_image():
     torch.manual_seed(1)
-    logits, x = torch.randn(4, 5, 9).double(), torch.rand(5, 9).round().double()  # (S, N, D), (N, D)
+    # (N, D)
+    logits, x = torch.randn(4, 5, 9).double(), torch.rand(5, 9).round().double()  # (S, N, D)
     expected = Independent(Bernoulli(logits=logits), 1).log_prob(x)
     torch.testing.assert_close(log_bernoulli(logits, x), expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(Pixels(logits).log_prob(x), expected, rtol=0, atol=1e-12)
@@ -77,9 +81,14 @@ def test_one_pixel_is_right_to_the_last_digits(dtype, within):
     logits = torch.linspace(-120, 120, 4801, dtype=dtype)
     for x in (0.0, 1.0, 0.3):
         expected = x * logits.double().numpy() - np.logaddexp(0, logits.double().numpy())
-        found = log_bernoulli(logits[:, None], torch.full((4801, 1), x, dtype=dtype)).double().numpy()
-        # half a unit in the last place of log max(p, 1 − p), which is at most log 2, and of each other term
-        assert (np.abs(found - expected) <= 2 * within * (1 + np.abs(logits.double().numpy()))).all()
+        found = (
+            log_bernoulli(logits[:, None], torch.full((4801, 1), x, dtype=dtype)).double().numpy()
+        )
+        # half a unit in the last place of log max(p, 1 − p), which is at most log 2, and of each
+        # other term
+        assert (
+            np.abs(found - expected) <= 2 * within * (1 + np.abs(logits.double().numpy()))
+        ).all()
 
 
 @pytest.mark.parametrize("shapes", [((4, 7), (4, 7)), ((3, 4, 7), (4, 7)), ((7,), (4, 7))])
@@ -92,10 +101,16 @@ def test_gradients_by_finite_differences(shapes):
 
 def test_pixels_may_be_of_another_kind():
     logits = torch.randn(3, 5, requires_grad=True)
-    for x in (torch.rand(3, 5) > 0.5, torch.ones(3, 5, dtype=torch.uint8), torch.rand(3, 5).double()):
+    for x in (
+        torch.rand(3, 5) > 0.5,
+        torch.ones(3, 5, dtype=torch.uint8),
+        torch.rand(3, 5).double(),
+    ):
         found = log_bernoulli(logits, x)
         assert found.dtype == torch.result_type(logits, x)
-        torch.testing.assert_close(found, log_bernoulli(logits.double(), x.double()), check_dtype=False)
+        torch.testing.assert_close(
+            found, log_bernoulli(logits.double(), x.double()), check_dtype=False
+        )
         found.sum().backward()
 
 
@@ -132,7 +147,11 @@ def test_observed_pixels_are_what_the_likelihood_speaks_of():
         # a frequency of 500 draws has a standard error of 0.022 at most, and there are 256
         assert (drawn.mean(0) - images[0] / 255).abs().max() < 4.5 * 0.0224
         assert not torch.equal(drawn, observed_pixels(images, likelihood))
-        assert torch.equal(observed_pixels(images, likelihood, fixed=True), fixed_binarization(images))
+        assert torch.equal(
+            observed_pixels(images, likelihood, fixed=True), fixed_binarization(images)
+        )
     for likelihood in ("gaussian", "bernoulli"):
-        with pytest.raises(ValueError, match=r"images must be bytes \(uint8\), .*, not torch.float32"):
+        with pytest.raises(
+            ValueError, match=r"images must be bytes \(uint8\), .*, not torch.float32"
+        ):
             observed_pixels(images / 255, likelihood)

@@ -1,4 +1,6 @@
-"""The mixture against scikit-learn's, its promises (never falls, never breaks), and outside figures."""
+"""The mixture against scikit-learn's, its promises (never falls, never breaks),
+and outside figures.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def fit(model, x):
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         model.fit(x)
-    assert all(issubclass(w.category, ConvergenceWarning) for w in seen), [str(w.message) for w in seen]
+    assert all(issubclass(w.category, ConvergenceWarning) for w in seen), [
+        str(w.message) for w in seen
+    ]
     return model, [str(w.message) for w in seen]
 
 
@@ -79,7 +83,9 @@ DATA = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_step_of_the_way_is_scikit_learns(kind, data, reg_covar):
     x, k = DATA[data]()
-    long, _ = fit(GaussianMixture(**start(x, k, kind, 0), reg_covar=reg_covar, tol=0, max_iter=12), x)
+    long, _ = fit(
+        GaussianMixture(**start(x, k, kind, 0), reg_covar=reg_covar, tol=0, max_iter=12), x
+    )
     assert len(long.lower_bounds_) == 12
     for steps in (1, 2, 3, 6, 12):
         given_start = {**start(x, k, kind, 0), "reg_covar": reg_covar, "tol": 0, "max_iter": steps}
@@ -129,7 +135,12 @@ def test_it_stops_where_scikit_learn_stops():
 def test_parts_of_a_start_are_taken_and_the_rest_is_guessed():
     x = blobs(5)
     for name in ("weights_init", "means_init", "precisions_init"):
-        part = {"n_components": 4, name: start(x, 4, "full", 0)[name], "max_iter": 0, "random_state": 0}
+        part = {
+            "n_components": 4,
+            name: start(x, 4, "full", 0)[name],
+            "max_iter": 0,
+            "random_state": 0,
+        }
         ours, _ = fit(GaussianMixture(**part), x)
         attribute = name.replace("init", "")
         np.testing.assert_allclose(getattr(ours, attribute), part[name], rtol=1e-8, atol=1e-12)
@@ -152,7 +163,8 @@ def test_it_is_an_estimator_of_scikit_learn():
     model = GaussianMixture(3, covariance_type="diag", tol=1e-5)
     theirs = Theirs().get_params()
     assert set(theirs) <= set(model.get_params())
-    assert {n: v for n, v in GaussianMixture().get_params().items() if n in theirs} == theirs  # same defaults
+    # same defaults
+    assert {n: v for n, v in GaussianMixture().get_params().items() if n in theirs} == theirs
     copy = clone(model.set_params(n_components=2))
     assert (copy.n_components, copy.covariance_type, copy.tol) == (2, "diag", 1e-5)
     assert not hasattr(copy, "means_")
@@ -184,13 +196,17 @@ def test_arrays_of_every_make_are_taken_and_left_alone():
     np.testing.assert_allclose(reversed_order, expected, rtol=1e-9, atol=1e-9)
 
 
-START_ON_BLOBS = {name: v for name, v in start(blobs(), 4, "full", 0).items() if name.endswith("_init")}
+START_ON_BLOBS = {
+    name: v for name, v in start(blobs(), 4, "full", 0).items() if name.endswith("_init")
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_single_precision(kind):
     x = blobs()
-    single, _ = fit(GaussianMixture(**start(x, 4, kind, 0), dtype=torch.float32, max_iter=10, tol=0), x)
+    single, _ = fit(
+        GaussianMixture(**start(x, 4, kind, 0), dtype=torch.float32, max_iter=10, tol=0), x
+    )
     double, _ = fit(GaussianMixture(**start(x, 4, kind, 0), max_iter=10, tol=0), x)
     assert all(getattr(single, name).dtype == np.float32 for name in ATTRIBUTES)
     assert single.score_samples(x).dtype == np.float32
@@ -241,7 +257,9 @@ def test_of_several_starts_the_best_is_kept(init):
     options = {"init_params": init, "max_iter": 5}
     several, _ = fit(GaussianMixture(4, n_init=4, random_state=3, **options), x)
     rng = np.random.RandomState(3)
-    singly = [fit(GaussianMixture(4, random_state=rng, **options), x)[0].lower_bound_ for _ in range(4)]
+    singly = [
+        fit(GaussianMixture(4, random_state=rng, **options), x)[0].lower_bound_ for _ in range(4)
+    ]
     assert len(set(singly)) > 1
     assert several.lower_bound_ == max(singly) == several.lower_bounds_[-1]
     again, _ = fit(GaussianMixture(4, n_init=4, random_state=3, **options), x)
@@ -268,7 +286,11 @@ def narrow() -> tuple[np.ndarray, dict]:
     )
     x[400:] += 300
     eyes = np.stack([np.eye(2), np.eye(2), np.eye(2) * 1e6])
-    start = {"means_init": x[[0, 200, 400]], "precisions_init": eyes, "weights_init": np.full(3, 1 / 3)}
+    start = {
+        "means_init": x[[0, 200, 400]],
+        "precisions_init": eyes,
+        "weights_init": np.full(3, 1 / 3),
+    }
     return x, {"n_components": 3, "reg_covar": 0, "tol": 0, "max_iter": 10, **start}
 
 
@@ -278,7 +300,9 @@ def test_a_narrow_component_is_fitted_as_well_as_by_the_textbook(monkeypatch):
     theirs, _ = fit(Theirs(**options), x)
     # both take x − mean before they square: 1e-16 · 300 / 1e-3 of a deviation, times the deviation
     assert guarded.lower_bound_ == pytest.approx(theirs.lower_bound_, abs=1e-10)
-    np.testing.assert_allclose(guarded.covariances_[2], theirs.covariances_[2], rtol=1e-8, atol=1e-14)
+    np.testing.assert_allclose(
+        guarded.covariances_[2], theirs.covariances_[2], rtol=1e-8, atol=1e-14
+    )
     monkeypatch.setattr(fast_steps, "MAX_ROUNDING", {torch.float64: math.inf})
     careless, _ = fit(GaussianMixture(**options), x)
     assert abs(careless.lower_bound_ - theirs.lower_bound_) > 1e-7  # what the guard is there for
@@ -287,7 +311,8 @@ def test_a_narrow_component_is_fitted_as_well_as_by_the_textbook(monkeypatch):
 @pytest.mark.parametrize("kind", ["full", "diag", "spherical"])
 def test_reg_covar_is_the_only_floor_where_it_is_given(kind):
     x = 1e4 * blobs(3, n=80, k=2)
-    x[:20] = x[0]  # with reg_covar=1e-6 a component becomes 1e-14 of the data's variance, as in scikit-learn
+    # with reg_covar=1e-6 a component becomes 1e-14 of the data's variance, as in scikit-learn
+    x[:20] = x[0]
     given_start = {
         **start(x, 3, kind, 0),
         "means_init": np.stack([x[0], x[20], x[60]]),
@@ -299,8 +324,11 @@ def test_reg_covar_is_the_only_floor_where_it_is_given(kind):
     ours, said = fit(GaussianMixture(**given_start), x)
     assert not [s for s in said if "Component" in s]
     # Twenty times the same point: reg_covar is all the variance that is left.
-    np.testing.assert_allclose(ours.covariances_[0], 1e-6 * (np.eye(3) if kind == "full" else 1), atol=1e-12)
-    if kind == "full":  # in the other kinds scikit-learn does not centre, and has lost every digit of it
+    np.testing.assert_allclose(
+        ours.covariances_[0], 1e-6 * (np.eye(3) if kind == "full" else 1), atol=1e-12
+    )
+    # in the other kinds scikit-learn does not centre, and has lost every digit of it
+    if kind == "full":
         theirs, _ = fit(Theirs(**given_start), x)
         np.testing.assert_allclose(ours.lower_bounds_[-1], theirs.lower_bound_, rtol=1e-8)
 
@@ -352,7 +380,10 @@ def test_samples_have_the_mixtures_weights_means_and_covariances(kind):
         assert (x.shape, k.shape, x.dtype, k.dtype) == ((n, 3), (n,), torch.float64, torch.int64)
         counts = torch.bincount(k, minlength=4)
         # 5 × 4 tests in all, seeds fixed: a right sampler fails one of them with a chance of 2e-3
-        assert stats.chisquare(counts, n * model.weights_.numpy() / model.weights_.sum().item()).pvalue > 1e-4
+        assert (
+            stats.chisquare(counts, n * model.weights_.numpy() / model.weights_.sum().item()).pvalue
+            > 1e-4
+        )
         for j in range(4):
             spread = model.covariances_ if kind == "tied" else model.covariances_[j]
             if kind in ("diag", "spherical"):
@@ -363,7 +394,9 @@ def test_samples_have_the_mixtures_weights_means_and_covariances(kind):
             # whitened, a component is standard normal in every direction: 5 × 4 × 4 × 3 tests
             assert min(stats.kstest(row, "norm").pvalue for row in white.numpy()) > 1e-5
             # correlations between the directions have a standard error of 1 / √n: five of them
-            assert float((torch.corrcoef(white) - torch.eye(3)).abs().max()) < 5 / math.sqrt(len(white.T))
+            assert float((torch.corrcoef(white) - torch.eye(3)).abs().max()) < 5 / math.sqrt(
+                len(white.T)
+            )
 
 
 def test_samples_of_a_line_follow_the_exact_distribution():
@@ -377,7 +410,8 @@ def test_samples_of_a_line_follow_the_exact_distribution():
 
     for seed in range(10):
         drawn, _ = model.set_params(random_state=seed).sample(5000)
-        assert stats.kstest(drawn[:, 0], cdf).pvalue > 1e-4  # ten tests: fails by chance once in 1,000
+        # ten tests: fails by chance once in 1,000
+        assert stats.kstest(drawn[:, 0], cdf).pvalue > 1e-4
 
 
 def test_sampling_follows_random_state():
@@ -391,8 +425,9 @@ def test_sampling_follows_random_state():
 
 # ---- EM's promise ----
 
-# The fast steps may round a log-density by 1e-8 nats (MAX_ROUNDING); ten times that is far below any gain a
-# student could see. The worst of 20,000 random problems like those below fell by less than 1e-9.
+# The fast steps may round a log-density by 1e-8 nats (MAX_ROUNDING); ten times that is far below
+# any gain a student could see. The worst of 20,000 random problems like those below fell by less
+# than 1e-9.
 FALL = 1e-7
 
 
@@ -428,14 +463,16 @@ def problems(draw):
 @given(problems())
 def test_the_log_likelihood_never_falls(problem):
     x, options = problem
-    assume(np.ptp(x, axis=0).all())  # a direction without any spread is refused, which is tested below
+    # a direction without any spread is refused, which is tested below
+    assume(np.ptp(x, axis=0).all())
     assume(np.linalg.eigvalsh(np.atleast_2d(np.corrcoef(x.T))).min() > 1e-9)
     model, said = fit(GaussianMixture(**options, reg_covar=0, tol=0, max_iter=25), x)
     assert never_falls(model.lower_bounds_)
     assert all(np.isfinite(getattr(model, name)).all() for name in ATTRIBUTES)
     # after the last step it has not fallen either
     assert never_falls([model.lower_bound_, model.score(x)])
-    # EM by the textbook's functions from the same start goes the same way, unless something was held
+    # EM by the textbook's functions from the same start goes the same way, unless something was
+    # held
     if not any("Component" in s or "covariance" in s for s in said):
         first, _ = fit(GaussianMixture(**options, reg_covar=0, tol=0, max_iter=0), x)
         now = (first.weights_, first.means_, first.covariances_)
@@ -455,11 +492,18 @@ def test_components_that_collapse_are_held_and_named(kind):
     collapsed = [s for s in said if "held" in s]
     if kind == "tied":
         assert collapsed == [
-            "The shared covariance has become singular and is held at its last good value: set reg_covar > 0."
+            (
+                "The shared covariance has become singular and is held at its last good value: "
+                "set reg_covar > 0."
+            )
         ]
     else:
-        assert [s[:27] for s in collapsed] == [f"Component {k} has collapsed onto"[:27] for k in range(3)]
-        assert all("fewer components, set reg_covar > 0, or try another start" in s for s in collapsed)
+        assert [s[:27] for s in collapsed] == [
+            f"Component {k} has collapsed onto"[:27] for k in range(3)
+        ]
+        assert all(
+            "fewer components, set reg_covar > 0, or try another start" in s for s in collapsed
+        )
     assert never_falls([*model.lower_bounds_, model.score(three)])
     assert sorted(model.predict(three)) == [0] * 10 + [1] * 10 + [2] * 10
     # a held covariance may be as wide as a tenth of the distances, so that neighbours pull a little
@@ -542,11 +586,27 @@ FLAT = np.column_stack([blobs()[:, 0], np.full(400, 0.1)])
 BAD = [
     ({"weights_init": [0.5, 0.6]}, blobs(), "'weights' should be normalized"),
     ({"weights_init": [1.5, -0.5]}, blobs(), "'weights' should be in the range"),
-    ({"weights_init": [1.0]}, blobs(), r"'weights' should have the shape of \(2,\), but got \(1,\)"),
+    (
+        {"weights_init": [1.0]},
+        blobs(),
+        r"'weights' should have the shape of \(2,\), but got \(1,\)",
+    ),
     ({"means_init": np.zeros((3, 2))}, blobs(), r"'means' should have the shape of \(2, 3\)"),
-    ({"precisions_init": np.eye(3)}, blobs(), r"'full precision' should have the shape of \(2, 3, 3\)"),
-    ({"precisions_init": -np.stack([np.eye(3)] * 2)}, blobs(), "should be symmetric, positive-definite"),
-    ({"precisions_init": np.stack([np.tri(3)] * 2)}, blobs(), "should be symmetric, positive-definite"),
+    (
+        {"precisions_init": np.eye(3)},
+        blobs(),
+        r"'full precision' should have the shape of \(2, 3, 3\)",
+    ),
+    (
+        {"precisions_init": -np.stack([np.eye(3)] * 2)},
+        blobs(),
+        "should be symmetric, positive-definite",
+    ),
+    (
+        {"precisions_init": np.stack([np.tri(3)] * 2)},
+        blobs(),
+        "should be symmetric, positive-definite",
+    ),
     (
         {"precisions_init": [1.0, -1.0], "covariance_type": "spherical"},
         blobs(),
@@ -586,10 +646,17 @@ def test_a_constant_column_is_seen_whatever_its_mean_is_rounded_to(value):
 
 def test_what_a_fitted_mixture_cannot_be_asked():
     model = GaussianMixture(2, random_state=0, warm_start=True).fit(blobs())
-    with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3 features"):
+    with pytest.raises(
+        ValueError, match="X has 2 features, but GaussianMixture is expecting 3 features"
+    ):
         model.predict(blobs(dim=2))
-    for other in (lambda: model.fit(blobs(dim=2)), lambda: model.set_params(n_components=3).fit(blobs())):
-        with pytest.raises(ValueError, match="n_components and the number of columns of X must not change"):
+    for other in (
+        lambda: model.fit(blobs(dim=2)),
+        lambda: model.set_params(n_components=3).fit(blobs()),
+    ):
+        with pytest.raises(
+            ValueError, match="n_components and the number of columns of X must not change"
+        ):
             other()
 
 
@@ -598,7 +665,9 @@ def test_what_a_fitted_mixture_cannot_be_asked():
 
 @functools.cache
 def projected():
-    """MNIST on the first 20 principal components of its 60,000 training digits, pixels in [0, 1]."""
+    """MNIST on the first 20 principal components of its 60,000 training digits,
+    pixels in [0, 1].
+    """
     train = mnist(True, quiet=True)
     if len(train) != 60_000:
         pytest.skip(f"needs all of MNIST; there are {train.source}")
@@ -612,10 +681,12 @@ def projected():
     ).double() @ basis
 
 
-# K = 1 is a formula, so it must agree to the last digit given. The others depend on the start: six k-means
-# starts gave −23.54 to −24.04 for K = 10 and −21.96 to −22.04 for K = 20. From this seed scikit-learn's class
-# gives −23.717 and −22.016.
-@pytest.mark.parametrize(("k", "known", "band"), [(1, -31.635, 0.001), (10, -23.7, 0.1), (20, -22.0, 0.1)])
+# K = 1 is a formula, so it must agree to the last digit given. The others depend on the start: six
+# k-means starts gave −23.54 to −24.04 for K = 10 and −21.96 to −22.04 for K = 20. From this seed
+# scikit-learn's class gives −23.717 and −22.016.
+@pytest.mark.parametrize(
+    ("k", "known", "band"), [(1, -31.635, 0.001), (10, -23.7, 0.1), (20, -22.0, 0.1)]
+)
 def test_mnist_test_log_likelihood_is_the_known_figure(k, known, band):
     train, test = projected()
     model = GaussianMixture(k, random_state=0, tol=1e-3, max_iter=200).fit(train)

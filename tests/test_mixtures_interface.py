@@ -1,4 +1,6 @@
-"""GaussianMixture for someone who knows scikit-learn: its tests, its checks, and what people try first."""
+"""GaussianMixture for someone who knows scikit-learn: its tests, its checks,
+and what people try first.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def fitted(x=X, **options) -> GaussianMixture:
 
 # ---- scikit-learn's own tests, run on our class ----
 
-HELD = "a component that collapses is held and named in a warning; scikit-learn's fit ends in an error"
+HELD = (
+    "a component that collapses is held and named in a warning; scikit-learn's fit ends in an error"
+)
 OWN_STEPS = "counts calls of scikit-learn's M-step; the course has its own"
 EXCEPTIONS = {
     "test_regularisation": HELD,
@@ -208,7 +212,9 @@ def test_a_start_of_every_make_is_taken(given, kind):
         model = fitted(covariance_type=kind, max_iter=0, **{given: other})
         assert getattr(model, given) is other  # a constructor's argument stays what it was
         for name in ATTRIBUTES:
-            np.testing.assert_array_equal(getattr(model, name), getattr(expected, name), err_msg=name)
+            np.testing.assert_array_equal(
+                getattr(model, name), getattr(expected, name), err_msg=name
+            )
     with pytest.raises(ValueError, match="Complex data not supported"):
         fitted(covariance_type=kind, **{given: start.astype(complex)})
     with pytest.raises(ValueError, match="contains NaN"):
@@ -246,7 +252,9 @@ def test_what_is_no_data_gets_a_sentence_of_its_own(words, as_tensor):
 
 def test_values_that_only_look_large_are_taken():
     model = fitted(X * 1e145, reg_covar=0)
-    assert model.score(X * 1e145) == pytest.approx(fitted(X, reg_covar=0).score(X) - 4 * np.log(1e145))
+    assert model.score(X * 1e145) == pytest.approx(
+        fitted(X, reg_covar=0).score(X) - 4 * np.log(1e145)
+    )
 
 
 @pytest.mark.parametrize(
@@ -402,8 +410,12 @@ def test_narrow_components_are_scored_with_all_their_digits(kind, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["full", "tied"])
-def test_thin_components_with_means_far_from_the_data_are_scored_with_all_their_digits(kind, monkeypatch):
-    """Lines through the origin, where all points lie: close to every component, and far from every mean."""
+def test_thin_components_with_means_far_from_the_data_are_scored_with_all_their_digits(
+    kind, monkeypatch
+):
+    """Lines through the origin, where all points lie: close to every component,
+    and far from every mean.
+    """
     k, n = 20, 4000
     length, width = 300.0, 1e-4
     slopes = np.full(k, 0.7) if kind == "tied" else np.repeat(np.linspace(0.1, 1.3, k // 2), 2)
@@ -418,7 +430,9 @@ def test_thin_components_with_means_far_from_the_data_are_scored_with_all_their_
     model.precisions_cholesky_ = factors[0] if kind == "tied" else factors
     along = (x[:, :1] - ends) / length  # (N, K)
     across = (x[:, 1:] - slopes * x[:, :1]) / width
-    exact = special.logsumexp(-(along**2 + across**2) / 2, axis=1) - np.log(2 * np.pi * length * width * k)
+    exact = special.logsumexp(-(along**2 + across**2) / 2, axis=1) - np.log(
+        2 * np.pi * length * width * k
+    )
     # x − mean is rounded by 1e-16 of 300; over the width and squared that is some 1e-9
     np.testing.assert_allclose(model.score_samples(x), exact, atol=1e-8)
     np.testing.assert_allclose(model.score_samples(torch.tensor(x)), exact, atol=1e-8)
@@ -449,7 +463,9 @@ def test_a_weight_of_0_is_no_trouble():
 
 
 def interrupt(monkeypatch, where, name: str, at: int) -> None:
-    """Make the `at`-th call of `where.name` raise what Ctrl-C and the kernel's stop button raise."""
+    """Make the `at`-th call of `where.name` raise what Ctrl-C and the kernel's stop
+    button raise.
+    """
     original, calls = getattr(where, name), []
 
     @functools.wraps(original)

@@ -1,4 +1,6 @@
-"""What all models have in common: a forward, one dtype and device, and sentences for what does not fit."""
+"""What all models have in common: a forward, one dtype and device,
+and sentences for what does not fit.
+"""
 
 from types import SimpleNamespace
 
@@ -119,7 +121,9 @@ class Loss(nn.Module):
 
 @pytest.fixture
 def one_process(tmp_path):
-    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1
+    )
     yield
     distributed.destroy_process_group()
 
@@ -191,7 +195,8 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_images_of_another_precision_are_named(call):
-    array = torch.from_numpy(np.round(np.random.default_rng(0).random((5, 16))))  # float64, as numpy's are
+    # float64, as numpy's are
+    array = torch.from_numpy(np.round(np.random.default_rng(0).random((5, 16))))
     with pytest.raises(
         ValueError,
         match=r"images are torch.float64, but the model's weights are torch.float32. "
@@ -220,7 +225,9 @@ def test_codes_of_another_precision_are_named():
         lambda code: conditional().likelihood(code, Y),
     )
     for call in calls:
-        with pytest.raises(ValueError, match=r"codes are torch.float64, .*. Use codes.to\(torch.float32\)"):
+        with pytest.raises(
+            ValueError, match=r"codes are torch.float64, .*. Use codes.to\(torch.float32\)"
+        ):
             call(z.double())
         with pytest.raises(ValueError, match=r"codes are torch.int64"):
             call(z.long())
@@ -237,7 +244,9 @@ def test_a_vae_in_double_precision_is_so_throughout(kind):
     assert all(term.dtype == torch.float64 for term in model.loss(X.double()).values())
 
 
-@pytest.mark.parametrize("arguments", [{}, {"kinds": 4}, {"labels": 3}, {"spectral": True}], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [{}, {"kinds": 4}, {"labels": 3}, {"spectral": True}], ids=str
+)
 def test_a_gan_in_double_precision_plays(arguments):
     game = gan(**arguments).double()
     y = Y if game.config.labels else None
@@ -295,7 +304,13 @@ def test_codes_of_a_wrong_length_are_named():
         "conditional": lambda z: conditional().likelihood(z, Y),
     }
     for call in calls.values():
-        for z in (torch.zeros(5, 2), torch.zeros(5, 4), torch.zeros(2), torch.zeros(5, 1), torch.zeros(())):
+        for z in (
+            torch.zeros(5, 2),
+            torch.zeros(5, 4),
+            torch.zeros(2),
+            torch.zeros(5, 1),
+            torch.zeros(()),
+        ):
             with pytest.raises(ValueError, match=r"The codes z must have shape \(..., 3\), not \("):
                 call(z)
         with pytest.raises(ValueError, match="Expected a torch tensor, but got ndarray"):
@@ -308,7 +323,9 @@ def test_codes_of_a_wrong_length_are_named():
 @pytest.mark.parametrize("n", [-1, 2.5, True, "3", None])
 def test_numbers_of_images_that_cannot_be(n):
     for call in (vae().generate, gan().generate, gan().noise, pixel_after_pixel().sample):
-        with pytest.raises(ValueError, match="The number of images must be a non-negative integer, not"):
+        with pytest.raises(
+            ValueError, match="The number of images must be a non-negative integer, not"
+        ):
             call(n)
 
 
@@ -320,10 +337,13 @@ def test_no_images_are_no_images():
 
 
 @pytest.mark.parametrize("model", [VAE, AutoEncoder, GAN, Autoregressive])
-@pytest.mark.parametrize("shape", [(28.0, 28.0), (True, 28), (28, -28), ("28", "28"), (None, 28), (0, 28)])
+@pytest.mark.parametrize(
+    "shape", [(28.0, 28.0), (True, 28), (28, -28), ("28", "28"), (None, 28), (0, 28)]
+)
 def test_sides_of_images_that_cannot_be(model, shape):
     with pytest.raises(
-        ValueError, match=r"The dimensions of an image must be positive integers, as in shape=\(28, 28\)"
+        ValueError,
+        match=r"The dimensions of an image must be positive integers, as in shape=\(28, 28\)",
     ):
         model(shape=shape)
 
@@ -331,15 +351,19 @@ def test_sides_of_images_that_cannot_be(model, shape):
 @pytest.mark.parametrize("latent", [2.5, 0, True, "20", None])
 def test_lengths_of_codes_that_cannot_be(latent):
     with pytest.raises(
-        ValueError, match="latent, the number of dimensions of z, must be an integer of at least 1, not"
+        ValueError,
+        match="latent, the number of dimensions of z, must be an integer of at least 1, not",
     ):
         VAE(latent=latent)
     with pytest.raises(
-        ValueError, match="latent, the number of dimensions of z, must be an integer of at least 1, not"
+        ValueError,
+        match="latent, the number of dimensions of z, must be an integer of at least 1, not",
     ):
         AutoEncoder(latent=latent)
     if latent != 0:
-        with pytest.raises(ValueError, match="latent, kinds and labels must be non-negative integers"):
+        with pytest.raises(
+            ValueError, match="latent, kinds and labels must be non-negative integers"
+        ):
             GAN(latent=latent)
 
 
@@ -354,7 +378,9 @@ def test_other_arguments_that_cannot_be():
     with pytest.raises(ValueError, match="only for likelihood='gaussian', not for 'bernoulli'"):
         VAE(variance=0.1)  # silently it would be forgotten
     for variance in (float("nan"), float("inf"), True, "0.1"):
-        with pytest.raises(ValueError, match="variance must be a positive number, or None to learn it"):
+        with pytest.raises(
+            ValueError, match="variance must be a positive number, or None to learn it"
+        ):
             VAE(likelihood="gaussian", variance=variance)
     with pytest.raises(ValueError, match=r"before, .*at least 1, not 2.5"):
         AutoregressiveVAE(before=2.5)
@@ -370,11 +396,15 @@ def test_other_arguments_that_cannot_be():
             ValueError, match="labels, the number of classes, must be an integer of at least 1"
         ):
             ConditionalVAE(labels)
-        with pytest.raises(ValueError, match="latent, kinds and labels must be non-negative integers"):
+        with pytest.raises(
+            ValueError, match="latent, kinds and labels must be non-negative integers"
+        ):
             GAN(labels=labels)
     with pytest.raises(ValueError, match=r"above, .* must be an integer of at least 1, not 0"):
         Autoregressive(above=0)
-    with pytest.raises(ValueError, match=r"The mean image must have shape \(16,\), but got \(4, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"The mean image must have shape \(16,\), but got \(4, 4\)"
+    ):
         vae().decoder.start_at(torch.rand(4, 4))
 
 
@@ -408,7 +438,10 @@ def test_a_conditional_model_asks_for_labels():
     ("y", "sentence"),
     [
         ([0, 1, 2], "Expected a torch tensor, but got list"),
-        (torch.tensor([0.0, 1.0]), r"Labels must be integers .*, but got torch.float32 of shape \(2,\)"),
+        (
+            torch.tensor([0.0, 1.0]),
+            r"Labels must be integers .*, but got torch.float32 of shape \(2,\)",
+        ),
         (torch.eye(3).long(), r"Convert one-hot rows with .argmax\(1\)"),
         (torch.tensor(1), r"shape \(N,\), one integer per row, but got \(\)"),
         (torch.tensor([1j]), "Labels must be integers"),
@@ -422,7 +455,10 @@ def test_labels_that_cannot_be(y, sentence):
 
 def test_pixel_after_pixel_reads_whole_rows():
     """Twice as many pixels would be read as twice as many images."""
-    for call in (pixel_after_pixel().logits, vae("autoregressive").likelihood(torch.zeros(3)).log_prob):
+    for call in (
+        pixel_after_pixel().logits,
+        vae("autoregressive").likelihood(torch.zeros(3)).log_prob,
+    ):
         for x in (torch.zeros(5, 32), torch.zeros(5, 8), torch.zeros(())):
             with pytest.raises(ValueError, match=r"Images must have shape \(N, 16\), but got \("):
                 call(x)
@@ -460,13 +496,18 @@ def test_the_shape_of_images_is_found():
         ),
         ((5, 32, 32, 1), None, r"images.permute\(0, 3, 1, 2\)"),
         ((5, 32, 32, 4), None, r"images.permute\(0, 3, 1, 2\)"),
-        ((5, 10), None, r"10 pixels do not form a square greyscale or RGB image. Pass shape=\(H, W\)"),
+        (
+            (5, 10),
+            None,
+            r"10 pixels do not form a square greyscale or RGB image. Pass shape=\(H, W\)",
+        ),
         ((5,), None, r"Images must .*, but got \(5,\). For a single image, pass image\[None\]"),
         ((2, 5, 3, 8, 8), None, r"but got \(2, 5, 3, 8, 8\)"),
         ((5, 0, 8), None, r"but got \(5, 0, 8\)"),
         ((5, 33), (8, 4), r"Each image has shape \(33,\), which does not match shape=\(8, 4\)"),
         ((5, 4, 8), (8, 4), r"which does not match shape=\(8, 4\)"),
-        ((5, 8, 4), (3, 8, 4), r"which does not match shape=\(3, 8, 4\)"),  # grey where colour was promised
+        # grey where colour was promised
+        ((5, 8, 4), (3, 8, 4), r"which does not match shape=\(3, 8, 4\)"),
         ((5, 32), (8.0, 4), r"The dimensions of an image must be positive integers"),
         ((5, 32), 8, r"The shape of an image must be \(H, W\) or \(C, H, W\), not 8"),
     ],

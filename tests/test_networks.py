@@ -1,4 +1,6 @@
-"""From images to numbers and back: sizes, what depends on what, and sentences for what cannot be."""
+"""From images to numbers and back: sizes, what depends on what,
+and sentences for what cannot be.
+"""
 
 import numpy as np
 import pytest
@@ -17,7 +19,9 @@ def test_mlp_is_the_formula(name):
     torch.manual_seed(0)
     x = torch.randn(3, 2, 4)
     net = mlp([4, 6, 5, 2], name)
-    act = {"relu": lambda a: np.maximum(a, 0), "silu": lambda a: a * expit(a), "tanh": np.tanh}[name]
+    act = {"relu": lambda a: np.maximum(a, 0), "silu": lambda a: a * expit(a), "tanh": np.tanh}[
+        name
+    ]
     layers = [m for m in net if isinstance(m, torch.nn.Linear)]
     h = x.numpy()
     for i, layer in enumerate(layers):
@@ -54,7 +58,9 @@ def test_the_decoder_is_the_encoder_turned_round(kind):
 
 
 def test_convolutions_see_a_neighbourhood_of_the_image():
-    """Were rows, columns or channels mixed up on the way, the pixels reached would not lie together."""
+    """Were rows, columns or channels mixed up on the way,
+    the pixels reached would not lie together.
+    """
     torch.manual_seed(0)
     h, w = 16, 24
     encoder, decoder = Encoder((2, h, w), 1, **CONV), Decoder(1, (2, h, w), **CONV)
@@ -68,7 +74,8 @@ def test_convolutions_see_a_neighbourhood_of_the_image():
     for pixels in (seen, reached.view(2, h, w)):
         for channel in pixels:
             rows, columns = channel.abs().gt(1e-9).nonzero().unbind(1)
-            # two layers of kernel 4, stride 2, padding 1 reach 10 pixels: from 3 before pixel 4·i to 6 after
+            # two layers of kernel 4, stride 2, padding 1 reach 10 pixels: from 3 before pixel 4·i
+            # to 6 after
             assert 5 <= rows.min() <= 8 <= rows.max() <= 14
             assert 13 <= columns.min() <= 16 <= columns.max() <= 22
 
@@ -95,22 +102,33 @@ def test_a_decoder_starts_at_the_mean_image(kind):
     decoder.start_at(mean)
     after = decoder(torch.zeros(2))
     expected = torch.tensor(logit(mean.numpy().astype(float)))
-    torch.testing.assert_close((after - before).double(), expected, rtol=0, atol=1e-4)  # float32 logits
+    # float32 logits
+    torch.testing.assert_close((after - before).double(), expected, rtol=0, atol=1e-4)
     assert decoder.bias.requires_grad
     decoder.start_at(torch.tensor([0.0, 1.0]).repeat(32))  # never and always inked
     torch.testing.assert_close(torch.sigmoid(decoder.bias[:2]), torch.tensor([1e-3, 1 - 1e-3]))
     for wrong in (torch.arange(64).byte(), torch.full((64,), torch.nan)):
-        with pytest.raises(ValueError, match=r"Pixel means must be in \[0, 1\], but these range from"):
+        with pytest.raises(
+            ValueError, match=r"Pixel means must be in \[0, 1\], but these range from"
+        ):
             decoder.start_at(wrong)
 
 
 @pytest.mark.parametrize(
     ("shape", "arguments", "sentence"),
     [
-        ((28, 28), {"activation": "gelu"}, r"Unknown activation 'gelu'. Choose one of relu, silu, tanh"),
+        (
+            (28, 28),
+            {"activation": "gelu"},
+            r"Unknown activation 'gelu'. Choose one of relu, silu, tanh",
+        ),
         ((8, 8), CONV | {"activation": "gelu"}, r"Unknown activation 'gelu'"),
         ((28, 28), {"network": "resnet"}, r"'plain' or 'conv', not 'resnet'"),
-        ((28, 28), {"network": "conv"}, r"hidden=\(channels, channels, widths…\) .*, but got \(400,\)"),
+        (
+            (28, 28),
+            {"network": "conv"},
+            r"hidden=\(channels, channels, widths…\) .*, but got \(400,\)",
+        ),
         ((30, 28), CONV, r"divisible by 4, but got 30×28. Pad the images, or use network='plain'"),
         ((3, 32, 33), CONV, r"divisible by 4, but got 32×33"),
         ((784,), {}, r"The shape of an image must be \(H, W\) or \(C, H, W\), not \(784,\)"),
@@ -130,13 +148,20 @@ def test_networks_that_cannot_be(shape, arguments, sentence):
 
 
 def test_no_code_is_no_network():
-    for build in (lambda: Encoder((8, 8), 0), lambda: Decoder(0, (8, 8)), lambda: Decoder(-1, (8, 8))):
+    for build in (
+        lambda: Encoder((8, 8), 0),
+        lambda: Decoder(0, (8, 8)),
+        lambda: Decoder(-1, (8, 8)),
+    ):
         with pytest.raises(ValueError, match="in each layer must be a positive integer"):
             build()
 
 
 BAD_IMAGES = {  # of 16 pixels: what is wrong, and the words that say so
-    "above 1": (torch.full((3, 16), 1.01), r"Pixels must be in \[0, 1\], but these range from 1.01 to 1.01"),
+    "above 1": (
+        torch.full((3, 16), 1.01),
+        r"Pixels must be in \[0, 1\], but these range from 1.01 to 1.01",
+    ),
     "0 to 255": (torch.linspace(0, 255, 32).view(2, 16), r"these range from 0 to 255"),
     "a hair above 1": (torch.full((3, 16), 1 + 1e-6), r"these range from 1.000001 to 1.000001"),
     "below 0": (torch.linspace(-0.5, 1, 32).view(2, 16), r"these range from -0.5 to 1"),
@@ -187,7 +212,8 @@ def test_a_normalized_decoder_has_centred_units_before_each_activation(kind):
     for h in seen:
         over = [0, *range(2, h.ndim)]  # all but the unit or channel
         torch.testing.assert_close(h.mean(over), torch.zeros(h.shape[1]), atol=1e-4, rtol=0)
-        torch.testing.assert_close(h.var(over), torch.ones(h.shape[1]), atol=0.01, rtol=0)  # n against n − 1
+        # n against n − 1
+        torch.testing.assert_close(h.var(over), torch.ones(h.shape[1]), atol=0.01, rtol=0)
     decoder.eval()
     z = torch.randn(4, 5)  # afterwards each image is its own again
     torch.testing.assert_close(decoder(z)[2], decoder(z[2]), rtol=1e-4, atol=1e-6)

@@ -20,7 +20,9 @@ ROOT = Path(__file__).parent.parent
 
 def load_build() -> ModuleType:
     sys.path.insert(0, str(ROOT / "notebooks"))  # as for a script that is run there
-    spec = importlib.util.spec_from_file_location("notebooks_build", ROOT / "notebooks" / "build.py")
+    spec = importlib.util.spec_from_file_location(
+        "notebooks_build", ROOT / "notebooks" / "build.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -121,8 +123,14 @@ def test_slides_grading_and_alternative_texts_survive_the_way_there_and_back(fol
 
 
 def test_a_picture_carries_the_alternative_text_of_its_cell(folder):
-    draw = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nplt.plot([2, 1])\nplt.show()"
-    texts = ["A straight line that rises from 1 to 2 over the whole picture.", "A straight line that falls."]
+    draw = (
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nplt.plot([2, "
+        "1])\nplt.show()"
+    )
+    texts = [
+        "A straight line that rises from 1 to 2 over the whole picture.",
+        "A straight line that falls.",
+    ]
     notebook = write_source(folder, draw)
     nb = build.pair(notebook)
     nb.cells[0].metadata["alt"] = texts
@@ -171,16 +179,23 @@ def test_two_changed_twins_are_both_left_alone(folder):
     nb.cells[1].source = "b = 2"
     build.save(nb, notebook)
     before = notebook.read_bytes(), source.read_bytes()
-    with pytest.raises(build.NotebookError, match=r"both 01_tiny\.ipynb and source/01_tiny\.py have changed"):
+    with pytest.raises(
+        build.NotebookError, match=r"both 01_tiny\.ipynb and source/01_tiny\.py have changed"
+    ):
         build.pair(notebook)
     assert (notebook.read_bytes(), source.read_bytes()) == before
     write_source(folder, "a = 1", "b = 2")  # alike again
-    assert build.text_sha256(build.pair(notebook)) == nbformat.read(notebook, 4).metadata.course.text_sha256
+    assert (
+        build.text_sha256(build.pair(notebook))
+        == nbformat.read(notebook, 4).metadata.course.text_sha256
+    )
 
 
 def test_run_saves_outputs_and_what_they_were_made_from(folder, monkeypatch):
     monkeypatch.setenv("COURSE_FAST", "1")  # a full run must not inherit the small budgets
-    notebook = write_source(folder, "import os\nprint('fast', 'COURSE_FAST' in os.environ)", "1 + 1")
+    notebook = write_source(
+        folder, "import os\nprint('fast', 'COURSE_FAST' in os.environ)", "1 + 1"
+    )
     build.run(notebook)
     nb = nbformat.read(notebook, as_version=4)
     assert nb.cells[0].outputs[0].text == "fast False\n"
@@ -260,7 +275,9 @@ def test_a_progress_bar_keeps_its_last_state():
 def test_a_picture_that_spells_a_path_is_no_path():
     picture = "A" * 300 + "/home/" + "B" * 300
     nb = with_output(
-        new_output("display_data", data={"image/png": picture, "text/html": f"<img src='{picture}'>"})
+        new_output(
+            "display_data", data={"image/png": picture, "text/html": f"<img src='{picture}'>"}
+        )
     )
     assert build.output_problems("x", nb) == []
     nb = with_output(new_output("display_data", data={"text/html": "<a href='/home/me/x'>"}))
@@ -276,7 +293,9 @@ def test_tidy_drops_what_belongs_to_one_run():
     nb = new_notebook(
         cells=[new_code_cell("1", metadata={"execution": {"start": "now"}, "tags": ["parameters"]})]
     )
-    nb.metadata = nbformat.from_dict({"widgets": {"state": 1}, "language_info": {"version": "3.11.7"}})
+    nb.metadata = nbformat.from_dict(
+        {"widgets": {"state": 1}, "language_info": {"version": "3.11.7"}}
+    )
     build.tidy(nb)
     assert nb.cells[0].metadata == {"tags": ["parameters"]}
     assert "widgets" not in nb.metadata
@@ -289,9 +308,12 @@ def test_tidy_drops_what_belongs_to_one_run():
 def good_chapter() -> list[nbformat.NotebookNode]:
     """The smallest chapter that keeps every standard: 25 cells."""
     cells = [
-        new_markdown_cell("# 01 Title\n\nYou will be able to do this. It takes 3 minutes and needs nothing."),
+        new_markdown_cell(
+            "# 01 Title\n\nYou will be able to do this. It takes 3 minutes and needs nothing."
+        ),
         new_code_cell(
-            "import sys\n\nif 'google.colab' in sys.modules:\n    pass", metadata={"tags": ["imports"]}
+            "import sys\n\nif 'google.colab' in sys.modules:\n    pass",
+            metadata={"tags": ["imports"]},
         ),
         new_code_cell("from x import FAST, checks", metadata={"tags": ["imports"]}),
         new_code_cell("n = 1 if FAST else 2", metadata={"tags": ["parameters"]}),
@@ -305,7 +327,11 @@ def good_chapter() -> list[nbformat.NotebookNode]:
     ]
     for i in range(3):
         stub = f"def f{i}(x):\n    # 1. add\n    raise NotImplementedError"
-        cells += [new_markdown_cell(f"**{i}**"), new_code_cell(stub), new_code_cell(f"checks.f{i}(f{i})")]
+        cells += [
+            new_markdown_cell(f"**{i}**"),
+            new_code_cell(stub),
+            new_code_cell(f"checks.f{i}(f{i})"),
+        ]
     return cells
 
 
@@ -360,7 +386,9 @@ def test_choose_knows_numbers_and_names_and_says_what_there_is(folder):
         build.choose(["09"], folder)
 
 
-@pytest.mark.parametrize("arguments", [["run", "--fast", "04", "05"], ["run", "04", "05", "--fast"]])
+@pytest.mark.parametrize(
+    "arguments", [["run", "--fast", "04", "05"], ["run", "04", "05", "--fast"]]
+)
 def test_fast_may_stand_before_or_after_the_notebooks(monkeypatch, arguments):
     ran = []
     monkeypatch.setattr(

@@ -32,8 +32,14 @@ def test_digits_stand_in_rows_with_their_pixels_unchanged():
 
 
 def test_flat_digits_become_square_and_others_are_refused():
-    flat, square = torch.rand(2, 9), plots.digits(torch.rand(1, 3, 3), columns=1).images[0].get_array()
-    assert plots.digits(flat, columns=1).images[0].get_array().shape == (2 * square.shape[0], square.shape[1])
+    flat, square = (
+        torch.rand(2, 9),
+        plots.digits(torch.rand(1, 3, 3), columns=1).images[0].get_array(),
+    )
+    assert plots.digits(flat, columns=1).images[0].get_array().shape == (
+        2 * square.shape[0],
+        square.shape[1],
+    )
     with pytest.raises(ValueError, match="10 pixels do not form a square greyscale or RGB image"):
         plots.digits(torch.rand(2, 10))
 
@@ -43,7 +49,9 @@ def shown(images, place, columns=3, **options):
     sheet = plots.digits(images, columns=columns, **options).images[0].get_array()
     height, width = sheet.shape[0] // -(-len(images) // columns), sheet.shape[1] // columns
     row, column = divmod(place, columns)
-    return sheet[row * height + 1 : (row + 1) * height - 1, column * width + 1 : (column + 1) * width - 1]
+    return sheet[
+        row * height + 1 : (row + 1) * height - 1, column * width + 1 : (column + 1) * width - 1
+    ]
 
 
 def test_bytes_are_grey_levels():
@@ -97,7 +105,11 @@ def test_one_channel_is_grey_and_any_size_can_be_told():
             r"bytes \(uint8, 0 to 255\) or floats in \[0, 1\], but got torch.int64",
         ),
         (torch.zeros(2, 3, 3).to(torch.complex64), {}, r"but got torch.complex64"),
-        (torch.rand(2, 2, 5, 5), {}, r"Images must have 1 channel \(grey\) or 3 channels \(RGB\), not 2"),
+        (
+            torch.rand(2, 2, 5, 5),
+            {},
+            r"Images must have 1 channel \(grey\) or 3 channels \(RGB\), not 2",
+        ),
         (torch.rand(2, 5, 5, 3), {}, r"Use images.permute\(0, 3, 1, 2\)"),
         (
             torch.rand(2, 32),
@@ -133,7 +145,9 @@ def test_a_plane_shows_every_class(classes):
 def test_points_that_no_plane_can_show_are_named():
     z, labels = torch.randn(5, 2), torch.zeros(5).long()
     for wrong in ((z[:, :1], labels), (z, labels[:4]), (z[0], labels)):
-        with pytest.raises(ValueError, match=r"The codes must have shape \(N, 2\), with one label each"):
+        with pytest.raises(
+            ValueError, match=r"The codes must have shape \(N, 2\), with one label each"
+        ):
             plots.latent_plane(*wrong)
     with pytest.raises(ValueError, match="Labels must be integers"):
         plots.latent_plane(z, labels.float())
@@ -153,9 +167,11 @@ def test_a_point_wears_the_mixed_colour_of_its_components():
 
 
 def test_component_colours_differ_in_lightness_or_hue_for_everyone():
-    # Okabe & Ito's eight: distinct even in two of the three channels, as a colour-blind eye would have them
+    # Okabe & Ito's eight: distinct even in two of the three channels, as a colour-blind eye would
+    # have them
     rgb = np.array([to_rgb(c) for c in plots.COMPONENTS])
-    seen = rgb @ np.array([[0.625, 0.7, 0.0], [0.375, 0.3, 0.3], [0.0, 0.0, 0.7]])  # deuteranopia, roughly
+    # deuteranopia, roughly
+    seen = rgb @ np.array([[0.625, 0.7, 0.0], [0.375, 0.3, 0.3], [0.0, 0.0, 0.7]])
     apart = np.linalg.norm(seen[:, None] - seen[None], axis=-1) + np.eye(8)
     assert apart.min() > 0.1
 
@@ -173,11 +189,14 @@ def test_ellipses_have_the_axes_of_the_covariance():
 
 def test_the_weighted_components_add_up_to_the_mixture():
     x, weights = torch.linspace(-2, 2, 9), torch.tensor([0.3, 0.7])
-    ax = plots.mixture_1d(x, weights, torch.tensor([-1.0, 1.0]), torch.ones(2), torch.full((9, 2), 0.5))
+    ax = plots.mixture_1d(
+        x, weights, torch.tensor([-1.0, 1.0]), torch.ones(2), torch.full((9, 2), 0.5)
+    )
     first, second, total = (line.get_ydata() for line in ax.lines)
     np.testing.assert_allclose(first + second, total, rtol=1e-6)
     step = np.diff(ax.lines[0].get_xdata()).mean()
-    assert float(np.sum(total) * step) == pytest.approx(0.97, abs=0.02)  # the grid ends two sigma outside
+    # the grid ends two sigma outside
+    assert float(np.sum(total) * step) == pytest.approx(0.97, abs=0.02)
 
 
 def test_bars_stack_the_gap_on_the_bound_up_to_log_px():
@@ -200,14 +219,16 @@ def test_a_history_shades_between_bound_and_log_px():
 
 
 def test_histories_stand_side_by_side_with_their_gaps_below():
-    history = [bound(-3.0, 2.0, -1.0), bound(-1.5, 0.5, -1.0), bound(-0.5, 0.5, -1.0)]  # the last gap is 0
+    # the last gap is 0
+    history = [bound(-3.0, 2.0, -1.0), bound(-1.5, 0.5, -1.0), bound(-0.5, 0.5, -1.0)]
     plots.bound_histories({"EM": history, "encoder": history})
     top, _, below, _ = plt.gcf().axes
     assert top.get_title() == "EM"
     np.testing.assert_allclose(
         below.lines[0].get_ydata(), [4, 1, 1e-16]
     )  # a closed gap stays on the log axis
-    np.testing.assert_allclose(below.lines[1].get_ydata(), [4, 1e-16])  # dots after the q-steps only
+    # dots after the q-steps only
+    np.testing.assert_allclose(below.lines[1].get_ydata(), [4, 1e-16])
 
 
 def test_parts_show_reconstruction_and_kl():

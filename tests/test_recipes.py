@@ -1,4 +1,6 @@
-"""Recipes: their numbers arrive where they belong, a seed gives always the same model; the command line."""
+"""Recipes: their numbers arrive where they belong, a seed gives always the same model;
+the command line.
+"""
 
 import copy
 import math
@@ -78,7 +80,9 @@ def schedule(recipe, digits):
         picture_every=1e-9,
         picture=lambda run: rates.append(float(run.parts["optimizer"].param_groups[0]["lr"])),
     )
-    loss, reconstruction, kl = (torch.tensor(run.history[k]) for k in ("loss", "reconstruction", "kl"))
+    loss, reconstruction, kl = (
+        torch.tensor(run.history[k]) for k in ("loss", "reconstruction", "kl")
+    )
     return torch.tensor(rates), (loss - reconstruction) / kl
 
 
@@ -88,7 +92,8 @@ def test_schedules_follow_the_progress(digits):
     steps = 22  # 2 epochs of 11 batches of 50 or less
     assert len(rates) == len(betas) == steps
     progress = torch.arange(steps) / steps
-    torch.testing.assert_close(rates, 4e-3 * torch.cos(math.pi / 2 * progress) ** 2)  # half a cosine
+    # half a cosine
+    torch.testing.assert_close(rates, 4e-3 * torch.cos(math.pi / 2 * progress) ** 2)
     assert rates[0] == pytest.approx(4e-3)
     assert rates[11] == pytest.approx(2e-3)
     # a ratio of differences of float32 numbers near 50, with a KL of about 1
@@ -108,7 +113,9 @@ def test_the_first_step_begins_at_the_mean_image(recipe, digits):
     grey = -(images * p.log() + (1 - images) * (1 - p).log()).sum(1).mean().item()  # 27 nats
     first = {}
     for on in (True, False):
-        _, run = train(replace(recipe, mean_image=on, batch_size=260), digits, quiet=True, report_every=1)
+        _, run = train(
+            replace(recipe, mean_image=on, batch_size=260), digits, quiet=True, report_every=1
+        )
         first[on] = run.history["reconstruction"][0]
     # fresh weights add a little noise to the logits; 260 of 520 digits are another half a nat
     assert first[True] == pytest.approx(grey, abs=1.5)
@@ -122,11 +129,15 @@ def test_the_same_seed_gives_the_same_model(recipe, digits):
     torch.rand(7)  # what was drawn before does not matter
     assert torch.equal(weights(train(recipe, digits, seed=1, quiet=True)[0]), first)
     assert not torch.allclose(weights(train(recipe, digits, seed=2, quiet=True)[0]), first)
-    assert not torch.allclose(weights(train(recipe, digits, seed=1, epochs=1, quiet=True)[0]), first)
+    assert not torch.allclose(
+        weights(train(recipe, digits, seed=1, epochs=1, quiet=True)[0]), first
+    )
 
 
 def test_the_seed_decides_more_than_the_first_weights(digits, monkeypatch):
-    """Given equal first weights, two seeds still part: the run has its order and its noise from the seed."""
+    """Given equal first weights, two seeds still part:
+    the run has its order and its noise from the seed.
+    """
     recipe = replace(FULL, epochs=1, mean_image=False, autocast=False)
     start, _ = train(recipe, digits, epochs=0, quiet=True)
     monkeypatch.setattr(Recipe, "build", lambda self, digits: copy.deepcopy(start).train())
@@ -153,7 +164,9 @@ def test_an_interrupted_training_resumes_to_the_same_model(recipe, digits, tmp_p
         train(replace(recipe, beta=7.0), digits, checkpoint=path, quiet=True)
 
 
-@pytest.mark.parametrize("recipe", [FULL, GANRecipe({"latent": 3, "hidden": [4, 5]})], ids=["vae", "gan"])
+@pytest.mark.parametrize(
+    "recipe", [FULL, GANRecipe({"latent": 3, "hidden": [4, 5]})], ids=["vae", "gan"]
+)
 def test_what_computes_is_said_once_and_evaluations_get_the_model(recipe, digits, capsys):
     seen = []
 
@@ -178,7 +191,8 @@ def test_no_epochs_are_no_epochs(digits):
 
 
 def test_autocast_is_used(digits, monkeypatch):
-    monkeypatch.setattr(recipes, "knows_bfloat16", lambda device: True)  # else it would be imitated, slowly
+    # else it would be imitated, slowly
+    monkeypatch.setattr(recipes, "knows_bfloat16", lambda device: True)
     seen = {}
     for on in (True, False):
         torch.manual_seed(0)
@@ -197,7 +211,10 @@ def test_a_likelihood_in_bfloat16_is_nearly_the_exact_one(recipe, digits, monkey
     model, _ = train(recipe, digits, epochs=1, quiet=True)
     x, y = fixed_binarization(digits.images[:100]).flatten(1), digits.labels[:100]
     y = y if recipe.model is ConditionalVAE else None
-    found, exact = likelihood_of(model, x, 100, y), nll(model, x, (1, 50, 100), y=y, rows_at_once=1000)
+    found, exact = (
+        likelihood_of(model, x, 100, y),
+        nll(model, x, (1, 50, 100), y=y, rows_at_once=1000),
+    )
     for k in (1, 50, 100):  # from the same draws; the README's figures are quoted to 0.01
         assert found[k].mean == pytest.approx(exact[k].mean, abs=0.01)
         assert found[k].se == pytest.approx(exact[k].se, abs=0.01)
@@ -210,7 +227,10 @@ def test_a_likelihood_in_bfloat16_is_nearly_the_exact_one(recipe, digits, monkey
 
 GREY = Digits(torch.full((200, 8, 8), 128, dtype=torch.uint8), torch.arange(200) % 10, "a test")
 GAUSSIAN = Recipe(
-    config={"latent": 2, "hidden": [16], "likelihood": "gaussian"}, epochs=100, batch_size=100, lr=2e-2
+    config={"latent": 2, "hidden": [16], "likelihood": "gaussian"},
+    epochs=100,
+    batch_size=100,
+    lr=2e-2,
 )
 
 
@@ -233,14 +253,18 @@ def test_a_gaussian_learns_grey_images_as_they_are(model):
     trained, _ = train(replace(GAUSSIAN, model=model), GREY, quiet=True)
     assert trained.pixels.log_variance.exp() < 1e-3  # 200 steps in: it goes on falling
     y = (GREY.labels[:20],) if model is ConditionalVAE else (20,)
-    torch.testing.assert_close(trained.generate(*y), torch.full((20, 64), 128 / 255), rtol=0, atol=0.05)
+    torch.testing.assert_close(
+        trained.generate(*y), torch.full((20, 64), 128 / 255), rtol=0, atol=0.05
+    )
 
 
 @pytest.mark.parametrize("model", [VAE, ConditionalVAE, AutoEncoder])
 def test_only_a_gaussian_and_an_auto_encoder_get_grey_pixels(model, digits, monkeypatch):
     grey = digits.images.flatten(1) / 255
     config = {"latent": 2, "hidden": [8]}
-    gaussian = config if model is AutoEncoder else config | {"likelihood": "gaussian", "variance": 0.1}
+    gaussian = (
+        config if model is AutoEncoder else config | {"likelihood": "gaussian", "variance": 0.1}
+    )
     with monkeypatch.context() as patch:
         seen = seen_by(Recipe(model, gaussian), digits, patch, model)
     # in another order: each image once, as it is
@@ -250,7 +274,8 @@ def test_only_a_gaussian_and_an_auto_encoder_get_grey_pixels(model, digits, monk
         with monkeypatch.context() as patch:
             seen = seen_by(Recipe(model, config), digits, patch, model)
         assert seen.unique().tolist() == [0, 1]
-        assert float(seen.mean()) == pytest.approx(float(grey.mean()), abs=0.01)  # 33,000 draws: 0.003
+        # 33,000 draws: 0.003
+        assert float(seen.mean()) == pytest.approx(float(grey.mean()), abs=0.01)
 
 
 def test_an_auto_encoder_has_a_recipe_too(digits):
@@ -280,11 +305,16 @@ def test_a_checkpoint_of_other_pixels_is_of_another_run(digits, tmp_path, monkey
 
 
 def test_a_gaussians_products_are_not_rounded(monkeypatch):
-    """Its errors are divided by a variance that may be tiny: what bfloat16 rounds off would be many nats."""
+    """Its errors are divided by a variance that may be tiny:
+    what bfloat16 rounds off would be many nats.
+    """
     monkeypatch.setattr(recipes, "knows_bfloat16", lambda device: True)
     model, _ = train(GAUSSIAN, GREY, epochs=20, quiet=True)
     x = GREY.pixels(slice(20))
-    found, exact = likelihood_of(model, x, 50), nll(model, x, (1, 50), rows_at_once=1000, progress=False)
+    found, exact = (
+        likelihood_of(model, x, 50),
+        nll(model, x, (1, 50), rows_at_once=1000, progress=False),
+    )
     assert found[50] == exact[50]
     seen = []
     train(
@@ -312,7 +342,9 @@ def test_a_conditional_model_has_as_many_labels_as_the_digits(digits):
         train(game, digits, epochs=0, quiet=True)
 
 
-@pytest.mark.parametrize("recipe", [FULL, GANRecipe({"latent": 3, "hidden": [4, 5]})], ids=["vae", "gan"])
+@pytest.mark.parametrize(
+    "recipe", [FULL, GANRecipe({"latent": 3, "hidden": [4, 5]})], ids=["vae", "gan"]
+)
 def test_weights_of_the_rows_reach_the_run(recipe, digits, monkeypatch):
     given = []
 
@@ -332,7 +364,9 @@ def test_weights_of_the_rows_reach_the_run(recipe, digits, monkeypatch):
 def test_what_a_recipe_cannot_train_is_named(digits):
     with pytest.raises(ValueError, match=r"Data of type Tensor has no labels. Pass Digits"):
         train(FULL, digits.images)
-    with pytest.raises(ValueError, match=r"train expects a recipe, such as RECIPES\['plain'\], but got str"):
+    with pytest.raises(
+        ValueError, match=r"train expects a recipe, such as RECIPES\['plain'\], but got str"
+    ):
         train("plain", digits)
     with pytest.raises(ValueError, match="NoneType"):
         train(FULL, None)
@@ -368,7 +402,8 @@ def command(digits, monkeypatch, tmp_path, capsys):
 def test_the_command_writes_a_file_that_says_what_it_is(command, digits, tmp_path):
     said = command("plain", "--epochs", "1.5", "--seed", "3", "--k", "60", "--device", "cpu")
     path = tmp_path / "plain.safetensors"
-    assert [p.name for p in tmp_path.iterdir()] == ["plain.safetensors"]  # what it resumes from is gone
+    # what it resumes from is gone
+    assert [p.name for p in tmp_path.iterdir()] == ["plain.safetensors"]
     facts = describe(path)
     assert (facts["recipe"], facts["seed"], facts["epochs"]) == ("plain", 3, 1.5)
     assert facts["torch"] == torch.__version__
@@ -419,7 +454,9 @@ def test_the_command_for_a_gan(command, monkeypatch, tmp_path):
 
 
 def test_the_command_measures_a_gaussian_on_grey_images(command, digits, monkeypatch, tmp_path):
-    recipe = Recipe(config={"latent": 3, "hidden": [8], "likelihood": "gaussian"}, epochs=1, batch_size=50)
+    recipe = Recipe(
+        config={"latent": 3, "hidden": [8], "likelihood": "gaussian"}, epochs=1, batch_size=50
+    )
     monkeypatch.setitem(recipes.RECIPES, "plain", recipe)
     command("plain", "--k", "50", "--device", "cpu")
     path = tmp_path / "plain.safetensors"
@@ -469,11 +506,14 @@ def test_the_command_for_the_classifier(command, monkeypatch, tmp_path):
     assert (asked["seed"], asked["epochs"], asked["n"]) == (1, 2, 5)
     facts = describe(tmp_path / "classifier.safetensors")
     assert facts["epochs"] == 2
-    assert facts["test_accuracy"] in (0, 0.25)  # four equal images of four digits: one guess for all
+    # four equal images of four digits: one guess for all
+    assert facts["test_accuracy"] in (0, 0.25)
     assert isinstance(load_model(tmp_path / "classifier.safetensors"), Classifier)
 
 
-def test_a_command_that_is_stopped_goes_on_and_writes_nothing_half_done(command, monkeypatch, tmp_path):
+def test_a_command_that_is_stopped_goes_on_and_writes_nothing_half_done(
+    command, monkeypatch, tmp_path
+):
     whole = tmp_path / "whole.safetensors"
     command("plain", "--epochs", "2", "--k", "0", "--device", "cpu", "--out", str(whole))
     loss, calls = VAE.loss, []
@@ -485,7 +525,9 @@ def test_a_command_that_is_stopped_goes_on_and_writes_nothing_half_done(command,
         return loss(*args, **options)
 
     monkeypatch.setattr(VAE, "loss", struck)
-    with pytest.raises(SystemExit, match=r"plain.safetensors is not written yet: run the same command again"):
+    with pytest.raises(
+        SystemExit, match=r"plain.safetensors is not written yet: run the same command again"
+    ):
         command("plain", "--epochs", "2", "--k", "0", "--device", "cpu")
     assert {p.name for p in tmp_path.iterdir()} == {"whole.safetensors", "plain.run.safetensors"}
     assert "Resumed" in command("plain", "--epochs", "2", "--k", "0", "--device", "cpu")
@@ -506,7 +548,12 @@ def test_an_option_of_the_run_outdoes_the_recipe(digits, monkeypatch):
 
 @pytest.mark.parametrize(
     "words",
-    [["worst"], [], ["plain", "--epochs", "many"], *(["classifier", "--epochs", n] for n in ("0", "1.5"))],
+    [
+        ["worst"],
+        [],
+        ["plain", "--epochs", "many"],
+        *(["classifier", "--epochs", n] for n in ("0", "1.5")),
+    ],
 )
 def test_commands_that_cannot_be(command, words, capsys):
     with pytest.raises(SystemExit):
@@ -515,7 +562,9 @@ def test_commands_that_cannot_be(command, words, capsys):
 
 
 def test_products_are_quick_while_training_and_as_before_afterwards():
-    digits = Digits(torch.randint(0, 256, (64, 28, 28), dtype=torch.uint8), torch.zeros(64).long(), "a test")
+    digits = Digits(
+        torch.randint(0, 256, (64, 28, 28), dtype=torch.uint8), torch.zeros(64).long(), "a test"
+    )
     seen = []
 
     def look(model):
@@ -543,7 +592,9 @@ def test_products_are_quick_while_training_and_as_before_afterwards():
     ],
 )
 @pytest.mark.parametrize("recipe", ["plain", "gan", "classifier"])
-def test_a_file_that_cannot_be_written_is_said_before_training(command, recipe, out, says, tmp_path, capsys):
+def test_a_file_that_cannot_be_written_is_said_before_training(
+    command, recipe, out, says, tmp_path, capsys
+):
     (tmp_path / "folder").mkdir()
     (tmp_path / "plain").write_text("")
     with pytest.raises(SystemExit) as stopped:
@@ -567,12 +618,16 @@ def test_the_checkpoint_of_another_run_is_not_cleared_away(command, tmp_path, mo
 
     def train_beside(*arguments):
         model, run = real(*arguments)
-        run.checkpoint.rename(tmp_path / "plain.run_2.safetensors")  # where it would have been saved
+        # where it would have been saved
+        run.checkpoint.rename(tmp_path / "plain.run_2.safetensors")
         run._file.path = tmp_path / "plain.run_2.safetensors"
         other.write_bytes(b"the other's")
         return model, run
 
     monkeypatch.setattr(recipes, "train", train_beside)
     command("plain", "--epochs", "1", "--k", "0", "--device", "cpu")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["plain.run.safetensors", "plain.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "plain.run.safetensors",
+        "plain.safetensors",
+    ]
     assert other.read_bytes() == b"the other's"

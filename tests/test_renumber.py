@@ -1,4 +1,6 @@
-"""A chapter can be put in between with one command: names, titles and links follow, outputs stay."""
+"""A chapter can be put in between with one command: names, titles and links follow,
+outputs stay.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def course(tmp_path: Path) -> Path:
     (tmp_path / "notebooks" / "source").mkdir(parents=True)
     chapters = {"00_start": "01_vae", "01_vae": "02_gan", "02_gan": "00_start"}
     for stem, other in chapters.items():
-        title = new_markdown_cell(f"# {stem[:2]} · About {stem[3:]}\n\nSee [the other]({other}.ipynb).")
+        title = new_markdown_cell(
+            f"# {stem[:2]} · About {stem[3:]}\n\nSee [the other]({other}.ipynb)."
+        )
         table = {"text/markdown": f"| [claim]({other}.ipynb) |", "image/png": "aGVsbG8="}
         shown = new_code_cell("show()", outputs=[new_output("display_data", table)])
         nb = build.tidy(new_notebook(cells=[title, shown]))
@@ -46,7 +50,9 @@ def test_a_chapter_moves_and_everything_follows(course):
         nb = nbformat.read(path, as_version=4)
         assert nb.cells[0].source.startswith(f"# {path.stem[:2]} · About {path.stem[3:]}\n")
         assert f"({links[path.stem]}.ipynb)" in nb.cells[0].source
-        assert nb.cells[1].outputs[0].data["text/markdown"] == f"| [claim]({links[path.stem]}.ipynb) |"
+        assert (
+            nb.cells[1].outputs[0].data["text/markdown"] == f"| [claim]({links[path.stem]}.ipynb) |"
+        )
         # the twins agree, and the outputs still count as those of this text
         assert build.pairable(build.read_source(build.source_of(path))) == build.pairable(nb)
         assert nb.metadata.course.source_sha256 == build.source_sha256(nb)

@@ -41,7 +41,10 @@ HINTS = [
     ),
     (
         Digits(PIXELS, LABELS, "mine"),
-        "not Digits. Pass digits.images.flatten(1), or the tuple (digits.images.flatten(1), digits.labels).",
+        (
+            "not Digits. Pass digits.images.flatten(1), or the tuple (digits.images.flatten(1), "
+            "digits.labels)."
+        ),
     ),
 ]
 
@@ -50,14 +53,21 @@ HINTS = [
 def test_what_is_no_tensor_is_named_with_the_way_to_make_one(data, hint):
     with pytest.raises(ValueError) as refused:
         as_rows(data)
-    assert str(refused.value) == f"data must be a tensor with N rows or a tuple of such tensors, {hint}"
+    assert (
+        str(refused.value)
+        == f"data must be a tensor with N rows or a tuple of such tensors, {hint}"
+    )
 
 
 def test_the_hints_hold():
     assert len(as_rows(TensorDataset(PIXELS, LABELS).tensors)) == 2
     digits = Digits(PIXELS, LABELS, "mine")
     assert as_rows((digits.images.flatten(1), digits.labels))[0].shape == (6, 16)
-    assert as_rows(torch.stack([torch.as_tensor(row.numpy()) for row in PIXELS]))[0].shape == (6, 4, 4)
+    assert as_rows(torch.stack([torch.as_tensor(row.numpy()) for row in PIXELS]))[0].shape == (
+        6,
+        4,
+        4,
+    )
 
 
 def test_a_single_number_has_no_rows():
@@ -66,7 +76,10 @@ def test_a_single_number_has_no_rows():
 
 
 WRONG_WEIGHTS = [
-    ([1.0, 2.0, 3.0], "weights must be a tensor, not list. Convert the weights with torch.as_tensor"),
+    (
+        [1.0, 2.0, 3.0],
+        "weights must be a tensor, not list. Convert the weights with torch.as_tensor",
+    ),
     (np.ones(3), "weights must be a tensor, not ndarray. Convert the weights with torch.as_tensor"),
     (torch.ones(2), r"weights must have shape \(3,\), one per row, but got \(2,\)"),
     (torch.ones(3, 1), r"weights must have shape \(3,\), one per row, but got \(3, 1\)"),
@@ -85,9 +98,13 @@ def test_wrong_weights_are_one_sentence_each(weights, says):
         as_weights(weights, 3)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.uint8, torch.bool])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
+)
 def test_weights_of_any_real_kind_become_float64(dtype):
-    weights = as_weights(torch.tensor([0, 1, 1]).to(dtype).requires_grad_(dtype == torch.float32), 3)
+    weights = as_weights(
+        torch.tensor([0, 1, 1]).to(dtype).requires_grad_(dtype == torch.float32), 3
+    )
     assert weights.dtype == torch.float64
     assert weights.tolist() == [0, 1, 1]
     assert not weights.requires_grad

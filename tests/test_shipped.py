@@ -1,4 +1,6 @@
-"""The files that come with the course say what they are, are small, and do what their facts claim."""
+"""The files that come with the course say what they are, are small,
+and do what their facts claim.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ def test_a_shipped_file_is_small_and_says_how_it_was_made(name):
 
 def test_the_best_vae_is_as_good_as_its_facts():
     facts = describe(WEIGHTS / "vae.safetensors")["test_nll"]
-    assert facts["5000"][0] < 80  # the IWAE with two layers of Burda et al. 2016, table 1, has 82.90
+    # the IWAE with two layers of Burda et al. 2016, table 1, has 82.90
+    assert facts["5000"][0] < 80
     assert facts["5000"][0] < facts["50"][0] < facts["1"][0]  # bounds fall with k
     test = mnist(train=False, quiet=True)
     some = slice(0, None, max(1, len(test) // 500))
@@ -58,7 +61,8 @@ def test_the_best_vae_draws_digits():
 def test_the_table_of_quality_reaches_what_the_readme_says():
     rows = json.loads(QUALITY.read_text())
     plain, four = (
-        [row for name, row in rows.items() if name.startswith(start)] for start in ("plain", "four minutes")
+        [row for name, row in rows.items() if name.startswith(start)]
+        for start in ("plain", "four minutes")
     )
     assert len(plain) == 3  # seeds
     assert max(row["minus_elbo"][0] for row in plain) <= 101.0
@@ -66,7 +70,9 @@ def test_the_table_of_quality_reaches_what_the_readme_says():
 
 
 def test_the_gan_reaches_what_the_readme_says():
-    """Means over three seeds of 10,000 samples; the table's other rows stand for floor, ceiling and VAEs."""
+    """Means over three seeds of 10,000 samples; the table's other rows stand
+    for floor, ceiling and VAEs.
+    """
     rows = json.loads(GAN_QUALITY.read_text())
     tables = {name: row for name, row in rows.items() if "frechet" in row}
     assert all(len(values) == 3 for row in tables.values() for values in row.values())
@@ -85,7 +91,10 @@ def test_the_gan_is_as_good_as_its_facts():
     facts = describe(WEIGHTS / "gan.safetensors")["test"]
     test = mnist(train=False, quiet=True)
     torch.manual_seed(1)
-    found = judge(load_model(WEIGHTS / "gan.safetensors").generate(2000), test.pixels(), Classifier.load())
-    # 2,000 samples: three standard errors of a share of a tenth are 0.02, and of the score about as much
+    found = judge(
+        load_model(WEIGHTS / "gan.safetensors").generate(2000), test.pixels(), Classifier.load()
+    )
+    # 2,000 samples: three standard errors of a share of a tenth are 0.02, and of the score about as
+    # much
     assert found["smallest share"] == pytest.approx(facts["smallest share"], abs=0.02)
     assert found["classifier score"] == pytest.approx(facts["classifier score"], abs=0.1)

@@ -1,4 +1,6 @@
-"""The site as files: every link leads somewhere, nothing comes from another machine, nothing is too large."""
+"""The site as files: every link leads somewhere, nothing comes from another machine,
+nothing is too large.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,14 @@ CHAPTERS = [f"notebooks/{path.stem}.html" for path in build.all_notebooks()]
 
 def test_every_chapter_and_every_document_has_its_page(pages):
     documents = [f"docs/{path.stem}.html" for path in (ROOT / "docs").glob("*.md")]
-    expected = ["index.html", "bibliography.html", "search.html", "toygan.html", *CHAPTERS, *documents]
+    expected = [
+        "index.html",
+        "bibliography.html",
+        "search.html",
+        "toygan.html",
+        *CHAPTERS,
+        *documents,
+    ]
     assert set(expected) <= set(pages)
 
 
@@ -110,9 +119,9 @@ def test_nothing_is_loaded_from_another_machine(site, pages):
         text = (site / name).read_text(encoding="utf-8")
         assert not re.search(r"(?:url\(|import\(?|fetch\()\s*[\"']?(?:https?:)?//", text), name
     for sheet in site.rglob("*.css"):
-        assert not re.search(r"url\(\s*[\"']?(?:https?:)?//|@import", sheet.read_text(encoding="utf-8")), (
-            sheet
-        )
+        assert not re.search(
+            r"url\(\s*[\"']?(?:https?:)?//|@import", sheet.read_text(encoding="utf-8")
+        ), sheet
 
 
 def test_pages_have_a_language_a_title_and_pictures_with_words(pages):
@@ -125,7 +134,9 @@ def test_pages_have_a_language_a_title_and_pictures_with_words(pages):
 
 
 def test_the_words_for_a_picture_are_the_author_s(site, pages):
-    """Whatever a chapter says of its pictures is in its page; others are numbered in their section."""
+    """Whatever a chapter says of its pictures is in its page;
+    others are numbered in their section.
+    """
     for chapter, path in zip(CHAPTERS, build.all_notebooks(), strict=True):
         shown = {image.get("alt") for image in pages[chapter].images}
         for cell in nbformat.read(path, as_version=4).cells:
@@ -165,7 +176,9 @@ def test_a_chapter_says_where_it_can_be_run(site, pages):
 
 
 def slug() -> str:
-    return re.search(r'Repository = "https://github.com/(.+)"', (ROOT / "pyproject.toml").read_text())[1]
+    return re.search(
+        r'Repository = "https://github.com/(.+)"', (ROOT / "pyproject.toml").read_text()
+    )[1]
 
 
 def test_set_up_and_checks_are_folded(site):
@@ -180,7 +193,9 @@ def test_set_up_and_checks_are_folded(site):
 def test_formulas_are_mathml(site):
     for name in CHAPTERS:
         text = (site / name).read_text(encoding="utf-8")
-        prose = re.sub(r"<(script|style|pre|code|math)\b.*?</\1>|<[^>]+>", " ", text, flags=re.DOTALL)
+        prose = re.sub(
+            r"<(script|style|pre|code|math)\b.*?</\1>|<[^>]+>", " ", text, flags=re.DOTALL
+        )
         assert not re.search(r"\\(?:frac|log|sum|int|mathbf|left|mathrm)\b|\$", prose), name
     assert sum((site / name).read_text(encoding="utf-8").count("<math") for name in CHAPTERS) > 50
 
@@ -188,7 +203,10 @@ def test_formulas_are_mathml(site):
 def test_numbers_that_code_has_written_get_a_true_minus_sign(builder):
     text = "The gap is -8.9 (-0.1 to -3) in pages 3-9 of a two-digit k-1, $x -1$ and `y -1`."
     text += "\n\n$$a = -1$$\n\n```\nb = -1\n```\n\nand -1e-09"
-    made = "The gap is \u22128.9 (\u22120.1 to \u22123) in pages 3-9 of a two-digit k-1, $x -1$ and `y -1`."
+    made = (
+        "The gap is \u22128.9 (\u22120.1 to \u22123) in pages 3-9 of a two-digit k-1, $x -1$ and "
+        "`y -1`."
+    )
     made += "\n\n$$a = -1$$\n\n```\nb = -1\n```\n\nand \u22121e\u221209"
     assert builder.with_minus_signs(text) == made
 
@@ -211,10 +229,15 @@ def test_whoever_is_cited_is_in_the_bibliography(site):
     for name in CHAPTERS:
         text = (site / name).read_text(encoding="utf-8")
         article = re.sub(
-            r"<(script|style|pre|math)\b.*?</\1>", " ", text.split('role="main"')[1], flags=re.DOTALL
+            r"<(script|style|pre|math)\b.*?</\1>",
+            " ",
+            text.split('role="main"')[1],
+            flags=re.DOTALL,
         )
         without = re.sub(r"<a\b.*?</a>", " ", article, flags=re.DOTALL).replace("&amp;", "&")
-        missing += [f"{name}: {' '.join(found)}" for found in CITED.findall(re.sub(r"<[^>]+>", "", without))]
+        missing += [
+            f"{name}: {' '.join(found)}" for found in CITED.findall(re.sub(r"<[^>]+>", "", without))
+        ]
     assert missing == []
 
 
@@ -225,7 +248,9 @@ def test_words_of_the_glossary_explain_themselves(site, pages):
     assert headings == sorted(headings, key=str.lower)
     entries = re.split(r"^### .+$", glossary, flags=re.MULTILINE)[1:]
     assert all(re.search(r"\(Chapter \d\d\)\s*$", entry) for entry in entries)
-    text = (site / "notebooks" / f"{build.all_notebooks()[2].stem}.html").read_text(encoding="utf-8")
+    text = (site / "notebooks" / f"{build.all_notebooks()[2].stem}.html").read_text(
+        encoding="utf-8"
+    )
     tips = re.findall(r'<a href="([^"]+)" class="term" data-tip="([^"]+)">', text)
     assert len(tips) > 5
     assert len({link for link, _ in tips}) == len(tips)  # each word once a page
@@ -267,12 +292,17 @@ def test_a_verdict_can_be_read_on_white_and_on_a_dark_theme(status):
     assert (luminance("#FFFFFF") + 0.05) / light >= 4.5
     assert light / (luminance("#212121") + 0.05) >= 3
     sheet = (BUILD.parent / "static" / "site.css").read_text(encoding="utf-8")
-    assert f'[style*="{COLOUR[status]}"]' in sheet  # the site has a shade of its own for each ground
+    # the site has a shade of its own for each ground
+    assert f'[style*="{COLOUR[status]}"]' in sheet
 
 
 def test_the_address_of_a_fork_reaches_cards_and_links(builder, tmp_path, monkeypatch):
     """The site takes its address from the one place that holds it."""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8").replace(slug(), "Someone/their.course")
+    text = (
+        (ROOT / "pyproject.toml")
+        .read_text(encoding="utf-8")
+        .replace(slug(), "Someone/their.course")
+    )
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
     monkeypatch.setattr(builder, "ROOT", tmp_path)
     assert builder.repository() == "Someone/their.course"
@@ -280,7 +310,9 @@ def test_the_address_of_a_fork_reaches_cards_and_links(builder, tmp_path, monkey
 
 
 def test_the_workflow_publishes_what_make_site_builds():
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "site.yml").read_text(encoding="utf-8"))
+    workflow = yaml.safe_load(
+        (ROOT / ".github" / "workflows" / "site.yml").read_text(encoding="utf-8")
+    )
     assert set(workflow["jobs"]) == {"build", "publish"}
     steps = workflow["jobs"]["build"]["steps"]
     assert "make site" in [step.get("run") for step in steps]

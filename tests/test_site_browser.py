@@ -17,7 +17,8 @@ pytest_plugins = ["browser", "site_folder"]
 
 WIDGET = ".course-widget"
 NAMES = [path.stem for path in build.all_notebooks()]
-# One chapter stands for all, the one with the most formulas. Widgets are audited in test_widgets_reach.py.
+# One chapter stands for all, the one with the most formulas. Widgets are audited in
+# test_widgets_reach.py.
 SHOWN = NAMES if THOROUGH else [NAMES[2]]
 DOCS = [path.stem for path in (ROOT / "docs").glob("*.md")] if THOROUGH else ["glossary"]
 SMALL = ["index.html", "toygan.html", *(f"docs/{name}.html" for name in DOCS)]
@@ -27,7 +28,10 @@ def opened(chromium, site, name, width=1280, height=900, **options):
     """A page of the site from disk, and the addresses on other machines that it asked for."""
     page, asked = Page(chromium, width, height, **options), []
     page.on("request", lambda r: asked.append(r.url) if r.url.startswith("http") else None)
-    page.goto((site / name.partition("#")[0]).as_uri() + "".join(name.partition("#")[1:]), wait_until="load")
+    page.goto(
+        (site / name.partition("#")[0]).as_uri() + "".join(name.partition("#")[1:]),
+        wait_until="load",
+    )
     page.asked = asked
     return page
 
@@ -49,7 +53,10 @@ def test_a_page_is_accessible_and_fits(site, chromium, name, width, scheme):
         assert page.errors == []
         assert violations(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert page.evaluate("[document.documentElement.lang, document.title !== '']") == ["en", True]
+        assert page.evaluate("[document.documentElement.lang, document.title !== '']") == [
+            "en",
+            True,
+        ]
         assert page.locator("main, [role=main]").count() == 1
         assert page.asked == []
     finally:
@@ -103,7 +110,8 @@ def test_widgets_and_figures_follow_the_theme(site, chromium):
         page.emulate_media(color_scheme="dark")
         page.wait_for_function(f"({look})()[0] === true")
         assert page.evaluate(look) == [True, "brightness(0.88)"]
-        for theme, dark in (("light", False), ("dark", True)):  # the reader's own choice, against the system
+        # the reader's own choice, against the system
+        for theme, dark in (("light", False), ("dark", True)):
             page.emulate_media(color_scheme="light" if dark else "dark")
             page.evaluate("theme => { document.body.dataset.theme = theme; }", theme)
             page.wait_for_function(f"dark => ({look})()[0] === dark", arg=dark)
@@ -141,7 +149,9 @@ def test_a_word_of_the_glossary_is_explained_to_the_keyboard_too(site, chromium)
 
 def test_the_search_finds_a_word_from_a_web_server_and_from_disk(site, chromium):
     quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(quiet, directory=str(site)))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(quiet, directory=str(site))
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         for start in (f"http://127.0.0.1:{server.server_port}", site.as_uri()):
@@ -192,7 +202,9 @@ def play(page):
 
 
 def restless(tabs, seconds=3.0):
-    """The tabs that draw, or take more than one per cent of the time, in every one of five spells."""
+    """The tabs that draw, or take more than one per cent of the time,
+    in every one of five spells.
+    """
     left = dict(tabs)
     for _ in range(5):
         before = {name: (tab.seconds(), tab.drawn()) for name, tab in left.items()}
@@ -247,11 +259,15 @@ def test_an_address_brings_the_same_picture_back(site, chromium):
         page.locator("#copy").click()
         page.wait_for_function("() => document.getElementById('done').textContent")
         address = page.evaluate("location.hash")
-        assert {"data=three+modes", "lr_g=0.004", "seed=5", "round=40"} == set(address[1:].split("&"))
+        assert {"data=three+modes", "lr_g=0.004", "seed=5", "round=40"} == set(
+            address[1:].split("&")
+        )
         other = toy(chromium, site, address)
         other.wait("d.step === '40'", WIDGET)
         same = ("jsd", "value", "dupdates", "gupdates", "data")
-        assert [other.data(WIDGET)[name] for name in same] == [page.data(WIDGET)[name] for name in same]
+        assert [other.data(WIDGET)[name] for name in same] == [
+            page.data(WIDGET)[name] for name in same
+        ]
         other.close()
     finally:
         page.close()
@@ -284,11 +300,15 @@ def test_a_preset_plays_at_once_and_says_when_it_has_happened(site, chromium):
     try:
         page.get_by_role("button", name="Preset: overshoot").click()
         page.wait("d.preset === 'overshoot' && d.playing === 'true'", WIDGET)
-        page.wait_for_function("() => document.getElementById('caption').textContent.includes('run past')")
+        page.wait_for_function(
+            "() => document.getElementById('caption').textContent.includes('run past')"
+        )
         page.locator(".story button", has_text="Collapse").click()
         page.wait("d.preset === 'collapse' && d.playing === 'true'", WIDGET)
         assert said(page) == "" or "Collapse" in said(page)
-        page.wait_for_function("() => document.getElementById('caption').textContent.includes('Collapse')")
+        page.wait_for_function(
+            "() => document.getElementById('caption').textContent.includes('Collapse')"
+        )
         page.locator("#theory").click()
         assert page.get_by_role("button", name="Show D*(x), the best D").is_visible()
         assert page.errors == []

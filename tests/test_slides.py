@@ -20,7 +20,9 @@ import render  # noqa: E402
 import vendor  # noqa: E402
 
 NOTEBOOKS = build.all_notebooks()
-PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+PICTURE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
 
 
 def marked(cell, kind, **own):
@@ -35,7 +37,9 @@ def shown(*cells):
 
 
 def drawn(source="figure()", alt="a curve"):
-    output = new_output("display_data", {"image/png": PICTURE}, metadata={"image/png": {"alt": alt}})
+    output = new_output(
+        "display_data", {"image/png": PICTURE}, metadata={"image/png": {"alt": alt}}
+    )
     return new_code_cell(source, outputs=[output])
 
 
@@ -64,7 +68,9 @@ def test_pictures_for_a_projector_are_those_of_the_figures_that_slides_show(note
     if not kept:
         pytest.skip(f"not drawn yet: python notebooks/build.py draw {notebook.stem[:2]}")
     slides = decks.read(notebook).slides
-    assert kept == {build.projector.name_of(part.content) for s in slides for part in s.of("picture")}
+    assert kept == {
+        build.projector.name_of(part.content) for s in slides for part in s.of("picture")
+    }
 
 
 def test_the_quiz_is_on_a_slide():
@@ -158,7 +164,11 @@ def test_a_line_of_dashes_begins_another_slide():
 
 @pytest.mark.parametrize(
     ("own", "words"),
-    [({"texts": "## No"}, "'texts'"), ({"show": "all"}, "'all'"), ({"lines": "7-9"}, "no lines 7-9")],
+    [
+        ({"texts": "## No"}, "'texts'"),
+        ({"show": "all"}, "'all'"),
+        ({"lines": "7-9"}, "no lines 7-9"),
+    ],
 )
 def test_what_a_cell_says_wrongly_is_named(own, words):
     with pytest.raises(decks.SlideError, match=words):
@@ -167,7 +177,10 @@ def test_what_a_cell_says_wrongly_is_named(own, words):
 
 def test_a_slide_type_that_does_not_exist_is_named():
     with pytest.raises(decks.SlideError, match="'slides'"):
-        shown(marked(new_markdown_cell("## One"), "slide"), marked(new_markdown_cell("more"), "slides"))
+        shown(
+            marked(new_markdown_cell("## One"), "slide"),
+            marked(new_markdown_cell("more"), "slides"),
+        )
 
 
 def test_claims_take_as_many_slides_as_they_need_and_figures_are_said():
@@ -176,7 +189,9 @@ def test_claims_take_as_many_slides_as_they_need_and_figures_are_said():
     cell = new_code_cell("claims", outputs=[new_output("display_data", {"text/markdown": table})])
     cell.metadata["tags"] = ["claims"]
     slides = shown(marked(cell, "slide", text="## Claims"))
-    assert [slide.title for slide in slides] == ["Claims"] + ["Claims, continued"] * (len(slides) - 1)
+    assert [slide.title for slide in slides] == ["Claims"] + ["Claims, continued"] * (
+        len(slides) - 1
+    )
     assert len(slides) > 1
     rows = [slide.of("claims")[0].content.count("claim ") for slide in slides]
     assert sum(rows) == 9

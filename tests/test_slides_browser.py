@@ -1,4 +1,6 @@
-"""Every slide in a browser: nothing is cut, all of it can be read, and nothing leaves the machine."""
+"""Every slide in a browser: nothing is cut, all of it can be read,
+and nothing leaves the machine.
+"""
 
 from __future__ import annotations
 
@@ -117,10 +119,13 @@ def test_all_slides_are_accessible(slides, chromium, name):
     try:
         page.wait_for_function("() => document.documentElement.dataset.ready")
         page.add_style_tag(
-            content=".reveal .slides { position: static; height: auto } .reveal .slides section { "
-            "display: block !important; position: static !important; visibility: visible; opacity: 1 } "
-            ".reveal .fragment { opacity: 1 !important; visibility: visible !important } "
-            "html, body, .reveal { overflow: visible !important; height: auto !important }"
+            content=(
+                ".reveal .slides { position: static; height: auto } .reveal .slides section { "
+                "display: block !important; position: static !important; visibility: visible; "
+                "opacity: 1 } .reveal .fragment { opacity: 1 !important; visibility: visible "
+                "!important } html, body, .reveal { overflow: visible !important; height: auto "
+                "!important }"
+            )
         )
         page.evaluate(
             "document.querySelectorAll('section').forEach((e) => {"

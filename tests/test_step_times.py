@@ -1,4 +1,6 @@
-"""Profiles and the file of a GPU's figures. The figures in this file are made up, for testing only."""
+"""Profiles and the file of a GPU's figures. The figures in this file are made up,
+for testing only.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,10 @@ def test_a_profile_knows_its_operations_and_phases():
 
 def test_the_timeline_draws_every_span():
     operations = [Span("linear", 0, 5), Span("relu", 6, 7), Span("mm", 8, 12)]
-    five = [Span(name, i, i + 1) for i, name in enumerate(("batch", "forward", "loss", "backward", "Adam"))]
+    five = [
+        Span(name, i, i + 1)
+        for i, name in enumerate(("batch", "forward", "loss", "backward", "Adam"))
+    ]
     ax = timeline(operations, five)
     assert len(ax.patches) == 8
     assert len({p.get_facecolor() for p in ax.patches}) == 7  # five phases, two kinds of operations
@@ -121,7 +126,9 @@ def test_once_there_is_a_file_it_stands_beside_this_machine(tmp_path):
 def test_another_file_is_refused(text, tmp_path):
     path = tmp_path / "gpu.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match=r"gpu.json contains no GPU timings. Create it on a GPU with"):
+    with pytest.raises(
+        ValueError, match=r"gpu.json contains no GPU timings. Create it on a GPU with"
+    ):
         shipped(path)
 
 
@@ -130,7 +137,9 @@ def test_a_shipped_file_is_of_a_gpu_and_a_full_run():
     if found is None:
         pytest.skip("no GPU has been measured yet")
     assert not found["quick"]
-    assert found["steps"]["graph + fused kernels"]["us"] < found["steps"]["the tutorial's loop"]["us"]
+    assert (
+        found["steps"]["graph + fused kernels"]["us"] < found["steps"]["the tutorial's loop"]["us"]
+    )
     assert found["which"].startswith("Triton on")
 
 
@@ -157,7 +166,8 @@ def test_pictures_of_programs_show_each_tile_once():
         ("5", (1, 1)),
         ("7", (3, 1)),
     }
-    assert ax.images[0].get_array().tolist() == [[0, 0, 0, 1], [2, 2, 2, 3]]  # ids to colours, one each
+    # ids to colours, one each
+    assert ax.images[0].get_array().tolist() == [[0, 0, 0, 1], [2, 2, 2, 3]]
     count = torch.tensor([[1, 1, 1, 1, 1], [2, 2, 1, 1, 1], [1, 0, 0, 0, 0]])
     ax = counts(count, "how often", plt.subplots()[1])
     assert [t.get_text() for t in ax.texts] == ["1", "1", "2", "1", "1", "0"]  # every fourth place

@@ -12,8 +12,11 @@ sys.modules.setdefault("build", build)  # so that both files share one NotebookE
 import student_copies  # noqa: E402
 
 CHAPTERS = build.all_notebooks()
-FOLD = re.compile(r"<details>\n<summary>(?:Answer|Why\?)</summary>\n\n(.*?)\n\n</details>", re.DOTALL)
-# a question, an answer or an explanation, except in the list in "Start here" that introduces these words
+FOLD = re.compile(
+    r"<details>\n<summary>(?:Answer|Why\?)</summary>\n\n(.*?)\n\n</details>", re.DOTALL
+)
+# a question, an answer or an explanation, except in the list in "Start here" that introduces these
+# words
 MARK = re.compile(r"(?<!^- )\*\*(Predict\.|Answer\.|Why\?)\*\*", re.MULTILINE)
 
 
@@ -62,7 +65,10 @@ def test_a_fold_ends_at_a_heading_or_the_next_question():
 
 def test_an_explanation_in_a_cell_of_its_own_is_folded():
     folded = student_copies.folded("**Why?** Because.\n\nIt is so.")
-    assert folded == "<details>\n<summary>Why?</summary>\n\n**Why?** Because.\n\nIt is so.\n\n</details>"
+    assert (
+        folded
+        == "<details>\n<summary>Why?</summary>\n\n**Why?** Because.\n\nIt is so.\n\n</details>"
+    )
 
 
 def test_only_the_beginning_of_a_paragraph_begins_a_fold():

@@ -31,7 +31,9 @@ def bench(monkeypatch):
 
 
 def measured_as(bench, monkeypatch, *values: float) -> list[int]:
-    """Let measurements give these values in turn, and take 100 s each; returns how many images each had."""
+    """Let measurements give these values in turn, and take 100 s each;
+    returns how many images each had.
+    """
     rest, sizes = list(values), []
 
     def measure(model, x):
@@ -81,12 +83,15 @@ def test_a_run_that_gets_nowhere_ends_and_says_how_far_it_came(bench, monkeypatc
     assert found["seed"] == 3
     assert found["seconds"] == 30
     assert found["best"] == 84  # the last one is measured
-    assert set(found["reached"].values()) == {None}  # but what is reached after the time does not count
+    # but what is reached after the time does not count
+    assert set(found["reached"].values()) == {None}
 
 
 def test_an_entry_that_returns_early_is_measured_once_more(bench, monkeypatch):
     measured_as(bench, monkeypatch, 120, 119)
-    assert bench.run(lambda digits, seed, checkpoint: checkpoint("a model"), None, X, 0)["best"] == 119
+    assert (
+        bench.run(lambda digits, seed, checkpoint: checkpoint("a model"), None, X, 0)["best"] == 119
+    )
     with pytest.raises(SystemExit, match="without calling checkpoint"):
         bench.run(lambda digits, seed, checkpoint: None, None, X, 0)
 
@@ -99,7 +104,10 @@ def test_the_table_has_the_median_and_the_slowest(bench):
         }
 
     row = bench.row_of("it", {"runs": [one(1, 9, 5, None), one(3, 9, 6, None), one(2, 12, 7, 8)]})
-    assert row == "| it | 2 (3) | 9 (12) | 6 (7) | reached by 1 of 3 seeds | 84.90, 84.90, 84.90 | 99 s |"
+    assert (
+        row
+        == "| it | 2 (3) | 9 (12) | 6 (7) | reached by 1 of 3 seeds | 84.90, 84.90, 84.90 | 99 s |"
+    )
 
 
 @pytest.mark.parametrize("name", ["ours", "ours_independent_pixels", "tutorial", "pythae_vae"])

@@ -1,4 +1,6 @@
-"""The Dirac-GAN against numpy's eigenvalues, against autograd, and against the game that is really played."""
+"""The Dirac-GAN against numpy's eigenvalues, against autograd,
+and against the game that is really played.
+"""
 
 import cmath
 import math
@@ -31,7 +33,9 @@ def test_eigenvalues_on_paper():
     assert dirac.eigenvalues() == (0.5j, -0.5j)  # ±i·f'(0)
     assert dirac.eigenvalues(1.0) == (-0.5, -0.5)  # critical damping
     gamma = 0.6
-    assert dirac.eigenvalues(gamma)[0] == pytest.approx(-gamma / 2 + cmath.sqrt(gamma**2 / 4 - 0.25))
+    assert dirac.eigenvalues(gamma)[0] == pytest.approx(
+        -gamma / 2 + cmath.sqrt(gamma**2 / 4 - 0.25)
+    )
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -75,7 +79,9 @@ def test_simultaneous_steps_multiply_the_squared_radius(h):
 
 @pytest.mark.parametrize("h", [0.1, 0.5, 1.0])
 def test_alternating_steps_keep_the_radius(h):
-    """θ² + ψ² − h·θψ/2 is kept to rounding, so the radius stays within a factor √((1 + h/4)/(1 − h/4))."""
+    """θ² + ψ² − h·θψ/2 is kept to rounding, so the radius stays within a factor √((1 +
+    h/4)/(1 − h/4)).
+    """
     path = dirac.trajectory((0.3, -0.4), h, 20_000, linear=True)
     kept = dirac.invariant(path[:, 0], path[:, 1], h)
     np.testing.assert_allclose(kept, float(kept[0]), rtol=1e-10)
@@ -90,10 +96,14 @@ def test_alternating_steps_keep_the_radius(h):
 
 @pytest.mark.parametrize("gamma", [0.2, 0.6, 1.5])
 def test_r1_converges_at_the_rate_of_its_eigenvalues(gamma):
-    """The radius falls by exp(Re λ·t), λ the slower eigenvalue; a step of size h multiplies by |1 + hλ|."""
+    """The radius falls by exp(Re λ·t), λ the slower eigenvalue;
+    a step of size h multiplies by |1 + hλ|.
+    """
     h, steps = 0.01, 8000
     slow = max(dirac.eigenvalues(gamma), key=lambda v: v.real)
-    r = radius(dirac.trajectory((1.0, 0.0), h, steps, r1=gamma, alternating=False, linear=True)).log()
+    r = radius(
+        dirac.trajectory((1.0, 0.0), h, steps, r1=gamma, alternating=False, linear=True)
+    ).log()
     found = float(r[2000] - r[8000]) / 60
     assert found == pytest.approx(
         -math.log(abs(1 + h * slow)) / h, abs=0.01
@@ -111,7 +121,9 @@ def test_critical_damping():
 
     def left(gamma):
         return float(
-            radius(dirac.trajectory((1.0, 0.0), 0.05, 2000, r1=gamma, alternating=False, linear=True))[-1]
+            radius(
+                dirac.trajectory((1.0, 0.0), 0.05, 2000, r1=gamma, alternating=False, linear=True)
+            )[-1]
         )
 
     ends = {gamma: left(gamma) for gamma in (0.0, 0.5, 0.8, 1.0, 1.3, 2.0)}
@@ -141,13 +153,15 @@ def play(steps, near=None, **settings):
 def test_the_game_follows_the_formula(loss, alternating, r1):
     h = 0.1
     played = play(60, seed=5, loss=loss, alternating=alternating, r1=r1, lr_d=h, lr_g=h)
-    assert float(played[0].norm()) == pytest.approx(1, abs=1e-15)  # on the unit circle; the seed says where
+    # on the unit circle; the seed says where
+    assert float(played[0].norm()) == pytest.approx(1, abs=1e-15)
     formula = dirac.trajectory(tuple(played[0].tolist()), h, 60, loss, r1, alternating)
     assert torch.allclose(played, formula, atol=1e-12)
 
 
 def test_the_full_game_near_its_equilibrium():
-    h, near = 0.2, 1e-4  # the curved part is of order near²: 1e-8 of the rest, over a few hundred steps 1e-6
+    # the curved part is of order near²: 1e-8 of the rest, over a few hundred steps 1e-6
+    h, near = 0.2, 1e-4
     together = radius(play(200, near, alternating=False, lr_d=h, lr_g=h)) ** 2
     np.testing.assert_allclose(together[1:] / together[:-1], 1 + h**2 / 4, rtol=1e-6)
     path = play(400, near, lr_d=h, lr_g=h)
@@ -158,7 +172,9 @@ def test_the_full_game_near_its_equilibrium():
 
 
 def test_far_from_its_equilibrium():
-    """d(θ² + ψ²)/dt = 2a·(σ(a) − σ(a)) = 0 for minimax; −2a·tanh(a/2) ≤ 0 for the non-saturating loss."""
+    """d(θ² + ψ²)/dt = 2a·(σ(a) − σ(a)) = 0 for minimax;
+    −2a·tanh(a/2) ≤ 0 for the non-saturating loss.
+    """
     h = 0.02
     minimax = radius(play(3000, loss="minimax", lr_d=h, lr_g=h))
     assert float((minimax - 1).abs().max()) < 2 * h  # for ten turns and more
@@ -169,8 +185,15 @@ def test_far_from_its_equilibrium():
 
 @pytest.mark.parametrize("weight", [0.2, 1.0])
 def test_a_gradient_penalty_sends_g_twice_its_weight_too_far(weight):
-    """The critic pays |θψ| + weight·(|ψ| − 1)²: its slope stays to the wrong side until θ = 2·weight."""
-    settings = {"loss": "wasserstein", "penalty": weight, "optimizer_d": "sgd", "optimizer_g": "sgd"}
+    """The critic pays |θψ| + weight·(|ψ| − 1)²: its slope stays to the wrong side
+    until θ = 2·weight.
+    """
+    settings = {
+        "loss": "wasserstein",
+        "penalty": weight,
+        "optimizer_d": "sgd",
+        "optimizer_g": "sgd",
+    }
     game = Game(Settings(players="dirac", batch=4, lr_d=0.2, lr_g=0.004, **settings))
     game.g.weights.fill_(0.0)
     game.d.weights.fill_(1.0)

@@ -1,4 +1,6 @@
-"""Exact quantities against scipy: generator densities, divergences, D*, known answers of two Gaussians."""
+"""Exact quantities against scipy: generator densities, divergences, D*,
+known answers of two Gaussians.
+"""
 
 import math
 
@@ -58,8 +60,11 @@ def test_everything_against_quadrature():
     # 1e-5: cells of 0.001, and what lies beyond −9 and 11 (10⁻⁶ of the Laplace)
     assert float(exact.jsd(p, q)) == pytest.approx(quad(jsd), abs=1e-5)
     assert float(exact.kl(p, q)) == pytest.approx(kl(a, b), abs=1e-5)
-    assert float(exact.kl(q, p)) == pytest.approx(kl(b, a), abs=1e-4)  # the Laplace's tail: x² in it
-    assert float(exact.best_value("least_squares", p, q, 1e-3)) == pytest.approx(quad(square), abs=1e-5)
+    # the Laplace's tail: x² in it
+    assert float(exact.kl(q, p)) == pytest.approx(kl(b, a), abs=1e-4)
+    assert float(exact.best_value("least_squares", p, q, 1e-3)) == pytest.approx(
+        quad(square), abs=1e-5
+    )
     w1 = quad(lambda x: abs(a.cdf(x) - b.cdf(x)))
     assert float(exact.wasserstein(p, q, 1e-3)) == pytest.approx(w1, abs=1e-5)
     assert w1 == pytest.approx(stats.wasserstein_distance(WIDE[:-1], WIDE[:-1], p, q), abs=1e-5)
@@ -100,7 +105,8 @@ def test_the_best_critic_has_slope_one_and_is_centred():
     p, q = masses(stats.norm(0, 1)), masses(stats.norm(0, 2))
     f = exact.best_critic(p, q, 1e-3)
     slope = f.diff() / 1e-3
-    assert torch.allclose(slope[4000:8900], torch.ones(4900).double(), atol=1e-9)  # upwards to 0, then down
+    # upwards to 0, then down
+    assert torch.allclose(slope[4000:8900], torch.ones(4900).double(), atol=1e-9)
     assert torch.allclose(slope[9100:14000], -torch.ones(4900).double(), atol=1e-9)
     assert float(((p + q) * f).sum()) == pytest.approx(0, abs=1e-9)
     assert float(exact.best_critic(p, p.clone(), 1e-3).abs().max()) == 0  # nothing to tell: flat
@@ -122,11 +128,14 @@ def test_where_only_one_has_mass():
         assert float(exact.best_value(loss, p, p, 1.0)) == pytest.approx(floor, abs=1e-15)
 
 
-# ---------------------------------------------------------------- the gradient that a loss sends to G
+# ---------------------------------------------------------------- the gradient that a loss sends to
+# G
 
 
 def gradient_to_mu(loss, mu):
-    """d/dμ of G's loss for q = N(μ, 1), with D = D* held still, by quadrature over `losses.push`."""
+    """d/dμ of G's loss for q = N(μ, 1), with D = D* held still,
+    by quadrature over `losses.push`.
+    """
 
     x = np.linspace(mu - 12, mu + 12, 20_001)
     a = torch.from_numpy(P.logpdf(x) - stats.norm(mu, 1).logpdf(x))  # D*'s logit
@@ -141,7 +150,9 @@ def test_saturating_and_nonsaturating_gradients():
 
 @pytest.mark.parametrize("mu", [0.3, 1.0, 2.0, 4.0])
 def test_what_the_losses_go_down(mu):
-    """Saturating: d(2·JSD)/dμ. Non-saturating: d(KL(q‖p) − 2·JSD)/dμ. By differences of exact divergences."""
+    """Saturating: d(2·JSD)/dμ. Non-saturating: d(KL(q‖p) − 2·JSD)/dμ. By differences
+    of exact divergences.
+    """
 
     def jsd(m):
         return float(exact.jsd(masses(P), masses(stats.norm(m, 1))))
@@ -171,7 +182,9 @@ def check(q, cdf, tolerance):
     assert float(q.sum()) == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize(("scale", "shift"), [(1, 0), (0.37, 1.234), (-2.5, 0.5), (1e-3, -0.02), (30, 3)])
+@pytest.mark.parametrize(
+    ("scale", "shift"), [(1, 0), (0.37, 1.234), (-2.5, 0.5), (1e-3, -0.02), (30, 3)]
+)
 def test_affine_g_of_a_uniform_z(scale, shift):
     cdf = stats.uniform(shift - abs(scale), 2 * abs(scale)).cdf
     check(pushed(lambda z: scale * z + shift), cdf, 1e-13)  # straight pieces: exact to rounding
@@ -207,7 +220,9 @@ def test_waves():
 
 
 def test_saturating_g():
-    """x = 1.99·tanh(20z) piles up at its ends; its distribution function is known: z = artanh(x/1.99)/20."""
+    """x = 1.99·tanh(20z) piles up at its ends; its distribution function is known:
+    z = artanh(x/1.99)/20.
+    """
 
     def cdf(x):
         inside = np.clip(x / 1.99, -1 + 1e-15, 1 - 1e-15)
@@ -245,7 +260,8 @@ def test_nothing_is_exactly_nothing():
     assert float(q[bridge].sum()) == pytest.approx(2 / FINE, rel=0.2)  # spread evenly over the jump
     q = pushed(lambda z: 0.9 * z)[1:-1]
     assert float(q[x.abs() > 0.95].abs().max()) == 0
-    q = pushed(lambda z: 3 * torch.sin(300 * z))[1:-1]  # hundreds of wide pieces, switched on and off
+    # hundreds of wide pieces, switched on and off
+    q = pushed(lambda z: 3 * torch.sin(300 * z))[1:-1]
     assert float(q[x.abs() > 3.05].abs().max()) == 0
 
 
@@ -255,13 +271,16 @@ def test_a_network_s_density_against_samples_of_it():
     z = torch.linspace(-1, 1, 2_000_001, dtype=torch.float64)[1::2]
     with torch.no_grad():
         counted = np.histogram(game.g(z).numpy(), game.grid.edges.numpy())[0] / len(z)
-    np.testing.assert_allclose(game.measure()["q"] * game.grid.dx, counted, atol=1e-4)  # 10⁶ counted points
+    # 10⁶ counted points
+    np.testing.assert_allclose(game.measure()["q"] * game.grid.dx, counted, atol=1e-4)
 
 
 # ---------------------------------------------------------------- the line
 
 
-@pytest.mark.parametrize("name", ["normal", "two modes", "three modes", "uniform", "log-normal", "skyline"])
+@pytest.mark.parametrize(
+    "name", ["normal", "two modes", "three modes", "uniform", "log-normal", "skyline"]
+)
 def test_p_is_the_density(name):
     line = grid(Settings(data=name))
     density = getattr(densities, name.replace(" ", "_").replace("-", "_"))
@@ -272,8 +291,11 @@ def test_p_is_the_density(name):
         a, b = max(float(line.edges[i]), low), min(float(line.edges[i + 1]), high)
         pdf = lambda x: density.log_prob(torch.from_numpy(x)).exp().numpy()  # noqa: E731
         exactly = integrate.fixed_quad(pdf, a, b, n=20)[0] if a < b else 0
-        # 64 middles a cell; one cut by the uniform's edge errs by 1/128 of itself. Beyond the line: 0.03 %
-        assert float(line.p[i + 1]) == pytest.approx(exactly, abs=4e-4 * exactly + 1e-4 * (name == "uniform"))
+        # 64 middles a cell; one cut by the uniform's edge errs by 1/128 of itself. Beyond the line:
+        # 0.03 %
+        assert float(line.p[i + 1]) == pytest.approx(
+            exactly, abs=4e-4 * exactly + 1e-4 * (name == "uniform")
+        )
 
 
 def test_a_drawn_density_is_what_was_drawn():
@@ -315,13 +337,17 @@ def test_hills_of_plateaus_and_edges():
 
 
 def test_tails_of_a_normal_q_are_no_zero():
-    """D* and KL(p ‖ q) where there is hardly any mass: a linear G of a normal z, which is exactly normal."""
+    """D* and KL(p ‖ q) where there is hardly any mass: a linear G of a normal z,
+    which is exactly normal.
+    """
     game = Game(Settings(data="two modes", z="normal", depth_g=0))
     game.g.weights.copy_(torch.tensor([1.03, 0.84]))
     m, line = game.measure(), game.grid
     p = line.p[1:-1].numpy()
     q = np.diff(stats.norm.cdf(line.edges.numpy(), 0.84, 1.03))
-    q[line.x.numpy() > 0.84] = -np.diff(stats.norm.sf(line.edges.numpy(), 0.84, 1.03))[line.x.numpy() > 0.84]
+    q[line.x.numpy() > 0.84] = -np.diff(stats.norm.sf(line.edges.numpy(), 0.84, 1.03))[
+        line.x.numpy() > 0.84
+    ]
     where = np.abs(line.x.numpy() - 0.84) < 7.5 * 1.03
     np.testing.assert_allclose(m["d_star"].numpy()[where], (p / (p + q))[where], atol=0.01)
     exact = float(np.sum(np.where(p > 0, p * np.log(np.maximum(p, 1e-300) / q), 0)))

@@ -24,7 +24,10 @@ def game():
 def test_moments_stand_side_by_side_in_their_order(game):
     figures.moments(game, (2, 0), ["last"])
     axes = plt.gcf().axes
-    assert [ax.get_title() for ax in axes][:2] == ["last", f"round 0: JSD {game.column('jsd')[0]:.3f}"]
+    assert [ax.get_title() for ax in axes][:2] == [
+        "last",
+        f"round 0: JSD {game.column('jsd')[0]:.3f}",
+    ]
     drawn = {line.get_label(): line.get_ydata() for line in axes[0].lines}
     np.testing.assert_allclose(drawn["generator q(x)"], game.column("q")[2])
     right = plt.gcf().axes[2]  # D's own axis
@@ -38,11 +41,16 @@ def test_moments_stand_side_by_side_in_their_order(game):
 
 def test_compared_lines_have_one_label_each_and_the_same_look_in_every_panel():
     x, y = np.arange(3), np.array([[1.0, 2], [3, 4], [5, 6]])
-    panels = {"one": {"a": (x, y), "b": (x, y[:, 0])}, "two": {"a": (x, y[:, 1]), "b": (x, y[:, 0])}}
+    panels = {
+        "one": {"a": (x, y), "b": (x, y[:, 0])},
+        "two": {"a": (x, y[:, 1]), "b": (x, y[:, 0])},
+    }
     axes = figures.compare(panels, "round", log=["two"], marks={"one": 4.0})
     assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["a", "b"]
     assert [ax.get_yscale() for ax in axes] == ["linear", "log"]
-    assert axes[0].lines[0].get_color() == axes[1].lines[0].get_color() != axes[1].lines[1].get_color()
+    assert (
+        axes[0].lines[0].get_color() == axes[1].lines[0].get_color() != axes[1].lines[1].get_color()
+    )
     assert axes[0].lines[-1].get_color() == PRIOR
     assert axes[0].lines[-1].get_ydata()[0] == 4.0
     np.testing.assert_array_equal(axes[0].lines[1].get_ydata(), y[:, 1])

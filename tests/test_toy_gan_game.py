@@ -1,4 +1,6 @@
-"""The game's steps against torch.optim and finite differences; its past against itself, bit by bit."""
+"""The game's steps against torch.optim and finite differences; its past against itself,
+bit by bit.
+"""
 
 import json
 import math
@@ -10,7 +12,18 @@ import torch
 from scipy import stats
 
 from course_lib.data import densities
-from course_lib.toy_gan import CELLS, HEAD, ROWS, SIZE, Game, History, Settings, exact, losses, noise
+from course_lib.toy_gan import (
+    CELLS,
+    HEAD,
+    ROWS,
+    SIZE,
+    Game,
+    History,
+    Settings,
+    exact,
+    losses,
+    noise,
+)
 from course_lib.toy_gan import game as engine
 from course_lib.toy_gan import history as past
 from course_lib.toy_gan.grid import FINE
@@ -63,7 +76,10 @@ def test_noise_is_uniform_and_independent():
 def test_z_and_data_follow_their_densities():
     game = Game(Settings(data="two modes"))
     u = noise.uniform(1, [noise.D_Z, noise.D_Z2, noise.D_DATA], 0, 20_000)
-    assert stats.kstest(noise.codes("normal", u[:2]).numpy(), "norm").statistic * math.sqrt(20_000) < 2.3
+    assert (
+        stats.kstest(noise.codes("normal", u[:2]).numpy(), "norm").statistic * math.sqrt(20_000)
+        < 2.3
+    )
     x = game._data(u[2])
     cdf = 0.4 * stats.norm(-2, 0.5).cdf(x) + 0.6 * stats.norm(1.5, 1).cdf(x)
     assert stats.kstest(cdf, "uniform").statistic * math.sqrt(20_000) < 2.3
@@ -83,8 +99,12 @@ def test_every_use_of_noise_has_numbers_of_its_own(monkeypatch):
     monkeypatch.setattr(noise, "uniform", watched)
     real, fake = [], []
     monkeypatch.setattr(game, "_data", lambda u: real.append(u) or torch.from_numpy(u.copy()))
-    monkeypatch.setattr(noise, "codes", lambda _, u: fake.extend(u) or torch.from_numpy(u[0].copy()))
-    monkeypatch.setattr(losses, "gradient_penalty", lambda d, r, f, mix, w: fake.append(mix.numpy()) or 0)
+    monkeypatch.setattr(
+        noise, "codes", lambda _, u: fake.extend(u) or torch.from_numpy(u[0].copy())
+    )
+    monkeypatch.setattr(
+        losses, "gradient_penalty", lambda d, r, f, mix, w: fake.append(mix.numpy()) or 0
+    )
     game.step(2)
     numbers = np.array(real + fake)  # twice: data, mix, and two rows for z to each player
     assert len(numbers) == 2 * (1 + 1 + 2 + 2)
@@ -94,7 +114,11 @@ def test_every_use_of_noise_has_numbers_of_its_own(monkeypatch):
 
 def test_data_leave_gaps_empty():
     heights = (0.0,) * 100 + (1.0,) * 20 + (0.0,) * 60 + (3.0,) * 20 + (0.0,) * 56
-    x = Game(Settings(data="drawn", heights=heights))._data(noise.uniform(0, [2], 0, 20_000)[0]).numpy()
+    x = (
+        Game(Settings(data="drawn", heights=heights))
+        ._data(noise.uniform(0, [2], 0, 20_000)[0])
+        .numpy()
+    )
     cell = ((x + 8) * 16).astype(int)
     assert set(cell) == {*range(100, 120), *range(180, 200)}
     assert (cell >= 180).mean() == pytest.approx(0.75, abs=4.5 * math.sqrt(0.1875 / 20_000))
@@ -124,14 +148,22 @@ def test_losses_in_closed_form():
     by_hand = -(d_real.log().mean() + (1 - d_fake).log().mean())
     for loss in ("minimax", "nonsaturating"):
         assert float(losses.d_loss(loss, real, fake)) == pytest.approx(float(by_hand), abs=1e-14)
-    assert float(losses.g_loss("minimax", fake)) == pytest.approx(float((1 - d_fake).log().mean()), abs=1e-14)
+    assert float(losses.g_loss("minimax", fake)) == pytest.approx(
+        float((1 - d_fake).log().mean()), abs=1e-14
+    )
     assert float(losses.g_loss("nonsaturating", fake)) == pytest.approx(
         float(-d_fake.log().mean()), abs=1e-14
     )
     squares = ((real + 0.5 - 1) ** 2).mean() / 2 + ((fake + 0.5) ** 2).mean() / 2
-    assert float(losses.d_loss("least_squares", real, fake)) == pytest.approx(float(squares), abs=1e-14)
-    assert float(losses.g_loss("least_squares", fake)) == pytest.approx(float(((fake - 0.5) ** 2).mean() / 2))
-    assert float(losses.d_loss("wasserstein", real, fake)) == pytest.approx(float(fake.mean() - real.mean()))
+    assert float(losses.d_loss("least_squares", real, fake)) == pytest.approx(
+        float(squares), abs=1e-14
+    )
+    assert float(losses.g_loss("least_squares", fake)) == pytest.approx(
+        float(((fake - 0.5) ** 2).mean() / 2)
+    )
+    assert float(losses.d_loss("wasserstein", real, fake)) == pytest.approx(
+        float(fake.mean() - real.mean())
+    )
     assert float(losses.g_loss("wasserstein", fake)) == pytest.approx(float(-fake.mean()))
     for loss, a in product(LOSSES, (-60.0, 60.0)):  # far out nothing overflows
         assert all(bool(v.isfinite()) for v in losses.d_pays(loss, torch.tensor(a)))
@@ -148,7 +180,11 @@ def test_d_stops_at_the_best_d(loss, p, q):
 
 
 def test_penalties_of_a_d_whose_slope_is_known():
-    x, y, mix = some(30, 1), some(30, 2), torch.rand(30, generator=torch.Generator().manual_seed(0)).double()
+    x, y, mix = (
+        some(30, 1),
+        some(30, 2),
+        torch.rand(30, generator=torch.Generator().manual_seed(0)).double(),
+    )
     d = lambda v: torch.sin(3 * v) + v  # noqa: E731
     slope = lambda v: 3 * torch.cos(3 * v) + 1  # noqa: E731
     assert float(losses.r1(d, x, 0.8).detach()) == pytest.approx(
@@ -156,7 +192,9 @@ def test_penalties_of_a_d_whose_slope_is_known():
     )
     between = mix * x + (1 - mix) * y
     expected = 7 * float(((slope(between).abs() - 1) ** 2).mean())
-    assert float(losses.gradient_penalty(d, x, y, mix, 7.0).detach()) == pytest.approx(expected, abs=1e-13)
+    assert float(losses.gradient_penalty(d, x, y, mix, 7.0).detach()) == pytest.approx(
+        expected, abs=1e-13
+    )
 
 
 # ---------------------------------------------------------------- a step
@@ -183,20 +221,29 @@ def numeric_loss(game, which, weights):
 def test_gradients_against_finite_differences(kind):
     game = Game(Settings(**SMALL, seed=2, **kind))
     game.g.weights.add_(some(len(game.g.weights), 1))
-    for which, player, gradient in (("d", game.d, game.d_gradient()), ("g", game.g, game.g_gradient()[0])):
+    for which, player, gradient in (
+        ("d", game.d, game.d_gradient()),
+        ("g", game.g, game.g_gradient()[0]),
+    ):
         for i in range(0, len(gradient), 5):
             h = torch.zeros_like(gradient)
             h[i] = 1e-5
             up, down = (numeric_loss(game, which, player.weights + s * h) for s in (1, -1))
             # central differences: h² of the third derivative, and rounding over 2h
-            assert float(gradient[i]) == pytest.approx((up - down) / 2e-5, abs=2e-8 * max(1, abs(up)))
+            assert float(gradient[i]) == pytest.approx(
+                (up - down) / 2e-5, abs=2e-8 * max(1, abs(up))
+            )
 
 
 @pytest.mark.parametrize("kind", list(kinds()), ids=str)
 def test_a_batch_is_what_the_whole_density_says(kind):
-    """Over many z and x the batch's losses come to the exact ones: value = −loss_d, without penalties."""
+    """Over many z and x the batch's losses come to the exact ones: value = −loss_d,
+    without penalties.
+    """
     kind = kind | (
-        {"constraint": "gradient_penalty", "penalty": 0.0} if kind.get("loss") == "wasserstein" else {}
+        {"constraint": "gradient_penalty", "penalty": 0.0}
+        if kind.get("loss") == "wasserstein"
+        else {}
     )
     game = Game(Settings(**(kind | {"r1": 0.0, "seed": 4, "batch": 10_000, "width_d": 8})))
     game.g.weights.mul_(2)
@@ -281,7 +328,10 @@ def test_d_s_loss_reaches_g_nowhere(monkeypatch):
     def watched(loss, *asked):
         weights = game.g.parameters
         seen.append(
-            [w is not None for w in torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)]
+            [
+                w is not None
+                for w in torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+            ]
         )
         return find(loss, *asked)
 
@@ -321,7 +371,9 @@ def test_unfrozen_d_goes_down_g_s_gradient():
             game.d.weights.copy_(before + s * h)
             game.g_gradient()
             losses_around.append(game.loss_g)
-        assert float(gradient[i]) == pytest.approx((losses_around[0] - losses_around[1]) / 2e-5, abs=1e-8)
+        assert float(gradient[i]) == pytest.approx(
+            (losses_around[0] - losses_around[1]) / 2e-5, abs=1e-8
+        )
     game.d.weights.copy_(before)
     game.update_g()
     assert torch.allclose(game.d.weights, before - 0.1 * gradient, atol=1e-15)
@@ -346,7 +398,11 @@ def test_clipping_keeps_d_within_its_box():
     assert float(game.d.weights.abs().max()) > 0.2
     game.step(3)
     assert float(game.d.weights.abs().max()) == 0.2
-    both = Game(Settings(**SMALL, loss="wasserstein", constraint="clip", clip=0.2, lr_d=0.05, freeze_d=False))
+    both = Game(
+        Settings(
+            **SMALL, loss="wasserstein", constraint="clip", clip=0.2, lr_d=0.05, freeze_d=False
+        )
+    )
     both.update_g()  # here D moves in G's step, too
     assert float(both.d.weights.abs().max()) == 0.2
     free = Game(Settings(**SMALL, loss="nonsaturating", constraint="clip", clip=0.2))
@@ -358,7 +414,9 @@ def test_clipping_keeps_d_within_its_box():
 
 
 def test_d_trained_to_the_end_reaches_the_best_d():
-    """G stands still; D's widest error where p + q is at least 5 % of its peak, and the value it misses."""
+    """G stands still; D's widest error where p + q is at least 5 % of its peak,
+    and the value it misses.
+    """
     widest, missed = 0.0, 0.0
     for seed in range(2):
         game = Game(Settings(data="normal", seed=seed, depth_g=0, width_d=32, batch=512))
@@ -393,7 +451,8 @@ def test_smooth_densities_let_d_come_nearer():
         m = game.measure()
         x = game.grid.x
         near = (x > -2.5) & (x < 4.5)
-        assert torch.allclose(m["d_star"][near], torch.sigmoid(2 - 2 * x)[near], atol=2e-3)  # cells of 0.05
+        # cells of 0.05
+        assert torch.allclose(m["d_star"][near], torch.sigmoid(2 - 2 * x)[near], atol=2e-3)
         widest = max(widest, float((m["d"] - m["d_star"])[near].abs().max()))
         assert m["jsd"] == pytest.approx(0.336831, abs=2e-4)
         assert m["value"] == pytest.approx(-0.712633, abs=3e-3)
@@ -432,7 +491,10 @@ def test_accuracy_and_modes():
     r = game.record()
     assert (r["modes"], r["all_modes"]) == (1, 2)
     right = game.grid.hill == 1
-    due, begin = float(game.grid.p[right].sum()), float(game.grid.x[right[1:-1]].min()) - game.grid.dx / 2
+    due, begin = (
+        float(game.grid.p[right].sum()),
+        float(game.grid.x[right[1:-1]].min()) - game.grid.dx / 2,
+    )
     for share, modes in ((0.24 * due, 1), (0.26 * due, 2)):  # a quarter of what is due on the right
         game.g.weights.copy_(torch.tensor([1.0, begin - 1 + 2 * share]))
         assert game.record()["modes"] == modes
@@ -460,7 +522,8 @@ def test_arrows_say_where_g_s_points_would_go(loss):
         up, down = (losses.g_pays(loss, game.d(m["x"] + s * 1e-5)) for s in (1, -1))
         assert torch.equal(m["x"], game.g(torch.cat([game.grid.z_edges, m["z"]]))[-len(m["z"]) :])
         slope = (
-            losses.g_pays(loss, game.d(game.grid.x + 1e-5)) - losses.g_pays(loss, game.d(game.grid.x - 1e-5))
+            losses.g_pays(loss, game.d(game.grid.x + 1e-5))
+            - losses.g_pays(loss, game.d(game.grid.x - 1e-5))
         ) / 2e-5
     assert torch.allclose(m["push_x"], (down - up) / 2e-5, atol=1e-8)
     assert m["push"] == pytest.approx(float((m["q"] * game.grid.dx * slope.abs()).sum()), abs=1e-8)
@@ -469,14 +532,19 @@ def test_arrows_say_where_g_s_points_would_go(loss):
 @pytest.mark.parametrize("z", CHOICES["z"])
 def test_mean_std_and_w1_are_those_of_g_s_points_however_far_they_fly(z):
     game = Game(Settings(z=z, depth_g=0, loss="wasserstein"))
-    line, spread = game.grid, 1 / math.sqrt(3) if z == "uniform" else 1  # the standard deviation of z
-    # the grid ends at 6.4; the last three lie across its ends, and wholly outside on one side and the other
+    # the standard deviation of z
+    line, spread = game.grid, 1 / math.sqrt(3) if z == "uniform" else 1
+    # the grid ends at 6.4; the last three lie across its ends, and wholly outside on one side and
+    # the other
     for slope, middle in ((1.0, 0.5), (0.5, 5.0), (-50.0, 7.0), (2.0, 200.0), (0.0, -40.0)):
         game.g.weights.copy_(torch.tensor([slope, middle]))
         r = game.record()
         assert (r["mean"], r["std"]) == pytest.approx((middle, abs(slope) * spread), rel=1e-4)
         fine = np.interp(np.linspace(0, FINE, 64 * FINE + 1), np.arange(FINE + 1), line.z_edges)
-        points, mass = slope * (fine[:-1] + fine[1:]) / 2 + middle, np.repeat(line.z_mass.numpy() / 64, 64)
+        points, mass = (
+            slope * (fine[:-1] + fine[1:]) / 2 + middle,
+            np.repeat(line.z_mass.numpy() / 64, 64),
+        )
         w1 = stats.wasserstein_distance(line.x, points, line.p[1:-1], mass)
         assert (
             r["w1"] == r["best_value"] == pytest.approx(w1, abs=0.01)
@@ -508,7 +576,8 @@ def test_the_dirac_game_is_measured_too():
     game = Game(Settings(players="dirac", seed=1))
     m = game.measure()
     assert m["theta"] ** 2 + m["psi"] ** 2 == pytest.approx(1, abs=1e-12)
-    assert m["jsd"] == pytest.approx(math.log(2), abs=1e-12)  # two points, however near: no cell in common
+    # two points, however near: no cell in common
+    assert m["jsd"] == pytest.approx(math.log(2), abs=1e-12)
     assert m["w1"] == pytest.approx(abs(m["theta"]), abs=game.grid.dx)
     game.g.weights.zero_()
     assert game.record()["jsd"] == 0
@@ -556,7 +625,9 @@ def test_rewound_and_played_again_bit_for_bit():
 def test_settings_change_while_it_is_played():
     h = History(Settings(**SMALL))
     h.play(3)
-    assert not h.change(lr_g=0.1, loss="least_squares", optimizer_d="sgd", alternating=False, batch=8)
+    assert not h.change(
+        lr_g=0.1, loss="least_squares", optimizer_d="sgd", alternating=False, batch=8
+    )
     assert len(h.frames) == 4
     later = h.play(3)
     h.seek(0)
@@ -564,7 +635,13 @@ def test_settings_change_while_it_is_played():
     h.seek(3)
     assert h.game.settings.loss == "least_squares"
     assert same(h.play(3), later)
-    for name, value in (("seed", 7), ("data", "uniform"), ("z", "normal"), ("width_d", 3), ("start", 1.0)):
+    for name, value in (
+        ("seed", 7),
+        ("data", "uniform"),
+        ("z", "normal"),
+        ("width_d", 3),
+        ("start", 1.0),
+    ):
         assert name in STRUCTURE
         assert h.change(**{name: value})
         assert (len(h.frames), h.game.rounds, h.at) == (1, 0, 0)
@@ -650,7 +727,15 @@ BAD = [
     ({"data": "drawn", "heights": (1.0,)}, "at least two"),
     *(
         ({"data": "drawn", "heights": heights}, "heights must contain at least two")
-        for heights in (5, "12", ["a", "b"], [1, None], [[1, 2], [3, 4]], [[1, 2], [3]], {1: 2, 3: 4})
+        for heights in (
+            5,
+            "12",
+            ["a", "b"],
+            [1, None],
+            [[1, 2], [3, 4]],
+            [[1, 2], [3]],
+            {1: 2, 3: 4},
+        )
     ),
 ]
 
@@ -712,7 +797,9 @@ def test_a_game_that_blows_up_says_so_and_stands_still():
 def test_a_drawn_density_has_the_density_and_the_samples_it_says():
     drawn = densities.drawn([1, 0, 3, 4], (-2, 2))
     x = torch.tensor([-1.5, -0.5, 0.5, 1.5, -2.5, 2.5])
-    assert drawn.log_prob(x).exp().tolist() == pytest.approx([1 / 8, 0, 3 / 8, 4 / 8, 0, 0], abs=1e-15)
+    assert drawn.log_prob(x).exp().tolist() == pytest.approx(
+        [1 / 8, 0, 3 / 8, 4 / 8, 0, 0], abs=1e-15
+    )
     sample = drawn.sample(20_000, torch.Generator().manual_seed(0))
     counts = np.histogram(sample, bins=[-2, -1, 0, 1, 2])[0]
     assert counts[1] == 0

@@ -26,11 +26,15 @@ def late(history: History, name: str, share: float = 0.5) -> np.ndarray:
 def balanced(h: History) -> bool:
     """q came from far to near p, and stays; D can hardly tell, and reaches all modes."""
     near = late(h, "jsd", 1 / 3).max() < 0.06 < 0.5 < h.column("jsd")[0]
-    return bool(near and late(h, "accuracy", 1 / 3).max() < 0.62 and late(h, "modes", 1 / 3).min() == 2)
+    return bool(
+        near and late(h, "accuracy", 1 / 3).max() < 0.62 and late(h, "modes", 1 / 3).min() == 2
+    )
 
 
 def weak(h: History) -> bool:
-    """D's value looks as at the end of a perfect game, −log 4, but q is far from p: half of log 2 off."""
+    """D's value looks as at the end of a perfect game, −log 4, but q is far from p:
+    half of log 2 off.
+    """
     off = np.abs(late(h, "value") - FLOOR["minimax"])
     return bool(np.median(off) < 0.1 and off.max() < 0.3 and np.median(late(h, "jsd")) > 0.35)
 
@@ -42,14 +46,18 @@ def strong(h: History) -> bool:
 
 
 def overshoots(h: History) -> bool:
-    """G comes from the left, runs past the data's middle by most of a standard deviation, and comes back."""
+    """G comes from the left, runs past the data's middle by most of a standard
+    deviation, and comes back.
+    """
     mean = h.column("mean")
     far = int((mean > 0.8).argmax())  # the first such moment; 0 if there is none
     return bool(mean[0] < -3 and far > 0 and mean[far:].min() < 0)
 
 
 def collapsed(h: History) -> bool:
-    """Whatever z, nearly one x: q is far narrower than the data's one mode, and mostly on one of them."""
+    """Whatever z, nearly one x: q is far narrower than the data's one mode,
+    and mostly on one of them.
+    """
     narrow = late(h, "std", 0.75)
     return bool(np.median(narrow) < 0.25 and (late(h, "modes", 0.75) == 1).mean() > 0.8)
 
@@ -63,7 +71,9 @@ def rotates(h: History) -> bool:
 
 
 def pleases(h: History) -> bool:
-    """G's loss is far below log 2, as if G had won, and q gets worse: D says what G likes to hear."""
+    """G's loss is far below log 2, as if G had won, and q gets worse:
+    D says what G likes to hear.
+    """
     jsd = h.column("jsd")
     return bool(late(h, "loss_g").max() < 0.5 and jsd[-1] > 1.3 * jsd.min() and jsd[-1] > 0.07)
 
@@ -105,7 +115,14 @@ def test_cured_it_shows_no_more(name):
 
 
 def test_the_list_is_what_the_issue_names():
-    assert set(PRESETS) >= {"balanced", "D too weak", "D too strong", "overshoot", "collapse", "rotation"}
+    assert set(PRESETS) >= {
+        "balanced",
+        "D too weak",
+        "D too strong",
+        "overshoot",
+        "collapse",
+        "rotation",
+    }
     assert set(CURES) == set(SHOWS) == set(PRESETS)
     for name, preset in PRESETS.items():
         assert preset.name == name

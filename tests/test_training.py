@@ -1,4 +1,6 @@
-"""The training loop: against a loop written out by hand, and against everything that can stop it."""
+"""The training loop: against a loop written out by hand,
+and against everything that can stop it.
+"""
 
 from __future__ import annotations
 
@@ -26,18 +28,24 @@ from course_lib.training.history import NotFinite
 from course_lib.training.loop import Run
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
-DATA = torch.randint(0, 256, (330, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+DATA = torch.randint(
+    0, 256, (330, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(2)
+)
 STEPS = 11  # an epoch of 330 rows, 32 at a time: ten whole batches and one of 10 rows
 
 
 class Net(nn.Module):
-    """Everything that a copy must hold: noise, dropout, batch norm, a buffer that state_dict leaves out."""
+    """Everything that a copy must hold: noise, dropout, batch norm,
+    a buffer that state_dict leaves out.
+    """
 
     def __init__(
         self, width: int = 8, act: type[nn.Module] = nn.SiLU, inputs: int = 6, p: float = 0.2
     ) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width), act(), nn.Dropout(p))
+        self.body = nn.Sequential(
+            nn.Linear(inputs, width), nn.BatchNorm1d(width), act(), nn.Dropout(p)
+        )
         self.head = nn.Linear(width, inputs)
         self.register_buffer("calls", torch.zeros(()), persistent=False)
 
@@ -47,9 +55,19 @@ class Net(nn.Module):
 
 
 def make(
-    checkpoint=None, *, seed=0, data=DATA, batch_size=32, lr=1e-2, optimizer=torch.optim.Adam, beta=1, **net
+    checkpoint=None,
+    *,
+    seed=0,
+    data=DATA,
+    batch_size=32,
+    lr=1e-2,
+    optimizer=torch.optim.Adam,
+    beta=1,
+    **net,
 ):
-    """A run and its update. Progress is not used, so that a run in two calls equals a run in one."""
+    """A run and its update. Progress is not used, so that a run in two calls equals a
+    run in one.
+    """
     torch.manual_seed(11)
     model = Net(**net).to(data.device)
     opt = optimizer(model.parameters(), lr=lr)
@@ -99,7 +117,9 @@ def state(run: Run) -> dict:
 def assert_same(a: dict, b: dict) -> None:
     assert a.keys() == b.keys()
     for key in a:
-        equal = torch.equal(a[key], b[key]) if isinstance(a[key], torch.Tensor) else a[key] == b[key]
+        equal = (
+            torch.equal(a[key], b[key]) if isinstance(a[key], torch.Tensor) else a[key] == b[key]
+        )
         assert equal, f"{key}: {a[key]} and {b[key]}"
 
 
@@ -186,14 +206,18 @@ def test_batches_may_be_made_in_another_way():
         assert torch.equal(made[1], 10 * made[0])
         return {"rows": len(made[0])}
 
-    history = Run(ids, batch_size=3, batch=batch, model=nn.Linear(1, 1)).train(update, 2, quiet=True)
+    history = Run(ids, batch_size=3, batch=batch, model=nn.Linear(1, 1)).train(
+        update, 2, quiet=True
+    )
     assert history["rows"] == [25 / 7, 25 / 7]  # 3 and 4 rows, each counted as often as it has rows
 
 
 def test_terms_are_averaged_over_rows_not_over_batches():
     values = torch.rand(103, dtype=torch.float64)  # in batches of 25, 25, 25, 28
     run = Run(values, batch_size=25, model=nn.Linear(1, 1))
-    history = run.train(lambda x: {"mean": x.mean(), "number": 2.5}, 3, report_every=1000, quiet=True)
+    history = run.train(
+        lambda x: {"mean": x.mean(), "number": 2.5}, 3, report_every=1000, quiet=True
+    )
     # 1e-12: float64 sums in another order
     assert history["mean"] == pytest.approx([float(values.mean())] * 3, rel=1e-12)
     assert history["number"] == [2.5] * 3
@@ -212,7 +236,10 @@ def test_a_run_equals_the_loop_written_out_by_hand():
     run, update = make()
     history = run.train(update, 3, report_every=1, quiet=True)
     assert history["loss"] == terms
-    assert all(torch.equal(value, expected[name]) for name, value in run.parts["model"].state_dict().items())
+    assert all(
+        torch.equal(value, expected[name])
+        for name, value in run.parts["model"].state_dict().items()
+    )
 
 
 def test_the_device_is_waited_for_at_reports_only():
@@ -268,9 +295,12 @@ def state_as_left(run: Run) -> dict:
 def test_progress_is_the_share_done_and_epochs_that_are_done_are_not_done_again(capsys):
     seen = []
     run = Run(torch.zeros(40), batch_size=10, model=nn.Linear(1, 1))
-    history = run.train(lambda x: seen.append(float(run.progress)) or {"one": run.progress}, 2, quiet=True)
+    history = run.train(
+        lambda x: seen.append(float(run.progress)) or {"one": run.progress}, 2, quiet=True
+    )
     assert seen == [i / 8 for i in range(8)]
-    assert history["one"] == [1.5 / 8, 5.5 / 8]  # progress is written in place; each step's value was kept
+    # progress is written in place; each step's value was kept
+    assert history["one"] == [1.5 / 8, 5.5 / 8]
     for epochs in (2, 1, 0, -1):
         assert run.train(lambda x: {"one": 1.0}, epochs) == history
     assert capsys.readouterr().out.count("Nothing to do: the run is already at epoch 2 ") == 4
@@ -286,7 +316,9 @@ def test_evaluation_and_pictures_leave_no_trace():
 
     plain = trained(3)
     run, update = make()
-    run.train(update, 3, evaluate=nosy, evaluate_every=0.4, picture=nosy, picture_every=0.2, quiet=True)
+    run.train(
+        update, 3, evaluate=nosy, evaluate_every=0.4, picture=nosy, picture_every=0.2, quiet=True
+    )
     assert run.evaluations["step"] == [4, 8, 12, 16, 20, 24, 28, 32, 33]
     assert len(set(run.evaluations["chance"])) == 9
     assert_same(state(run) | {"evaluations": {}}, plain)
@@ -301,11 +333,14 @@ def test_terms_are_those_of_their_step_also_if_they_are_parameters():
         scale.data += 1
         return {"scale": scale, "twice": 2 * scale}
 
-    history = Run(torch.zeros(40), batch_size=10, model=model).train(update, 1, report_every=0, quiet=True)
+    history = Run(torch.zeros(40), batch_size=10, model=model).train(
+        update, 1, report_every=0, quiet=True
+    )
     assert history == {"step": [1, 2, 3, 4], "scale": [1, 2, 3, 4], "twice": [2, 4, 6, 8]}
     scale.data.zero_()
     history = Run(torch.zeros(40), batch_size=10, model=model).train(update, 1, quiet=True)
-    assert (history["scale"], history["twice"]) == ([2.5], [5])  # the means of 1 to 4, and of twice that
+    # the means of 1 to 4, and of twice that
+    assert (history["scale"], history["twice"]) == ([2.5], [5])
 
 
 def test_a_run_knows_whether_it_came_to_its_end():
@@ -330,7 +365,8 @@ def test_autocast_computes_in_bfloat16_and_still_learns():
     assert {p.dtype for p in run.parts["model"].parameters()} == {torch.float32}
     exact = trained(6)["history"]["error"]
     assert history["error"][-1] < 0.5 * history["error"][0]
-    # bfloat16 has 8 bits: 5 % of a loss after 66 noisy steps is its rounding, not a difference in kind
+    # bfloat16 has 8 bits: 5 % of a loss after 66 noisy steps is its rounding, not a difference in
+    # kind
     assert history["error"][-1] == pytest.approx(exact[-1], rel=0.05)
     assert history["error"] != exact
 
@@ -338,7 +374,10 @@ def test_autocast_computes_in_bfloat16_and_still_learns():
 def test_a_graph_without_cuda_is_said_and_changes_nothing(capsys):
     run, update = make()
     run.train(update, 2, graph=True, quiet=True)
-    assert capsys.readouterr().out == "A CUDA graph needs a CUDA device. On cpu, the steps run one by one.\n"
+    assert (
+        capsys.readouterr().out
+        == "A CUDA graph needs a CUDA device. On cpu, the steps run one by one.\n"
+    )
     assert_same(state(run), trained(2))
 
 
@@ -400,7 +439,10 @@ def test_a_second_interrupt_breaks_the_step_off_and_goes_back_to_the_copy(at, co
     run.train(interrupted, 4, quiet=True)
     assert run.step == (11 if at > 11 and copies == 0 else 0)
     said = capsys.readouterr().out
-    assert said == f"Interrupted during a step. Back at epoch {run.epoch:.4g}; call train to continue.\n"
+    assert (
+        said
+        == f"Interrupted during a step. Back at epoch {run.epoch:.4g}; call train to continue.\n"
+    )
     run.train(interrupted, 4, quiet=True)
     assert_same(state(run), trained(4))
 
@@ -470,7 +512,9 @@ def test_gradients_of_a_step_that_broke_off_do_not_reach_the_next():
 @pytest.mark.parametrize("call", [1, 2, 5])
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("times", [1, 2])
-def test_an_interrupt_outside_of_the_step_loses_nothing_either(name, call, after, times, copies, monkeypatch):
+def test_an_interrupt_outside_of_the_step_loses_nothing_either(
+    name, call, after, times, copies, monkeypatch
+):
     def options(run):
         # it draws noise: what is kept after it must be the training's own
         return {
@@ -624,7 +668,9 @@ def test_all_terms_that_broke_together_are_named():
             else dict.fromkeys(("loss", "kl", "rec"), 1)
         )
 
-    with pytest.raises(NotFinite, match="Step 7 was undone because loss and kl became NaN or infinite"):
+    with pytest.raises(
+        NotFinite, match="Step 7 was undone because loss and kl became NaN or infinite"
+    ):
         run.train(update, 1, quiet=True)
 
 
@@ -655,8 +701,12 @@ def test_a_parameter_spoilt_by_a_step_with_finite_terms_is_noticed_and_undone(st
 
 
 SPOILT = {
-    "exp_avg_sq of opt for model.head.weight": lambda p: p["opt"].state[p["model"].head.weight]["exp_avg_sq"],
-    "exp_avg of opt for model.body.0.bias": lambda p: p["opt"].state[p["model"].body[0].bias]["exp_avg"],
+    "exp_avg_sq of opt for model.head.weight": lambda p: p["opt"].state[p["model"].head.weight][
+        "exp_avg_sq"
+    ],
+    "exp_avg of opt for model.body.0.bias": lambda p: p["opt"].state[p["model"].body[0].bias][
+        "exp_avg"
+    ],
     "the buffer model.body.1.running_var": lambda p: p["model"].body[1].running_var,
 }
 
@@ -677,8 +727,11 @@ def test_numbers_beside_the_parameters_are_watched_too(name, value, step, copies
     with pytest.raises(NotFinite) as caught:
         run.train(spoil, 4, quiet=True)
     noticed = -(-step // STEPS) * STEPS if copies == 0 else 44  # at the next copy
-    by_itself = f"All losses were finite, but the steps up to {noticed} were undone because {name} became"
-    by_losses = "loss and error and weights became"  # a NaN reaches the weights, and the next losses
+    by_itself = (
+        f"All losses were finite, but the steps up to {noticed} were undone because {name} became"
+    )
+    # a NaN reaches the weights, and the next losses
+    by_losses = "loss and error and weights became"
     assert str(caught.value).startswith(by_itself) or by_losses in str(caught.value)
     assert run.step < step
     run.train(update, 4, quiet=True)
@@ -701,7 +754,8 @@ def test_a_rate_that_becomes_nan_is_named_and_undone(name, copies):
                 scheduler.gamma = math.nan
         return terms
 
-    by_losses = r"Step 1\d was undone because loss and error and weights became"  # in which the rate shows
+    # in which the rate shows
+    by_losses = r"Step 1\d was undone because loss and error and weights became"
     with pytest.raises(NotFinite, match=f"were undone because {name}|{by_losses}"):
         run.train(spoil, 4, quiet=True)
     run.train(update, 4, quiet=True)
@@ -721,7 +775,9 @@ def test_a_gradient_whose_square_overflows_is_caught_for_real():
         opt.step()
         return {"loss": loss}
 
-    with pytest.raises(NotFinite, match=r"were undone because .*exp_avg_sq of opt for model\.weight became"):
+    with pytest.raises(
+        NotFinite, match=r"were undone because .*exp_avg_sq of opt for model\.weight became"
+    ):
         run.train(update, 1, quiet=True)
     assert all(value.isfinite().all() for value in opt.state[model.weight].values())
 
@@ -737,20 +793,26 @@ def test_an_average_of_weights_is_watched(kind):
             next(average.parameters()).data += math.nan
         return {"loss": model(batch.float()).mean()}
 
-    with pytest.raises(NotFinite, match=r"were undone because .*the parameter average\.(module\.)?weight"):
+    with pytest.raises(
+        NotFinite, match=r"were undone because .*the parameter average\.(module\.)?weight"
+    ):
         run.train(update, 1, quiet=True)
     assert all(p.isfinite().all() for p in average.parameters())
 
 
 def test_what_was_infinite_before_the_first_step_is_meant_so(tmp_path):
-    """A mask of −∞, a mean that is not known yet, and the best loss of a scheduler that has seen none."""
+    """A mask of −∞, a mean that is not known yet, and the best loss of a scheduler
+    that has seen none.
+    """
     for epochs in (1, 2):
         model = nn.Linear(6, 6)
         model.register_buffer("mask", torch.full((6, 6), -math.inf).triu(1))
         model.register_buffer("mean", torch.tensor(math.nan))
         opt = torch.optim.SGD(model.parameters(), 1e-3)
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(opt)
-        run = Run(DATA, batch_size=32, checkpoint=tmp_path / "net", model=model, opt=opt, plateau=plateau)
+        run = Run(
+            DATA, batch_size=32, checkpoint=tmp_path / "net", model=model, opt=opt, plateau=plateau
+        )
         run.train(lambda batch: {"loss": 1.0}, epochs, quiet=True)
     assert run.step == 2 * STEPS
 
@@ -767,7 +829,9 @@ def test_a_nan_behind_an_error_of_the_next_step_is_named():
             run.parts["model"].head.weight.data[0, 0] = math.nan
         return terms
 
-    with pytest.raises(NotFinite, match=r"the steps up to 6 .* the parameter model\.head\.weight became"):
+    with pytest.raises(
+        NotFinite, match=r"the steps up to 6 .* the parameter model\.head\.weight became"
+    ):
         run.train(refuse, 4, quiet=True)
     assert run.step == 0
 
@@ -877,7 +941,9 @@ def test_killed_at_many_moments_it_ends_bit_equal(tmp_path, root):
     assert os.listdir(tmp_path) == ["net"]
 
 
-def test_a_full_disk_is_said_once_and_costs_nothing_but_the_file(tmp_path, often, monkeypatch, capsys):
+def test_a_full_disk_is_said_once_and_costs_nothing_but_the_file(
+    tmp_path, often, monkeypatch, capsys
+):
     path = tmp_path / "net"
     run, update = make(path)
     run.train(update, 1, quiet=True)
@@ -930,7 +996,9 @@ def test_two_runs_with_one_name_are_both_kept(tmp_path, often, capsys):
     assert sorted(os.listdir(tmp_path)) == ["net.safetensors", "net_2.safetensors"]
     assert_same(state_as_left(make(path)[0]), first)
     assert_same(state_as_left(make(beside, seed=1)[0]), second)
-    with pytest.raises(CheckpointError, match=r"belongs to another run \(seed is 1 here but 0 in the file"):
+    with pytest.raises(
+        CheckpointError, match=r"belongs to another run \(seed is 1 here but 0 in the file"
+    ):
         make(path, seed=1)
 
 
@@ -969,7 +1037,9 @@ def test_a_checkpoint_in_a_locked_folder_is_resumed_from(tmp_path, often, capsys
 
 
 def test_a_new_checkpoint_in_a_locked_folder_is_refused_before_training(tmp_path, locked):
-    with pytest.raises(ValueError, match=r"net cannot be written \(Permission denied\). Choose another file"):
+    with pytest.raises(
+        ValueError, match=r"net cannot be written \(Permission denied\). Choose another file"
+    ):
         make(tmp_path / "net")
 
 
@@ -1048,7 +1118,9 @@ def test_a_weighted_run_resumes_bit_equal(tmp_path):
 
 
 def test_weights_that_do_not_fit_are_refused_before_training():
-    with pytest.raises(ValueError, match=r"weights must have shape \(330,\), one per row, but got \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"weights must have shape \(330,\), one per row, but got \(3,\)"
+    ):
         Run(DATA, weights=torch.ones(3), model=nn.Linear(1, 1))
 
 
@@ -1113,7 +1185,8 @@ def test_data_that_do_not_fit_are_refused(wrong):
 @pytest.mark.parametrize("data", [DATA.numpy(), (DATA, DATA.numpy()), [DATA.tolist()], None])
 def test_data_that_are_no_tensors_are_named(data):
     with pytest.raises(
-        ValueError, match=r"data must be a tensor with N rows or a tuple of .*, not (Tensor, )?[nlN]"
+        ValueError,
+        match=r"data must be a tensor with N rows or a tuple of .*, not (Tensor, )?[nlN]",
     ):
         Run(data, model=nn.Linear(1, 1))
 
@@ -1127,7 +1200,9 @@ def test_an_evaluation_without_names_is_told(found):
 
 @pytest.mark.parametrize("size", [0, -3, 331, 31.5])
 def test_a_batch_size_that_does_not_fit_is_refused(size):
-    with pytest.raises(ValueError, match=f"batch_size must be an integer from 1 to 330, .* but got {size}"):
+    with pytest.raises(
+        ValueError, match=f"batch_size must be an integer from 1 to 330, .* but got {size}"
+    ):
         Run(DATA, batch_size=size, model=nn.Linear(1, 1))
 
 
@@ -1169,7 +1244,9 @@ def test_no_graph_of_autograd_is_held_by_the_terms():
     seen = []
 
     def update(batch):
-        seen.extend(term.requires_grad for _, terms in run._history.pending for term in terms.values())
+        seen.extend(
+            term.requires_grad for _, terms in run._history.pending for term in terms.values()
+        )
         return {"loss": run.parts["model"](batch.float()).mean()}
 
     run.train(update, 1, quiet=True)
@@ -1186,7 +1263,9 @@ def test_a_part_that_cannot_be_kept_is_named():
             pass
 
     run = Run(DATA, odd=Odd())
-    with pytest.raises(TypeError, match=r"A checkpoint cannot contain /parts/odd/inner/1 of type object"):
+    with pytest.raises(
+        TypeError, match=r"A checkpoint cannot contain /parts/odd/inner/1 of type object"
+    ):
         run.train(lambda batch: {"one": 1.0}, 1, quiet=True)
 
 
@@ -1209,7 +1288,8 @@ def test_outside_a_notebook_a_picture_is_drawn_but_not_shown_nor_left_open(capsy
 
 def test_the_bar_shows_the_last_report(capsys):
     run, update = make()
-    history = run.train(lambda batch: time.sleep(0.02) or update(batch), 2)  # the bar moves every 0.1 s
+    # the bar moves every 0.1 s
+    history = run.train(lambda batch: time.sleep(0.02) or update(batch), 2)
     out = capsys.readouterr().out
     assert f"loss={history['loss'][0]:.4g}" in out
     assert out.split("\r")[-1].strip() == ""  # it is taken away at the end
@@ -1231,7 +1311,9 @@ run.train(lambda x: {{"one": 1.0}}, 3, picture=picture, picture_every=0.5);
     NotebookClient(
         book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
-    shown = [o for o in book.cells[0].outputs if o.output_type in ("display_data", "execute_result")]
+    shown = [
+        o for o in book.cells[0].outputs if o.output_type in ("display_data", "execute_result")
+    ]
     assert len(shown) == 1
     assert "image/png" in shown[0]["data"]
     # the bar is drawn below it, in one piece, and is gone at the end
@@ -1277,18 +1359,26 @@ def on_cuda(graph: bool, capturable: bool = True, **options):
 @pytest.mark.parametrize("autocast", [False, True])
 def test_a_graph_equals_the_eager_run(autocast):
     """The noise is the same: both draw from CUDA's generator in the same order."""
-    (eager, first), (graph, second) = on_cuda(False, autocast=autocast), on_cuda(True, autocast=autocast)
+    (eager, first), (graph, second) = (
+        on_cuda(False, autocast=autocast),
+        on_cuda(True, autocast=autocast),
+    )
     # float32 sums in another order, over 44 steps; bfloat16 has 8 bits
     tolerance = 2e-2 if autocast else 1e-4
     assert second["loss"] == pytest.approx(first["loss"], rel=tolerance)
-    for a, b in zip(eager.parts["model"].parameters(), graph.parts["model"].parameters(), strict=True):
+    for a, b in zip(
+        eager.parts["model"].parameters(), graph.parts["model"].parameters(), strict=True
+    ):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
 @needs_cuda
 def test_an_optimizer_that_cannot_be_captured_steps_eagerly(capsys):
     _, history = on_cuda(True, capturable=False)
-    assert "No CUDA graph is used, because opt was created without capturable=True" in capsys.readouterr().out
+    assert (
+        "No CUDA graph is used, because opt was created without capturable=True"
+        in capsys.readouterr().out
+    )
     assert history["loss"] == pytest.approx(on_cuda(False)[1]["loss"], rel=1e-4)
 
 
@@ -1300,5 +1390,7 @@ def test_noise_on_cuda_is_part_of_the_state():
     run.train(update, 4, quiet=True)
     again, update = make(data=DATA.cuda())
     again.train(update, 4, quiet=True)
-    for a, b in zip(run.parts["model"].parameters(), again.parts["model"].parameters(), strict=True):
+    for a, b in zip(
+        run.parts["model"].parameters(), again.parts["model"].parameters(), strict=True
+    ):
         torch.testing.assert_close(a, b)

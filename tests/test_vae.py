@@ -1,4 +1,6 @@
-"""The VAE's loss against quadrature, scipy and torch.distributions: what it says of P(x), in which units."""
+"""The VAE's loss against quadrature, scipy and torch.distributions:
+what it says of P(x), in which units.
+"""
 
 import copy
 import json
@@ -28,7 +30,12 @@ KINDS = {
     "autoregressive": {"before": 9},
     "flower prior": {"prior": "flower", "latent": 2},
     "conv": {"network": "conv", "shape": (1, 8, 8), "hidden": (4, 5, 7)},
-    "conv, colour": {"network": "conv", "shape": (3, 8, 4), "hidden": (4, 5), "likelihood": "gaussian"},
+    "conv, colour": {
+        "network": "conv",
+        "shape": (3, 8, 4),
+        "hidden": (4, 5),
+        "likelihood": "gaussian",
+    },
 }
 kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 likelihoods = pytest.mark.parametrize("kind", list(KINDS.values())[:4], ids=list(KINDS)[:4])
@@ -134,8 +141,13 @@ def test_beta_weighs_the_kl_alone():
         torch.manual_seed(0)
         seen[float(beta)] = {k: v.item() for k, v in vae.loss(x, beta=beta).items()}
     for beta, losses in seen.items():
-        assert losses["loss"] == pytest.approx(losses["reconstruction"] + beta * losses["kl"], rel=1e-6)
-        assert (losses["reconstruction"], losses["kl"]) == (seen[1.0]["reconstruction"], seen[1.0]["kl"])
+        assert losses["loss"] == pytest.approx(
+            losses["reconstruction"] + beta * losses["kl"], rel=1e-6
+        )
+        assert (losses["reconstruction"], losses["kl"]) == (
+            seen[1.0]["reconstruction"],
+            seen[1.0]["kl"],
+        )
     torch.manual_seed(0)
     assert vae.loss(x)["loss"].item() == seen[1.0]["loss"]
 
@@ -190,7 +202,9 @@ def test_a_flowers_kl_is_that_of_quadrature_in_the_plane():
     steps = line(8, 801)
     z = mu[0].detach() + torch.cartesian_prod(steps * sigma[0], steps * sigma[1])  # (G, 2)
     cell = (0.02 * sigma).prod()
-    log_q = stats.multivariate_normal.logpdf(z.numpy(), mu[0].detach().numpy(), np.diag(sigma.numpy() ** 2))
+    log_q = stats.multivariate_normal.logpdf(
+        z.numpy(), mu[0].detach().numpy(), np.diag(sigma.numpy() ** 2)
+    )
     log_q, log_p = torch.tensor(log_q), flower.log_prob(z)
     assert (log_q.exp().sum() * cell).item() == pytest.approx(1, abs=1e-9)
     kl = (log_q.exp() * (log_q - log_p)).sum() * cell
@@ -198,12 +212,15 @@ def test_a_flowers_kl_is_that_of_quadrature_in_the_plane():
     reconstruction = -(log_q.exp() * log_lik).sum() * cell
     rows = x.repeat(2000, 1)
     expected = torch.stack([reconstruction, kl, reconstruction + kl]).detach()
-    check_mean(lambda: torch.stack([vae.loss(rows)[k] for k in ("reconstruction", "kl", "loss")]), expected)
+    check_mean(
+        lambda: torch.stack([vae.loss(rows)[k] for k in ("reconstruction", "kl", "loss")]), expected
+    )
     # and P(x) itself, which draws from q must find
     z = torch.cartesian_prod(*[line(6, 601)] * 2)
     log_px = (flower.log_prob(z) + vae.likelihood(z).log_prob(x)).logsumexp(0) + 2 * math.log(0.02)
     found = many(
-        lambda: importance_weighted_bound(vae, vae.approximate_posterior(x), x, 1000, 1000).exp(), 20
+        lambda: importance_weighted_bound(vae, vae.approximate_posterior(x), x, 1000, 1000).exp(),
+        20,
     )
     assert (found[0] - log_px.exp()).abs() < 4.5 * found[1] + 1e-4
 
@@ -271,7 +288,8 @@ def test_a_gaussian_likelihood_is_scipys():
         assert (p.batch_shape, p.event_shape) == ((4, 3), (4,))
         assert ((p.mean > 0) & (p.mean < 1)).all()
         expected = stats.norm.logpdf(x, p.mean.detach(), math.sqrt(0.2)).sum(-1)
-        np.testing.assert_allclose(p.log_prob(x).detach(), expected, atol=1e-6)  # log 0.2 is a float32
+        # log 0.2 is a float32
+        np.testing.assert_allclose(p.log_prob(x).detach(), expected, atol=1e-6)
 
 
 def test_the_best_learned_variance_is_the_mean_squared_error():
@@ -361,18 +379,21 @@ def test_a_saved_model_is_the_same_model(kind, tmp_path):
         again = load_model(tmp_path / "vae.safetensors")
         assert again.config == vae.config
         if vae.config.variance:
-            assert again.pixels.log_variance == vae.pixels.log_variance  # fixed: not rounded to float16
+            # fixed: not rounded to float16
+            assert again.pixels.log_variance == vae.pixels.log_variance
         seen = []
         for model in (vae, again, copy.deepcopy(vae)):
             torch.manual_seed(0)
             seen.append(
-                torch.stack([*model.loss(x).values()]).tolist() + model.generate(2).flatten().tolist()
+                torch.stack([*model.loss(x).values()]).tolist()
+                + model.generate(2).flatten().tolist()
             )
         assert seen[0] == seen[2]
         if dtype is None:
             assert seen[0] == seen[1]
         else:
-            assert seen[0][:3] == pytest.approx(seen[1][:3], rel=0.02, abs=0.02)  # float16: 3 digits
+            # float16: 3 digits
+            assert seen[0][:3] == pytest.approx(seen[1][:3], rel=0.02, abs=0.02)
 
 
 @kinds
@@ -408,7 +429,8 @@ def test_a_decoder_starts_at_the_mean_image(uci):
     images = uci[0].images.flatten(1)
     x, mean = binarize(images), images.float().mean(0) / 255
     p = mean.double().clamp(1e-3, 1 - 1e-3)
-    cross_entropy = -(x * p.log() + (1 - x) * (1 - p).log()).sum(1).mean().item()  # 27.2 nats; 44.4 at grey
+    # 27.2 nats; 44.4 at grey
+    cross_entropy = -(x * p.log() + (1 - x) * (1 - p).log()).sum(1).mean().item()
     for seed in range(3):
         torch.manual_seed(seed)
         vae = VAE((8, 8), 10, (200,))
@@ -419,11 +441,16 @@ def test_a_decoder_starts_at_the_mean_image(uci):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_short_training_reaches_its_bound(uci, seed):
-    """Six seeds gave −ELBO 23.66 to 23.91, KL 3.9 to 4.6. Half the KL gives 24.55, twice the KL 25.4, pixels
-    averaged 27.3, the KL averaged over z 31, no KL 90; with its sign turned the KL runs away."""
+    """Six seeds gave −ELBO 23.66 to 23.91, KL 3.9 to 4.6. Half the KL gives 24.55, twice the KL
+    25.4, pixels averaged 27.3, the KL averaged over z 31, no KL 90; with its sign turned the KL
+    runs away.
+    """
     torch.manual_seed(seed)
     vae = VAE((8, 8), 10, (200,))
-    optimizer, images = torch.optim.Adam(vae.parameters(), lr=3e-3, fused=True), uci[0].images.flatten(1)
+    optimizer, images = (
+        torch.optim.Adam(vae.parameters(), lr=3e-3, fused=True),
+        uci[0].images.flatten(1),
+    )
     for _ in range(30):
         for index in torch.randperm(len(images)).split(100):
             optimizer.zero_grad()
@@ -450,7 +477,10 @@ def test_images_that_cannot_be(x, sentence):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"likelihood": "poisson"}, r"'bernoulli' or 'gaussian', not 'poisson'\. .* an AutoregressiveVAE"),
+        (
+            {"likelihood": "poisson"},
+            r"'bernoulli' or 'gaussian', not 'poisson'\. .* an AutoregressiveVAE",
+        ),
         ({"prior": "cauchy"}, r"'flower' with latent=2, but got 'cauchy' with latent=20"),
         ({"prior": "flower"}, r"but got 'flower' with latent=20"),
         (
@@ -465,7 +495,10 @@ def test_images_that_cannot_be(x, sentence):
         ),
         ({"before": 0}, r"before, .* must be an integer of at least 1, not 0"),
         ({"activation": "gelu"}, r"Unknown activation 'gelu'"),
-        ({"network": "conv", "shape": (30, 30), "hidden": (4, 4)}, r"divisible by 4, but got 30×30"),
+        (
+            {"network": "conv", "shape": (30, 30), "hidden": (4, 4)},
+            r"divisible by 4, but got 30×30",
+        ),
         ({"shape": (784,)}, r"The shape of an image"),
         ({"shape": 32}, r"The shape of an image .*, not 32"),
         ({"hidden": 400}, r"such as \(400,\), but got 400"),

@@ -1,4 +1,6 @@
-"""EMStepper and ElboBars in a real JupyterLab and in an exported page, in a browser without a network."""
+"""EMStepper and ElboBars in a real JupyterLab and in an exported page,
+in a browser without a network.
+"""
 
 import json
 import time
@@ -29,7 +31,9 @@ def book(lab, chromium):
 
 
 def show(page, selector):
-    """Scroll a widget into sight (the notebook may keep cells far from the screen out of the document)."""
+    """Scroll a widget into sight (the notebook may keep cells far from the screen out
+    of the document).
+    """
     page.evaluate(
         "n => { const c = jupyterapp.shell.currentWidget.content; c.activeCellIndex = n;"
         " return c.scrollToItem(n, 'start').then(() => 0); }",
@@ -89,7 +93,11 @@ def test_em_draws_and_steps_and_python_reads_the_state(book):
     assert state["log_px"] == float(book.data(EM)["logpx"])
     assert state["bound"] == pytest.approx(state["log_px"] - state["gap"])
     assert sum(state["weights"]) == pytest.approx(1)
-    assert [len(state[name]) for name in ("means", "covariances", "responsibilities")] == [3, 3, 240]
+    assert [len(state[name]) for name in ("means", "covariances", "responsibilities")] == [
+        3,
+        3,
+        240,
+    ]
     assert book.errors == []
 
 
@@ -147,7 +155,10 @@ def test_em_takes_another_number_of_components_from_both_sides(book):
     show(book, EM)
     book.locator(EM).first.get_by_label("Number of components").select_option("5")
     book.wait("d.k === '5' && d.step === '0'", EM)
-    assert book.wait_code("print(stepper.n_components)", lambda told: told.strip() == "5").strip() == "5"
+    assert (
+        book.wait_code("print(stepper.n_components)", lambda told: told.strip() == "5").strip()
+        == "5"
+    )
     book.run_code("stepper.n_components = 4")
     book.wait("d.k === '4' && d.step === '0'", EM)
     assert book.errors == []
@@ -185,7 +196,8 @@ def test_bars_draw_and_follow_the_mouse(book):
     assert moved["logpx"] == before["logpx"]
     assert moved["sigma"] == before["sigma"]
     drag(book, BARS, json.loads(moved["handles"])["right"], (-25, 0))
-    book.wait(f"d.sigma < {float(moved['sigma']) - 0.1} && d.past > {moved['past']}", BARS)  # and let go
+    # and let go
+    book.wait(f"d.sigma < {float(moved['sigma']) - 0.1} && d.past > {moved['past']}", BARS)
     code = "import json; print(json.dumps([bars.m, bars.sigma, float(bars.bound().gap)]))"
     page = [float(book.data(BARS)[k]) for k in ("m", "sigma", "gap")]
     told = book.wait_code(code, lambda told: json.loads(told) == pytest.approx(page, abs=1e-9))
@@ -256,7 +268,8 @@ def test_an_exported_page_is_alive_offline(saved, chromium, width):
     page = Page(chromium, width)
     page.goto(path.as_uri(), wait_until="domcontentloaded")
     page.wait("d.logpx", EM)
-    # Of MathJax and RequireJS, which nbconvert asks a CDN for in vain, nothing is held against the widgets.
+    # Of MathJax and RequireJS, which nbconvert asks a CDN for in vain, nothing is held against the
+    # widgets.
     page.errors[:] = [e for e in page.errors if "MathJax" not in e and "require" not in e]
     assert page.locator("[data-course] img").count() == 0  # the pictures have given way
     assert painted(page, EM) > 20
@@ -302,11 +315,16 @@ def test_a_reload_shows_the_same_moment(book):
 
 def test_a_widget_follows_the_theme_of_jupyterlab(book):
     show(book, EM)
-    change = "theme => jupyterapp.commands.execute('apputils:change-theme', { theme }).then(() => 0)"
+    change = (
+        "theme => jupyterapp.commands.execute('apputils:change-theme', { theme }).then(() => 0)"
+    )
     try:
         for theme, dark in (("JupyterLab Dark", True), ("JupyterLab Light", False)):
             book.evaluate(change, theme)
-            shown = "dark => document.querySelector('.course-widget')?.classList.contains('dark') === dark"
+            shown = (
+                "dark => document.querySelector('.course-widget')?.classList.contains('dark') === "
+                "dark"
+            )
             book.wait_for_function(shown, arg=dark)
             assert book.evaluate(shown, dark)
     finally:
@@ -317,7 +335,9 @@ def test_em_plays_on_after_the_kernel_is_gone(book):
     """The last test of `book`."""
     show(book, EM)
     book.evaluate(
-        "() => jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.shutdown().then(() => 0)"
+        "() => "
+        "jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.shutdown().then(() "
+        "=> 0)"
     )
     press(book, EM, "Reset: back to the same start")
     book.wait("d.step === '0'", EM)

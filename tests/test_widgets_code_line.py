@@ -1,4 +1,6 @@
-"""CodeLine: distances against scipy, the sprite, and the widget in a browser, with and without a kernel."""
+"""CodeLine: distances against scipy, the sprite, and the widget in a browser,
+with and without a kernel.
+"""
 
 import base64
 import io
@@ -75,7 +77,11 @@ def test_distances_are_scipys(line):
         wanted = cdist(images, TRUTH.flatten(1).double().numpy()).min(1)
         # float32 codes: 1e-7 of grey in each of 40 pixels.
         np.testing.assert_allclose(row, wanted, atol=2e-6)
-    assert max(line.distances[0]) == line.distances[0][50] == pytest.approx(np.sqrt(40 * 0.25), abs=1e-6)
+    assert (
+        max(line.distances[0])
+        == line.distances[0][50]
+        == pytest.approx(np.sqrt(40 * 0.25), abs=1e-6)
+    )
     assert max(line.distances[1]) < 0.01 * np.sqrt(40) + 1e-6  # half a step between true greys
 
 
@@ -88,7 +94,8 @@ def test_the_sprite_holds_every_picture_and_the_nearest_true_one(line):
         np.testing.assert_array_equal(all_cells[101 * i : 101 * (i + 1)], bytes_)
         near = cdist(images.flatten(1).double(), TRUTH.flatten(1).double()).argmin(1)
         shown = all_cells[line.nearest[i]]
-        # Half way between two true images either is the nearest: then they are a step of 1/50 apart.
+        # Half way between two true images either is the nearest: then they are a step of 1/50
+        # apart.
         assert np.abs(shown - truth[near]).max() <= 5 + 1
         assert np.mean((shown == truth[near]).all((1, 2))) > 0.5
     assert line.shape == [101, 5, 8, 51]
@@ -96,7 +103,8 @@ def test_the_sprite_holds_every_picture_and_the_nearest_true_one(line):
 
 def test_marks_are_places_on_each_models_own_line(line):
     assert line.marks == [[0.0, 0.75], [0.25]]  # exact in binary
-    turned = CodeLine({"AE": clean}, limits={"AE": (1, 0)}, marks={"AE": [0.25]})  # from high to low
+    # from high to low
+    turned = CodeLine({"AE": clean}, limits={"AE": (1, 0)}, marks={"AE": [0.25]})
     assert turned.marks == [[0.75]]
     assert cells(turned)[0, 0, 0] == 255
     assert (turned.distances, turned.nearest) == ([], [])  # no truth, no distances
@@ -154,7 +162,10 @@ def vae(change):
         ({"limits": {"AE": (1, 1), "VAE": (0, 1)}}, "'AE' needs two different finite limits"),
         ({"limits": {"AE": (0, NAN), "VAE": (0, 1)}}, "'AE' needs two different finite limits"),
         ({"decoders": {}}, "One to four models can be compared, but got 0"),
-        (vae(lambda x: x.flatten(1)), r"VAE\(z\) must return images of shape \(101, H, W\).*got \(101, 40\)"),
+        (
+            vae(lambda x: x.flatten(1)),
+            r"VAE\(z\) must return images of shape \(101, H, W\).*got \(101, 40\)",
+        ),
         (vae(lambda x: x[:, :4]), r"the same size, but got .*\(1, 4, 8\)"),
         (vae(lambda x: x[:, None].repeat(1, 2, 1, 1)), r"the same size.*\(2, 5, 8\)"),
         (vae(lambda x: x + 0.5), r"VAE\(z\) returned pixels from 0.50 to 1.50"),
@@ -223,7 +234,8 @@ def page(request, chromium):
     found.goto(path.as_uri(), wait_until="domcontentloaded")
     found.locator(LINE).first.scroll_into_view_if_needed()
     found.wait("Number(d.loaded) > 0", LINE)
-    # Of MathJax and RequireJS, which nbconvert asks a CDN for in vain, nothing is held against the widget.
+    # Of MathJax and RequireJS, which nbconvert asks a CDN for in vain, nothing is held against the
+    # widget.
     found.errors[:] = [e for e in found.errors if "MathJax" not in e and "require" not in e]
     yield found
     inside, outside = found.eval_on_selector(LINE, "e => [e.scrollWidth, e.clientWidth]")
@@ -233,7 +245,9 @@ def page(request, chromium):
 
 
 def grey(page, model, column, dark=False):
-    """The grey of a drawn picture, in its first (dark) or second stripe: column 0 decoded, 1 nearest true."""
+    """The grey of a drawn picture, in its first (dark) or second stripe:
+    column 0 decoded, 1 nearest true.
+    """
     return page.eval_on_selector(
         f"{LINE} canvas",
         """(c, [model, column, stripe]) => {
@@ -251,7 +265,8 @@ def expect(page, at):
     assert grey(page, 0, 0) == pytest.approx(255 * ((1 - hole) * part + hole), abs=1)
     assert grey(page, 0, 0, dark=True) == pytest.approx(255 * (1 - hole) * part, abs=1)
     assert grey(page, 1, 0) == pytest.approx(255 * part, abs=1)
-    assert grey(page, 1, 1) == pytest.approx(255 * part, abs=255 / 100 + 1)  # the nearest of 51 true greys
+    # the nearest of 51 true greys
+    assert grey(page, 1, 1) == pytest.approx(255 * part, abs=255 / 100 + 1)
     told = json.loads(page.data(LINE)["distances"])
     level = (1 - hole) * part + hole / 2
     near = np.round(level * 50) / 50
@@ -294,7 +309,8 @@ def test_a_drag_over_the_curves_moves(page):
     x, y = place["x"] + box["x"], place["y"] + box["y"] + box["h"] / 2
     page.mouse.move(x + 0.2 * box["w"], y)
     page.mouse.down()
-    page.mouse.move(x + box["w"] / 2, y, steps=6)  # the middle of the panel is the middle of the line
+    # the middle of the panel is the middle of the line
+    page.mouse.move(x + box["w"] / 2, y, steps=6)
     page.mouse.up()
     expect(page, 50)
     distances = json.loads(page.data(LINE)["distances"])

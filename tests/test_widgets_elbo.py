@@ -25,8 +25,8 @@ def numbers(chromium, widgets):
     found = run_module(
         chromium,
         ElboBars()._esm,
-        "(m, states) => states.map(s => { const { logPx, bound, gap, reconstruction, kl } = m.numbers(s);"
-        " return { logPx, bound, gap, reconstruction, kl }; })",
+        "(m, states) => states.map(s => { const { logPx, bound, gap, reconstruction, kl } = "
+        "m.numbers(s); return { logPx, bound, gap, reconstruction, kl }; })",
         [state(w) for w in widgets],
     )
     return found
@@ -69,22 +69,31 @@ def test_javascript_and_python_agree(chromium, widgets):
 
 @pytest.mark.parametrize("decoder", list(H))
 def test_the_grid_gives_the_integrals(decoder):
-    """Against scipy's adaptive quadrature over z = m + sigma u, |u| < 12, and the prior's own range."""
+    """Against scipy's adaptive quadrature over z = m + sigma u, |u| < 12,
+    and the prior's own range.
+    """
     w = ElboBars(decoder=decoder, x=1.3, w=-0.8, m=-0.7, sigma=0.3)
     h = H[decoder]
 
     def log_joint(z):
         return norm.logpdf(z) + norm.logpdf(w.x, w.w * h(z), w.s)
 
-    px = quad(lambda z: math.exp(log_joint(z)), -12, 12, points=[-2, -1, 0, 1, 2], epsabs=1e-13, limit=200)[0]
+    px = quad(
+        lambda z: math.exp(log_joint(z)), -12, 12, points=[-2, -1, 0, 1, 2], epsabs=1e-13, limit=200
+    )[0]
     q = norm(w.m, w.sigma)
     lo, hi = w.m - 12 * w.sigma, w.m + 12 * w.sigma
     bound = quad(
-        lambda z: q.pdf(z) * (log_joint(z) - q.logpdf(z)), lo, hi, points=[w.m], epsabs=1e-12, limit=200
+        lambda z: q.pdf(z) * (log_joint(z) - q.logpdf(z)),
+        lo,
+        hi,
+        points=[w.m],
+        epsabs=1e-12,
+        limit=200,
     )[0]
     b = w.bound()
-    # The trapezoid rule on smooth functions that vanish at the ends is exact to rounding; quad promises
-    # 1e-12.
+    # The trapezoid rule on smooth functions that vanish at the ends is exact to rounding; quad
+    # promises 1e-12.
     assert float(b.log_px) == pytest.approx(math.log(px), abs=1e-9)
     assert float(b.elbo) == pytest.approx(bound, abs=1e-9)
     assert float(b.kl) == pytest.approx(0.5 * (0.3**2 + 0.7**2 - 1) - math.log(0.3), abs=1e-9)
@@ -110,7 +119,8 @@ def test_fit_q_closes_the_gap_of_the_line(chromium):
     w = ElboBars(x=2.0, w=1.0, m=-1.0, sigma=1.2)
     walk = climb(chromium, "climbQ", w)
     variance = 1 / (1 + w.w**2 / w.s**2)  # the posterior of a linear-Gaussian model
-    # The walk ends where a step gains less than 1e-9 nats; m and sigma are then right to about its root.
+    # The walk ends where a step gains less than 1e-9 nats; m and sigma are then right to about its
+    # root.
     assert walk[-1]["m"] == pytest.approx(variance * w.w * w.x / w.s**2, abs=1e-3)
     assert walk[-1]["sigma"] == pytest.approx(math.sqrt(variance), abs=1e-3)
     assert walk[-1]["gap"] < 1e-6

@@ -1,4 +1,6 @@
-"""EMStepper: its engine makes EM's steps, its shell takes points and refuses what cannot be drawn."""
+"""EMStepper: its engine makes EM's steps, its shell takes points and refuses what cannot
+be drawn.
+"""
 
 import json
 
@@ -17,7 +19,8 @@ from course_lib.widgets.em_stepper import first_parameters, worth
 
 pytest_plugins = ["browser"]
 
-# From a start: half-steps, then a mean is dragged, then half-steps again. Each frame, and what Python gets.
+# From a start: half-steps, then a mean is dragged, then half-steps again. Each frame, and what
+# Python gets.
 PLAY = """(m, [setting, k, start, before, mean, after]) => {
     const engine = new m.Engine(setting);
     const frames = [engine.begin(k, start)];
@@ -43,7 +46,9 @@ def played(javascript, widget, before, mean, after):
     return javascript(EMStepper.source, PLAY, argument)
 
 
-@pytest.mark.parametrize("to", [(0.5, 0.25), (1e3, -1e3)], ids=["near", "so far that it loses all points"])
+@pytest.mark.parametrize(
+    "to", [(0.5, 0.25), (1e3, -1e3)], ids=["near", "so far that it loses all points"]
+)
 @pytest.mark.parametrize("dim", [1, 2])
 def test_the_page_makes_the_steps_of_em(javascript, points, dim, to):
     """Twenty half-steps, a dragged mean and ten more, against the course's own functions."""
@@ -61,22 +66,25 @@ def test_the_page_makes_the_steps_of_em(javascript, points, dim, to):
         elif state["kind"] == "dragged":
             parameters.means[0] = x.new_tensor(mean)
         log_px, gap = worth(x, parameters, resp)
-        # Both sum some hundred terms of size 10 in float64, each in its own order: rounding is 1e-13, and EM
-        # may enlarge it from step to step.
+        # Both sum some hundred terms of size 10 in float64, each in its own order: rounding is
+        # 1e-13, and EM may enlarge it from step to step.
         assert state["log_px"] == pytest.approx(log_px, abs=1e-9)
         assert state["gap"] == pytest.approx(gap, abs=1e-9)
         assert state["bound"] == pytest.approx(log_px - gap, abs=1e-9)
         ours = zip(("weights", "means", "covariances"), parameters, strict=True)
         for name, values in [*ours, ("responsibilities", resp)]:
             np.testing.assert_allclose(state[name], values, rtol=0, atol=1e-9)
-    np.testing.assert_array_equal(found["again"], found["frames"])  # a page loaded again shows the same
+    # a page loaded again shows the same
+    np.testing.assert_array_equal(found["again"], found["frames"])
 
 
 def test_log_px_is_scipy_s_and_the_gap_is_the_mean_kl(javascript, points):
     found = played(javascript, EMStepper(points, n_components=3), "EM", [9, -9], "")
     for state in found["states"]:
         parts = zip(state["weights"], state["means"], state["covariances"], strict=True)
-        joint = np.stack([np.log(w) + multivariate_normal(m, c).logpdf(points) for w, m, c in parts], 1)
+        joint = np.stack(
+            [np.log(w) + multivariate_normal(m, c).logpdf(points) for w, m, c in parts], 1
+        )
         log_px = np.log(np.exp(joint).sum(1, keepdims=True))
         q = np.array(state["responsibilities"])
         kl = np.where(q > 0, q * (np.log(np.maximum(q, 1e-300)) - joint + log_px), 0).sum(1)
@@ -145,7 +153,9 @@ def test_tensors_tables_and_lists_are_taken(points):
 
 
 def seen(colours, sight):
-    """CIELAB of colours "#RRGGBB" as an eye sees them whose linear RGB is sight (3, 3) times ours: (n, 3)."""
+    """CIELAB of colours "#RRGGBB" as an eye sees them whose linear RGB is sight (3,
+    3) times ours: (n, 3).
+    """
     rgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colours]) / 255
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
@@ -177,11 +187,14 @@ def test_any_two_components_differ_with_every_kind_of_sight(sight):
     lab = seen(COMPONENTS, SIGHTS[sight])
     apart = {(i + 1, k + 1): np.linalg.norm(lab[i] - lab[k]) for i in range(8) for k in range(i)}
     nearest = min(apart, key=apart.get)
-    assert apart[nearest] > 20, nearest  # 2.3 is just noticeable; Okabe and Ito's eight come as near as 10
+    # 2.3 is just noticeable; Okabe and Ito's eight come as near as 10
+    assert apart[nearest] > 20, nearest
 
 
 def test_components_differ_in_shape_as_well(chromium):
-    """Nine marks, the circle of a point that no component holds among them, cover different pixels."""
+    """Nine marks, the circle of a point that no component holds among them,
+    cover different pixels.
+    """
     code = """m => m.SHAPES.map((_, kind) => {
         const canvas = Object.assign(document.createElement("canvas"), { width: 32, height: 32 });
         const g = canvas.getContext("2d");

@@ -1,4 +1,6 @@
-"""LatentExplorer: what the kernel answers, and the widget in a real browser, with and without a kernel."""
+"""LatentExplorer: what the kernel answers, and the widget in a real browser,
+with and without a kernel.
+"""
 
 import base64
 import io
@@ -83,7 +85,8 @@ def test_the_grid_lies_as_the_plane_does():
     line = np.round(255 * np.linspace(0, 1, 25))
     # Rounding of float32 to a byte may go either way at a half.
     np.testing.assert_allclose(cells[:, 2, :, 1], np.tile(line, (25, 1)), atol=1)  # z1 to the right
-    np.testing.assert_allclose(cells[:, 2, :, 6], np.tile(line[::-1, None], (1, 25)), atol=1)  # z2 upwards
+    # z2 upwards
+    np.testing.assert_allclose(cells[:, 2, :, 6], np.tile(line[::-1, None], (1, 25)), atol=1)
 
 
 def test_a_row_of_ten_gets_fewer_points_and_lies_side_by_side():
@@ -167,10 +170,12 @@ def test_the_strip_shows_points_and_the_grid(decode, labelled):
     if decode is two_greys:
         every_second = sprite(w)[1].reshape(25, 5, 25, 8)[::2, :, ::2]
         np.testing.assert_array_equal(shown, every_second.reshape(13 * 5, 13 * 8))
-        assert axes[-1].images[0].get_extent()[1] == pytest.approx(3 + 3 / 12)  # half a cell beyond the limit
+        # half a cell beyond the limit
+        assert axes[-1].images[0].get_extent()[1] == pytest.approx(3 + 3 / 12)
     else:
         assert shown.shape == (13 * 5, 10 * 8)
-        np.testing.assert_array_equal(shown[:5, :8], sprite(w)[1][:5, 12 * 80 : 12 * 80 + 8])  # z2 = 3 on top
+        # z2 = 3 on top
+        np.testing.assert_array_equal(shown[:5, :8], sprite(w)[1][:5, 12 * 80 : 12 * 80 + 8])
 
 
 @pytest.mark.parametrize("decode", [smooth, ten, lambda z: smooth(z)[:, None].repeat(1, 10, 1, 1)])
@@ -209,7 +214,10 @@ NAN = float("nan")
             lambda z: two_greys(z).flatten(1),
             r"decode\(z\) must return images of shape \(2, H, W\).*got \(2, 40\)\. .*reshape\(-1, H, W\)",
         ),
-        (lambda z: torch.zeros(len(z), 64), r"got \(2, 64\)\. Reshape .* with .reshape\(-1, 8, 8\)"),
+        (
+            lambda z: torch.zeros(len(z), 64),
+            r"got \(2, 64\)\. Reshape .* with .reshape\(-1, 8, 8\)",
+        ),
         (
             lambda z: z @ torch.ones(5, 64),
             r"must accept z of shape \(2, 2\) .* failed with: RuntimeError: .*mat1",
@@ -252,8 +260,16 @@ def test_what_is_no_picture_is_named(decode, message):
         (torch.zeros(3001, 2), None, r"got \(3001, 2\)\. To show more points, pass a subset"),
         (torch.zeros(0, 2), None, "1 to 3,000"),
         (torch.tensor([[0.0, NAN]]), None, "finite"),
-        (torch.zeros(4, 2), [1, 2, 3], r"a digit from 0 to 9 for each of the 4 points, but got \(3,\)"),
-        (torch.zeros(2, 2), [1, 10], "a digit from 0 to 9 for each of the 2 points, but got the label 10"),
+        (
+            torch.zeros(4, 2),
+            [1, 2, 3],
+            r"a digit from 0 to 9 for each of the 4 points, but got \(3,\)",
+        ),
+        (
+            torch.zeros(2, 2),
+            [1, 10],
+            "a digit from 0 to 9 for each of the 2 points, but got the label 10",
+        ),
     ],
 )
 def test_points_and_labels_that_cannot_be_drawn_are_named(points, labels, message):
@@ -262,7 +278,9 @@ def test_points_and_labels_that_cannot_be_drawn_are_named(points, labels, messag
 
 
 def test_ten_digits_have_ten_colours_that_differ_with_every_kind_of_sight():
-    """Lab distance of each pair with normal, protan and deutan sight (Machado et al. 2009, severity 1)."""
+    """Lab distance of each pair with normal, protan and deutan sight
+    (Machado et al. 2009, severity 1).
+    """
     colours = LatentExplorer.colours.default()
     assert tuple(colours[:7]) == COMPONENTS[:7]
     rgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colours]) / 255
@@ -281,7 +299,9 @@ def test_ten_digits_have_ten_colours_that_differ_with_every_kind_of_sight():
     for sight in (np.eye(3), protan, deutan):
         seen = (linear @ np.transpose(sight)).clip(0, 1) @ xyz.T / xyz.sum(1)
         f = np.where(seen > 0.008856, np.cbrt(seen), 7.787 * seen + 16 / 116)
-        lab = np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
+        lab = np.stack(
+            [116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1
+        )
         nearest = min(np.linalg.norm(a - b) for a, b in itertools.combinations(lab, 2))
         assert nearest > 15  # 2.3 is just noticeable; the palette's own nearest two are 17 apart
 
@@ -313,7 +333,9 @@ ONE = ".course-widget[data-from]"
 
 @pytest.fixture(scope="module")
 def book(lab, chromium):
-    ten = "LatentExplorer(lambda z: torch.stack([two_greys(z) * (1 - k / 20) for k in range(10)], 1))"
+    ten = (
+        "LatentExplorer(lambda z: torch.stack([two_greys(z) * (1 - k / 20) for k in range(10)], 1))"
+    )
     page = lab.open(chromium, [SOURCE, ten, "print('all ' + 'ran')"])
     page.run_all("all ran")
     show(page, 0)
@@ -404,7 +426,8 @@ def test_under_the_mouse_the_nearest_decoded_point_is_drawn_at_once(book):
             book.mouse.move(*place(book, (-2 + k / 15, -2 + (k % 20) / 10)))
             if k % 10 == 9:  # in the middle of the drag the picture fits
                 z = json.loads(book.data(ONE)["z"])
-                assert seen(book) == pytest.approx(z, abs=6 / 120 / 2 + GREY)  # half of the lattice's spacing
+                # half of the lattice's spacing
+                assert seen(book) == pytest.approx(z, abs=6 / 120 / 2 + GREY)
         book.mouse.up()
         lags = book.evaluate("lags")
         assert len(lags) > 30
@@ -415,7 +438,8 @@ def test_under_the_mouse_the_nearest_decoded_point_is_drawn_at_once(book):
     alone = float(
         book.run_code(
             "import statistics, time\nms = []\nfor k in range(50):\n    t = time.perf_counter()\n"
-            "    explorer.answer({'z': [[0.1, 0.01 * k]]})\n    ms.append(1e3 * (time.perf_counter() - t))\n"
+            "    explorer.answer({'z': [[0.1, 0.01 * k]]})\n    ms.append(1e3 * "
+            "(time.perf_counter() - t))\n"
             "print(statistics.median(ms))"
         )
     )
@@ -426,7 +450,9 @@ def test_under_the_mouse_the_nearest_decoded_point_is_drawn_at_once(book):
 
 
 def test_what_was_set_last_stays_here_and_there(book):
-    """Python sets z while the kernel has not taken yet what was dragged, which must not come back."""
+    """Python sets z while the kernel has not taken yet what was dragged,
+    which must not come back.
+    """
     show(book, 0)
     book.run_code(
         "take = explorer.set_state\n"
@@ -542,7 +568,9 @@ def test_a_row_of_ten_follows_too(book):
 
 
 @pytest.mark.parametrize("width", [380, 1200])
-def test_a_drag_in_an_exported_page_is_smooth_and_says_what_it_shows(book, chromium, tmp_path, width):
+def test_a_drag_in_an_exported_page_is_smooth_and_says_what_it_shows(
+    book, chromium, tmp_path, width
+):
     show(book, 1)
     show(book, 0)
     book.run_code("explorer.z = [0.0, 0.0]")
@@ -553,7 +581,8 @@ def test_a_drag_in_an_exported_page_is_smooth_and_says_what_it_shows(book, chrom
     page.goto(path.as_uri(), wait_until="domcontentloaded")
     page.locator(ONE).first.scroll_into_view_if_needed()
     page.wait("d.from === 'grid'", ONE)
-    # Of MathJax and RequireJS, which nbconvert asks a CDN for in vain, nothing is held against the widget.
+    # Of MathJax and RequireJS, which nbconvert asks a CDN for in vain, nothing is held against the
+    # widget.
     page.errors[:] = [e for e in page.errors if "MathJax" not in e and "require" not in e]
     page.locator(f"{ONE} canvas").first.scroll_into_view_if_needed()
     drag(page, (0, 0), (1.3, -2.0))
@@ -562,8 +591,8 @@ def test_a_drag_in_an_exported_page_is_smooth_and_says_what_it_shows(book, chrom
     assert seen(page) == pytest.approx(json.loads(page.data(ONE)["z"]), abs=2 * GREY)
     said = page.locator(f"{ONE} .parts").first.text_content()
     assert said == (
-        "Without a kernel, this is a blend of the nearest of 25 × 25 images that were decoded in advance, "
-        "0.25 apart."
+        "Without a kernel, this is a blend of the nearest of 25 × 25 images that were decoded in "
+        "advance, 0.25 apart."
     )
     shown = set()
     page.mouse.move(*place(page, (-2.8, -2.8)))

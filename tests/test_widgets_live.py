@@ -34,7 +34,9 @@ from course_lib.widgets import EMStepper, ElboBars, Quiz
 EMStepper(), ElboBars(), Quiz([[[0.0, 1.0]]], [[[1.0, 0.0]]])
 print([name for name in ("torch", "sklearn", "scipy", "matplotlib") if name in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
     assert done.stdout.strip() == "[]", done.stderr
 
 
@@ -101,7 +103,9 @@ def test_messages_that_ask_for_nothing_are_left_alone(counter, message):
 
 
 def test_two_threads_do_not_get_in_each_others_way(counter):
-    """Under ipykernel 7 answers run on a thread of their own; without the lock counts would be lost."""
+    """Under ipykernel 7 answers run on a thread of their own;
+    without the lock counts would be lost.
+    """
     question = {"tick": 0, "rows": 5}
     threads = [
         threading.Thread(target=lambda: [counter._reply(counter, question, []) for _ in range(20)])
@@ -117,7 +121,9 @@ def test_two_threads_do_not_get_in_each_others_way(counter):
 # ---- saved output ----
 
 
-@pytest.mark.parametrize("make", [EMStepper, ElboBars, lambda: EMStepper(np.linspace(-1, 1, 20) ** 3)])
+@pytest.mark.parametrize(
+    "make", [EMStepper, ElboBars, lambda: EMStepper(np.linspace(-1, 1, 20) ** 3)]
+)
 def test_the_saved_output_holds_a_picture_and_a_page(make):
     widget = make()
     figures = plt.get_fignums()
@@ -154,7 +160,8 @@ def state_in(page):
 def test_state_in_the_page_cannot_break_out_of_its_script(counter):
     counter.uid = "</script><b>"
     page = counter._repr_mimebundle_()[0]["text/html"]
-    assert page.count("</script") == 2  # the closing tag, and the attribute, which is not inside the script
+    # the closing tag, and the attribute, which is not inside the script
+    assert page.count("</script") == 2
     assert state_in(page)["uid"] == "</script><b>"
 
 

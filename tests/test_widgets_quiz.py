@@ -27,7 +27,8 @@ pytest_plugins = ["browser"]
 
 # An image says what it is: real ones are dark, made ones bright, each grey occurs once.
 REAL = (torch.arange(5) * 20 + 5)[:, None, None].repeat(1, 4, 6) / 255
-MADE = (torch.arange(6) * 20 + 130)[:, None, None].repeat(1, 4, 6) / 255  # one more than there are real ones
+# One more than there are real ones.
+MADE = (torch.arange(6) * 20 + 130)[:, None, None].repeat(1, 4, 6) / 255
 
 
 def grey_of(kind, image):
@@ -53,7 +54,9 @@ def by_hand(rows, mode):
 
 
 def agrees(found, wanted):
-    """Is one entry of a score what was counted by hand, its interval scipy's (for one vote an image)?"""
+    """Is one entry of a score what was counted by hand, its interval scipy's
+    (for one vote an image)?
+    """
     hands, voters, images = wanted
     if images == 0:
         return found is None
@@ -105,7 +108,12 @@ def played(seed, n=60):
         votes = draw.integers(1, 30, 2).tolist() if hall else [[1, 0], [0, 1]][draw.integers(2)]
         kind = ("real", "made")[draw.integers(2)]
         where = {"one": "shown", "pairs": "left"}[mode]
-        row = {"mode": mode, "class": hall, "seed": int(draw.integers(2)), "image": int(draw.integers(5))}
+        row = {
+            "mode": mode,
+            "class": hall,
+            "seed": int(draw.integers(2)),
+            "image": int(draw.integers(5)),
+        }
         answers.append({**row, where: kind, "votes": votes})
     return answers
 
@@ -142,8 +150,11 @@ def test_the_sprite_holds_all_real_images_then_all_made_ones():
     quiz = Quiz(REAL, MADE)
     assert quiz.shape[:3] == [5, 4, 6]  # the smaller count
     wanted = [grey_of("real", i) for i in range(5)] + [grey_of("made", i) for i in range(5)]
-    np.testing.assert_array_equal(cells(quiz), np.array(wanted)[:, None, None].repeat(4, 1).repeat(6, 2))
-    flat = torch.rand(3, 49, generator=torch.Generator().manual_seed(0))  # rows of pixels of square images
+    np.testing.assert_array_equal(
+        cells(quiz), np.array(wanted)[:, None, None].repeat(4, 1).repeat(6, 2)
+    )
+    # rows of pixels of square images
+    flat = torch.rand(3, 49, generator=torch.Generator().manual_seed(0))
     np.testing.assert_array_equal(
         cells(Quiz(flat, 1 - flat))[1], np.round(255 * flat[1].reshape(7, 7).numpy())
     )
@@ -166,7 +177,8 @@ def test_the_saved_output_is_a_picture_of_unsolved_pairs_and_a_page():
 
 
 def test_a_real_size_stays_small():
-    x = torch.rand(100, 28, 28, generator=torch.Generator().manual_seed(0))  # noise: nothing compresses worse
+    # noise: nothing compresses worse
+    x = torch.rand(100, 28, 28, generator=torch.Generator().manual_seed(0))
     assert len(Quiz(x, x).sprite) < 1.4 * MOST
 
 
@@ -183,7 +195,10 @@ NAN = float("nan")
         ({"real": REAL.flatten(1)}, r"real must contain images .*but got \(5, 24\)"),
         ({"made": MADE[:0]}, r"made must contain images .*but got \(0, 4, 6\)"),
         ({"made": MADE[:, None, None]}, r"made must contain images .*but got \(6, 1, 1, 4, 6\)"),
-        ({"made": None}, r"made must be an array of images with shape \(N, H, W\).*but got NoneType"),
+        (
+            {"made": None},
+            r"made must be an array of images with shape \(N, H, W\).*but got NoneType",
+        ),
         (
             {"real": [[1.0], [1.0, 0.5]]},
             r"real must be an array of images with shape \(N, H, W\).*but got list",
@@ -195,7 +210,10 @@ NAN = float("nan")
         ({"mode": "two"}, 'mode must be "one" or "pairs", not \'two\''),
         ({"seed": -1}, "seed must be an integer from 0"),
         ({"seed": 1.5}, "seed must be an integer from 0"),
-        ({"real": torch.zeros(400, 28, 28), "made": torch.zeros(400, 28, 28)}, "400 pairs .* at most 318"),
+        (
+            {"real": torch.zeros(400, 28, 28), "made": torch.zeros(400, 28, 28)},
+            "400 pairs .* at most 318",
+        ),
     ],
 )
 def test_what_cannot_be_shown_is_named(change, message):
@@ -256,7 +274,9 @@ def test_a_tilde_in_the_file_is_the_home_folder(answered, tmp_path, monkeypatch)
 
 
 def test_two_quizzes_that_save_at_once_both_keep_their_answers(answered, monkeypatch):
-    """Both have seen that there is no file; the second is told, and saves again under the next name."""
+    """Both have seen that there is no file; the second is told,
+    and saves again under the next name.
+    """
     other, real = Quiz(REAL, MADE), os.fsync
 
     def fsync(file):
@@ -305,7 +325,8 @@ def test_both_languages_count_alike(chromium):
     intervals, scores = run_module(
         chromium,
         SCRIPT,
-        "(m, [cases, rounds]) => [cases.map(c => m.wilson(...c)), rounds.map(([how, a]) => m.score(a, how))]",
+        "(m, [cases, rounds]) => [cases.map(c => m.wilson(...c)), rounds.map(([how, a]) => "
+        "m.score(a, how))]",
         [cases, picked],
     )
     np.testing.assert_allclose(intervals, [wilson(*case) for case in cases], atol=1e-9)
@@ -328,7 +349,8 @@ def test_a_seed_gives_one_order_and_both_sides(chromium):
     assert asked[0][0] != asked[2][0] != asked[3][0] != asked[0][0]
     for pairs, one in asked:
         assert sorted(q["image"] for q in pairs) == list(range(80))
-        assert 25 < sum(q["left"] == "real" for q in pairs) < 55  # a coin's 40 ± 3.4 standard deviations
+        # a coin's 40 ± 3.4 standard deviations
+        assert 25 < sum(q["left"] == "real" for q in pairs) < 55
         assert sorted((q["image"], q["shown"]) for q in one) == [
             (i, kind) for i in range(80) for kind in ("made", "real")
         ]
@@ -360,13 +382,16 @@ def test_a_seed_gives_one_order_and_both_sides(chromium):
     ],
 )
 def test_hands_are_counted_or_one_sentence_says_why_not(chromium, mode, texts, told):
-    code = "(m, args) => { try { return m.count(...args); } catch (error) { return error.message; } }"
+    code = (
+        "(m, args) => { try { return m.count(...args); } catch (error) { return error.message; } }"
+    )
     found = run_module(chromium, SCRIPT, code, [mode, texts])
     assert found == told if isinstance(told, list) else told in found
 
 
 def test_colour_stays_colour():
-    red, blue = (torch.eye(3)[[k]][:, :, None, None].repeat(4, 1, 5, 6) for k in (0, 2))  # (4, 3, 5, 6)
+    # (4, 3, 5, 6)
+    red, blue = (torch.eye(3)[[k]][:, :, None, None].repeat(4, 1, 5, 6) for k in (0, 2))
     quiz = Quiz(red, blue)
     assert quiz.shape == [4, 5, 6, 3]
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(quiz.sprite.split(";base64,")[1]))))
@@ -393,7 +418,8 @@ def test_it_says_how_many_more_images_are_enough(chromium):
     for (share, n), wanted in zip([(0.5, 0), *answered], [at_first, *more], strict=True):
         assert narrow(share, max(n, 1) if wanted == 0 else n + wanted)
         assert wanted == 0 or not narrow(share, max(n + wanted - 1, 1))
-    assert at_first <= 80  # so that the chapter's eighty images of each kind are enough for any share
+    # so that the chapter's eighty images of each kind are enough for any share
+    assert at_first <= 80
 
 
 # ---- played ----
@@ -409,8 +435,8 @@ quiz
 """
 QUIZ = ".course-widget[data-quiz]"
 RESET = (
-    "quiz.mode, quiz.classroom, quiz.seed, quiz.revealed, quiz.answers = 'one', False, 0, False, []; "
-    "quiz.file, quiz.written = 'quiz_answers.json', None; print(quiz.answers)"
+    "quiz.mode, quiz.classroom, quiz.seed, quiz.revealed, quiz.answers = 'one', False, 0, False, "
+    "[]; quiz.file, quiz.written = 'quiz_answers.json', None; print(quiz.answers)"
 )
 
 
@@ -429,7 +455,9 @@ def saved(tmp_path_factory):
     exec(SOURCE, space)
     data = space["quiz"]._repr_mimebundle_()[0]
     data.pop(WIDGET_VIEW, None)
-    cell = nbformat.v4.new_code_cell(SOURCE, outputs=[nbformat.v4.new_output("execute_result", data=data)])
+    cell = nbformat.v4.new_code_cell(
+        SOURCE, outputs=[nbformat.v4.new_output("execute_result", data=data)]
+    )
     html, _ = nbconvert.HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
     path = tmp_path_factory.mktemp("saved") / "saved.html"
     path.write_text(html, encoding="utf-8")
@@ -440,7 +468,8 @@ def from_disk(chromium, path, width=1100):
     page = Page(chromium, width)
     page.goto(path.as_uri(), wait_until="domcontentloaded")
     ready(page)
-    # Of MathJax and RequireJS, which nbconvert asks a CDN for in vain, nothing is held against the widget.
+    # Of MathJax and RequireJS, which nbconvert asks a CDN for in vain, nothing is held against the
+    # widget.
     page.errors[:] = [e for e in page.errors if "MathJax" not in e and "require" not in e]
     return page
 
@@ -451,7 +480,9 @@ def ready(page):
 
 
 def begin_anew(page):
-    """The quiz as it was made, whatever a test before has left behind; nothing is on its way any more."""
+    """The quiz as it was made, whatever a test before has left behind;
+    nothing is on its way any more.
+    """
     page.run_code("quiz.answers = [{}]; " + RESET)
     fresh = "d.quiz === 'one' && d.classroom === 'false' && d.seed === '0' && d.answers === '0'"
     page.wait(fresh, QUIZ)
@@ -588,7 +619,8 @@ def test_one_at_a_time_reveals_the_truth_and_keeps_the_score(page):
     assert f"{100 * low:.1f} to {100 * high:.1f}\u00a0%, {side} the lecture’s 21\u00a0%" in told
     assert "compare it with the mean of both shares" in told
     assert re.search(
-        r"enough answers when the 95 % interval is narrower than 25 percentage points, after about \d+", told
+        r"enough answers when the 95 % interval is narrower than 25 percentage points, after about \d+",
+        told,
     )
     assert "add up to 100\u00a0%" in told
 
@@ -611,7 +643,9 @@ def test_pairs_reveal_the_truth_and_keep_the_score(page):
         side = "left" if kind_of(shown[0]) == "real" else "right"
         fooled = (side == "left") != left
         truth = f"The {side} image is real, and the other one is made."
-        assert status(page) == (f"{truth} You took the made image for real." if fooled else f"Right. {truth}")
+        assert status(page) == (
+            f"{truth} You took the made image for real." if fooled else f"Right. {truth}"
+        )
         scored(page, rows, "pairs")
         go_on(page)
     told = page.locator(f"{QUIZ} .parts").first.text_content()
@@ -695,7 +729,8 @@ def test_keys_play_and_leave_the_notebook_alone(page):
     page.wait_for_function(
         "() => document.activeElement.textContent === 'Next'"
     )  # the button pressed is gone
-    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"  # to be seen
+    # to be seen
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("r")  # the answer stands
     page.keyboard.press(" ")
     page.wait("d.revealed === 'false' && d.at === '1'", QUIZ)
@@ -743,7 +778,9 @@ def test_clear_asks_once_more(page):
     page.wait("d.answers === '0' && d.at === '0' && d.revealed === 'false'", QUIZ)
     assert "1 answer deleted." in status(page)
     if page.evaluate("typeof jupyterapp") == "object":
-        assert page.wait_code("print(quiz.answers)", lambda told: told.strip() == "[]").strip() == "[]"
+        assert (
+            page.wait_code("print(quiz.answers)", lambda told: told.strip() == "[]").strip() == "[]"
+        )
 
 
 def test_after_the_last_image_it_begins_again_with_the_next_seed(page):
@@ -809,7 +846,9 @@ def test_nothing_is_cut_off(saved, chromium, width):
 def test_a_saved_page_remembers_and_downloads(saved, chromium):
     page = from_disk(chromium, saved)
     press(page, "Save the answers to a file")
-    page.locator(f"{QUIZ} [role=status]", has_text="There is no answer to save yet.").first.wait_for()
+    page.locator(
+        f"{QUIZ} [role=status]", has_text="There is no answer to save yet."
+    ).first.wait_for()
     play(page, "rmr")
     before, shown = page.data(QUIZ), greys(page)
     page.reload(wait_until="domcontentloaded")
@@ -879,7 +918,9 @@ def test_the_kernel_saves_next_to_the_notebook(live):
     }
     live.run_code("quiz.file = 'nowhere/answers.json'")
     press(live, "Save the answers to a file")
-    live.locator(f"{QUIZ} .status.wrong", has_text="nowhere/answers.json cannot be written").first.wait_for()
+    live.locator(
+        f"{QUIZ} .status.wrong", has_text="nowhere/answers.json cannot be written"
+    ).first.wait_for()
     assert live.data(QUIZ)["answers"] == "2"
     live.run_code("quiz.file = 'again.json'")
     press(live, "Save the answers to a file")

@@ -1,4 +1,6 @@
-"""The widgets for everybody: by keyboard alone, silent while they play, still on request, on full screens."""
+"""The widgets for everybody: by keyboard alone, silent while they play,
+still on request, on full screens.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +36,14 @@ def greys(z):
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
-    """One page on disk with every widget: name -> its place among the cards; and the page's address."""
+    """One page on disk with every widget: name -> its place among the cards;
+    and the page's address.
+    """
     images = torch.rand(90, 6, 6, generator=torch.Generator().manual_seed(0))
     widgets = [
-        CodeLine({"AE": greys, "VAE": greys}, truth=images[:5], limits={"AE": (-3, 3), "VAE": (-2, 2)}),
+        CodeLine(
+            {"AE": greys, "VAE": greys}, truth=images[:5], limits={"AE": (-3, 3), "VAE": (-2, 2)}
+        ),
         EMStepper(n_components=5),
         ElboBars(),
         LatentExplorer(greys, torch.randn(30, 2), torch.arange(30) % 10),
@@ -45,10 +51,14 @@ def shelf(tmp_path_factory):
         ToyGAN(),
     ]
     parts = [widget._repr_mimebundle_()[0]["text/html"] for widget in widgets]
-    body = "".join(f"<h2>{type(w).__name__}</h2>{part}" for w, part in zip(widgets, parts, strict=True))
+    body = "".join(
+        f"<h2>{type(w).__name__}</h2>{part}" for w, part in zip(widgets, parts, strict=True)
+    )
     path = tmp_path_factory.mktemp("shelf") / "shelf.html"
     html = '<html lang="en"><head><meta charset="utf-8"><title>All widgets</title></head>'
-    path.write_text(f"{html}<body><main><h1>Widgets</h1>{body}</main></body></html>", encoding="utf-8")
+    path.write_text(
+        f"{html}<body><main><h1>Widgets</h1>{body}</main></body></html>", encoding="utf-8"
+    )
     return {type(w).__name__: i for i, w in enumerate(widgets)}, path.as_uri()
 
 
@@ -105,7 +115,9 @@ def data(found) -> dict:
 
 def until(page, found, condition: str) -> None:
     """Wait for a condition on d, the data-* of the widget."""
-    page.wait_for_function(f"e => {{ const d = e.dataset; return {condition}; }}", arg=found.element_handle())
+    page.wait_for_function(
+        f"e => {{ const d = e.dataset; return {condition}; }}", arg=found.element_handle()
+    )
 
 
 # ---- names ----
@@ -150,7 +162,8 @@ def test_axe_finds_nothing_serious_in_any_state(chromium, shelf, width):
         until(page, quiz, "d.answers === '1'")
         assert violations(page) == []
         wide = page.evaluate(
-            f"[...document.querySelectorAll('{CARD}')].filter((e) => e.scrollWidth > e.clientWidth).length"
+            f"[...document.querySelectorAll('{CARD}')].filter((e) => e.scrollWidth > "
+            "e.clientWidth).length"
         )
         assert wide == 0
     finally:
@@ -187,7 +200,8 @@ def test_nothing_is_announced_while_it_plays_and_the_end_is(page, shelf, name):
     press(found, "Pause")
     until(page, found, "d.playing === 'false'")
     page.wait_for_function("e => e.heard > 0", arg=found.element_handle())
-    assert found.evaluate("e => e.heard") <= 8  # a sentence and the picture's name, each in a change or two
+    # a sentence and the picture's name, each in a change or two
+    assert found.evaluate("e => e.heard") <= 8
     assert found.locator("[role=status]").inner_text() != ""
 
 
@@ -224,7 +238,9 @@ def saved_game(tmp_path, rounds: int) -> str:
 @pytest.mark.parametrize(
     ("rounds", "motion"), some([(250, "no-preference"), (1, "no-preference"), (250, "reduce")], 1)
 )
-def test_a_saved_game_catches_up_with_its_last_round_and_then_rests(chromium, tmp_path, rounds, motion):
+def test_a_saved_game_catches_up_with_its_last_round_and_then_rests(
+    chromium, tmp_path, rounds, motion
+):
     page = Page(chromium, 1100, 900, reduced_motion=motion)
     try:
         page.goto(saved_game(tmp_path, rounds), wait_until="load")
@@ -264,9 +280,14 @@ def test_who_wants_no_motion_gets_none_unasked_and_play_still_plays(chromium, sh
             time.sleep(0.3)  # until it has been drawn where it now is
             drawn = int(data(found)["drawn"])
             press(found, button)
-            until(page, found, f"d.drawn > {drawn} && (d.step > 0 || d.dupdates > 0 || d.last === 'fit q')")
+            until(
+                page,
+                found,
+                f"d.drawn > {drawn} && (d.step > 0 || d.dupdates > 0 || d.last === 'fit q')",
+            )
             time.sleep(1)
-            # What is reached, and the button that was pressed; a glide of half a second takes ten and more.
+            # What is reached, and the button that was pressed; a glide of half a second takes ten
+            # and more.
             assert int(data(found)["drawn"]) - drawn <= 4, name
         for name in PLAYED:
             found = card(page, shelf, name)
@@ -332,7 +353,8 @@ def test_a_widget_is_as_dark_as_its_page_and_its_picture_stays_white_paper(chrom
                 assert contrast(numbers(ground), numbers(ink)) >= 12
                 if name != "Quiz":  # whose canvases are images, full of ink
                     corner = (
-                        "e => [...e.querySelector('canvas').getContext('2d').getImageData(1, 1, 1, 1).data]"
+                        "e => [...e.querySelector('canvas').getContext('2d').getImageData(1, 1, "
+                        "1, 1).data]"
                     )
                     assert found.evaluate(corner) == [255, 255, 255, 255]
     finally:
@@ -356,7 +378,8 @@ def test_the_focus_ring_stands_out_from_both_its_neighbours(chromium, shelf, sch
                 assert seen["width"] >= 2
                 for side in ("inside", "outside"):
                     assert contrast(numbers(seen["ring"]), numbers(seen[side])) >= 3, (name, seen)
-                # around a picture in the dark lies an edge of white paper, and the ring lies beyond it
+                # around a picture in the dark lies an edge of white paper, and the ring lies beyond
+                # it
                 assert seen["offset"] >= seen["edge"], (name, seen)
     finally:
         page.close()
@@ -385,7 +408,9 @@ def test_what_is_pressed_shows_in_forced_colours(chromium, shelf):
 # ---- room ----
 
 
-@pytest.mark.parametrize(("width", "large"), [(1280, False), (1440, True), (1920, True), (1920, False)])
+@pytest.mark.parametrize(
+    ("width", "large"), [(1280, False), (1440, True), (1920, True), (1920, False)]
+)
 def test_the_settings_stand_beside_the_picture_where_there_is_room(chromium, shelf, width, large):
     page = opened(chromium, shelf, width)
     try:
@@ -395,7 +420,9 @@ def test_the_settings_stand_beside_the_picture_where_there_is_room(chromium, she
             found.get_by_label("large type, for a projector").check()
             page.wait_for_function("e => e.classList.contains('large')", arg=found.element_handle())
         page.wait_for_function("e => e.classList.contains('beside')", arg=found.element_handle())
-        picture, settings = (found.locator(s).first.bounding_box() for s in (".stage canvas", "details"))
+        picture, settings = (
+            found.locator(s).first.bounding_box() for s in (".stage canvas", "details")
+        )
         assert picture["x"] + picture["width"] <= settings["x"]
         assert picture["width"] > 620 * (1.4 if large else 1)  # its charts side by side
         whole = found.bounding_box()
@@ -487,9 +514,13 @@ def test_where_the_screen_may_not_be_filled_there_is_no_button(chromium, shelf):
     places, address = shelf
     page = Page(chromium, 1280, 900)
     try:
-        page.add_init_script("Object.defineProperty(document, 'fullscreenEnabled', { value: false });")
+        page.add_init_script(
+            "Object.defineProperty(document, 'fullscreenEnabled', { value: false });"
+        )
         page.goto(address, wait_until="load")
-        page.wait_for_function(f"() => document.querySelectorAll('{CARD}').length === {len(places)}")
+        page.wait_for_function(
+            f"() => document.querySelectorAll('{CARD}').length === {len(places)}"
+        )
         assert page.get_by_role("button", name="Full screen").count() == 0
         assert page.errors == []
     finally:
@@ -498,18 +529,22 @@ def test_where_the_screen_may_not_be_filled_there_is_no_button(chromium, shelf):
 
 # ---- other interfaces ----
 
-# What Colab allows the frame of an output, which is of another site (its issue 240), and what VS Code allows
-# the outputs of a notebook (backLayerWebView.ts, when notebook.experimental.enableCsp is on): no worker.
+# What Colab allows the frame of an output, which is of another site (its issue 240), and what VS
+# Code allows the outputs of a notebook (backLayerWebView.ts, when notebook.experimental.enableCsp
+# is on): no worker.
 COLAB = "allow-forms allow-scripts allow-popups allow-same-origin allow-pointer-lock"
 VSCODE = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; "
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data:; "
 )
 VSCODE += "connect-src https:; child-src https: data:"
 
 
 @pytest.fixture
 def framed(chromium, shelf, tmp_path):
-    """Opens all widgets in a frame of another site, under a policy; returns the page and the frame."""
+    """Opens all widgets in a frame of another site, under a policy;
+    returns the page and the frame.
+    """
     quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), functools.partial(quiet, directory=str(tmp_path))
@@ -521,7 +556,9 @@ def framed(chromium, shelf, tmp_path):
         places, address = shelf
         html = Path(url2pathname(urlsplit(address).path)).read_text(encoding="utf-8")
         rule = f'<meta http-equiv="Content-Security-Policy" content="{policy}">' if policy else ""
-        (tmp_path / "frame.html").write_text(html.replace("<head>", f"<head>{rule}"), encoding="utf-8")
+        (tmp_path / "frame.html").write_text(
+            html.replace("<head>", f"<head>{rule}"), encoding="utf-8"
+        )
         page = Page(chromium, 1100, 900)
         opened.append(page)
         page.set_content(
@@ -529,7 +566,9 @@ def framed(chromium, shelf, tmp_path):
             f' src="http://127.0.0.1:{server.server_port}/frame.html"></iframe>'
         )
         frame = page.frames[1]
-        frame.wait_for_function(f"() => document.querySelectorAll('{CARD}').length === {len(places)}")
+        frame.wait_for_function(
+            f"() => document.querySelectorAll('{CARD}').length === {len(places)}"
+        )
         return page, frame
 
     yield opening
@@ -556,7 +595,8 @@ def test_in_the_frame_of_another_interface_all_widgets_live(framed, policy):
     plane = frame.locator(CARD).nth(ALL.index("LatentExplorer"))
     plane.locator("canvas").first.press("ArrowRight")
     until(frame, plane, "d.from === 'grid' && JSON.parse(d.z)[0] > 0")
-    assert frame.get_by_role("button", name="Full screen").count() == 0  # a frame may not fill the screen
+    # a frame may not fill the screen
+    assert frame.get_by_role("button", name="Full screen").count() == 0
     assert [error for error in page.errors if "Creating a worker" not in error] == []
 
 
@@ -614,7 +654,8 @@ def test_tab_reaches_every_control_in_order(unfolded, shelf, name, full):
         page.evaluate("document.fullscreenElement && document.exitFullscreen()")
 
 
-# Which keys are pressed on what, and what holds afterwards; d and b are the widget's data-* after and before.
+# Which keys are pressed on what, and what holds afterwards; d and b are the widget's data-* after
+# and before.
 PLAY = [("Play", "Enter", "d.playing === 'true'"), ("Pause", "Space", "d.playing === 'false'")]
 WALKS = {
     "CodeLine": [

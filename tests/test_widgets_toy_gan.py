@@ -1,4 +1,6 @@
-"""ToyGAN without a browser: its engine plays the game of `toy_gan.Game`, its shell holds the settings."""
+"""ToyGAN without a browser: its engine plays the game of `toy_gan.Game`,
+its shell holds the settings.
+"""
 
 import base64
 import dataclasses
@@ -23,7 +25,8 @@ SMALL = Settings(width_g=4, width_d=4, depth_g=1, depth_d=1, batch=32)
 
 # ---- the engine plays the same game as Python ----
 
-# Infinity and NaN are no JSON: they travel as words. Without WebAssembly, the loops are plain JavaScript.
+# Infinity and NaN are no JSON: they travel as words. Without WebAssembly, the loops are plain
+# JavaScript.
 PLAY = """(m, { games, tables, at, compiled }) => {
     if (!compiled) globalThis.WebAssembly = undefined;
     const { Game } = m.toyGanEngine();
@@ -38,7 +41,9 @@ PLAY = """(m, { games, tables, at, compiled }) => {
 
 
 def numbers(frame):
-    return np.array([float(v.replace("Infinity", "inf")) if isinstance(v, str) else v for v in frame])
+    return np.array(
+        [float(v.replace("Infinity", "inf")) if isinstance(v, str) else v for v in frame]
+    )
 
 
 def apart(theirs, ours):
@@ -52,7 +57,9 @@ def apart(theirs, ours):
 
 
 def every_combination():
-    """Loss × constraint × R1 × optimizer × order × z × players; all else goes round, and is met as well."""
+    """Loss × constraint × R1 × optimizer × order × z × players; all else goes round,
+    and is met as well.
+    """
     losses = [{"loss": loss} for loss in CHOICES["loss"][:3]]
     losses += [{"loss": "wasserstein", "constraint": c} for c in CHOICES["constraint"]]
     named = [d for d in CHOICES["data"] if d != "drawn"]
@@ -64,7 +71,9 @@ def every_combination():
     for (r1, optimizer, alternating, z, players), loss in itertools.product(others, losses):
         n = len(games)
         adam = optimizer == "adam"
-        data = {"data": "drawn", "heights": heights} if n % 8 == 7 else {"data": named[n % len(named)]}
+        data = (
+            {"data": "drawn", "heights": heights} if n % 8 == 7 else {"data": named[n % len(named)]}
+        )
         games.append(
             Settings(
                 **loss,
@@ -93,7 +102,9 @@ def every_combination():
 
 
 def compare(games, found, at):
-    """Each engine rounds its sums in its own order, by 1e-16; training may enlarge that, up to 1e-4."""
+    """Each engine rounds its sums in its own order, by 1e-16;
+    training may enlarge that, up to 1e-4.
+    """
     bad = []
     for settings, frames in zip(games, found, strict=True):
         game = Game(settings)
@@ -110,7 +121,12 @@ def covering(games):
     """Some of the games, in which every two values of settings meet that meet in any of them."""
 
     def pairs(s):
-        kinds = (s.loss + s.constraint * (s.loss == "wasserstein"), s.r1 > 0, s.optimizer_d, s.optimizer_g)
+        kinds = (
+            s.loss + s.constraint * (s.loss == "wasserstein"),
+            s.r1 > 0,
+            s.optimizer_d,
+            s.optimizer_g,
+        )
         kinds += (s.alternating, s.z, s.players, s.freeze_d)
         return {*itertools.combinations(enumerate(kinds), 2), ("data", s.data)}
 
@@ -142,7 +158,10 @@ def test_the_page_plays_the_same_game_for_two_hundred_rounds(javascript, compile
 
 
 def test_the_page_reads_frames_as_python_writes_them(javascript):
-    code = "(m) => { const { HEAD, ROWS, STRUCTURE } = m.toyGanEngine(); return [HEAD, ROWS, STRUCTURE]; }"
+    code = (
+        "(m) => { const { HEAD, ROWS, STRUCTURE } = m.toyGanEngine(); return [HEAD, ROWS, "
+        "STRUCTURE]; }"
+    )
     head, rows, structure = javascript(ToyGAN.source, code, None)
     assert head == list(HEAD)
     assert rows == ROWS
@@ -151,7 +170,8 @@ def test_the_page_reads_frames_as_python_writes_them(javascript):
 
 # ---- what the engine answers: the moments that follow a moment ----
 
-# A question is {what, settings, after, frames, steps}; after: which moment of which answer it goes on from.
+# A question is {what, settings, after, frames, steps}; after: which moment of which answer it goes
+# on from.
 ASK = """(m, { tables, asked }) => {
     let now = 0;
     performance.now = () => now;        // all frames come, however busy the machine is
@@ -175,7 +195,10 @@ ASK = """(m, { tables, asked }) => {
 
 def asked(javascript, *questions):
     """The answers: for each question its frames, or what went wrong."""
-    plain = [{"settings": SMALL.to_json(), "what": "play", "frames": 1, "steps": 1, **q} for q in questions]
+    plain = [
+        {"settings": SMALL.to_json(), "what": "play", "frames": 1, "steps": 1, **q}
+        for q in questions
+    ]
     return javascript(ToyGAN.source, ASK, {"tables": tables(), "asked": plain})
 
 
@@ -192,7 +215,10 @@ def test_the_start_is_the_first_moment_of_a_new_game(javascript):
 
 def test_a_rewind_plays_the_same_again(javascript):
     found = asked(
-        javascript, {"frames": 13}, {"after": [0, 4], "frames": 3}, {"after": [0, 4], "what": "look"}
+        javascript,
+        {"frames": 13},
+        {"after": [0, 4], "frames": 3},
+        {"after": [0, 4], "what": "look"},
     )
     assert found[1] == found[0][5:8]
     assert found[2] == found[0][4:5]
@@ -306,7 +332,10 @@ def test_python_changes_and_loads():
         (lambda w: w.change(lr_g=-1), "lr_g must be a number from 0 to"),
         (lambda w: w.change(speed=1), "There is no setting 'speed'"),
         (lambda w: setattr(w, "settings", {"lr_g": -1}), "lr_g must be a number from 0 to"),
-        (lambda w: w.change(data="drawn", heights=[0, 0, 0]), "at least two finite, non-negative numbers"),
+        (
+            lambda w: w.change(data="drawn", heights=[0, 0, 0]),
+            "at least two finite, non-negative numbers",
+        ),
     ],
 )
 def test_what_is_no_setting_is_one_sentence_and_changes_nothing(act, message):

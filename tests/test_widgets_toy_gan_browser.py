@@ -25,7 +25,9 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def book(lab, chromium):
-    """One notebook with two views of one widget; the tests go down it in order, each from a preset."""
+    """One notebook with two views of one widget; the tests go down it in order,
+    each from a preset.
+    """
     page = lab.open(chromium, CELLS, height=1000)
     page.run_all("all ran")
     yield page
@@ -58,7 +60,9 @@ def offline(chromium, saved_page):
 
 
 def ready(page):
-    """The page, with the widget in sight at the start of the preset "balanced", as slow as it comes."""
+    """The page, with the widget in sight at the start of the preset "balanced",
+    as slow as it comes.
+    """
     if hasattr(page, "path"):
         page.evaluate(
             "() => { const c = jupyterapp.shell.currentWidget.content; c.activeCellIndex = 0;"
@@ -100,7 +104,8 @@ def layer(page, words, on):
     if button.get_attribute("aria-pressed") != wanted:
         button.click()
         page.wait_for_function(
-            "([e, on]) => e.getAttribute('aria-pressed') === on", arg=[button.element_handle(), wanted]
+            "([e, on]) => e.getAttribute('aria-pressed') === on",
+            arg=[button.element_handle(), wanted],
         )
 
 
@@ -163,7 +168,8 @@ def test_single_steps_count_one(page):
     page.wait("d.dupdates === '1' && d.gupdates === '1'", GAN)
     before = data(page)
     key(page, "ArrowRight")
-    page.wait("d.dupdates === '4' && d.gupdates === '2' && d.step === '1'", GAN)  # three D steps a round
+    # three D steps a round
+    page.wait("d.dupdates === '4' && d.gupdates === '2' && d.step === '1'", GAN)
     assert data(page)["jsd"] != before["jsd"]
     # three quick presses are three steps
     for _ in range(3):
@@ -238,7 +244,8 @@ def test_settings_change_while_it_plays(page):
     page.wait("d.loss === 'least_squares'", GAN)
     now = int(data(page)["step"])
     page.wait(f"d.step > {now + 5} && d.playing === 'true'", GAN)  # no restart, no pause
-    # a busy machine may look too late to see the first steps of the new game, so the page looks out for them
+    # a busy machine may look too late to see the first steps of the new game, so the page looks out
+    # for them
     page.evaluate(
         """s => { const d = document.querySelector(s).dataset;
         let last = Number(d.step);
@@ -253,7 +260,11 @@ def test_settings_change_while_it_plays(page):
     choose(page, "data", "three modes")
     page.wait("d.data === 'three modes' && d.restarted === 'true' && d.playing === 'true'", GAN)
     press(page, "Pause")
-    for label, value in (("loss", "wasserstein"), ("critic kept smooth by", "clip"), ("players", "dirac")):
+    for label, value in (
+        ("loss", "wasserstein"),
+        ("critic kept smooth by", "clip"),
+        ("players", "dirac"),
+    ):
         choose(page, label, value)
     page.wait("d.step === '0'", GAN)
     shown = page.locator(GAN).first.get_by_role("button", name="Show critic D(x)", exact=True)
@@ -279,7 +290,9 @@ def test_a_density_is_drawn_by_hand(either):
     mouse.move(x + 2, floor + 2)
     mouse.down()
     for part, height in ((0.5, 0), (0.502, 0.5), (0.75, 0.5), (0.752, 0), (0.999, 0)):
-        mouse.move(x + part * plot["w"], floor + 2 if height == 0 else floor - height * plot["h"], steps=8)
+        mouse.move(
+            x + part * plot["w"], floor + 2 if height == 0 else floor - height * plot["h"], steps=8
+        )
     mouse.up()
     either.wait("d.data === 'drawn' && d.step === '0'", GAN)
     assert y < floor
@@ -350,7 +363,8 @@ def test_slow_motion_counts_rounds_and_fits_a_low_window(offline):
     key(offline, " ")
     assert lesson.locator("li:visible").count() == 1
     assert (
-        "32 evenly spaced values of z and as many real points. The batch: 8 of each" in lesson.text_content()
+        "32 evenly spaced values of z and as many real points. The batch: 8 of each"
+        in lesson.text_content()
     )
     tall, room = offline.locator(GAN).first.evaluate("e => [e.scrollHeight, e.clientHeight]")
     assert tall <= room  # nothing sticks out, so no second scroll bar appears
@@ -371,7 +385,9 @@ def test_on_a_wide_screen_the_settings_stand_beside_the_picture(offline):
     canvas = offline.locator(f"{GAN} canvas").first
     offline.page.set_viewport_size({"width": 1400, "height": 800})
     settings(offline)
-    offline.wait_for_function("s => document.querySelector(s).classList.contains('beside')", arg=GAN)
+    offline.wait_for_function(
+        "s => document.querySelector(s).classList.contains('beside')", arg=GAN
+    )
     picture, panel = canvas.bounding_box(), more.bounding_box()
     assert panel["x"] >= picture["x"] + picture["width"]
     assert panel["width"] > 300
@@ -382,10 +398,14 @@ def test_on_a_wide_screen_the_settings_stand_beside_the_picture(offline):
     assert last.bounding_box()["y"] < panel["y"] + panel["height"]
     wide = picture["width"]
     settings(offline, False)
-    offline.wait_for_function(f"s => document.querySelector(s).clientWidth > {wide}", arg=f"{GAN} canvas")
+    offline.wait_for_function(
+        f"s => document.querySelector(s).clientWidth > {wide}", arg=f"{GAN} canvas"
+    )
     offline.page.set_viewport_size({"width": 1000, "height": 900})
     settings(offline)
-    offline.wait_for_function("s => !document.querySelector(s).classList.contains('beside')", arg=GAN)
+    offline.wait_for_function(
+        "s => !document.querySelector(s).classList.contains('beside')", arg=GAN
+    )
     assert more.bounding_box()["y"] > canvas.bounding_box()["y"]
     settings(offline, False)
     assert offline.errors == []
@@ -424,9 +444,12 @@ def test_escape_ends_drawing(page):
 
 
 def test_a_speed_that_is_not_reached_is_told(offline):
-    """The clock that the rate is taken with runs three times too fast, so a third of it is reached."""
+    """The clock that the rate is taken with runs three times too fast,
+    so a third of it is reached.
+    """
     offline.evaluate(
-        "() => { const real = performance.now.bind(performance); performance.now = () => 3 * real(); }"
+        "() => { const real = performance.now.bind(performance); performance.now = () => 3 * "
+        "real(); }"
     )
     press(offline, "Play")
     offline.wait_for_function(
@@ -434,7 +457,9 @@ def test_a_speed_that_is_not_reached_is_told(offline):
     )
     press(offline, "Pause")
     offline.wait("d.playing === 'false'", GAN)
-    offline.wait_for_function("s => document.querySelector(s + ' .reached').textContent === ''", arg=GAN)
+    offline.wait_for_function(
+        "s => document.querySelector(s + ' .reached').textContent === ''", arg=GAN
+    )
     offline.evaluate("() => { delete performance.now; }")
     assert offline.errors == []
 
@@ -503,7 +528,8 @@ def test_layers_large_type_and_runs(page):
     size = page.locator(GAN).first.evaluate("e => getComputedStyle(e).fontSize")
     key(page, "l")
     page.wait_for_function(
-        "([s, old]) => getComputedStyle(document.querySelector(s)).fontSize !== old", arg=[GAN, size]
+        "([s, old]) => getComputedStyle(document.querySelector(s)).fontSize !== old",
+        arg=[GAN, size],
     )
     key(page, "l")
     key(page, "ArrowRight")
@@ -521,7 +547,9 @@ def test_layers_large_type_and_runs(page):
 
 
 def test_the_blue_line_is_where_d_is(page):
-    """The drawn pixels against the numbers of the frame: D is blue at its height, and not elsewhere."""
+    """The drawn pixels against the numbers of the frame: D is blue at its height,
+    and not elsewhere.
+    """
     for words in ("data p(x)", "generator q(x)", "D*(x), the best D", "push on G"):
         layer(page, words, False)
     press(page, "D step: one update of the discriminator")
@@ -590,14 +618,17 @@ def test_two_views_show_one_game(book):
     book.wait("d.step > 10", GAN)
     press(book, "Pause")
     book.wait("d.playing === 'false'", GAN)
-    both = book.eval_on_selector_all(GAN, "all => all.map((e) => [e.dataset.step, e.dataset.dupdates])")
+    both = book.eval_on_selector_all(
+        GAN, "all => all.map((e) => [e.dataset.step, e.dataset.dupdates])"
+    )
     assert len(both) == 2
     step, d = both[0]
     second = book.locator(GAN).nth(1)
     second.scroll_into_view_if_needed()
     second.get_by_role("button", name="D step: one update of the discriminator", exact=True).click()
     book.wait_for_function(
-        "([s, d]) => Number(document.querySelectorAll(s)[1].dataset.dupdates) === d", arg=[GAN, int(d) + 1]
+        "([s, d]) => Number(document.querySelectorAll(s)[1].dataset.dupdates) === d",
+        arg=[GAN, int(d) + 1],
     )
     book.locator(GAN).first.scroll_into_view_if_needed()
     book.wait(f"d.dupdates === '{int(d) + 1}'", GAN)
@@ -631,13 +662,16 @@ def test_python_and_the_page_follow_each_other(book):
 
 
 def test_it_plays_while_a_cell_runs_and_python_is_told_now_and_then(book):
-    """Order only, no speed: benchmarks/toy_gan.py measures that, on a machine that does nothing else."""
+    """Order only, no speed: benchmarks/toy_gan.py measures that,
+    on a machine that does nothing else.
+    """
     press(book, "Play")
     book.wait("d.step > 10", GAN)
     assert told(book, lambda s: s.get("rounds", 0) > 10)["rounds"] > 10  # and it still plays
     assert data(book)["playing"] == "true"
     session = "jupyterapp.shell.currentWidget.context.sessionContext.session"
-    # The kernel may be busy with a message of the widget, so wait until it has begun with this very code.
+    # The kernel may be busy with a message of the widget, so wait until it has begun with this very
+    # code.
     book.evaluate(
         f"""() => {{ const code = 'import time; time.sleep(600)';
             const sleep = {session}.kernel.requestExecute({{ code }});

@@ -52,7 +52,8 @@ def run(javascript, compiled, calls, **arrays):
     assert found["isCompiled"] == compiled
     words = {"Infinity": np.inf, "-Infinity": -np.inf, "NaN": np.nan}
     after = {
-        name: np.array([words.get(v, v) for v in values], float) for name, values in found["after"].items()
+        name: np.array([words.get(v, v) for v in values], float)
+        for name, values in found["after"].items()
     }
     return after, found["returned"]
 
@@ -61,7 +62,11 @@ def run(javascript, compiled, calls, **arrays):
 @pytest.mark.parametrize(("units", "inputs"), [(1, 1), (1, 5), (5, 1), (4, 6), (7, 3)])
 def test_the_products_of_a_layer_are_those_of_numpy(javascript, compiled, units, inputs):
     rng, room = np.random.default_rng(units), 24
-    w, bases, h = rng.normal(size=(units, inputs)), rng.normal(size=units), rng.normal(size=(inputs, room))
+    w, bases, h = (
+        rng.normal(size=(units, inputs)),
+        rng.normal(size=units),
+        rng.normal(size=(inputs, room)),
+    )
     z, start = rng.normal(size=(units, room)), rng.normal(size=(units, inputs))
     after, _ = run(
         javascript,
@@ -81,7 +86,9 @@ def test_the_products_of_a_layer_are_those_of_numpy(javascript, compiled, units,
     )
     # sums of at most 24 products of numbers near 1, in another order
     near = {"rtol": 0, "atol": 1e-13}
-    np.testing.assert_allclose(after["forward"].reshape(units, room), w @ h + bases[:, None], **near)
+    np.testing.assert_allclose(
+        after["forward"].reshape(units, room), w @ h + bases[:, None], **near
+    )
     np.testing.assert_allclose(after["backward"].reshape(inputs, room), w.T @ z, **near)
     np.testing.assert_allclose(after["gradient"].reshape(units, inputs), start + z @ h.T, **near)
     for name, before in {"w": w, "bases": bases, "h": h, "z": z}.items():
@@ -104,7 +111,11 @@ def test_sums_and_derivatives_are_those_of_numpy(javascript, compiled):
     after, returned = run(
         javascript,
         compiled,
-        [["flatten", "v", "h", "flat", n], ["bend", "up", "h", "before", "slope", n], ["total", "v", n]],
+        [
+            ["flatten", "v", "h", "flat", n],
+            ["bend", "up", "h", "before", "slope", n],
+            ["total", "v", n],
+        ],
         v=v,
         h=h,
         before=before,
@@ -123,7 +134,8 @@ def test_the_compiled_code_belongs_to_its_source():
 
 
 @pytest.mark.skipif(
-    not (os.environ.get("COURSE_THOROUGH") and shutil.which("npx")), reason="needs npm and the network"
+    not (os.environ.get("COURSE_THOROUGH") and shutil.which("npx")),
+    reason="needs npm and the network",
 )
 def test_the_compiler_writes_the_same_code_again():
     line = TOOL["LINE"].search(TOOL["TARGET"].read_text(encoding="utf-8"))
@@ -132,5 +144,7 @@ def test_the_compiler_writes_the_same_code_again():
 
 def test_both_versions_have_the_same_functions():
     script = TOOL["TARGET"].read_text(encoding="utf-8")
-    exported = re.findall(r"^export function (\w+)", TOOL["SOURCE"].read_text(encoding="utf-8"), re.MULTILINE)
+    exported = re.findall(
+        r"^export function (\w+)", TOOL["SOURCE"].read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert f"return {{ {', '.join(exported)} }};" in script

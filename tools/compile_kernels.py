@@ -2,9 +2,10 @@
 
     python tools/compile_kernels.py
 
-The compiler, AssemblyScript, comes from npm (Node.js 20 or newer) and needs the network the first time. The
-compiled code is written into toy_gan_kernels.js together with the hash of its source, so that a test can tell
-whether they belong together. Only whoever changes toy_gan_kernels.ts needs this command.
+The compiler, AssemblyScript, comes from npm (Node.js 20 or newer) and needs the network the first
+time. The compiled code is written into toy_gan_kernels.js together with the hash of its source, so
+that a test can tell whether they belong together. Only whoever changes toy_gan_kernels.ts needs
+this command.
 """
 
 import base64
@@ -50,7 +51,9 @@ def main() -> None:
     line = f'const COMPILED = "{base64.b64encode(code).decode()}"; // {source_hash()}'
     text = TARGET.read_text(encoding="utf-8")
     write_whole(TARGET, LINE.sub(line, text, count=1).encode())
-    print(f"{TARGET.name} contains {len(code):,} bytes of WebAssembly, compiled from {SOURCE.name}.")
+    print(
+        f"{TARGET.name} contains {len(code):,} bytes of WebAssembly, compiled from {SOURCE.name}."
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
-"""A common interface to the EM implementations of several packages, for `python benchmarks/em.py --peers`.
+"""A common interface to the EM implementations of several packages,
+for `python benchmarks/em.py --peers`.
 
 Each module in this folder adapts one package and defines:
 
-- NAME, the PACKAGES whose versions are reported, and the COVARIANCES and DTYPES that the package supports;
+- NAME, the PACKAGES whose versions are reported, and the COVARIANCES and DTYPES that the package
+  supports;
 - `prepare(x, start, covariance_type, iterations)`, which does everything before the first iteration
-  (conversion, compilation) and returns a function that fits and returns the model. x (N, D) and the start are
-  arrays of the same dtype. The covariances are not regularized, because not every package supports that;
+  (conversion, compilation) and returns a function that fits and returns the model. x (N, D) and the
+  start are arrays of the same dtype. The covariances are not regularized, because not every package
+  supports that;
 - `parameters(model)`, which returns the fitted parameters as arrays with scikit-learn's shapes;
-- if the package supports them, `score_samples(model, x)`, `predict(model, x)` and `predict_proba(model, x)`.
+- if the package supports them, `score_samples(model, x)`, `predict(model, x)` and
+  `predict_proba(model, x)`.
 
 A module imports its package at the top. If the import fails, `load` returns a message.
 """
@@ -28,11 +32,16 @@ def load(name: str) -> tuple[ModuleType | None, str]:
     try:
         return importlib.import_module(f"em_peers.{name}"), ""
     except ImportError as error:
-        return None, f"{name} is skipped, because a package is missing or cannot be loaded: {error}."
+        return (
+            None,
+            f"{name} is skipped, because a package is missing or cannot be loaded: {error}.",
+        )
 
 
 def start_at(x: np.ndarray, k: int, covariance_type: str) -> Parameters:
-    """Return equal weights, means at k points of x (N, D), and the variances of x, without correlations."""
+    """Return equal weights, means at k points of x (N, D), and the variances of x,
+    without correlations.
+    """
     dim = x.shape[1]
     variances = x.var(0)  # (D,)
     covariances = {
@@ -46,14 +55,18 @@ def start_at(x: np.ndarray, k: int, covariance_type: str) -> Parameters:
 
 
 def precisions(start: Parameters, covariance_type: str) -> np.ndarray:
-    """Return the inverse covariances of the start, which scikit-learn takes instead of covariances."""
+    """Return the inverse covariances of the start,
+    which scikit-learn takes instead of covariances.
+    """
     if covariance_type in ("full", "tied"):
         return np.linalg.inv(start.covariances)
     return 1 / start.covariances
 
 
 def apart(found: Parameters, reference: Parameters) -> float:
-    """Return the largest difference between parameters, relative to the largest parameter of that kind."""
+    """Return the largest difference between parameters,
+    relative to the largest parameter of that kind.
+    """
     return max(
         float(np.abs(ours - theirs).max() / np.abs(theirs).max())
         for ours, theirs in zip(found, reference, strict=True)

@@ -1,7 +1,7 @@
 """EM of Intel's oneDAL through daal4py, which is part of `pip install scikit-learn-intelex`.
 
-Its regularization applies only to covariances that are not positive definite. It can fit a mixture, but it
-cannot score points under the fitted mixture.
+Its regularization applies only to covariances that are not positive definite. It can fit a mixture,
+but it cannot score points under the fitted mixture.
 """
 
 import daal4py

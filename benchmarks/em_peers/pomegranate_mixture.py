@@ -1,9 +1,9 @@
 """EM of pomegranate, a GeneralMixtureModel of Normals in torch: `pip install pomegranate`.
 
-Its sums of responsibilities have torch's default dtype. With the default float32, a fit in float64 would be
-wrong in the eighth digit, so the default is set to the dtype of the data during a fit. A spherical component
-is given one variance per dimension, because the constructor rejects a single variance; the update makes the
-variances equal again.
+Its sums of responsibilities have torch's default dtype. With the default float32, a fit in float64
+would be wrong in the eighth digit, so the default is set to the dtype of the data during a fit. A
+spherical component is given one variance per dimension, because the constructor rejects a single
+variance; the update makes the variances equal again.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """scikit-learn's GaussianMixture on tensors, through its array API dispatch.
 
-scikit-learn allows this only if SCIPY_ARRAY_API=1 was set in the environment before SciPy was imported. The
-benchmark sets this variable.
+scikit-learn allows this only if SCIPY_ARRAY_API=1 was set in the environment before SciPy was
+imported. The benchmark sets this variable.
 """
 
 import os

@@ -1,8 +1,9 @@
 """The VAE of pythae 0.1.2, with pythae's default networks and its trainer.
 
-Install it with `.venv/bin/python -m pip install pythae`. The learning rate of 1e-3 and the batch size of 200
-are those of the first example in its README; z has 16 dimensions, and the optimizer is pythae's default.
-Pixels are binarized anew in each epoch, because the measurement uses binary pixels.
+Install it with `.venv/bin/python -m pip install pythae`. The learning rate of 1e-3 and the batch
+size of 200 are those of the first example in its README; z has 16 dimensions, and the optimizer is
+pythae's default. Pixels are binarized anew in each epoch, because the measurement uses binary
+pixels.
 """
 
 import tempfile
@@ -24,7 +25,9 @@ NAME = "pythae's VAE"
 
 
 def as_measured(model):
-    """Give pythae's model what `course_lib.evaluation.nll` needs: a prior, a likelihood, and a posterior."""
+    """Give pythae's model what `course_lib.evaluation.nll` needs: a prior,
+    a likelihood, and a posterior.
+    """
     latent = model.model_config.latent_dim
 
     def approximate_posterior(x):
@@ -32,18 +35,23 @@ def as_measured(model):
         return Independent(Normal(found.embedding, torch.exp(0.5 * found.log_covariance)), 1)
 
     def likelihood(z):
-        with torch.autocast(z.device.type, enabled=False):  # bfloat16 has no numbers between 0.996 and 1
+        # bfloat16 has no numbers between 0.996 and 1
+        with torch.autocast(z.device.type, enabled=False):
             means = model.decoder(z.float().flatten(0, -2)).reconstruction.flatten(1)
         means = means.clamp(1e-6, 1 - 1e-6)  # in case a sigmoid is rounded to 0 or 1
         return Independent(Bernoulli(probs=means.unflatten(0, z.shape[:-1])), 1)
 
     prior = Independent(Normal(torch.zeros(latent), torch.ones(latent)), 1)
-    return SimpleNamespace(prior=prior, likelihood=likelihood, approximate_posterior=approximate_posterior)
+    return SimpleNamespace(
+        prior=prior, likelihood=likelihood, approximate_posterior=approximate_posterior
+    )
 
 
 def train(digits, seed, checkpoint):
     if VAE is None:
-        raise SystemExit("pythae is not installed. Install it with: .venv/bin/python -m pip install pythae")
+        raise SystemExit(
+            "pythae is not installed. Install it with: .venv/bin/python -m pip install pythae"
+        )
 
     class Checkpoint(TrainingCallback):
         def on_epoch_end(self, training_config, **given):
@@ -68,4 +76,7 @@ def train(digits, seed, checkpoint):
             seed=seed,
         )
         pipeline = TrainingPipeline(training_config=trainer, model=model)
-        pipeline(train_data=Binarized(digits.images[:, None] / 255, digits.labels), callbacks=[Checkpoint()])
+        pipeline(
+            train_data=Binarized(digits.images[:, None] / 255, digits.labels),
+            callbacks=[Checkpoint()],
+        )

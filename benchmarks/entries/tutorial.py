@@ -1,4 +1,6 @@
-"""The loop of PyTorch's VAE example (784-400-20, batches of 128, Adam at 1e-3), on binarized pixels."""
+"""The loop of PyTorch's VAE example (784-400-20, batches of 128, Adam at 1e-3),
+on binarized pixels.
+"""
 
 import sys
 from pathlib import Path

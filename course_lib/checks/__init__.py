@@ -1,23 +1,24 @@
-"""Checks that name a student's mistake: `checks.responsibilities(my_responsibilities)` prints one line.
+"""Checks that name a student's mistake: `checks.responsibilities(my_responsibilities)`
+prints one line.
 
-The printed line says "Not started" or "Correct", or names the mistake and says where to look. A check
-runs the student's function on small inputs and compares the results with known answers and required
-properties. No hashes of solutions are stored, and an error in the student's code shows no traceback. The
-solutions that each check must accept and the wrong answers that it must recognize are in
-tests/test_checks_*.py.
-Each run of a check also draws new inputs, some of which differ in size from the example (`other_inputs`),
-tries extreme inputs, and compares gradients where they matter (`gradients`). See report.py.
-A new check takes five lines. A `Table` contains a small input, the known answer, and the result of each
-typical mistake, keyed by the sentence that names the mistake. End each of these sentences with a period,
-because the message continues with the first wrong element:
+The printed line says "Not started" or "Correct", or names the mistake and says where to look. A
+check runs the student's function on small inputs and compares the results with known answers and
+required properties. No hashes of solutions are stored, and an error in the student's code shows no
+traceback. The solutions that each check must accept and the wrong answers that it must recognize
+are in tests/test_checks_*.py.
+Each run of a check also draws new inputs, some of which differ in size from the example
+(`other_inputs`), tries extreme inputs, and compares gradients where they matter (`gradients`). See
+report.py. A new check takes five lines. A `Table` contains a small input, the known answer, and the
+result of each typical mistake, keyed by the sentence that names the mistake. End each of these
+sentences with a period, because the message continues with the first wrong element:
 
     import torch
     from course_lib.checks.report import Student, Table, exercise
 
     @exercise
     def square(student: Student) -> None:
-        '''The square of each element of x (N,).'''  # shown as "Correct: The square of each element …"
-        x = torch.tensor([1.5, -3.0])
+        '''The square of each element of x (N,).'''  # shown as "Correct: The square of each element
+        …" x = torch.tensor([1.5, -3.0])
         Table({"x": x}, x**2, {"the numbers are doubled, not squared.": 2 * x}).ask(student)
 """
 
@@ -35,5 +36,12 @@ __all__ = ["elbo_gradients", "online_logsumexp", "tile_sum"]
 __all__ += ["best_value", "binarize", "class_kl", "conditional_forward", "discriminator_loss"]
 __all__ += ["generate", "generator_step", "importance_weighted_bound", "kl"]
 __all__ += ["kl_to_standard_normal", "log_bernoulli", "log_marginal", "lower_bound", "m_step"]
-__all__ += ["nats_per_image", "nll_bound", "paired_error", "precision", "r1_penalty", "reparameterize"]
+__all__ += [
+    "nats_per_image",
+    "nll_bound",
+    "paired_error",
+    "precision",
+    "r1_penalty",
+    "reparameterize",
+]
 __all__ += ["responsibilities", "sample_mixture", "style_rows", "to_points", "vae_loss"]

@@ -1,4 +1,6 @@
-"""Checks for “From auto-encoder to VAE”: the noisy code and its gradient, the KL term, and the VAE loss."""
+"""Checks for “From auto-encoder to VAE”: the noisy code and its gradient, the KL term,
+and the VAE loss.
+"""
 
 import math
 from dataclasses import dataclass
@@ -38,13 +40,21 @@ from course_lib.checks.report import (
 
 @exercise
 def reparameterize(student: Student) -> None:
-    """z is mu + exp(logvar / 2) · noise with independent noise, and the gradient reaches mu and logvar."""
+    """z is mu + exp(logvar / 2) · noise with independent noise,
+    and the gradient reaches mu and logvar.
+    """
     n, m, v = 6000, tensor([-2.0, 0.5, 3.0]), tensor([-1.2, 0.8, 1.6])
     mu, logvar, std = m.repeat(n, 1), v.repeat(n, 1), (v / 2).exp()
     z = numbers(call(student, mu, logvar), "your z", mu.shape)
     again = numbers(call(student, mu, logvar), "your z", mu.shape)
-    expect(not same(z, mu), "no noise is added. The result is mu, the code of an ordinary auto-encoder.")
-    expect(not torch.equal(z, again), "a second call repeats the noise. Is a seed set inside your function?")
+    expect(
+        not same(z, mu),
+        "no noise is added. The result is mu, the code of an ordinary auto-encoder.",
+    )
+    expect(
+        not torch.equal(z, again),
+        "a second call repeats the noise. Is a seed set inside your function?",
+    )
     mistakes = {
         "the variance is used as the std. Multiply the noise by the std, exp(logvar / 2).": (
             m,
@@ -87,8 +97,14 @@ def reparameterize(student: Student) -> None:
 
 
 def rows_differ(student: Student) -> None:
-    """Raise Mistake unless z is right for inputs of three sizes whose rows differ in mu and logvar."""
-    for shape, says in (((6000, 3), OTHER_NUMBERS), ((3000, 5), OTHER_SIZE), ((1, 8000), OTHER_SIZE)):
+    """Raise Mistake unless z is right for inputs of three sizes whose rows differ
+    in mu and logvar.
+    """
+    for shape, says in (
+        ((6000, 3), OTHER_NUMBERS),
+        ((3000, 5), OTHER_SIZE),
+        ((1, 8000), OTHER_SIZE),
+    ):
         mu, logvar = draw_codes(fresh_generator(), *shape).values()
         try:
             z = numbers(call(student, mu, logvar), "your z", mu.shape)
@@ -105,12 +121,17 @@ def extreme_spread(student: Student) -> None:
     """Raise Mistake unless z has the right spread for log-variances of ±60."""
     why = {
         -60.0: "Is a small number added to the variance or the std, or is logvar clamped?",
-        60.0: "Is logvar or the std clamped, or does something overflow? exp(30) is an ordinary number.",
+        60.0: (
+            "Is logvar or the std clamped, or does something overflow? exp(30) is an ordinary "
+            "number."
+        ),
     }
     for value, hint in why.items():
         logvar = torch.full((2000, 2), value)
         z = numbers(
-            call(student, torch.zeros(2000, 2), logvar), f"your z for logvar = {value:.0f}", (2000, 2)
+            call(student, torch.zeros(2000, 2), logvar),
+            f"your z for logvar = {value:.0f}",
+            (2000, 2),
         )
         ratio = z.double().std() / math.exp(value / 2)
         expect(0.9 < ratio < 1.1, f"the spread is wrong where logvar is {value:.0f}. {hint}")
@@ -119,8 +140,8 @@ def extreme_spread(student: Student) -> None:
 def slopes(student: Student) -> None:
     """Raise Mistake unless the gradients of Σ weight · z with respect to mu and logvar are right.
 
-    The right gradient with respect to mu is weight. The student's function draws the noise, so the right
-    gradient with respect to logvar, weight · (z − mu) / 2, is computed from the returned z.
+    The right gradient with respect to mu is weight. The student's function draws the noise, so the
+    right gradient with respect to logvar, weight · (z − mu) / 2, is computed from the returned z.
     """
     mu, logvar = draw_codes(torch.Generator().manual_seed(0), 4, 3).values()
     mu, logvar = mu.requires_grad_(), logvar.requires_grad_()
@@ -133,7 +154,8 @@ def slopes(student: Student) -> None:
         "`torch.normal` and `.sample()`."
     )
     expect(
-        mu.grad is None and logvar.grad is None, "`backward()` is called inside your function. Only return z."
+        mu.grad is None and logvar.grad is None,
+        "`backward()` is called inside your function. Only return z.",
     )
     # adding 0 · inputs prevents an autograd error if z does not depend on an input
     found = pulled_back((weight * (z + 0 * mu + 0 * logvar)).sum(), [mu, logvar])
@@ -149,8 +171,12 @@ def kl(student: Student) -> None:
     unwrap(kl_to_standard_normal)(student)  # the same exercise again, one chapter later
 
 
-def loss_reference(x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor) -> Tensor:
-    """Return the correct scalar loss in nats per image: the Gaussian reconstruction error plus the KL."""
+def loss_reference(
+    x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor
+) -> Tensor:
+    """Return the correct scalar loss in nats per image:
+    the Gaussian reconstruction error plus the KL.
+    """
     error = ((x - x_hat) ** 2).sum(1) / (2 * variance)  # (N,)
     return (error + kl_reference(mu, logvar)).mean()
 
@@ -169,7 +195,9 @@ class LossParts:
 def loss_mistakes(
     x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor
 ) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces,
+    keyed by the sentence that names the mistake.
+    """
     far = ((x - x_hat) ** 2).sum(1)
     parts = LossParts(far, far / (2 * variance), kl_reference(mu, logvar), x.shape[1], mu.shape[1])
     each = wrong_factors(parts, variance) | wrong_sums(parts) | wrong_kls(parts, mu, logvar)
@@ -184,12 +212,13 @@ def loss_mistakes(
     for says, value in kl_mistakes(mu, logvar).items():
         if value.shape == parts.kl.shape and value.isfinite().all():
             loss = (parts.error + value).mean()
-            # another mistake may give almost the same number; the one that is named first is the likelier
+            # another mistake may give almost the same number; the one that is named first is the
+            # likelier
             if not any(torch.isclose(loss, named, rtol=1e-3) for named in wrong.values()):
                 wrong[f"the squared error is right, but in the KL {says}"] = loss
-    wrong["the result has one squared error per pixel. Sum over pixels and average over images."] = (
-        x - x_hat
-    ) ** 2 / (2 * variance) + parts.kl.mean()
+    wrong[
+        "the result has one squared error per pixel. Sum over pixels and average over images."
+    ] = (x - x_hat) ** 2 / (2 * variance) + parts.kl.mean()
     return wrong | wrong_shapes(parts)
 
 
@@ -203,9 +232,10 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
         "the squared error is averaged over pixels (`mse_loss`) and not divided by 2 · variance.": (
             far / parts.pixels + kl
         ),
-        "both parts are averaged over their columns. Sum over pixels and over the dimensions of z.": (
-            error / parts.pixels + kl / parts.codes
-        ),
+        (
+            "both parts are averaged over their columns. Sum over pixels and over the dimensions "
+            "of z."
+        ): (error / parts.pixels + kl / parts.codes),
         "the KL is averaged over dimensions. Sum over the dimensions.": error + kl / parts.codes,
         "the factor ½ of the squared error is missing. Divide by 2 · variance.": 2 * error + kl,
         "the factor ½ of the KL is missing.": error + 2 * kl,
@@ -220,7 +250,8 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
         "the squared error is not divided by 2 · variance.": far + kl,
         "the variance is fixed at 0.25. Use the argument `variance`.": 2 * far + kl,
         "the squared error is multiplied by 2 · variance. Divide instead.": far * 2 * v + kl,
-        "the KL is divided by 2 · variance as well. Divide only the squared error.": error + kl / (2 * v),
+        "the KL is divided by 2 · variance as well. Divide only the squared error.": error
+        + kl / (2 * v),
         "the square root of the squared error is taken. Leave the square root out.": (
             far.sqrt() / (2 * v) + kl
         ),
@@ -228,18 +259,23 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
-    """Return the per-image losses (N,) that result from a flipped sign, a missing term or a wrong average."""
+    """Return the per-image losses (N,) that result from a flipped sign,
+    a missing term or a wrong average.
+    """
     n, error, kl = len(parts.error), parts.error, parts.kl
     return {
         "the KL is subtracted. The loss is minus L_b, so both parts are added.": error - kl,
-        "the squared error is subtracted. The loss is minus L_b, so both parts are added.": kl - error,
+        "the squared error is subtracted. The loss is minus L_b, so both parts are added.": kl
+        - error,
         "the KL is missing.": error,
         "the squared error is missing. The result is the KL alone.": kl,
         "the sign is flipped. The result is L_b, but the loss is −L_b.": -error - kl,
-        "the loss is summed over images. Sum over pixels, but average over images.": n * (error + kl),
+        "the loss is summed over images. Sum over pixels, but average over images.": n
+        * (error + kl),
         "the loss is averaged over images twice.": (error + kl) / n,
         "the KL is summed over images. Average the KL over images.": error + n * kl,
-        "the squared error is summed over images. Average the squared error over images.": n * error + kl,
+        "the squared error is summed over images. Average the squared error over images.": n * error
+        + kl,
         "both parts are averaged over their columns and summed over the images.": (
             n * (error / parts.pixels + kl / parts.codes)
         ),
@@ -247,7 +283,9 @@ def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
 
 
 def wrong_kls(parts: LossParts, mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the per-image losses (N,) that result from a missing or misinterpreted term of the KL."""
+    """Return the per-image losses (N,) that result from a missing or misinterpreted term
+    of the KL.
+    """
     error, kl = parts.error, parts.kl
     return {
         "logvar is treated as the logarithm of the std.": error + kl_reference(mu, 2 * logvar),
@@ -270,8 +308,10 @@ def wrong_constants(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
         "the loss contains the constant D/2 · log(variance). Leave the constant out.": (
             error + kl + parts.pixels / 2 * v.log()
         ),
-        "the loss is in bits, but it must be in nats. Do not divide by log 2.": (error + kl) / log_2,
-        "the KL is in bits and the squared error is in nats. Use nats for both.": error + kl / log_2,
+        "the loss is in bits, but it must be in nats. Do not divide by log 2.": (error + kl)
+        / log_2,
+        "the KL is in bits and the squared error is in nats. Use nats for both.": error
+        + kl / log_2,
         "the loss uses logarithms to base 10, but it must be in nats. Do not divide by log 10.": (
             (error + kl) / log_10
         ),
@@ -283,8 +323,11 @@ def wrong_shapes(parts: LossParts) -> dict[str, Tensor]:
     error, kl = parts.error, parts.kl
     return {
         "the average over images is missing. Return one number.": error + kl,
-        "the squared error is one number, but there is one KL per image. Average both.": error.mean() + kl,
-        "the KL is one number, but there is one squared error per image. Average both.": error + kl.mean(),
+        (
+            "the squared error is one number, but there is one KL per image. Average both."
+        ): error.mean() + kl,
+        "the KL is one number, but there is one squared error per image. Average both.": error
+        + kl.mean(),
     }
 
 
@@ -316,11 +359,14 @@ def wrong_part(student: Student, inputs: Inputs) -> str:
 @exercise
 def vae_loss(student: Student) -> None:
     """The loss is ‖x − x_hat‖² / (2 variance) + KL in nats, averaged over images."""
-    # three images, four pixels and five dimensions, so that no average can be mistaken for another or for a ½
+    # three images, four pixels and five dimensions, so that no average can be mistaken for another
+    # or for a ½
     inputs = {
         "x": tensor([[0.0, 0.9, 0.3, 0.6], [1.0, 0.2, 0.7, 0.0], [0.1, 0.8, 0.0, 0.5]]),
         "x_hat": tensor([[0.2, 0.4, 0.3, 1.0], [0.5, 0.3, 0.0, 0.4], [0.3, 0.2, 0.6, 0.1]]),
-        "mu": tensor([[0.3, -0.7, 0.5, 0.2, 0.9], [1, -0.2, 0.6, 0.4, -1.1], [0.8, 0.1, -0.5, 0.3, 0.7]]),
+        "mu": tensor(
+            [[0.3, -0.7, 0.5, 0.2, 0.9], [1, -0.2, 0.6, 0.4, -1.1], [0.8, 0.1, -0.5, 0.3, 0.7]]
+        ),
         "logvar": tensor(
             [[0.2, -0.5, 1, 0.6, -0.9], [0.4, -0.3, -1.3, 0.7, 0.1], [0.5, 1.2, -0.8, -0.4, 0.9]]
         ),

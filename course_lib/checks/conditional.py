@@ -1,4 +1,6 @@
-"""Checks for “Conditional VAE”: label inputs, one style in ten digits, and log P(x) from log P(x|y)."""
+"""Checks for “Conditional VAE”: label inputs, one style in ten digits,
+and log P(x) from log P(x|y).
+"""
 
 import math
 import secrets
@@ -28,13 +30,16 @@ from course_lib.checks.report import (
 LABELS = 10
 Y = tensor([4, 0, 7])  # (N,)
 CODES = tensor([[1.2, -0.4], [-0.9, 0.7], [0.3, 2.1]])  # (N, d)
-X = tensor([[0.7, 0.2, 0.9, 0.4, 0.1], [0.3, 0.8, 0.5, 0.6, 0.9], [0.2, 0.4, 0.1, 0.7, 0.6]])  # (N, D)
+# (N, D)
+X = tensor([[0.7, 0.2, 0.9, 0.4, 0.1], [0.3, 0.8, 0.5, 0.6, 0.9], [0.2, 0.4, 0.1, 0.7, 0.6]])
 
 
 class Half:
-    """The encoder or decoder of a conditional VAE: one layer that takes `width` numbers and a one-hot label.
+    """The encoder or decoder of a conditional VAE:
+    one layer that takes `width` numbers and a one-hot label.
 
-    Rows without a label are also accepted, so that the check can say which network received no label.
+    Rows without a label are also accepted, so that the check can say which network received no
+    label.
     """
 
     def __init__(self, name: str, weight: Tensor, level: float = 0.0) -> None:
@@ -45,16 +50,25 @@ class Half:
         self.is_told = True
         self.is_called = False
 
-    def __call__(self, rows: object) -> Any:  # mu and logvar of the encoder, or logits of the decoder
+    # mu and logvar of the encoder, or logits of the decoder
+    def __call__(self, rows: object) -> Any:
         if not isinstance(rows, Tensor):
-            raise Mistake(f"`{self.name}` takes a single tensor. Join the two tensors with `torch.cat`.")
+            raise Mistake(
+                f"`{self.name}` takes a single tensor. Join the two tensors with `torch.cat`."
+            )
         beside = rows.shape[-1] - self.width  # the number of columns left for the label
         says = "the label is a single number. Make it one-hot, because 8 is not twice 4."
         expect(beside != 1, says)
-        says = "`one_hot` makes columns only up to the largest label in its input. Pass `num_classes=10`."
+        says = (
+            "`one_hot` makes columns only up to the largest label in its input. Pass "
+            "`num_classes=10`."
+        )
         expect(beside not in range(2, LABELS), says)
         wanted = f"{self.width} numbers and a one-hot label of length 10."
-        says = f"`{self.name}` gets rows of {rows.shape[-1]} numbers, but each row must contain {wanted}"
+        says = (
+            f"`{self.name}` gets rows of {rows.shape[-1]} numbers, but each row must contain "
+            f"{wanted}"
+        )
         expect(beside in (0, LABELS), says)
         self.is_called = True
         self.is_told &= beside == LABELS
@@ -84,7 +98,9 @@ def conditional_reference(
 
 @exercise
 def conditional_forward(student: Student) -> None:
-    """The one-hot label is appended to x for the encoder, and to z = mu + std · noise for the decoder."""
+    """The one-hot label is appended to x for the encoder,
+    and to z = mu + std · noise for the decoder.
+    """
     weights = halves(5, 2, torch.Generator().manual_seed(0))
     noise = CODES.flip(0) - 0.2  # (N, d)
     encode, decode = Half("encode", weights[0]), Half("decode", weights[1])
@@ -95,10 +111,14 @@ def conditional_forward(student: Student) -> None:
     right_logits, mu, logvar = conditional_reference(
         Half("encode", weights[0]), Half("decode", weights[1]), X, Y, noise
     )
-    logits, yours_mu, yours_logvar = parts(answer, ("logits", "mu", "logvar"), (right_logits, mu, logvar))
+    logits, yours_mu, yours_logvar = parts(
+        answer, ("logits", "mu", "logvar"), (right_logits, mu, logvar)
+    )
     again = call(student, Half("encode", weights[0]), Half("decode", weights[1]), X, Y, noise)
     if isinstance(again[0], Tensor):
-        says = "two calls give different results, so your function draws noise. Use the given `noise`."
+        says = (
+            "two calls give different results, so your function draws noise. Use the given `noise`."
+        )
         expect(same(plain(again[0], "your logits"), logits), says)
 
     z = mu + (logvar / 2).exp() * noise
@@ -110,7 +130,9 @@ def conditional_forward(student: Student) -> None:
     why = "a value is wrong. Does `encode` get x followed by the one-hot row of each label?"
     Table({}, mu, returned, otherwise=why).judge(yours_mu, "your mu")
     scales = {
-        "the standard deviation is returned in place of logvar. Return logvar itself.": (logvar / 2).exp(),
+        "the standard deviation is returned in place of logvar. Return logvar itself.": (
+            logvar / 2
+        ).exp(),
         "the variance is returned in place of logvar. Return logvar itself.": logvar.exp(),
         "half of logvar is returned. Return logvar itself.": logvar / 2,
     }
@@ -158,12 +180,16 @@ def wrong_codes(mu: Tensor, logvar: Tensor, noise: Tensor) -> dict[str, Tensor]:
         f"the noise is scaled by the variance exp(logvar). {root}": mu + std.square() * noise,
         "mu is missing. Compute z = mu + exp(logvar / 2) · noise.": std * noise,
         f"the noise is scaled by logvar itself. {root}": mu + logvar * noise,
-        f"the exponential is missing, so the noise is scaled by logvar / 2. {root}": mu + logvar / 2 * noise,
+        f"the exponential is missing, so the noise is scaled by logvar / 2. {root}": mu
+        + logvar / 2 * noise,
         f"the noise is not scaled. {root}": mu + noise,
         f"the sign of the exponent is flipped. {root}": mu + noise / std,
         f"logvar is doubled, not halved. {root}": mu + std.pow(4) * noise,
         "the noise is subtracted. Compute z = mu + exp(logvar / 2) · noise.": mu - std * noise,
-        "the standard deviation is added without noise. Compute z = mu + exp(logvar / 2) · noise.": mu + std,
+        (
+            "the standard deviation is added without noise. Compute z = mu + exp(logvar / 2) · "
+            "noise."
+        ): mu + std,
         "mu and noise are swapped. Compute z = mu + exp(logvar / 2) · noise.": noise + std * mu,
         "the noise alone is decoded. Compute z = mu + exp(logvar / 2) · noise.": noise,
         "logvar is decoded. Compute z = mu + exp(logvar / 2) · noise.": logvar,
@@ -176,16 +202,29 @@ def expect_any_logvar(student: Student, weights: tuple[Tensor, Tensor], noise: T
         encode, decode = Half("encode", weights[0], level), Half("decode", weights[1])
         logits, _, _ = conditional_reference(encode, decode, X, Y, noise)
         answer = call(student, encode, decode, X, Y, noise)
-        says = "a value is wrong. Is logvar clamped, or is a small number added to the standard deviation?"
-        Table({}, logits, otherwise=says).judge(answer[0], f"your logits for logvar near {level:.0f}")
+        says = (
+            "a value is wrong. Is logvar clamped, or is a small number added to the standard "
+            "deviation?"
+        )
+        Table({}, logits, otherwise=says).judge(
+            answer[0], f"your logits for logvar near {level:.0f}"
+        )
 
 
 def expect_gradients(student: Student, weights: tuple[Tensor, Tensor], noise: Tensor) -> None:
-    """Raise Mistake unless the networks receive the right gradients from the logits, mu and logvar."""
+    """Raise Mistake unless the networks receive the right gradients from the logits,
+    mu and logvar.
+    """
 
     def chain(function: Callable[..., object], which: int) -> Callable[[Tensor, Tensor], Tensor]:
         def result(to_codes: Tensor, to_pixels: Tensor) -> Tensor:
-            given = Half("encode", to_codes), Half("decode", to_pixels), X.clone(), Y.clone(), noise.clone()
+            given = (
+                Half("encode", to_codes),
+                Half("decode", to_pixels),
+                X.clone(),
+                Y.clone(),
+                noise.clone(),
+            )
             answer = function(*given)
             assert isinstance(answer, tuple | list)
             return answer[which]
@@ -196,11 +235,16 @@ def expect_gradients(student: Student, weights: tuple[Tensor, Tensor], noise: Te
     for which, what in enumerate(("logits", "mu", "logvar")):
         learners = list(inputs) if what == "logits" else list(inputs)[:1]
         otherwise = f"The problem is in your {what}. Is the gradient cut by `detach` along the way?"
-        gradients(chain(student, which), chain(conditional_reference, which), inputs, learners, otherwise)
+        gradients(
+            chain(student, which), chain(conditional_reference, which), inputs, learners, otherwise
+        )
 
 
 def style_reference(
-    encode: Callable[..., tuple[Tensor, Tensor]], decode: Callable[..., Tensor], x: Tensor, y: Tensor
+    encode: Callable[..., tuple[Tensor, Tensor]],
+    decode: Callable[..., Tensor],
+    x: Tensor,
+    y: Tensor,
 ) -> Tensor:
     """Return the correct answer to `style_rows`."""
     mu, _ = encode(x, y)  # (N, d)
@@ -260,7 +304,9 @@ def expect_labels(y: Tensor) -> None:
 
 
 def style_answers(encode: "Encoder", decode: "Decoder") -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the correct rows, of shape (N, 10, D), and the results that typical mistakes produce."""
+    """Return the correct rows, of shape (N, 10, D),
+    and the results that typical mistakes produce.
+    """
     own = Y[:, None].expand(3, LABELS)  # (N, 10)
     labels = arange(LABELS).expand(3, LABELS)  # (N, 10)
     wide = X[:, None].expand(3, LABELS, 5)  # (N, 10, D)
@@ -276,28 +322,41 @@ def style_answers(encode: "Encoder", decode: "Decoder") -> tuple[Tensor, dict[st
             decode(encode(wide, 0 * labels)[0], labels)
         ),
         "logvar is decoded. The first result of `encode` is mu.": decode(logvar, labels),
-        "z is computed as mu + std. The style is mu alone.": decode(mu + (logvar / 2).exp(), labels),
+        "z is computed as mu + std. The style is mu alone.": decode(
+            mu + (logvar / 2).exp(), labels
+        ),
         f"rows and columns are swapped. {stack}": right.transpose(0, 1),
         f"the ten images of a row are along the last axis. {stack}": right.transpose(1, 2),
         f"rows and columns are mixed. {stack}": right.transpose(0, 1).reshape(3, LABELS, 5),
-        "the sigmoid is applied twice. The result of `decode` already contains pixels.": right.sigmoid(),
+        (
+            "the sigmoid is applied twice. The result of `decode` already contains pixels."
+        ): right.sigmoid(),
         "logits are returned. Return the pixels that `decode` returns, unchanged.": right.logit(),
         "the labels are in reverse order. Column c must have label c.": right.flip(1),
         "the columns are shifted by one. Column c must have label c.": right.roll(-1, 1),
         "the columns are shifted by one. Column 0 must have label 0.": right.roll(1, 1),
         "the images are in reverse order. Row n belongs to x[n].": right.flip(0),
-        "all rows show the first image. Row n must keep the style of x[n].": right[:1].expand(3, LABELS, 5),
-        "all rows show the last image. Row n must keep the style of x[n].": right[-1:].expand(3, LABELS, 5),
+        "all rows show the first image. Row n must keep the style of x[n].": right[:1].expand(
+            3, LABELS, 5
+        ),
+        "all rows show the last image. Row n must keep the style of x[n].": right[-1:].expand(
+            3, LABELS, 5
+        ),
         "the codes are averaged over the images. Each row must keep its own code.": decode(
             mu.mean(0, keepdim=True).expand_as(mu), labels
         ),
         "the result is averaged over the images. Each row must keep its own image.": right.mean(0),
         "the columns are averaged. Return ten images per row.": right.mean(1),
-        "the ten results are joined along an existing axis. Use `torch.stack` to create a new axis 1.": (
-            right.transpose(0, 1).flatten(0, 1)
+        (
+            "the ten results are joined along an existing axis. Use `torch.stack` to create a new "
+            "axis 1."
+        ): (right.transpose(0, 1).flatten(0, 1)),
+        "the axes of images and labels are merged. Return the shape (N, 10, D).": right.flatten(
+            0, 1
         ),
-        "the axes of images and labels are merged. Return the shape (N, 10, D).": right.flatten(0, 1),
-        "the ten images of a row are joined. Use `torch.stack` to return shape (N, 10, D).": right.flatten(1),
+        (
+            "the ten images of a row are joined. Use `torch.stack` to return shape (N, 10, D)."
+        ): right.flatten(1),
         f"only the labels that occur in y get a column. {ten}": right[:, Y.unique()],
         f"the columns have the labels of y, in the order of y. {ten}": right[:, Y],
         f"the columns end at the largest label in y. {ten}": right[:, : Y.max() + 1],
@@ -329,7 +388,10 @@ def style_rows(student: Student) -> None:
     right, mistakes = style_answers(encode, decode)
     Table({}, right, mistakes).judge(images, "your images")
     expect(counted > 0, "`encode` is never called.")
-    says = f"the result is right, but {counted} codes are computed for 3 images. Encode each image once."
+    says = (
+        f"the result is right, but {counted} codes are computed for 3 images. Encode each image "
+        "once."
+    )
     expect(counted <= 3, says)
 
     def draw(generator: torch.Generator, n: int, pixels: int, codes: int) -> Inputs:
@@ -352,8 +414,11 @@ def marginal_reference(log_px_y: Tensor) -> Tensor:
 
 @exercise
 def log_marginal(student: Student) -> None:
-    """The result is log P(x) for ten equally likely labels, and it is right however small P(x|y) is."""
-    log_p = -tensor([[1, 4, 2, 3, 5, 2.5, 6, 3.5, 7, 4.5], [3, 1.5, 6, 0.8, 2, 5, 2.2, 4, 8, 3.1]])  # (N, 10)
+    """The result is log P(x) for ten equally likely labels,
+    and it is right however small P(x|y) is.
+    """
+    # (N, 10)
+    log_p = -tensor([[1, 4, 2, 3, 5, 2.5, 6, 3.5, 7, 4.5], [3, 1.5, 6, 0.8, 2, 5, 2.2, 4, 8, 3.1]])
     total, ten = log_p.logsumexp(1), math.log(10)
     right = total - ten
     minus = "A factor of 1/10 becomes − ln 10 in the logarithm"
@@ -368,9 +433,10 @@ def log_marginal(student: Student) -> None:
         f"the logarithm is multiplied by ln 10. {minus}.": total * ten,
         f"the logarithm is divided by ln 10. {minus}.": total / ten,
         f"ln 10 is subtracted twice. {minus}.": total - 2 * ten,
-        "ln 10 is subtracted from each label, and the logarithms are added. Add probabilities instead.": (
-            log_p - ten
-        ).sum(1),
+        (
+            "ln 10 is subtracted from each label, and the logarithms are added. Add probabilities "
+            "instead."
+        ): (log_p - ten).sum(1),
         "log2(10) is subtracted from a sum in nats, so bits and nats are mixed. Subtract ln 10.": (
             total - math.log2(10)
         ),
@@ -381,23 +447,33 @@ def log_marginal(student: Student) -> None:
         "only the most likely label counts. Use `logsumexp` for the sum; ln 10 is right.": (
             log_p.amax(1) - ten
         ),
-        "the sum is over the images (axis 0), but the labels are along axis 1.": log_p.logsumexp(0) - ten,
+        "the sum is over the images (axis 0), but the labels are along axis 1.": log_p.logsumexp(0)
+        - ten,
         "the mean is over the images (axis 0), but the labels are along axis 1.": (
             log_p.logsumexp(0) - math.log(2)
         ),
-        "the sum is over the images (axis 0), without ln 10. The labels are axis 1.": log_p.logsumexp(0),
+        (
+            "the sum is over the images (axis 0), without ln 10. The labels are axis 1."
+        ): log_p.logsumexp(0),
         "the result is also summed over the batch. Return one number per image.": right.sum(),
         "the result is also averaged over the batch. Return one number per image.": right.mean(),
-        "labels and images are summed together. The labels are along axis 1.": log_p.logsumexp((0, 1)) - ten,
+        "labels and images are summed together. The labels are along axis 1.": log_p.logsumexp(
+            (0, 1)
+        )
+        - ten,
         "the logarithm is missing. The result is P(x) itself.": right.exp(),
-        "the logarithm and the factor 1/10 are missing. The result is the sum of P(x|y).": total.exp(),
+        (
+            "the logarithm and the factor 1/10 are missing. The result is the sum of P(x|y)."
+        ): total.exp(),
         "the sign is flipped. Return log P(x), not −log P(x).": -right,
         "the result is log P(y|x). Sum P(x, y) over the labels.": log_p - total[:, None],
         "the result is P(y|x). Sum P(x, y) over the labels.": tiny / tiny.sum(1, keepdim=True),
         "the result is log P(x, y) for each label. Sum P(x, y) over the labels.": log_p - ten,
         f"the sum is divided by the number of images, not by 10. {minus}.": total - math.log(2),
     }
-    why = "exp of a large number overflows, and exp of a very negative number is 0. Use `logsumexp`."
+    why = (
+        "exp of a large number overflows, and exp of a very negative number is 0. Use `logsumexp`."
+    )
     Table({"log_px_y": log_p}, right, mistakes | other_units(right), not_finite=why).ask(student)
 
     def draw(generator: torch.Generator, n: int) -> Inputs:
@@ -418,21 +494,28 @@ def expect_no_underflow(student: Student, log_p: Tensor) -> None:
     expect(yours.isfinite().all(), says)
     value = float(yours.flatten()[0])
     says = (
-        f"{zero}, and a clamp or a small number inside the logarithm hides this. For log P(x|y) near −900, "
+        f"{zero}, and a clamp or a small number inside the logarithm hides this. For log P(x|y) "
+        "near −900, "
     )
     raise Mistake(f"{says}you return {value:.1f}. Use `logsumexp`.")
 
 
 def expect_own_maximum(student: Student) -> None:
-    """Raise Mistake unless each row's largest number is subtracted from the row before exp is taken."""
+    """Raise Mistake unless each row's largest number is subtracted
+    from the row before exp is taken.
+    """
     near, far = [0.0, -1.0, -2.0], [-4000.0]
     rows = tensor(
         [
             near[:1] + 9 * far,  # the first number is the largest
-            5 * far + near + far + near[:1],  # the last is the largest, and most numbers are far below it
-            [value - 3000 for value in 3 * near + near[:1]],  # all are far below those in the other rows
-            3 * far + near + near + near[:1],  # the last is the largest, and most numbers are near it
-            [*near, -800.0, *near, *near],  # the mean is still near the largest, but the smallest is not
+            # the last is the largest, and most numbers are far below it
+            5 * far + near + far + near[:1],
+            # all are far below those in the other rows
+            [value - 3000 for value in 3 * near + near[:1]],
+            # the last is the largest, and most numbers are near it
+            3 * far + near + near + near[:1],
+            # the mean is still near the largest, but the smallest is not
+            [*near, -800.0, *near, *near],
         ]
     )  # (5, 10)
     right = marginal_reference(rows)
@@ -449,9 +532,13 @@ def expect_own_maximum(student: Student) -> None:
     wanted = "Subtract each row's own largest number, or use `logsumexp`"
     mistakes = {}
     for name, shift in shifts.items():
-        total = shift + (rows.double() - shift).exp().sum(1, keepdim=True).log()  # (5, 1), some infinite
+        # some infinite
+        total = shift + (rows.double() - shift).exp().sum(1, keepdim=True).log()  # (5, 1)
         mistakes[f"{name} is subtracted before exp. {wanted}."] = total[:, 0] - math.log(LABELS)
     why = f"Some numbers of a row are far below others. {wanted}."
-    cut = f"a value is wrong in a row with numbers that are far apart. Is something clamped? {wanted}."
+    cut = (
+        "a value is wrong in a row with numbers that are far apart. Is something clamped? "
+        f"{wanted}."
+    )
     table = Table({"log_px_y": rows}, right, mistakes, not_finite=why, otherwise=cut)
     table.judge(call(student, rows))

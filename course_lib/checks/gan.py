@@ -27,7 +27,9 @@ OLD = 0.25  # the gradient left in D's weights by an earlier step
 
 
 class Critic:
-    """A discriminator that maps an image x to ½ Σ w·x² + 0.7, whose gradient with respect to x is w·x."""
+    """A discriminator that maps an image x to ½ Σ w·x² + 0.7,
+    whose gradient with respect to x is w·x.
+    """
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight.clone().requires_grad_()  # (D,)
@@ -46,21 +48,26 @@ def r1(logit: Critic, x: Tensor) -> Tensor:
 
 @exercise
 def r1_penalty(student: Student) -> None:
-    """The result is half the mean of ‖∂D/∂x‖² over the images, and its gradient reaches D's weights."""
+    """The result is half the mean of ‖∂D/∂x‖² over the images,
+    and its gradient reaches D's weights.
+    """
     logit = Critic(tensor([1.1, -0.6, 2.3]))
     x = tensor([[0.4, 1.2, 0.9], [1.7, 0.3, 0.2], [0.6, 2.1, 1.4], [0.1, 0.5, 0.8]])  # (N, D)
     found = call(student, logit, x)
     again = call(student, logit, x)
     if isinstance(found, Tensor) and isinstance(again, Tensor):
         says = (
-            "two calls give different results, so your function draws noise. R1 uses the real images "
-            "themselves."
+            "two calls give different results, so your function draws noise. R1 uses the real "
+            "images themselves."
         )
         expect(same(found.detach(), again.detach()), says)
     says = (
-        "your function changes the gradients of D's weights. `torch.autograd.grad` does not change `.grad`."
+        "your function changes the gradients of D's weights. `torch.autograd.grad` does not "
+        "change `.grad`."
     )
-    has_old = logit.weight.grad is not None and same(logit.weight.grad, torch.full_like(logit.weight, OLD))
+    has_old = logit.weight.grad is not None and same(
+        logit.weight.grad, torch.full_like(logit.weight, OLD)
+    )
     expect(has_old, says)
     says = "D's weights are still frozen. D must learn from the penalty."
     expect(logit.weight.requires_grad, says)
@@ -86,7 +93,8 @@ def wrong_penalties(logit: Critic, x: Tensor) -> dict[str, Tensor]:
     norms = slopes.norm(dim=1)  # (N,)
     logits = logit(x).detach()  # (N,)
     right, n, pixels = norms.square().mean() / 2, *x.shape
-    of_d = (logits.sigmoid() * (1 - logits.sigmoid()))[:, None] * slopes  # the gradients of the probability
+    # the gradients of the probability
+    of_d = (logits.sigmoid() * (1 - logits.sigmoid()))[:, None] * slopes
     of_log_d = (1 - logits.sigmoid())[:, None] * slopes
     of_loss = -of_log_d
     of_mean = "the gradient is that of the mean logit, N times too small. Differentiate the sum."
@@ -97,28 +105,43 @@ def wrong_penalties(logit: Critic, x: Tensor) -> dict[str, Tensor]:
         "the sign is flipped. The penalty must grow with D's gradient.": -right,
         "the penalty is summed over the images. Take the mean over the images.": n * right,
         "the penalty is also averaged over an image's pixels. Sum over the pixels.": right / pixels,
-        "the penalty is also averaged over the pixels, and the factor ½ is missing.": 2 * right / pixels,
-        "averaging and summing are swapped. Sum over pixels, and average over images.": n * right / pixels,
+        "the penalty is also averaged over the pixels, and the factor ½ is missing.": 2
+        * right
+        / pixels,
+        "averaging and summing are swapped. Sum over pixels, and average over images.": n
+        * right
+        / pixels,
         "the norm is not squared.": norms.mean() / 2,
         "the norm is not squared, and the factor ½ is missing.": norms.mean(),
-        "the mean norm is squared. Square each norm first, then take the mean.": norms.mean().square() / 2,
+        (
+            "the mean norm is squared. Square each norm first, then take the mean."
+        ): norms.mean().square() / 2,
         "the norm is squared twice.": norms.pow(4).mean() / 2,
-        "absolute values of the gradients are summed. Sum their squares.": slopes.abs().sum(1).mean() / 2,
+        "absolute values of the gradients are summed. Sum their squares.": slopes.abs()
+        .sum(1)
+        .mean()
+        / 2,
         "an image's gradients are summed before squaring. Square each one, then sum.": (
             slopes.sum(1).square().mean() / 2
         ),
-        "the gradients are averaged over the images before squaring. Square each image's own gradient.": (
-            slopes.mean(0).square().sum() / 2
-        ),
-        "the gradients are summed over the images before squaring. Square each image's own gradient.": (
-            slopes.sum(0).square().sum() / 2
-        ),
-        "only the largest gradient counts. Take the mean over the images.": norms.square().amax() / 2,
+        (
+            "the gradients are averaged over the images before squaring. Square each image's own "
+            "gradient."
+        ): (slopes.mean(0).square().sum() / 2),
+        (
+            "the gradients are summed over the images before squaring. Square each image's own "
+            "gradient."
+        ): (slopes.sum(0).square().sum() / 2),
+        "only the largest gradient counts. Take the mean over the images.": norms.square().amax()
+        / 2,
         of_mean: right / n**2,
-        "the gradient is that of the mean logit, summed over images. Differentiate the sum.": right / n,
+        "the gradient is that of the mean logit, summed over images. Differentiate the sum.": right
+        / n,
         one: (norms - 1).square().mean(),
         f"{one} The factor ½ is right.": (norms - 1).square().mean() / 2,
-        "the logit itself is penalized. Take its gradient with respect to x.": logits.square().mean() / 2,
+        (
+            "the logit itself is penalized. Take its gradient with respect to x."
+        ): logits.square().mean() / 2,
         "the mean logit is returned. Take the gradient with respect to x.": logits.mean(),
         "half the mean logit is returned. Take the gradient with respect to x.": logits.mean() / 2,
         "the gradient is that of D's probability, after a sigmoid. R1 uses that of the logit.": (
@@ -133,7 +156,9 @@ def wrong_penalties(logit: Critic, x: Tensor) -> dict[str, Tensor]:
         "the gradient itself is returned. Return half of the mean squared norm.": slopes,
         "the result has one value per image. Take the mean over the images.": norms.square() / 2,
         "the result has one norm per image. Return half of the mean of their squares.": norms,
-        "one norm is taken over all images. Take one norm per image, then the mean.": (n * 2 * right),
+        "one norm is taken over all images. Take one norm per image, then the mean.": (
+            n * 2 * right
+        ),
         "the result is the norm over all images, without a square.": slopes.norm(),
         "the result is half the norm over all images, without a square.": slopes.norm() / 2,
         "the weight γ must be left out. Return half of the mean squared norm.": 10 * right,
@@ -143,7 +168,8 @@ def wrong_penalties(logit: Critic, x: Tensor) -> dict[str, Tensor]:
 def expect_d_learns(found: Tensor, logit: Critic, x: Tensor) -> None:
     """Raise Mistake unless the penalty has the right gradient with respect to D's weights."""
     says = (
-        "the number is right, but D cannot learn from it. Use `torch.autograd.grad(..., create_graph=True)`."
+        "the number is right, but D cannot learn from it. Use `torch.autograd.grad(..., "
+        "create_graph=True)`."
     )
     expect(found.requires_grad, says)
     (slope,) = torch.autograd.grad(found, logit.weight, allow_unused=True)
@@ -157,15 +183,23 @@ def expect_d_learns(found: Tensor, logit: Critic, x: Tensor) -> None:
 
 
 def expect_a_flat_place(student: Student, logit: Critic, x: Tensor) -> None:
-    """Raise Mistake unless the penalty and its gradient are right even if D is flat at one image."""
+    """Raise Mistake unless the penalty and its gradient are right even
+    if D is flat at one image.
+    """
     flat = x * tensor([[1.0], [0.0], [1.0], [1.0]])  # D's gradient at the second image is 0
     value = call(student, logit, flat)
     where = "the penalty where D is flat at one image"
     Table({}, r1(logit, flat).detach()).judge(value, where)
     (slope,) = torch.autograd.grad(value, logit.weight)
     (wanted,) = torch.autograd.grad(r1(logit, flat), logit.weight)
-    root = "The square root has an infinite derivative at 0. Sum the squares without taking a square root."
-    expect(slope.isfinite().all(), f"where D is flat at one image, D's weights get NaN gradients. {root}")
+    root = (
+        "The square root has an infinite derivative at 0. Sum the squares without taking a square "
+        "root."
+    )
+    expect(
+        slope.isfinite().all(),
+        f"where D is flat at one image, D's weights get NaN gradients. {root}",
+    )
     expect(agrees(slope, wanted), f"{where} has a wrong gradient with respect to D's weights.")
 
 
@@ -181,7 +215,8 @@ def kl_to_uniform(labels: Tensor) -> Tensor:
 @exercise
 def class_kl(student: Student) -> None:
     """The result is KL(shares ‖ uniform) in nats, and it is finite even if a class is missing."""
-    labels = tensor([0, 3, 3, 9, 1, 3, 4, 0, 7])  # few enough for a message; 2, 5, 6 and 8 are missing
+    # few enough for a message; 2, 5, 6 and 8 are missing
+    labels = tensor([0, 3, 3, 9, 1, 3, 4, 0, 7])
     right = kl_to_uniform(labels)
     laws = {"a KL divergence is never negative.": lambda kl: kl >= 0}
     mistakes = wrong_kls(labels) | reversed_kls(labels) | other_units(right)
@@ -191,9 +226,13 @@ def class_kl(student: Student) -> None:
     minlength = "Classes that do not occur count as well, so use `minlength=10`."
     only = {
         f"the result is wrong if only one class occurs. {minlength}": tensor(0.0),
-        f"the uniform share must be 1/10, whatever the largest label is. {minlength}": tensor(5.0).log(),
+        f"the uniform share must be 1/10, whatever the largest label is. {minlength}": tensor(
+            5.0
+        ).log(),
     }
-    why = "Only one class occurs here, so nine classes have a share of 0. Leave them out of the sum."
+    why = (
+        "Only one class occurs here, so nine classes have a share of 0. Leave them out of the sum."
+    )
     Table({"labels": one_class}, ten.log(), only, not_finite=why).ask(student)
 
     def draw(source: torch.Generator, n: int, classes: int) -> Inputs:
@@ -213,19 +252,26 @@ def wrong_kls(labels: Tensor) -> dict[str, Tensor]:
     seen = shares[shares > 0]
     smooth = (counts + 1) / (n + 10)
     right = kl_to_uniform(labels)
-    added = "is added inside the logarithm, which changes the result. Leave missing classes out of the sum."
+    added = (
+        "is added inside the logarithm, which changes the result. Leave missing classes out of "
+        "the sum."
+    )
     middle = (shares + 0.1) / 2
     jsd = (torch.xlogy(shares, shares / middle).sum() + (0.1 * (0.1 / middle).log()).sum()) / 2
     return {
         "the direction is reversed. KL(uniform ‖ shares) can be infinite.": right * torch.inf,
         "0 · log 0 counts as 0, but it gives NaN. Leave missing classes out.": right * torch.nan,
-        "the logarithm of a share of 0 is minus infinity. Leave missing classes out.": -right * torch.inf,
-        "the direction is reversed. The result is KL(uniform ‖ shares) without the missing classes.": (
-            0.1 * (0.1 / seen).log()
-        ).sum(),
-        "the result is the entropy of the shares. Return ln 10 minus the entropy.": ten.log() - right,
+        "the logarithm of a share of 0 is minus infinity. Leave missing classes out.": -right
+        * torch.inf,
+        (
+            "the direction is reversed. The result is KL(uniform ‖ shares) without the missing "
+            "classes."
+        ): (0.1 * (0.1 / seen).log()).sum(),
+        "the result is the entropy of the shares. Return ln 10 minus the entropy.": ten.log()
+        - right,
         "the term ln 10 is missing. The uniform share is 1/10.": right - ten.log(),
-        "the logarithm of 10 has the wrong sign. The ratio share / 0.1 is 10 · share.": right - 2 * ten.log(),
+        "the logarithm of 10 has the wrong sign. The ratio share / 0.1 is 10 · share.": right
+        - 2 * ten.log(),
         "ln 10 is added twice. The uniform share is 1/10.": right + ten.log(),
         "only classes that occur are counted. The uniform share is 1/10, not 1/6.": (
             seen * (seen * len(seen)).log()
@@ -234,18 +280,31 @@ def wrong_kls(labels: Tensor) -> dict[str, Tensor]:
         "the result is averaged over the classes. Use the sum.": right / 10,
         "the result is averaged over the classes that occur. Use the sum.": right / len(seen),
         "the result is divided by N once more. The shares are already divided by N.": right / n,
-        "the counts are not divided by N. The shares must sum to 1.": torch.xlogy(counts, counts * ten).sum(),
+        "the counts are not divided by N. The shares must sum to 1.": torch.xlogy(
+            counts, counts * ten
+        ).sum(),
         "the logarithms use shares, but the weights are counts. Use shares for both.": n * right,
-        "the weights of the logarithms are missing. Sum share · log(share / 0.1).": (10 * seen).log().sum(),
-        "the logarithms are weighted by 1/10. Weight them by the shares.": (0.1 * (10 * seen).log()).sum(),
+        "the weights of the logarithms are missing. Sum share · log(share / 0.1).": (10 * seen)
+        .log()
+        .sum(),
+        "the logarithms are weighted by 1/10. Weight them by the shares.": (
+            0.1 * (10 * seen).log()
+        ).sum(),
         "the counts are smoothed by 1. A class that does not occur has a share of 0.": (
             smooth * (10 * smooth).log()
         ).sum(),
         "the result is the absolute difference from 1/10, not a KL.": (shares - 0.1).abs().sum(),
-        "the result is half the absolute difference from 1/10, not a KL.": (shares - 0.1).abs().sum() / 2,
+        "the result is half the absolute difference from 1/10, not a KL.": (shares - 0.1)
+        .abs()
+        .sum()
+        / 2,
         "the result is the squared difference from 1/10, not a KL.": (shares - 0.1).square().sum(),
-        "the result is chi-square. Use the logarithm of share / 0.1.": ((shares - 0.1).square().sum() / 0.1),
-        "the result is the Jensen–Shannon divergence. A KL uses the uniform shares themselves.": jsd,
+        "the result is chi-square. Use the logarithm of share / 0.1.": (
+            (shares - 0.1).square().sum() / 0.1
+        ),
+        (
+            "the result is the Jensen–Shannon divergence. A KL uses the uniform shares themselves."
+        ): jsd,
         "the result is the sum of both KL divergences.": (seen - 0.1).mul((10 * seen).log()).sum(),
         "the exponential of the KL is returned.": right.exp(),
         "the exponential of the entropy is returned. Return ln 10 minus the entropy.": (
@@ -270,7 +329,8 @@ def reversed_kls(labels: Tensor) -> dict[str, Tensor]:
     shares = labels.bincount(minlength=10).double() / len(labels)  # (10,)
     says = "the direction is reversed. The result is KL(uniform ‖ shares), with {:g} {}."
     results = {}
-    for small in (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6):  # too small to matter where the share is not 0
+    # too small to matter where the share is not 0
+    for small in (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6):
         results[says.format(small, "in place of a share of 0")] = shares.clamp(min=small)
     for small in (1e-5, 1e-4, 1e-3, 1e-2):
         results[says.format(small, "added to each share")] = shares + small
@@ -281,12 +341,16 @@ def reversed_kls(labels: Tensor) -> dict[str, Tensor]:
 
 
 def radius(points: Tensor, nth: int) -> Tensor:
-    """Return the distance from each point to its nth nearest neighbour, where the 0th is the point itself."""
+    """Return the distance from each point to its nth nearest neighbour,
+    where the 0th is the point itself.
+    """
     return cdist(points, points).sort(1).values[:, nth]
 
 
 def share(inside: Tensor) -> Tensor:
-    """Return the share of points that lie in at least one ball; `inside` is Boolean (points, balls)."""
+    """Return the share of points that lie in at least one ball; `inside` is Boolean
+    (points, balls).
+    """
     return inside.any(1).float().mean()
 
 
@@ -296,8 +360,12 @@ def share_among(real: Tensor, fake: Tensor, k: int) -> Tensor:
     return share(cdist(fake, real) <= radius(real, k)).float()
 
 
-def points(source: torch.Generator, n: int, m: int, axes: int, ks: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Draw n real points, and m fake points that are not so near the edge of a ball that rounding matters."""
+def points(
+    source: torch.Generator, n: int, m: int, axes: int, ks: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """Draw n real points, and m fake points that are not so near the edge of a ball
+    that rounding matters.
+    """
     real = torch.randn(n, axes, generator=source)
     fake = 1.7 * torch.randn(2 * m, axes, generator=source) + 0.6
     apart = cdist(fake.double(), real.double())  # (M, N)
@@ -310,14 +378,21 @@ def points(source: torch.Generator, n: int, m: int, axes: int, ks: tuple[int, ..
 
 @exercise
 def precision(student: Student) -> None:
-    """The result is the share of fake points that lie within the k-th-neighbour radius of a real point."""
+    """The result is the share of fake points that lie within the k-th-neighbour radius
+    of a real point.
+    """
     # with this seed, each of the mistakes below gives a different share
     real, fake = points(torch.Generator().manual_seed(5), 60, 201, 2, (1, 2))
     k = 2
     right = share_among(real, fake, k)
     found = call(student, real, fake, k)
-    is_one_answer = isinstance(found, bool) or (isinstance(found, Tensor) and found.dtype == torch.bool)
-    says = "the result is a single True or False for all points. Test each fake point, and take the mean."
+    is_one_answer = isinstance(found, bool) or (
+        isinstance(found, Tensor) and found.dtype == torch.bool
+    )
+    says = (
+        "the result is a single True or False for all points. Test each fake point, and take the "
+        "mean."
+    )
     expect(not (is_one_answer and torch.as_tensor(found).ndim == 0), says)
     try:
         Table({}, right, wrong_shares(real, fake, k)).judge(found)
@@ -336,12 +411,15 @@ def precision(student: Student) -> None:
 
 
 # a case small enough to redo by hand; for k = 1 the balls are [−1, 1], [0, 2], [1, 5] and [3, 11]
-FEW_REAL, FEW_FAKE = tensor([[0.0], [1.0], [3.0], [7.0]]), tensor([[-2.0], [-1.0], [6.0], [12.0]])  # (4, 1)
+# (4, 1)
+FEW_REAL, FEW_FAKE = tensor([[0.0], [1.0], [3.0], [7.0]]), tensor([[-2.0], [-1.0], [6.0], [12.0]])
 FEW = "For the real points 0, 1, 3, 7 and the fake points −2, −1, 6, 12 on a line, with k = 1,"
 
 
 def by_hand(student: Student) -> str:
-    """Return a sentence about the student's result for the small case, or "" if this result is right."""
+    """Return a sentence about the student's result for the small case,
+    or "" if this result is right.
+    """
     try:
         found = number_or_tensor(call(student, FEW_REAL, FEW_FAKE, 1), "your result", False)
     except Mistake:
@@ -354,9 +432,13 @@ def by_hand(student: Student) -> str:
 def expect_at_the_radius(student: Student) -> None:
     """Raise Mistake unless a point at exactly the radius of a real point counts as inside."""
     value = call(student, FEW_REAL, FEW_FAKE, 1)
-    strict = f"{FEW} the fake point −1 is exactly at the radius of 0, so it counts. Use ≤ instead of <."
+    strict = (
+        f"{FEW} the fake point −1 is exactly at the radius of 0, so it counts. Use ≤ instead of <."
+    )
     expect(not agrees(value, tensor(0.25)), strict)
-    says = f"your function is right for the other inputs but wrong for few points.{by_hand(student)}"
+    says = (
+        f"your function is right for the other inputs but wrong for few points.{by_hand(student)}"
+    )
     expect(agrees(value, tensor(0.5)), says)
 
 
@@ -405,7 +487,9 @@ def wrong_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
             share(apart.square() <= own)
         ),
         "only the radii are squared. Square both sides or neither.": share(apart <= own.square()),
-        "the radii are halved. Use the full distance to the k-th neighbour.": share(apart <= own / 2),
+        "the radii are halved. Use the full distance to the k-th neighbour.": share(
+            apart <= own / 2
+        ),
         "the radii are doubled. Use the distance to the k-th neighbour.": share(apart <= 2 * own),
     }
 
@@ -426,21 +510,26 @@ def wrong_counts(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
         "the result is the density. Count a fake point once, however many real points cover it.": (
             inside.float().sum(1).mean() / k
         ),
-        "the result is the mean number of real points around a fake one. One is enough, so use `any`.": (
-            inside.float().sum(1).mean()
-        ),
+        (
+            "the result is the mean number of real points around a fake one. One is enough, so "
+            "use `any`."
+        ): (inside.float().sum(1).mean()),
         "the result is a number of points. Divide it by the number of fake points.": (
             inside.any(1).float().sum()
         ),
-        "the result is divided by the number of real points. Divide by the number of fake points.": (
-            inside.any(1).float().sum() / len(real)
-        ),
+        (
+            "the result is divided by the number of real points. Divide by the number of fake "
+            "points."
+        ): (inside.any(1).float().sum() / len(real)),
         "the result is in percent, but a share is between 0 and 1.": 100 * right,
-        "points outside are counted, or the distances are sorted from far to near.": share(apart > own),
-        "the result is the share of points outside. Count the points inside.": 1 - right,
-        "the result counts the real points that cover a fake one. Use `any(1)` to count fake points.": (
-            inside.any(0).float().mean()
+        "points outside are counted, or the distances are sorted from far to near.": share(
+            apart > own
         ),
+        "the result is the share of points outside. Count the points inside.": 1 - right,
+        (
+            "the result counts the real points that cover a fake one. Use `any(1)` to count fake "
+            "points."
+        ): (inside.any(0).float().mean()),
         "the result is the number of real points that cover a fake one. Count the fake points.": (
             inside.any(0).float().sum()
         ),

@@ -1,4 +1,6 @@
-"""Checks for “Inside the GPU”: a tile and its mask, one-pass log-sum-exp, and the factors of a gradient."""
+"""Checks for “Inside the GPU”: a tile and its mask, one-pass log-sum-exp,
+and the factors of a gradient.
+"""
 
 import math
 import secrets
@@ -32,10 +34,11 @@ LOGITS = tensor([1.3, -0.4, 2.1, 0.7, -1.6, 0.9, 3.2, -2.3, -0.7, 1.8])  # (D,):
 
 
 class Memory:
-    """A simulated GPU memory in which the logits of one image are stored between those of other images.
+    """A simulated GPU memory in which the logits of one image are stored between those
+    of other images.
 
-    A program reads `block` addresses at once with `load`. The mask must exclude every address outside the
-    image.
+    A program reads `block` addresses at once with `load`. The mask must exclude every address
+    outside the image.
     """
 
     def __init__(self, logits: Tensor, block: int, first: int = 20) -> None:
@@ -50,14 +53,16 @@ class Memory:
     def load(self, addresses: object, mask: object = None, other: float = 0.0) -> Tensor:
         """Return the numbers at `addresses` where `mask` is True, and `other` elsewhere."""
         self.was_read = True
-        says = "`load` takes addresses that are integers. Add the numbers of your pixels to `logits`."
+        says = (
+            "`load` takes addresses that are integers. Add the numbers of your pixels to `logits`."
+        )
         if not isinstance(addresses, Tensor):
             raise Mistake(says)
         expect(not addresses.is_floating_point() and addresses.dtype != torch.bool, says)
         lanes = f"`load` reads {self.block} addresses at once, one for each lane of the program"
         says = (
-            f"{lanes}, but the addresses have shape {tuple(addresses.shape)}. Mask lanes instead of "
-            "cutting them off."
+            f"{lanes}, but the addresses have shape {tuple(addresses.shape)}. Mask lanes instead "
+            "of cutting them off."
         )
         expect(addresses.shape == (self.block,), says)
         says = "`load` without a mask also reads beyond the image. Call `load(addresses, mask)`."
@@ -84,21 +89,27 @@ class Memory:
         if not strays.any():
             return
         expect(not torch.equal(mask, ~inside), "the mask is inverted. True means inside the image.")
-        says = "addresses count numbers, not bytes, but yours are 4 apart. Pixel i is at `logits + i`."
+        says = (
+            "addresses count numbers, not bytes, but yours are 4 apart. Pixel i is at `logits + i`."
+        )
         expect(not (len(pixels) > 1 and (pixels.diff() == 4).all()), says)
         pixel = int(pixels[strays][0])
         says = "the mask includes one lane too many. The last pixel has number D − 1, so use `< D`."
-        expect(not (pixel == self.size and strays.sum() == 1 and inside.any() and not mask.all()), says)
+        expect(
+            not (pixel == self.size and strays.sum() == 1 and inside.any() and not mask.all()), says
+        )
         before = "an address is before the image, which starts at `logits`"
         expect(pixel >= 0, f"{before}. Pixel i is at `logits + i`.")
         lane = int(strays.nonzero()[0, 0])
         raise Mistake(
-            f"lane {lane} reads pixel {pixel} of an image of {self.size} pixels. That address belongs "
-            "to another image, so the mask must be False there."
+            f"lane {lane} reads pixel {pixel} of an image of {self.size} pixels. That address "
+            "belongs to another image, so the mask must be False there."
         )
 
 
-def sum_of_tile(load: Callable[..., Tensor], logits: int, D: int, program: int, block: int) -> Tensor:
+def sum_of_tile(
+    load: Callable[..., Tensor], logits: int, D: int, program: int, block: int
+) -> Tensor:
     """Return the correct answer to `tile_sum`."""
     pixel = program * block + arange(block)  # (block,)
     inside = pixel < D
@@ -110,12 +121,13 @@ def tile(student: Student, logits: Tensor, program: int, block: int) -> object:
     memory = Memory(logits, block)
     answer = call(student, memory.load, memory.first, len(logits), program, block)
     expect(memory.was_read, "`load` is never called, but it is the only way to read memory.")
-    if not memory.was_asked:  # no lane is inside the image, although each program has at least one pixel
+    # no lane is inside the image, although each program has at least one pixel
+    if not memory.was_asked:
         first = Memory(logits, block)
         call(student, first.load, first.first, len(logits), 0, block)
         says = (
-            "the mask is False for every lane, even in program 0. Compare the numbers of the pixels with "
-            "D, not their addresses."
+            "the mask is False for every lane, even in program 0. Compare the numbers of the "
+            "pixels with D, not their addresses."
         )
         expect(first.was_asked, says)
     return answer
@@ -130,15 +142,25 @@ def tile_sum(student: Student) -> None:
     for k in (0, 1):
         right = softplus(LOGITS[k * block : (k + 1) * block]).sum()
         yours = tile(student, LOGITS, k, block)
-        says = "the last program is right, but a full tile is wrong. Where does program k begin and end?"
+        says = (
+            "the last program is right, but a full tile is wrong. Where does program k begin and "
+            "end?"
+        )
         Table({}, right, otherwise=says).judge(yours, f"program {k}'s sum")
 
     def draw(source: torch.Generator, pixels: int, width: int) -> Inputs:
         first = int(torch.randint(30, 90, (), generator=source))
         memory = Memory(torch.randn(pixels, generator=source), width, first)
-        # program 0 is never drawn, because an answer that reads only the first pixels would be correct for it
+        # program 0 is never drawn, because an answer that reads only the first pixels would be
+        # correct for it
         program = int(torch.randint(1, -(-pixels // width), (), generator=source))
-        return {"load": memory.load, "logits": first, "D": pixels, "program": program, "block": width}
+        return {
+            "load": memory.load,
+            "logits": first,
+            "D": pixels,
+            "program": program,
+            "block": width,
+        }
 
     other_inputs(student, sum_of_tile, draw, (10, 4), (30 + secrets.randbelow(20), 7))
     right = softplus(LOGITS[:3]).sum()
@@ -154,32 +176,48 @@ def wrong_tiles() -> dict[str, Tensor]:
     mine, terms = LOGITS[8:], bits[8:]  # 2 pixels, next to 2 masked lanes
     right, log_2 = terms.sum(), softplus(tensor(0.0))
     return {
-        "a masked lane loads 0, so log(1 + e⁰) = log 2 is added. Mask the terms after the softplus.": (
-            right + 2 * log_2
-        ),
-        "log 2 is subtracted for the whole tile. Mask the terms after the softplus.": right - block * log_2,
-        "the mask includes one lane too few. The last pixel, number D − 1, is inside.": terms[:-1].sum(),
-        "the mask is one lane short, and log 2 is added for masked lanes. The last pixel is number D − 1.": (
-            terms[:-1].sum() + 3 * log_2
-        ),
+        (
+            "a masked lane loads 0, so log(1 + e⁰) = log 2 is added. Mask the terms after the "
+            "softplus."
+        ): (right + 2 * log_2),
+        "log 2 is subtracted for the whole tile. Mask the terms after the softplus.": right
+        - block * log_2,
+        "the mask includes one lane too few. The last pixel, number D − 1, is inside.": terms[
+            :-1
+        ].sum(),
+        (
+            "the mask is one lane short, and log 2 is added for masked lanes. The last pixel is "
+            "number D − 1."
+        ): (terms[:-1].sum() + 3 * log_2),
         "the mask compares with the block size. Compare the pixel numbers with D.": tensor(0.0),
-        "the mask compares with the block size, and log 2 is added for each lane. Compare with D.": (
-            block * log_2
-        ),
+        (
+            "the mask compares with the block size, and log 2 is added for each lane. Compare "
+            "with D."
+        ): (block * log_2),
         "the result is the sum of the first tile. Program k begins at k · block.": bits[:4].sum(),
-        "the result is the sum of the previous tile. Program k begins at k · block.": bits[4:8].sum(),
+        "the result is the sum of the previous tile. Program k begins at k · block.": bits[
+            4:8
+        ].sum(),
         "the tile begins at k, but program k begins at k · block.": bits[2 : 2 + block].sum(),
         "the result is the sum over the whole image. Each program sums only one tile.": bits.sum(),
-        "the result is the sum of all previous tiles. Each program sums only one tile.": bits[:8].sum(),
+        "the result is the sum of all previous tiles. Each program sums only one tile.": bits[
+            :8
+        ].sum(),
         "the softplus is missing. The result is the sum of the logits.": mine.sum(),
-        "the exponential is summed. Compute log(1 + e^logit) of each pixel first.": mine.exp().sum(),
-        "the exponential is summed, including masked lanes. Compute log(1 + e^logit) of each pixel first.": (
-            mine.exp().sum() + 2
+        (
+            "the exponential is summed. Compute log(1 + e^logit) of each pixel first."
+        ): mine.exp().sum(),
+        (
+            "the exponential is summed, including masked lanes. Compute log(1 + e^logit) of each "
+            "pixel first."
+        ): (mine.exp().sum() + 2),
+        "the softplus of the sum is returned. Compute the softplus of each pixel.": softplus(
+            mine.sum()
         ),
-        "the softplus of the sum is returned. Compute the softplus of each pixel.": softplus(mine.sum()),
-        "the logarithm of the sum of exponentials is returned. Compute log(1 + e^logit) of each pixel.": (
-            mine.logsumexp(0)
-        ),
+        (
+            "the logarithm of the sum of exponentials is returned. Compute log(1 + e^logit) of "
+            "each pixel."
+        ): (mine.logsumexp(0)),
         "the sigmoid is summed. Sum log(1 + e^logit).": mine.sigmoid().sum(),
         "the logarithm of the sigmoid is summed. Sum log(1 + e^logit).": (mine - terms).sum(),
         "the sign of the logit is flipped. Sum log(1 + e^logit).": softplus(-mine).sum(),
@@ -187,18 +225,19 @@ def wrong_tiles() -> dict[str, Tensor]:
         "max(logit, 0) is missing. Add it to log(1 + e^−|logit|).": softplus(-mine.abs()).sum(),
         "the sign of the sum is flipped.": -right,
         "the terms are averaged over the lanes. Take the sum.": right / block,
-        "the terms are averaged over the lanes, with log 2 for masked ones. Mask the lanes, and sum.": (
-            right + 2 * log_2
-        )
-        / block,
+        (
+            "the terms are averaged over the lanes, with log 2 for masked ones. Mask the lanes, "
+            "and sum."
+        ): (right + 2 * log_2) / block,
         "the terms are averaged over the pixels. Take the sum.": terms.mean(),
         "the largest term is returned. Sum the terms of the tile.": terms.max(),
         "the result has one number per lane. Sum the terms of the tile.": (
             torch.cat([terms, tensor([0.0, 0.0])])
         ),
-        "the result has one number per lane, and log 2 for masked lanes. Mask the lanes, and sum.": (
-            torch.cat([terms, log_2.expand(2)])
-        ),
+        (
+            "the result has one number per lane, and log 2 for masked lanes. Mask the lanes, and "
+            "sum."
+        ): (torch.cat([terms, log_2.expand(2)])),
     }
 
 
@@ -243,7 +282,8 @@ def one_pass(
     relative_to: Callable[[Tensor, Tensor], Tensor] = lambda old, new: new,
     start: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the final running reference (normally the maximum) and the final running total, each (N,).
+    """Return the final running reference (normally the maximum) and the final running
+    total, each (N,).
 
     start: the initial reference; if None, the reference of the first tile.
     """
@@ -283,7 +323,10 @@ def online_logsumexp(student: Student) -> None:
         return {"joint": 2 * torch.randn(n, k, generator=source) - 4, "block": width}
 
     other_inputs(student, logsumexp_of, draw, (2, 10, 3), (4 + secrets.randbelow(3), 23, 5))
-    says = "the result is wrong if K is smaller than the block. The only tile is then narrower than `block`."
+    says = (
+        "the result is wrong if K is smaller than the block. The only tile is then narrower than "
+        "`block`."
+    )
     few = call(student, joint[:, :2], block)
     expect(agrees(few, joint[:, :2].logsumexp(1)), says)
     expect_any_size(student, joint, block)
@@ -311,31 +354,48 @@ def wrong_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
         return torch.ones_like(old)
 
     return {
-        "the total so far is not rescaled. Multiply it by exp(old maximum − new maximum).": run(rescale=keep),
+        "the total so far is not rescaled. Multiply it by exp(old maximum − new maximum).": run(
+            rescale=keep
+        ),
         f"the factor is inverted: {FACTOR}.": run(rescale=lambda old, new: (new - old).exp()),
         "the factor is applied twice. Multiply the total by exp(old maximum − new maximum) once.": (
             run(rescale=lambda old, new: (2 * (old - new)).exp())
         ),
-        "a tile uses the old maximum. Subtract the new maximum.": run(relative_to=lambda old, new: old),
+        "a tile uses the old maximum. Subtract the new maximum.": run(
+            relative_to=lambda old, new: old
+        ),
         "the maximum is not added back. Return maximum + log(total).": total.log(),
         "the maximum is subtracted at the end. Return maximum + log(total).": total.log() - largest,
-        "the maximum of the last tile is added. Add the maximum of all tiles.": (maxima[-1] + total.log()),
-        "log2 of the total is taken. Use the natural logarithm to match exp.": largest + total.log2(),
-        "log10 of the total is taken. Use the natural logarithm to match exp.": largest + total.log10(),
+        "the maximum of the last tile is added. Add the maximum of all tiles.": (
+            maxima[-1] + total.log()
+        ),
+        "log2 of the total is taken. Use the natural logarithm to match exp.": largest
+        + total.log2(),
+        "log10 of the total is taken. Use the natural logarithm to match exp.": largest
+        + total.log10(),
         "the logarithm is missing. The result is the total of the exponentials.": right.exp(),
         "the total is relative to the maximum. Take its logarithm and add the maximum.": total,
-        "the maximum is added to the total. Take the logarithm of the total first.": largest + total,
+        "the maximum is added to the total. Take the logarithm of the total first.": largest
+        + total,
         "the result is only the maximum. Add the exponentials of all numbers.": largest,
         "the result is only that of the last tile. Keep the total from tile to tile.": of_tiles[-1],
-        "the last tile is left out. K need not be a multiple of the block.": joint[:, :9].logsumexp(1),
+        "the last tile is left out. K need not be a multiple of the block.": joint[:, :9].logsumexp(
+            1
+        ),
         "the first tile is left out.": joint[:, 3:].logsumexp(1),
         "the result is only that of the first tile. Continue up to K.": of_tiles[0],
-        "the result is summed over the rows, but the components are along axis 1.": joint.logsumexp(0),
-        "the result is summed over rows and columns. Return one number per row.": joint.logsumexp((0, 1)),
+        "the result is summed over the rows, but the components are along axis 1.": joint.logsumexp(
+            0
+        ),
+        "the result is summed over rows and columns. Return one number per row.": joint.logsumexp(
+            (0, 1)
+        ),
         "the rows are summed at the end. Return one number per row.": right.sum(),
-        "the mean of the exponentials is taken. Do not divide the sum.": right - math.log(joint.shape[1]),
+        "the mean of the exponentials is taken. Do not divide the sum.": right
+        - math.log(joint.shape[1]),
         "the sum is divided by the block. Do not divide the sum.": right - math.log(block),
-        "the sum is divided by the number of tiles. Do not divide the sum.": right - math.log(len(tiles)),
+        "the sum is divided by the number of tiles. Do not divide the sum.": right
+        - math.log(len(tiles)),
         "the logarithms of the tiles are summed. Add the exponentials.": of_tiles.sum(0),
         "the logarithms of the tiles are averaged. Add the exponentials.": of_tiles.mean(0),
         "the largest result of all tiles is returned. Add the exponentials.": of_tiles.amax(0),
@@ -345,9 +405,10 @@ def wrong_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
         "the totals are relative to different maxima. Subtract the same maximum in all tiles.": (
             maxima[0] + (of_tiles - maxima).exp().sum(0).log()
         ),
-        "the totals of all tiles are relative to different maxima. Subtract the same one in all tiles.": (
-            largest + (of_tiles - maxima).exp().sum(0).log()
-        ),
+        (
+            "the totals of all tiles are relative to different maxima. Subtract the same one in "
+            "all tiles."
+        ): (largest + (of_tiles - maxima).exp().sum(0).log()),
         "the sign is flipped.": -right,
     }
 
@@ -358,7 +419,9 @@ def expect_any_size(student: Student, joint: Tensor, block: int) -> None:
     Table({"joint": joint + 900}, joint.logsumexp(1) + 900, not_finite=why).judge(
         call(student, joint + 900, block)
     )
-    start = "the running maximum must start below every number, at minus infinity. Yours starts above "
+    start = (
+        "the running maximum must start below every number, at minus infinity. Yours starts above "
+    )
     # the spacing of float32 at 1e12 is 65,536, so the result there is the largest number
     for far in (joint - 5000, torch.full_like(joint, -1e12)):
         right = far.logsumexp(1)
@@ -368,14 +431,17 @@ def expect_any_size(student: Student, joint: Tensor, block: int) -> None:
         is_lost = yours.shape == right.shape and not yours.isfinite().all()
         expect(not is_lost, says)
         cut = "Is something clamped, or does the running maximum not start at minus infinity?"
-        Table({}, right, otherwise=f"a value is wrong for numbers near {near:.0e}. {cut}").judge(yours)
+        Table({}, right, otherwise=f"a value is wrong for numbers near {near:.0e}. {cut}").judge(
+            yours
+        )
 
 
 def scattered_rows() -> Tensor:
-    """Build 8 rows of 23 numbers, whose exponentials overflow or underflow if the wrong number is subtracted.
+    """Build 8 rows of 23 numbers, whose exponentials overflow or underflow
+    if the wrong number is subtracted.
 
-    The right number to subtract is the largest one seen so far in the row. The tiles have 10, 10 and 3
-    columns.
+    The right number to subtract is the largest one seen so far in the row. The tiles have 10, 10
+    and 3 columns.
     """
     near, far = -0.1 * (arange(23) % 7), -4000.0
     rows = near.repeat(8, 1)
@@ -385,7 +451,8 @@ def scattered_rows() -> Tensor:
     rows[2] = far  # the largest numbers are neither first nor last in their tiles
     rows[2, 1], rows[2, 14] = -1.0, -2.0
     rows[3] -= 3000  # all are far below those in the other rows
-    rows[4, 4] = -800.0  # the mean of the tile is still near the largest number, but the smallest is not
+    # the mean of the tile is still near the largest number, but the smallest is not
+    rows[4, 4] = -800.0
     rows[5, 13:19] = far  # the median of the row is near the largest number, but the mean is not
     rows[6] = far  # the largest number is the last in its tile
     rows[6, 9] = 0.0
@@ -394,7 +461,9 @@ def scattered_rows() -> Tensor:
 
 
 def expect_own_maximum(student: Student) -> None:
-    """Raise Mistake unless the largest number seen so far in each row is subtracted from that row."""
+    """Raise Mistake unless the largest number seen so far in each row is subtracted from
+    that row.
+    """
     rows, block = scattered_rows(), 10
     right = rows.logsumexp(1)
 
@@ -437,29 +506,38 @@ def expect_own_maximum(student: Student) -> None:
         ),
     }
     why = f"Some numbers of a row are far below others. {wanted}"
-    cut = f"a value is wrong in a row with numbers that are far apart. Is something clamped? {wanted}"
-    Table({"joint": rows}, right, mistakes, not_finite=why, otherwise=cut).judge(call(student, rows, block))
+    cut = (
+        f"a value is wrong in a row with numbers that are far apart. Is something clamped? {wanted}"
+    )
+    Table({"joint": rows}, right, mistakes, not_finite=why, otherwise=cut).judge(
+        call(student, rows, block)
+    )
 
 
 def expect_tiles(student: Student) -> None:
-    """Raise Mistake unless the result is computed in tiles of `block` columns, and without `logsumexp`."""
+    """Raise Mistake unless the result is computed in tiles of `block` columns,
+    and without `logsumexp`.
+    """
     n, block, k = 2, 7, 91  # 13 tiles
     joint = -(arange(n * k) % 17.0).reshape(n, k)
     watch = watched(lambda: student(joint.clone(), block))
-    # the limit is twice the size of a tile: enough for the results of 13 tiles, but not for a third of a row
+    # the limit is twice the size of a tile: enough for the results of 13 tiles, but not for a third
+    # of a row
     says = (
         "the result is right, but one operation takes more columns than a tile has. Loop over "
         "tiles of `block`."
     )
     expect(watch.most <= 2 * n * block, says)
     # processing one column at a time is also allowed, although it is narrower than any tile
-    says = "the result is right, but the tiles do not have `block` columns. Is their width hard-coded?"
+    says = (
+        "the result is right, but the tiles do not have `block` columns. Is their width hard-coded?"
+    )
     expect(watch.most <= n or watch.most >= block, says)
     by_library = sorted(watch.names & {"logsumexp", "logaddexp", "_log_softmax", "log_softmax"})
     if by_library:
         raise Mistake(
-            f"the result is right, but `{by_library[0].removeprefix('_')}` keeps the maximum for you. Keep "
-            "the running maximum and the total yourself, with `exp` and `log`."
+            f"the result is right, but `{by_library[0].removeprefix('_')}` keeps the maximum for "
+            "you. Keep the running maximum and the total yourself, with `exp` and `log`."
         )
 
 
@@ -469,13 +547,19 @@ def expect_tiles(student: Student) -> None:
 GIVEN = {
     "logits": tensor([[1.3, -0.4, 2.1, 0.7], [-1.6, 0.9, 3.2, -2.3], [0.5, 1.8, -0.2, 1.1]]),
     "x": tensor([[1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]]),
-    "mu": tensor([[0.8, -1.1, 0.5, 1.4, -0.9], [0.3, 1.7, -0.6, 2.1, 0.2], [-0.4, 0.6, 1.2, -1.8, 0.7]]),
-    "logvar": tensor([[-0.5, 0.9, 0.3, -0.8, 1.2], [0.4, -1.3, 0.6, 1.0, -0.2], [1.1, 0.7, -0.9, 0.5, -1.6]]),
+    "mu": tensor(
+        [[0.8, -1.1, 0.5, 1.4, -0.9], [0.3, 1.7, -0.6, 2.1, 0.2], [-0.4, 0.6, 1.2, -1.8, 0.7]]
+    ),
+    "logvar": tensor(
+        [[-0.5, 0.9, 0.3, -0.8, 1.2], [0.4, -1.3, 0.6, 1.0, -0.2], [1.1, 0.7, -0.9, 0.5, -1.6]]
+    ),
 }
 NAMES = ("d_logits", "d_mu", "d_logvar")
 
 
-def three_gradients(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def three_gradients(
+    logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the correct answer to `elbo_gradients`."""
     n = len(logits)
     return (logits.sigmoid() - x) / n, mu / n, (logvar.exp() - 1) / 2 / n
@@ -483,9 +567,12 @@ def three_gradients(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> tu
 
 @exercise
 def elbo_gradients(student: Student) -> None:
-    """The gradients of reconstruction + KL, averaged over images, have the right factors 1/N and ½."""
+    """The gradients of reconstruction + KL, averaged over images,
+    have the right factors 1/N and ½.
+    """
     paper = (
-        "autograd computes a derivative. Derive the three gradients on paper, and write down their formulas."
+        "autograd computes a derivative. Derive the three gradients on paper, and write down "
+        "their formulas."
     )
     answer = without_autograd(lambda: call(student, *GIVEN.values()), paper)
     right = three_gradients(*GIVEN.values())
@@ -526,15 +613,20 @@ def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_averages(good: Tensor) -> dict[str, Tensor]:
-    """Return the values that mistakes common to all three gradients produce, such as a missing factor 1/N."""
+    """Return the values that mistakes common to all three gradients produce,
+    such as a missing factor 1/N.
+    """
     n = len(good)
     missing = "the factor 1/N is missing. The loss is the mean over the images."
     return {
         missing: good * n,
-        "the gradient is divided by N twice. The loss is averaged over the images only once.": good / n,
+        "the gradient is divided by N twice. The loss is averaged over the images only once.": good
+        / n,
         "the sign is flipped, and the factor 1/N is missing.": -good * n,
         "the gradient is in bits, but the loss is in nats.": good / math.log(2),
-        "the gradient is averaged over the images, but each image has its own gradient.": good.mean(0),
+        "the gradient is averaged over the images, but each image has its own gradient.": good.mean(
+            0
+        ),
         "the gradient is summed over the images, but each image has its own gradient.": good.sum(0),
         "the result has one number per image, but every element has its own gradient.": good.sum(1),
         "the result is a single number, but every element has its own gradient.": good.sum(),
@@ -550,22 +642,27 @@ def wrong_d_logits() -> dict[str, Tensor]:
     return {
         "the sign is flipped. The difference is sigmoid(logits) − x.": (x - p) / n,
         "the sigmoid is missing. Compare probabilities with pixels.": (logits - x) / n,
-        "the gradient is averaged over the pixels, but the loss is a sum over pixels.": (p - x) / n / pixels,
-        "the gradient is averaged over the pixels instead of the images. The loss is a sum over pixels.": (
-            p - x
-        )
+        "the gradient is averaged over the pixels, but the loss is a sum over pixels.": (p - x)
+        / n
         / pixels,
+        (
+            "the gradient is averaged over the pixels instead of the images. The loss is a sum "
+            "over pixels."
+        ): (p - x) / pixels,
         "there is an extra factor p(1 − p). The derivative with respect to the logit is p − x.": (
             (p - x) * slope / n
         ),
-        "the derivative is taken with respect to the probability, not to the logit.": (p - x) / slope / n,
+        "the derivative is taken with respect to the probability, not to the logit.": (p - x)
+        / slope
+        / n,
         "x is missing. The gradient must be small where the pixel is predicted well.": p / n,
         "only −x is left. The derivative of log(1 + eᵃ) is missing.": -x / n,
         "the sigmoid is taken of −logits. The difference is sigmoid(logits) − x.": (1 - p - x) / n,
         "there is an extra factor 2. The derivative is p − x.": 2 * (p - x) / n,
         "there is an extra factor ½. The derivative is p − x.": (p - x) / 2 / n,
         "the absolute value of p − x is returned. Keep the sign.": (p - x).abs() / n,
-        "the result is the loss of each pixel, not its derivative.": (softplus(logits) - x * logits) / n,
+        "the result is the loss of each pixel, not its derivative.": (softplus(logits) - x * logits)
+        / n,
         "the mean pixel is subtracted from the probabilities. Subtract each pixel's own value.": (
             (p - x.mean()) / n
         ),
@@ -586,7 +683,9 @@ def wrong_d_mu() -> dict[str, Tensor]:
         "the sign is flipped. The KL increases with mu².": -mu / n,
         "the result contains mu². The derivative is mu.": mu**2 / n,
         "the result contains ½ mu². The derivative is mu.": mu**2 / 2 / n,
-        "the gradient is averaged over the dimensions, but the KL is a sum over dimensions.": mu / n / codes,
+        "the gradient is averaged over the dimensions, but the KL is a sum over dimensions.": mu
+        / n
+        / codes,
         "mu is divided by its variance, but the variance of the prior is 1.": mu / variance / n,
         "mu is divided by its standard deviation, but that of the prior is 1.": mu / std / n,
         "1 is subtracted. The derivative of ½ mu² is mu.": (mu - 1) / n,
@@ -595,7 +694,9 @@ def wrong_d_mu() -> dict[str, Tensor]:
 
 
 def wrong_d_logvar() -> dict[str, Tensor]:
-    """Return the values that typical mistakes produce in place of d_logvar = ½ (exp(logvar) − 1) / N."""
+    """Return the values that typical mistakes produce in place of d_logvar = ½
+    (exp(logvar) − 1) / N.
+    """
     _, _, mu, logvar = GIVEN.values()
     n, codes = mu.shape
     std, variance = (logvar / 2).exp(), logvar.exp()
@@ -607,19 +708,32 @@ def wrong_d_logvar() -> dict[str, Tensor]:
         "the sign is flipped. Use ½ (exp(logvar) − 1).": (1 - variance) / 2 / n,
         "the sign of the term −1 is flipped. Use ½ (exp(logvar) − 1).": (variance + 1) / 2 / n,
         "the term −1 is outside the factor ½. Use ½ (exp(logvar) − 1).": (variance / 2 - 1) / n,
-        "logvar is treated as the log-std. The variance is exp(logvar).": (variance.square() - 1) / 2 / n,
+        "logvar is treated as the log-std. The variance is exp(logvar).": (variance.square() - 1)
+        / 2
+        / n,
         "the derivative is taken with respect to the log-std, with the variance exp(2 · logvar).": (
             (variance.square() - 1) / n
         ),
         "the std is used in place of the variance. The variance is exp(logvar).": (std - 1) / 2 / n,
-        "the derivative is taken with respect to the standard deviation, not to logvar.": (std - 1 / std) / n,
-        "the derivative is taken with respect to the variance, not to logvar.": (1 - 1 / variance) / 2 / n,
-        "logvar itself is used in place of the variance. The variance is exp(logvar).": (logvar - 1) / 2 / n,
-        "the result contains ½ logvar. The derivative of exp(logvar) is exp(logvar).": logvar / 2 / n,
+        "the derivative is taken with respect to the standard deviation, not to logvar.": (
+            std - 1 / std
+        )
+        / n,
+        "the derivative is taken with respect to the variance, not to logvar.": (1 - 1 / variance)
+        / 2
+        / n,
+        "logvar itself is used in place of the variance. The variance is exp(logvar).": (logvar - 1)
+        / 2
+        / n,
+        "the result contains ½ logvar. The derivative of exp(logvar) is exp(logvar).": logvar
+        / 2
+        / n,
         "the result is the KL of each dimension, not its derivative.": (
             (variance - 1 - logvar + mu**2) / 2 / n
         ),
-        "the result still contains mu², which does not depend on logvar.": (variance - 1 + mu**2) / 2 / n,
+        "the result still contains mu², which does not depend on logvar.": (variance - 1 + mu**2)
+        / 2
+        / n,
         "the result still contains −logvar, but the derivative of −logvar is −1.": (
             (variance - 1 - logvar) / 2 / n
         ),

@@ -39,31 +39,48 @@ def resp_reference(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> T
 
 
 def resp_mistakes(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
-    log_w, log_s, log_p = weights.log(), stds.log(), log_densities(x, means, stds)  # (K,), (K,), (N, K)
+    """Return the result that each typical mistake produces,
+    keyed by the sentence that names the mistake.
+    """
+    # (K,), (N, K)
+    log_w, log_s, log_p = weights.log(), stds.log(), log_densities(x, means, stds)  # (K,)
     square = ((x[:, None] - means) / stds).square()  # (N, K)
     log_joint = log_w + log_p
     joint, right = log_joint.exp(), log_joint.softmax(1)
     wrong = {}
     wrong["the rows are not normalized. Divide each row by its sum."] = joint
-    wrong["the result is log P(x, k). Subtract its logsumexp, then take the exponential."] = log_joint
+    wrong["the result is log P(x, k). Subtract its logsumexp, then take the exponential."] = (
+        log_joint
+    )
     wrong["the sum is over the points (axis 0). Each row must sum to 1."] = log_joint.softmax(0)
     wrong["the result is divided by the total sum. Each row must sum to 1."] = joint / joint.sum()
-    wrong["the weights are missing. Multiply each density by its component's weight."] = log_p.softmax(1)
+    wrong["the weights are missing. Multiply each density by its component's weight."] = (
+        log_p.softmax(1)
+    )
     wrong["the weights are applied twice."] = (log_w + log_joint).softmax(1)
-    wrong["the densities are divided by the weights. Multiply by the weights."] = (log_p - log_w).softmax(1)
-    wrong["the weights are applied after normalizing. Apply them first."] = weights * log_p.softmax(1)
+    wrong["the densities are divided by the weights. Multiply by the weights."] = (
+        log_p - log_w
+    ).softmax(1)
+    wrong["the weights are applied after normalizing. Apply them first."] = weights * log_p.softmax(
+        1
+    )
     wrong["the std is treated as a variance. Do not take its square root."] = resp_reference(
         x, weights, means, stds.sqrt()
     )
-    wrong["the std is squared, but the std itself is needed (`Normal` takes the std)."] = resp_reference(
-        x, weights, means, stds**2
+    wrong["the std is squared, but the std itself is needed (`Normal` takes the std)."] = (
+        resp_reference(x, weights, means, stds**2)
     )
-    wrong["the exponent is divided by std. Divide by std²."] = (log_w - log_s - square * stds / 2).softmax(1)
-    wrong["the exponent is not divided by std²."] = (log_w - log_s - square * stds**2 / 2).softmax(1)
+    wrong["the exponent is divided by std. Divide by std²."] = (
+        log_w - log_s - square * stds / 2
+    ).softmax(1)
+    wrong["the exponent is not divided by std²."] = (log_w - log_s - square * stds**2 / 2).softmax(
+        1
+    )
     wrong["the factor 1/std of the density is missing."] = (log_w - square / 2).softmax(1)
     wrong["the density is divided by std², not by the std."] = (log_joint - log_s).softmax(1)
-    wrong["the density is multiplied by the std. Divide by the std."] = (log_joint + 2 * log_s).softmax(1)
+    wrong["the density is multiplied by the std. Divide by the std."] = (
+        log_joint + 2 * log_s
+    ).softmax(1)
     wrong["the factor ½ in the exponent is missing."] = (log_w - log_s - square).softmax(1)
     wrong["the square in the exponent is missing."] = (log_w - log_s - square.sqrt() / 2).softmax(1)
     wrong["the exponent's sign is flipped. A far component must be improbable."] = (
@@ -72,19 +89,23 @@ def resp_mistakes(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> di
     wrong["the result contains log-responsibilities. Take the exponential."] = right.log()
     wrong["the result contains log-responsibilities to base 2. Use `log` and `exp`."] = right.log2()
     wrong["the result contains hard labels. A responsibility is a probability."] = right.round()
-    wrong["the result contains component indices. Return all probabilities of each point."] = right.argmax(1)
+    wrong["the result contains component indices. Return all probabilities of each point."] = (
+        right.argmax(1)
+    )
     wrong["the weight is added to a log-density. Add its logarithm."] = (log_p + weights).softmax(1)
     wrong["the log-density is multiplied by the weight. Add the logarithm of the weight."] = (
         weights * log_p
     ).softmax(1)
-    wrong["the softmax is taken of densities. Take the softmax of log-densities."] = joint.softmax(1)
+    wrong["the softmax is taken of densities. Take the softmax of log-densities."] = joint.softmax(
+        1
+    )
     wrong["the softmax is applied twice."] = right.softmax(1)
-    wrong["base-2 logarithms of the weights are added to natural log-densities. Use `log` for both."] = (
-        weights.log2() + log_p
-    ).softmax(1)
-    wrong["base-10 logarithms of the weights are added to natural log-densities. Use `log` for both."] = (
-        weights.log10() + log_p
-    ).softmax(1)
+    wrong[
+        "base-2 logarithms of the weights are added to natural log-densities. Use `log` for both."
+    ] = (weights.log2() + log_p).softmax(1)
+    wrong[
+        "base-10 logarithms of the weights are added to natural log-densities. Use `log` for both."
+    ] = (weights.log10() + log_p).softmax(1)
     wrong["logarithms to base 2 (bits) do not match `exp`. Use `log`, in nats."] = (
         log_joint / math.log(2)
     ).softmax(1)
@@ -137,7 +158,8 @@ def responsibilities(student: Student) -> None:
             resp_reference(*there.values()),
             otherwise=f"a value is wrong for a far point. {hidden}",
             not_finite=(
-                f"Far away, all densities round to 0, and 0/0 is NaN. Similarly, {overflow}. Use logarithms."
+                f"Far away, all densities round to 0, and 0/0 is NaN. Similarly, {overflow}. Use "
+                "logarithms."
             ),
         ).ask(student)
     there = inputs | {"x": tensor([0.5, 300.0, -2000.0, 1.5])}
@@ -146,7 +168,8 @@ def responsibilities(student: Student) -> None:
         resp_reference(*there.values()),
         otherwise=f"a value is wrong if a batch contains both near and far points. {hidden}",
         not_finite=(
-            "Here a batch contains near and far points. Subtract each row's own `logsumexp`, not one number."
+            "Here a batch contains near and far points. Subtract each row's own `logsumexp`, not "
+            "one number."
         ),
     ).ask(student)
 
@@ -169,9 +192,13 @@ def draw_resp(generator: Generator, n: int, d: int, k: int) -> dict[str, Tensor]
 
 @exercise
 def m_step(student: Student) -> None:
-    """The weights, means and covariances are right, even for a component with a small total weight."""
+    """The weights, means and covariances are right,
+    even for a component with a small total weight.
+    """
     x = tensor([[0, 1], [2, -1], [3, 2], [-1, 4], [5, 0], [1, 2.5], [4, 4]])
-    resp = tensor([[7, 1, 2], [2, 5, 3], [1, 8, 1], [5, 2, 3], [0, 7, 3], [6, 2, 2], [3, 3, 4]]) / 10
+    resp = (
+        tensor([[7, 1, 2], [2, 5, 3], [1, 8, 1], [5, 2, 3], [0, 7, 3], [6, 2, 2], [3, 3, 4]]) / 10
+    )
     names = ("weights", "means", "covariances")
     right = m_step_reference(x, resp)
     answer = parts(call(student, x, resp), names, right)
@@ -193,15 +220,15 @@ def m_step(student: Student) -> None:
 def expect_tiny_covariances(student: Student, x: Tensor, resp: Tensor) -> None:
     """Raise Mistake if a small number, such as `reg_covar`, is added to the covariances.
 
-    The points are scaled by a power of two, which causes no rounding errors. The covariances are then about
-    1e-12, so even an added 1e-15 is noticed.
+    The points are scaled by a power of two, which causes no rounding errors. The covariances are
+    then about 1e-12, so even an added 1e-15 is noticed.
     """
     scale = 2.0**-20  # about 1e-6
     _, _, right = m_step_reference(x, resp)
     _, _, yours = call(student, scale * x, resp)
     says = (
-        "your covariances: a value is wrong for points that are only about 10⁻⁶ apart. Is a small number, "
-        "such as `reg_covar`, added to the covariances?"
+        "your covariances: a value is wrong for points that are only about 10⁻⁶ apart. Is a small "
+        "number, such as `reg_covar`, added to the covariances?"
     )
     expect(same(plain(yours, "your covariances").double() / scale**2, right), says)
 
@@ -223,39 +250,51 @@ def m_step_mistakes(x: Tensor, resp: Tensor) -> tuple[dict[str, Tensor], ...]:
     of_weights["the weights are divided by K, not by N."] = n_k / len(n_k)
 
     of_means = {}
-    of_means["the means are divided by N. Divide by N_k, the component's sum of resp."] = resp.T @ x / n
+    of_means["the means are divided by N. Divide by N_k, the component's sum of resp."] = (
+        resp.T @ x / n
+    )
     of_means["the means are not divided by N_k, the component's sum of resp."] = resp.T @ x
     of_means["all means equal the mean of the data. Weight each point by its resp."] = means - away
-    of_means["the means are divided by the weights N_k / N. Divide by N_k."] = resp.T @ x / weights[:, None]
-    of_means["each point is assigned to a single component. Weight each point by its resp."] = hard_means(
-        x, resp
+    of_means["the means are divided by the weights N_k / N. Divide by N_k."] = (
+        resp.T @ x / weights[:, None]
+    )
+    of_means["each point is assigned to a single component. Weight each point by its resp."] = (
+        hard_means(x, resp)
     )
 
     outer = centred[:, :, :, None] * centred[:, :, None]  # (N, K, D, D)
     squared_resp = resp.square()[:, :, None, None]
     variances = covs.diagonal(dim1=1, dim2=2)  # (K, D)
     wrong = {}
-    wrong["the covariances are not centred. Subtract the means."] = covs + means[:, :, None] * means[:, None]
+    wrong["the covariances are not centred. Subtract the means."] = (
+        covs + means[:, :, None] * means[:, None]
+    )
     wrong["the points are centred at the mean of all data. Use the component's mean."] = (
         covs + away[:, :, None] * away[:, None]
     )
     wrong["the covariances are divided by N. Divide by N_k."] = covs * size / n
     wrong["the covariances are not divided by N_k."] = covs * size
     wrong["the covariances are divided by N_k − 1, not by N_k."] = covs * size / (size - 1)
-    corrected = size - resp.square().sum(0)[:, None, None] / size  # (K, 1, 1), the divisor of `torch.cov`
-    wrong["the covariances are corrected for bias. Divide by N_k, or pass `correction=0` to `torch.cov`."] = (
-        covs * size / corrected
-    )
+    # the divisor of `torch.cov`
+    corrected = size - resp.square().sum(0)[:, None, None] / size  # (K, 1, 1)
+    wrong[
+        (
+            "the covariances are corrected for bias. Divide by N_k, or pass `correction=0` to "
+            "`torch.cov`."
+        )
+    ] = covs * size / corrected
     wrong["the covariances are divided by N − 1. Divide by N_k."] = covs * size / (n - 1)
-    wrong["resp is squared. Multiply each outer product by resp only once."] = (squared_resp * outer).sum(
-        0
-    ) / size
+    wrong["resp is squared. Multiply each outer product by resp only once."] = (
+        squared_resp * outer
+    ).sum(0) / size
     wrong["resp is missing. Weight each point's outer product by its resp."] = outer.sum(0) / size
     wrong["resp is missing, and the mean over all points is taken."] = outer.mean(0)
-    wrong["all covariances equal the covariance of the data. Weight each point by its resp."] = torch.cov(
-        x.T, correction=0
-    ).expand_as(covs)
-    wrong["the result contains only variances. The off-diagonal entries are missing."] = covs * torch.eye(d)
+    wrong["all covariances equal the covariance of the data. Weight each point by its resp."] = (
+        torch.cov(x.T, correction=0).expand_as(covs)
+    )
+    wrong["the result contains only variances. The off-diagonal entries are missing."] = (
+        covs * torch.eye(d)
+    )
     wrong["the result contains only variances, (K, D). Return covariances, (K, D, D)."] = variances
     wrong["the result contains standard deviations, (K, D). Return covariances, (K, D, D)."] = (
         variances.sqrt()
@@ -263,7 +302,9 @@ def m_step_mistakes(x: Tensor, resp: Tensor) -> tuple[dict[str, Tensor], ...]:
     wrong["the result contains correlations. Do not divide by the standard deviations."] = (
         covs / (variances[:, :, None] * variances[:, None]).sqrt()
     )
-    wrong["the result contains precision matrices, the inverses of the covariances."] = torch.linalg.inv(covs)
+    wrong["the result contains precision matrices, the inverses of the covariances."] = (
+        torch.linalg.inv(covs)
+    )
     wrong["the result contains Cholesky factors of the covariances."] = torch.linalg.cholesky(covs)
     wrong["the sign is flipped. A variance is never negative."] = -covs
     return of_weights, of_means, wrong
@@ -289,20 +330,28 @@ def uniform_cdf(w: Tensor, m: Tensor, s: Tensor, low: float, width: float) -> Di
 
 
 def apart(x: Tensor, cdf: Distribution) -> float:
-    """Return √n times the largest distance between the empirical CDF of x and `cdf` (Kolmogorov–Smirnov)."""
+    """Return √n times the largest distance between the empirical CDF of x and `cdf`
+    (Kolmogorov–Smirnov).
+    """
     x = x.sort().values
     n = len(x)
     return float((cdf(x) - torch.arange(1, n + 1) / n).abs().max()) * n**0.5
 
 
-LIMIT = 3.2  # the largest accepted value of `apart`; a correct sampler exceeds it once in 400 million runs
+# The largest accepted value of `apart`; a correct sampler exceeds it once in 400 million runs.
+LIMIT = 3.2
 
 
 @exercise
 def sample_mixture(student: Student) -> None:
     """Each sample picks a component according to the weights and is drawn from that Gaussian."""
     # the components do not overlap, so each draw shows which component it came from
-    n, w, m, s = 6000, tensor([0.55, 0.3, 0.15]), tensor([-20.0, 1.0, 22.0]), tensor([0.4, 2.0, 0.7])
+    n, w, m, s = (
+        6000,
+        tensor([0.55, 0.3, 0.15]),
+        tensor([-20.0, 1.0, 22.0]),
+        tensor([0.4, 2.0, 0.7]),
+    )
     x = draws(student, {}, (n,), n, w, m, s)
     expect(
         x.unique().numel() > n / 2,
@@ -315,7 +364,8 @@ def sample_mixture(student: Student) -> None:
     expect(is_right or apart(x, wrong[nearest]) > LIMIT, nearest)
     expect_moments(x, w, m, s)
     says = (
-        "your histogram differs from the mixture. The components have the right shape but the wrong weights."
+        "your histogram differs from the mixture. The components have the right shape but the "
+        "wrong weights."
     )
     expect(is_right, says)
     says = (
@@ -333,16 +383,22 @@ def sample_mixture(student: Student) -> None:
 
 
 def expect_varying_counts(student: Student, w: Tensor, m: Tensor, s: Tensor) -> None:
-    """Raise Mistake if the number of draws from the first component varies by at most 1 between calls.
+    """Raise Mistake if the number of draws from the first component varies
+    by at most 1 between calls.
 
-    Of 40 independent draws, 22 ± 3 come from the first component. All twenty calls agree this closely by
-    chance in fewer than one in 10¹⁰ runs.
+    Of 40 independent draws, 22 ± 3 come from the first component. All twenty calls agree this
+    closely by chance in fewer than one in 10¹⁰ runs.
     """
     counts = []
     for seed in range(20):
-        x = numbers(call(student, 40, w, m, s, torch.Generator().manual_seed(seed)), "your draws", (40,))
+        x = numbers(
+            call(student, 40, w, m, s, torch.Generator().manual_seed(seed)), "your draws", (40,)
+        )
         counts.append(int((x < (m[0] + m[1]) / 2).sum()))
-    says = "each component gets the same number of draws in every call. Let each draw pick its own component."
+    says = (
+        "each component gets the same number of draws in every call. Let each draw pick its own "
+        "component."
+    )
     expect(max(counts) - min(counts) > 1, says)
 
 
@@ -351,11 +407,19 @@ def wrong_components(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]
     cdf, k = mixture_cdf, len(w)
     everywhere = 0 * s  # (K,)
     wrong = {
-        "the weights are ignored. Pick each component with its own probability.": cdf(0 * w + 1 / k, m, s),
-        "a softmax is applied to the weights, which are already probabilities.": cdf(w.softmax(0), m, s),
-        "the std is treated as a variance. Multiply the noise by the std itself.": cdf(w, m, s.sqrt()),
+        "the weights are ignored. Pick each component with its own probability.": cdf(
+            0 * w + 1 / k, m, s
+        ),
+        "a softmax is applied to the weights, which are already probabilities.": cdf(
+            w.softmax(0), m, s
+        ),
+        "the std is treated as a variance. Multiply the noise by the std itself.": cdf(
+            w, m, s.sqrt()
+        ),
         "the std is squared. Multiply the noise by the std itself.": cdf(w, m, s**2),
-        "the noise has scale 1. Multiply the noise by the component's std.": cdf(w, m, everywhere + 1),
+        "the noise has scale 1. Multiply the noise by the component's std.": cdf(
+            w, m, everywhere + 1
+        ),
         "all components get the same spread. Index `stds` with the component of each draw.": cdf(
             w, m, everywhere + s.mean()
         ),
@@ -372,7 +436,9 @@ def wrong_components(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]
 
 
 def wrong_noise(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
-    """Return the distributions of draws that come from a single Gaussian or have non-Gaussian noise."""
+    """Return the distributions of draws that come from a single Gaussian or have
+    non-Gaussian noise.
+    """
     one = tensor([1.0])
     mean, spread = mixture_moments(w, m, s)  # (1,) each
     added = (w * s).square().sum(0, True).sqrt()  # the std of a weighted sum of independent draws
@@ -381,13 +447,17 @@ def wrong_noise(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
     single = "Pick one component per sample"
     return {
         f"weighted draws are added into a single bump. {single}.": mixture_cdf(one, mean, added),
-        f"weighted means and stds make a single Gaussian. {single}.": mixture_cdf(one, mean, added_one_noise),
+        f"weighted means and stds make a single Gaussian. {single}.": mixture_cdf(
+            one, mean, added_one_noise
+        ),
         f"the samples come from a single Gaussian with the mixture's mean and spread. {single}.": (
             mixture_cdf(one, mean, spread)
         ),
         "the noise is uniform on [0, 1). Use `torch.randn`.": uniform_cdf(w, m, s, 0, 1),
         "the noise is uniform on [−1, 1). Use `torch.randn`.": uniform_cdf(w, m, s, -1, 2),
-        "the noise is uniform with variance 1. Use `torch.randn`.": uniform_cdf(w, m, s, -root, 2 * root),
+        "the noise is uniform with variance 1. Use `torch.randn`.": uniform_cdf(
+            w, m, s, -root, 2 * root
+        ),
     }
 
 
@@ -398,10 +468,11 @@ def mixture_moments(w: Tensor, m: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
-    """Raise Mistake unless the draws have the right mean and their noise has the right distribution.
+    """Raise Mistake unless the draws have the right mean and their noise has the right
+    distribution.
 
-    Each mean and std may deviate by up to six standard errors. For a correct answer, each of them exceeds
-    this limit about twice in 10⁹ runs.
+    Each mean and std may deviate by up to six standard errors. For a correct answer, each of them
+    exceeds this limit about twice in 10⁹ runs.
     """
     n = len(x)
     right_mean, right_spread = (moment.item() for moment in mixture_moments(w, m, s))
@@ -414,20 +485,25 @@ def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
         f"For each draw's own component, the mean of (x − mean) / std is {noise.mean():.3f}, but "
         "it should be 0."
     )
-    expect(noise.mean().abs() < 6 * max(1.0, noise.std().item()) / n**0.5, f"a mean is wrong. {says}")
+    expect(
+        noise.mean().abs() < 6 * max(1.0, noise.std().item()) / n**0.5, f"a mean is wrong. {says}"
+    )
     says = (
         f"For each draw's own component, the std of (x − mean) / std is {noise.std():.3f}, but it "
         "should be 1."
     )
     expect(
-        (noise.std() - 1).abs() < 6 / (2 * n) ** 0.5, f"the means are right, but the spread is wrong. {says}"
+        (noise.std() - 1).abs() < 6 / (2 * n) ** 0.5,
+        f"the means are right, but the spread is wrong. {says}",
     )
     says = "the noise is not Gaussian. Use `torch.randn`."
     expect(apart(noise, Normal(0, 1).cdf) <= LIMIT, says)
 
 
 def expect_other_mixtures(student: Student, n: int) -> None:
-    """Raise Mistake unless samples from two new mixtures (3 and 5 components) are distributed correctly."""
+    """Raise Mistake unless samples from two new mixtures
+    (3 and 5 components) are distributed correctly.
+    """
     for k, size, says in ((3, n, OTHER_NUMBERS), (5, 4000, OTHER_SIZE)):
         there = draw_mixture(fresh_generator(), k)
         # the means are spread out, so that a missing component is noticed whatever its weight
@@ -443,8 +519,8 @@ def expect_other_mixtures(student: Student, n: int) -> None:
 def shared_variance(variance: Any, x: Tensor, resp: Tensor) -> str:
     """Say how steep the objective of the M-step is at a variance shared by all components.
 
-    The sentence helps students judge the last exercise of the chapter. `variance` may be a number or a
-    tensor, or None if the exercise has not been started. x: (N,), resp: (N, K).
+    The sentence helps students judge the last exercise of the chapter. `variance` may be a number
+    or a tensor, or None if the exercise has not been started. x: (N,), resp: (N, K).
     """
     if variance is None:
         return "Replace None with your formula first."
@@ -454,7 +530,10 @@ def shared_variance(variance: Any, x: Tensor, resp: Tensor) -> str:
     except (TypeError, ValueError, RuntimeError):
         return f"Your formula must give one number, not {type(variance).__name__}."
     if yours.numel() == resp.shape[1] > 1:
-        return "Your formula gives one variance for each component, but all components must share one number."
+        return (
+            "Your formula gives one variance for each component, but all components must share "
+            "one number."
+        )
     if yours.numel() != 1:
         return f"Your formula must give one number, but its shape is {tuple(yours.shape)}."
     value = float(yours)
@@ -467,17 +546,21 @@ def shared_variance(variance: Any, x: Tensor, resp: Tensor) -> str:
         return f"{says}, which is 0 up to rounding errors."
     if abs(value / right - 1) < 1e-4:
         return (
-            f"{says}. That is nearly 0, but more than a rounding error. Do all your numbers come from "
-            "the same M-step?"
+            f"{says}. That is nearly 0, but more than a rounding error. Do all your numbers come "
+            "from the same M-step?"
         )
     for named, wrong in mistakes.items():
         if math.isclose(value, wrong, rel_tol=1e-6):
             return f"{says}. {named}"
-    return f"{says}, so the function is larger at a {'larger' if slope > 0 else 'smaller'} variance."
+    return (
+        f"{says}, so the function is larger at a {'larger' if slope > 0 else 'smaller'} variance."
+    )
 
 
 def shared_variances(x: Tensor, resp: Tensor) -> tuple[float, dict[str, float]]:
-    """Return the best shared variance for x (N,) and resp (N, K), and the results of typical mistakes."""
+    """Return the best shared variance for x (N,) and resp (N, K),
+    and the results of typical mistakes.
+    """
     n, k = resp.shape
     n_k = resp.sum(0)  # (K,)
     square = (x[:, None] - resp.T @ x / n_k).square()  # (N, K)
@@ -486,13 +569,22 @@ def shared_variances(x: Tensor, resp: Tensor) -> tuple[float, dict[str, float]]:
     right = total / n
     common = float((x - x.mean()).square().sum())
     mistakes = {
-        "All components count equally, but a component with more points must count more.": float(own.mean()),
-        "The variances of the components are added up. Take their weighted average.": float(own.sum()),
+        "All components count equally, but a component with more points must count more.": float(
+            own.mean()
+        ),
+        "The variances of the components are added up. Take their weighted average.": float(
+            own.sum()
+        ),
         "The sum is not divided by N.": total,
-        "The sum is divided by N · K, but the responsibilities of each point already add up to 1.": right / k,
+        (
+            "The sum is divided by N · K, but the responsibilities of each point already add up "
+            "to 1."
+        ): right / k,
         "The sum is divided by N − 1, but the maximum of the function needs N.": total / (n - 1),
         "Your result is the standard deviation. The variance is its square.": right**0.5,
-        "The distances are those from the mean of all points. Use the mean of each component.": common / n,
+        (
+            "The distances are those from the mean of all points. Use the mean of each component."
+        ): common / n,
         "The distances are those from the mean of all points, and the sum is divided by N − 1.": (
             common / (n - 1)
         ),

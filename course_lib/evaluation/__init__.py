@@ -1,10 +1,21 @@
-"""Measures of how good a model is: likelihoods of test images, sample quality, and a classifier as a referee.
+"""Measures of how good a model is: likelihoods of test images, sample quality,
+and a classifier as a referee.
 
-To add a measure, write a function that takes images or a model, and document the unit of its result.
+To add a measure, write a function that takes images or a model, and document the unit of its
+result.
 """
 
 from course_lib.evaluation.classifier import Classifier
 from course_lib.evaluation.likelihood import NLL, active_units, elbo, kl_per_dimension, nll
 from course_lib.evaluation.samples import judge, taken_for_real
 
-__all__ = ["NLL", "Classifier", "active_units", "elbo", "judge", "kl_per_dimension", "nll", "taken_for_real"]
+__all__ = [
+    "NLL",
+    "Classifier",
+    "active_units",
+    "elbo",
+    "judge",
+    "kl_per_dimension",
+    "nll",
+    "taken_for_real",
+]

@@ -1,9 +1,10 @@
 """A small image classifier, used as a referee for the images that the models generate.
 
-The shipped classifier recognizes the ten digits of MNIST; `train_classifier` trains a classifier for images
-with a different size, number of channels or set of classes. Each classifier is trained on both grey and
-binarized images, because the samples of a VAE may be either. The course computes its Fréchet distance on the
-activations of the last hidden layer, so the distance must not be compared with published Inception FIDs.
+The shipped classifier recognizes the ten digits of MNIST; `train_classifier` trains a classifier
+for images with a different size, number of channels or set of classes. Each classifier is trained
+on both grey and binarized images, because the samples of a VAE may be either. The course computes
+its Fréchet distance on the activations of the last hidden layer, so the distance must not be
+compared with published Inception FIDs.
 """
 
 import math
@@ -32,7 +33,9 @@ def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[
 
 
 def _halved(height: int, width: int) -> tuple[nn.Module, int, int]:
-    """Return a layer that halves each side longer than one pixel (rounding down), and the new sizes."""
+    """Return a layer that halves each side longer than one pixel (rounding down),
+    and the new sizes.
+    """
     by_height = min(2, height)
     by_width = min(2, width)
     return nn.MaxPool2d((by_height, by_width)), height // by_height, width // by_width
@@ -52,10 +55,12 @@ class ClassifierConfig(Config):
 
 
 class Classifier(nn.Module):
-    """An image classifier: convolutions that reduce each side to an eighth, 64 features, one logit per class.
+    """An image classifier: convolutions that reduce each side to an eighth,
+    64 features, one logit per class.
 
-    shape: the shape of the images, (H, W) or (C, H, W). The classifier for MNIST has 192,000 weights. The
-    input must be float pixels in [0, 1] of shape (N, D) or (N, *shape); any other input raises ValueError.
+    shape: the shape of the images, (H, W) or (C, H, W). The classifier for MNIST has 192,000
+    weights. The input must be float pixels in [0, 1] of shape (N, D) or (N, *shape); any other
+    input raises ValueError.
     """
 
     def __init__(self, shape: Sequence[int] = (28, 28), classes: int = 10) -> None:
@@ -92,21 +97,30 @@ class Classifier(nn.Module):
         return cast(Classifier, load_model(SHIPPED, device))
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the activations of the last hidden layer (N, 64), from which the logits are computed."""
+        """Return the activations of the last hidden layer (N, 64),
+        from which the logits are computed.
+        """
         require.tensors(x)
         shape = tuple(self.config.shape)
         pixels = math.prod(shape)
         if tuple(x.shape[1:]) not in ((pixels,), shape, self.image) or not x.is_floating_point():
             others = x.ndim < 2 or math.prod(x.shape[1:]) != pixels
-            hint = ". For other images, train a classifier with train_classifier(digits)" if others else ""
+            hint = (
+                ". For other images, train a classifier with train_classifier(digits)"
+                if others
+                else ""
+            )
             sides = ", ".join(map(str, shape))
             raise ValueError(
-                f"Expected float pixels of shape (N, {pixels}) or (N, {sides}), but got {x.dtype} of shape "
-                f"{tuple(x.shape)}{hint}."
+                f"Expected float pixels of shape (N, {pixels}) or (N, {sides}), but got {x.dtype} "
+                f"of shape {tuple(x.shape)}{hint}."
             )
         require.like("images", x, self.head.weight)
-        if not self.training and not bool(((x >= 0) & (x <= 1)).all()):  # this check would slow training down
-            raise ValueError("All pixels must be in [0, 1], but some pixels are outside this range.")
+        # this check would slow training down
+        if not self.training and not bool(((x >= 0) & (x <= 1)).all()):
+            raise ValueError(
+                "All pixels must be in [0, 1], but some pixels are outside this range."
+            )
         return self.body(x.reshape(-1, *self.image))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -117,14 +131,14 @@ class Classifier(nn.Module):
     def accuracy(self, images: Tensor, labels: Tensor) -> float:
         """Return the fraction of the images that the classifier labels correctly.
 
-        images: bytes, or pixels in [0, 1]. The accuracy is computed in evaluation mode; the previous mode of
-        the model is restored afterwards.
+        images: bytes, or pixels in [0, 1]. The accuracy is computed in evaluation mode; the
+        previous mode of the model is restored afterwards.
         """
         require.tensors(images, labels)
         if not len(images) == len(labels) > 0:
             raise ValueError(
-                f"Expected at least one image and one label per image, but got {len(images):,} images and "
-                f"{len(labels):,} labels."
+                f"Expected at least one image and one label per image, but got {len(images):,} "
+                f"images and {len(labels):,} labels."
             )
         require.labels(labels, self.config.classes)
         guesses = []
@@ -138,13 +152,16 @@ class Classifier(nn.Module):
 
 
 def augment(images: Tensor) -> Tensor:
-    """Rotate, scale and shift images slightly: bytes (N, H, W) or (N, C, H, W) → pixels of the same shape.
+    """Rotate, scale and shift images slightly: bytes (N, H, W) or (N, C, H,
+    W) → pixels of the same shape.
 
-    Each image gets its own random affine map, and all images are processed at once. On average, half of the
-    images are also binarized: each pixel becomes 1 with a probability equal to its grey level.
+    Each image gets its own random affine map, and all images are processed at once. On average,
+    half of the images are also binarized: each pixel becomes 1 with a probability equal to its grey
+    level.
     """
     n = len(images)
-    shape = (n, *images.shape[-3:]) if images.ndim == 4 else (n, 1, *images.shape[1:])  # (N, C, H, W)
+    # (N, C, H, W)
+    shape = (n, *images.shape[-3:]) if images.ndim == 4 else (n, 1, *images.shape[1:])
     height, width = shape[2:]
     draw = torch.rand(5, n, device=images.device) * 2 - 1  # (5, N) in [−1, 1]
     angle = draw[0] * math.radians(12)  # no more than handwriting varies
@@ -152,11 +169,13 @@ def augment(images: Tensor) -> Tensor:
     shift = draw[2:4] * 2.5 / 14  # at most 2.5 of 28 pixels; MNIST's digits fill the central 20×20
     cos = scale * angle.cos()
     sin = scale * angle.sin()
-    # torch's coordinates run from −1 to 1 along both sides, so a rotation must correct for unequal sides
+    # torch's coordinates run from −1 to 1 along both sides, so a rotation must correct for unequal
+    # sides
     rows = [cos, -sin * (height / width), shift[0], sin * (width / height), cos, shift[1]]
     affine = torch.stack(rows, 1).view(n, 2, 3)
     grid = affine_grid(affine, list(shape), align_corners=False)
-    x = grid_sample(images.reshape(shape) / 255, grid, align_corners=False).clamp(0, 1)  # (N, C, H, W)
+    # (N, C, H, W)
+    x = grid_sample(images.reshape(shape) / 255, grid, align_corners=False).clamp(0, 1)
     is_binary = (draw[4] > 0)[:, None, None, None]
     return torch.where(is_binary, torch.bernoulli(x), x).reshape(images.shape)
 
@@ -170,20 +189,21 @@ def train_classifier(
     bf16: bool = False,
     quiet: bool = False,
 ) -> Classifier:
-    """Train a classifier with the same recipe as the shipped one; training on MNIST takes minutes on a CPU.
+    """Train a classifier with the same recipe as the shipped one;
+    training on MNIST takes minutes on a CPU.
 
-    The image shape and the number of classes are taken from the data set. The optimizer is AdamW with a
-    one-cycle learning rate schedule. bf16: compute in bfloat16, which is twice as fast on hardware with
-    native support. The settings were chosen on 5,000 held-out training digits of MNIST; the test digits were
-    used only for the final accuracy. Raises KeyboardInterrupt if the training is interrupted, because an
-    interrupted training cannot be resumed.
+    The image shape and the number of classes are taken from the data set. The optimizer is AdamW
+    with a one-cycle learning rate schedule. bf16: compute in bfloat16, which is twice as fast on
+    hardware with native support. The settings were chosen on 5,000 held-out training digits of
+    MNIST; the test digits were used only for the final accuracy. Raises KeyboardInterrupt if the
+    training is interrupted, because an interrupted training cannot be resumed.
     """
     if not require.is_count(epochs):
         raise ValueError(f"epochs must be an integer of at least 1, not {epochs!r}.")
     if not require.is_count(batch_size, 2) or len(digits) < 2:
         raise ValueError(
-            "Batch normalization needs more than one image. Pass at least two images, and set batch_size to "
-            "at least 2."
+            "Batch normalization needs more than one image. Pass at least two images, and set "
+            "batch_size to at least 2."
         )
     torch.manual_seed(seed)
     model = Classifier(digits.shape, digits.n_classes)

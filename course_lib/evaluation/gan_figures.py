@@ -1,4 +1,6 @@
-"""Figures of GANs on MNIST: rows of digits, tournaments between versions, and training histories."""
+"""Figures of GANs on MNIST: rows of digits, tournaments between versions,
+and training histories.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +25,8 @@ def digit_rows(
 
     For the images and `shape`, see `plots.as_pixels`.
     """
-    pixels = {name: plots.as_pixels(images[:16], shape) for name, images in rows.items()}  # (n, C, H, W)
+    # (n, C, H, W)
+    pixels = {name: plots.as_pixels(images[:16], shape) for name, images in rows.items()}
     _, axes = plt.subplots(len(rows), 1, figsize=(width, 0.55 * len(rows) + 0.3), squeeze=False)
     for ax, (name, row) in zip(axes[:, 0], pixels.items(), strict=True):
         plots.digits(row, columns=len(row), ax=ax)
@@ -33,7 +36,9 @@ def digit_rows(
 
 
 def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
-    """Draw `belief` (G, D): the mean probability of "real" that each D assigns to the images of each G."""
+    """Draw `belief` (G, D): the mean probability of "real" that each D assigns
+    to the images of each G.
+    """
     ax = plt.subplots(figsize=(5.4, 4.6))[1] if ax is None else ax
     picture = ax.imshow(belief.detach().cpu().numpy(), vmin=0, vmax=1, cmap="cividis")
     names = [f"v{i + 1}" for i in range(max(belief.shape))]
@@ -47,8 +52,8 @@ def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
 def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -> None:
     """Draw images and, below them, a slope of the same shape, positive in red and negative in blue.
 
-    A positive slope means that D favours more ink. For colour images, the slope is summed over the channels.
-    For the images and `shape`, see `plots.as_pixels`.
+    A positive slope means that D favours more ink. For colour images, the slope is summed over the
+    channels. For the images and `shape`, see `plots.as_pixels`.
     """
     channels, height, width = image_shape(images, shape)
     if slope.shape != images.shape:
@@ -63,13 +68,18 @@ def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -
     plots.digits(pixels, columns=n, ax=top, title=title)
     rows = slope[:n].detach().cpu().reshape(n, channels, height, width).sum(1)  # (n, H, W)
     sheet = rows.transpose(0, 1).flatten(1)  # (H, n·W)
-    largest = float(sheet.abs().max()) / 2  # the strongest pixels saturate, so that the others are visible
+    # the strongest pixels saturate, so that the others are visible
+    largest = float(sheet.abs().max()) / 2
     bottom.imshow(sheet.numpy(), cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
     bottom.set_axis_off()
 
 
-def game(log: Mapping[str, Sequence[float]], steps: Sequence[float], distances: Sequence[float]) -> None:
-    """Plot the losses of both players during a run, and the Fréchet distances at the given steps."""
+def game(
+    log: Mapping[str, Sequence[float]], steps: Sequence[float], distances: Sequence[float]
+) -> None:
+    """Plot the losses of both players during a run,
+    and the Fréchet distances at the given steps.
+    """
     _, (left, right) = plt.subplots(1, 2, figsize=(10, 3))
     left.plot(log["step"], log["discriminator"], color=plots.MODEL, label="D's loss")
     left.plot(log["step"], log["generator"], "--", color=plots.Q, label="G's loss")
@@ -81,13 +91,18 @@ def game(log: Mapping[str, Sequence[float]], steps: Sequence[float], distances: 
     plots.plain_numbers(right.yaxis)
 
 
-def classes(cases: Mapping[str, tuple[Tensor, Tensor, str]], *, shape: Sequence[int] | None = None) -> None:
+def classes(
+    cases: Mapping[str, tuple[Tensor, Tensor, str]], *, shape: Sequence[int] | None = None
+) -> None:
     """Draw images and class shares for each case: name -> (images, shares (classes,), caption).
 
     At most 24 images per case are shown. For the images and `shape`, see `plots.as_pixels`.
     """
-    pixels = [plots.as_pixels(images[:24], shape) for images, _, _ in cases.values()]  # (n, C, H, W) each
-    _, axes = plt.subplots(len(cases), 2, figsize=(10, 2.1 * len(cases)), width_ratios=(3, 2), squeeze=False)
+    # (n, C, H, W) each
+    pixels = [plots.as_pixels(images[:24], shape) for images, _, _ in cases.values()]
+    _, axes = plt.subplots(
+        len(cases), 2, figsize=(10, 2.1 * len(cases)), width_ratios=(3, 2), squeeze=False
+    )
     for (left, right), sheet, (name, case) in zip(axes, pixels, cases.items(), strict=True):
         _, shares, caption = case
         plots.digits(sheet, columns=12, ax=left, title=name)

@@ -1,15 +1,16 @@
-"""Measures of how probable a model makes the test images, and of how the model uses its latent code.
+"""Measures of how probable a model makes the test images,
+and of how the model uses its latent code.
 
-A model is any object with `prior`, `likelihood(z)` and `approximate_posterior(x)`. Each of the three gives
-a distribution over single codes z or single images, such as Independent(…, 1). The codes z have shape
-(S, N, d), with S draws per image, or (N, d). For a conditional model, pass `y`, either labels of shape (N,)
-or one label for all images; the model receives the labels through its method `given(y)`. The images x are
-rows of floats, of shape (N, D), with N > 1. The training mode of the model and torch's random state are
-restored after each measurement.
+A model is any object with `prior`, `likelihood(z)` and `approximate_posterior(x)`. Each of the
+three gives a distribution over single codes z or single images, such as Independent(…, 1). The
+codes z have shape (S, N, d), with S draws per image, or (N, d). For a conditional model, pass `y`,
+either labels of shape (N,) or one label for all images; the model receives the labels through its
+method `given(y)`. The images x are rows of floats, of shape (N, D), with N > 1. The training mode
+of the model and torch's random state are restored after each measurement.
 
-NLLs under a Bernoulli likelihood and under a Gaussian likelihood are not comparable, because a Gaussian
-assigns a density rather than a probability, and its NLL may be negative. Evaluate each model on the kind of
-pixels that it was trained on.
+NLLs under a Bernoulli likelihood and under a Gaussian likelihood are not comparable, because a
+Gaussian assigns a density rather than a probability, and its NLL may be negative. Evaluate each
+model on the kind of pixels that it was trained on.
 """
 
 import math
@@ -50,10 +51,11 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class NLL:
-    """Upper bounds on −log P(x) for each k: `per_image` (len(ks), N), and `nll[k]`, the mean over the images.
+    """Upper bounds on −log P(x) for each k: `per_image` (len(ks), N), and `nll[k]`,
+    the mean over the images.
 
-    The standard error describes the variation between samples of N images; the random draws of z contribute
-    little to it.
+    The standard error describes the variation between samples of N images; the random draws of z
+    contribute little to it.
     """
 
     ks: tuple[int, ...]
@@ -65,7 +67,8 @@ class NLL:
             raise ValueError(
                 f"No bound was computed for k = {k}. Choose k from {', '.join(map(str, self.ks))}."
             )
-        values = self.per_image[self.ks.index(k)].cpu().double()  # Apple's GPUs do not support float64
+        # Apple's GPUs do not support float64
+        values = self.per_image[self.ks.index(k)].cpu().double()
         return Estimate(float(values.mean()), float(values.std()) / math.sqrt(len(values)))
 
     def __repr__(self) -> str:
@@ -83,79 +86,101 @@ def nll(
     rows_at_once: int | None = None,
     progress: bool = True,
 ) -> NLL:
-    """Estimate −log P(x) as −log of the mean of k importance weights P(x|z) P(z) / q(z|x), with z from q.
+    """Estimate −log P(x) as −log of the mean of k importance weights P(x|z) P(z) /
+    q(z|x), with z from q.
 
-    For each image, max(ks) codes z are drawn. For a smaller k, the draws are divided into groups of k and the
-    bounds of the groups are averaged, so the result for k = 1 is −L_b averaged over all draws. In
-    expectation, each bound is above the true value, and a larger k gives a tighter bound. Raises ValueError
-    for grey pixels under a Bernoulli likelihood, and warns about black-and-white pixels under a density.
-    Source: Burda et al. 2016, equation 8.
+    For each image, max(ks) codes z are drawn. For a smaller k, the draws are divided into groups of
+    k and the bounds of the groups are averaged, so the result for k = 1 is −L_b averaged over all
+    draws. In expectation, each bound is above the true value, and a larger k gives a tighter bound.
+    Raises ValueError for grey pixels under a Bernoulli likelihood, and warns about black-and-white
+    pixels under a density. Source: Burda et al. 2016, equation 8.
     """
     require.tensors(x)
     asked = tuple(ks) if isinstance(ks, Iterable) else (ks,)
     if not asked or not all(require.is_count(k) for k in asked):
         raise ValueError(
-            f"ks must be a positive integer or a non-empty sequence of positive integers, but got {ks}."
+            "ks must be a positive integer or a non-empty sequence of positive integers, but got "
+            f"{ks}."
         )
     ks = tuple(sorted({int(k) for k in asked}))
-    rows = rows_at_once or (100_000 if x.is_cuda else 500)  # 500 rows of 784 floats fit into a CPU's cache
+    # 500 rows of 784 floats fit into a CPU's cache
+    rows = rows_at_once or (100_000 if x.is_cuda else 500)
     start, bounds, size = perf_counter(), [], max(1, rows // 100)
-    torch.empty(30 << 20, dtype=torch.uint8)  # makes glibc keep freed blocks of this size: a third faster
+    # makes glibc keep freed blocks of this size: a third faster
+    torch.empty(30 << 20, dtype=torch.uint8)
     with _measuring(model, x, y, seed, size, exact=True) as parts:
-        for part, some in tqdm(parts, "NLL", -(-len(x) // size), False, sys.stdout, disable=not progress):
+        for part, some in tqdm(
+            parts, "NLL", -(-len(x) // size), False, sys.stdout, disable=not progress
+        ):
             at_once = max(1, rows // len(some))
             log_w = log_importance_weights(
                 part, part.approximate_posterior(some), some, ks[-1], at_once
             )  # (K, n)
-            groups = [log_w[: len(log_w) // k * k].unflatten(0, (-1, k)) for k in ks]  # (K / k, k, n) each
-            bounds.append(torch.stack([(g.logsumexp(1) - math.log(g.shape[1])).mean(0) for g in groups]))
+            # (K / k, k, n) each
+            groups = [log_w[: len(log_w) // k * k].unflatten(0, (-1, k)) for k in ks]
+            bounds.append(
+                torch.stack([(g.logsumexp(1) - math.log(g.shape[1])).mean(0) for g in groups])
+            )
     return NLL(ks, -torch.cat(bounds, 1), perf_counter() - start)
 
 
-def elbo(model: Any, x: Tensor, samples: int = 10, *, y: Tensor | int | None = None, seed: int = 0) -> Bound:
+def elbo(
+    model: Any, x: Tensor, samples: int = 10, *, y: Tensor | int | None = None, seed: int = 0
+) -> Bound:
     """Return L_b and its parts, averaged over the images x, with `samples` draws of z per image.
 
     The standard error `se` describes the variation between samples of images, as in `NLL`.
     """
     with _measuring(model, x, y, seed, 100, exact=True) as parts:
         each = [
-            bound_of(part, part.approximate_posterior(some), some, samples=samples) for part, some in parts
+            bound_of(part, part.approximate_posterior(some), some, samples=samples)
+            for part, some in parts
         ]
-    rec, kl = (torch.cat([getattr(b, name) for b in each]) for name in ("reconstruction", "kl"))  # (N,)
+    # (N,)
+    rec, kl = (torch.cat([getattr(b, name) for b in each]) for name in ("reconstruction", "kl"))
     return Bound(rec.mean(), kl.mean(), None, (rec - kl).std() / math.sqrt(len(x)))
 
 
 def kl_per_dimension(model: Any, x: Tensor, *, y: Tensor | int | None = None) -> Tensor:
-    """Return KL(q(z_i|x) ‖ P(z_i)) for each dimension i, averaged over x, as a tensor of shape (d,).
+    """Return KL(q(z_i|x) ‖ P(z_i)) for each dimension i, averaged over x,
+    as a tensor of shape (d,).
 
-    The sum over the dimensions is the KL term of L_b. Raises ValueError unless both q and the prior are
-    Independent(…, 1), and NotImplementedError if torch has no formula for their KL.
+    The sum over the dimensions is the KL term of L_b. Raises ValueError unless both q and the prior
+    are Independent(…, 1), and NotImplementedError if torch has no formula for their KL.
     """
     with _measuring(model, x, y) as parts:
         pairs = [(part.approximate_posterior(some), part.prior) for part, some in parts]
         if not all(isinstance(dist, Independent) for pair in pairs for dist in pair):
             raise ValueError(
-                "The KL per dimension is defined only if both q and the prior are Independent(…, 1)."
+                "The KL per dimension is defined only if both q and the prior are Independent(…, "
+                "1)."
             )
-        return torch.cat([kl_divergence(q.base_dist, prior.base_dist) for q, prior in pairs]).mean(0)
+        return torch.cat([kl_divergence(q.base_dist, prior.base_dist) for q, prior in pairs]).mean(
+            0
+        )
 
 
-def active_units(model: Any, x: Tensor, threshold: float = 0.01, *, y: Tensor | int | None = None) -> Tensor:
-    """Return a mask (d,), True for each z_i whose posterior mean has a variance over x above `threshold`.
+def active_units(
+    model: Any, x: Tensor, threshold: float = 0.01, *, y: Tensor | int | None = None
+) -> Tensor:
+    """Return a mask (d,), True for each z_i whose posterior mean has a variance over x
+    above `threshold`.
 
-    The sum of the mask is the number of active units; the other units have collapsed onto the prior.
-    Source: Burda et al. 2016, section 5.2.
+    The sum of the mask is the number of active units; the other units have collapsed onto the
+    prior. Source: Burda et al. 2016, section 5.2.
     """
     with _measuring(model, x, y) as parts:
         qs = [part.approximate_posterior(some) for part, some in parts]
         return torch.cat([q.mean for q in qs]).var(0) > threshold
 
 
-def aggregate_posterior(model: Any, x: Tensor, *, y: Tensor | int | None = None) -> MixtureSameFamily:
+def aggregate_posterior(
+    model: Any, x: Tensor, *, y: Tensor | int | None = None
+) -> MixtureSameFamily:
     """Return the aggregate posterior q(z), the mean of q(z|x) over x.
 
-    The result is a mixture of N components, with the methods `sample` and `log_prob`. Pass at most a few
-    thousand images, because the cost of both methods grows with N.
+    The result is a mixture of N components, with the methods `sample` and `log_prob`. Pass at most
+    a few thousand images, because the cost of both methods grows with N.
     """
     with _measuring(model, x, y, size=len(x)) as parts:
         q = next(parts)[0].approximate_posterior(x)
@@ -165,18 +190,20 @@ def aggregate_posterior(model: Any, x: Tensor, *, y: Tensor | int | None = None)
 def elbo_surgery(
     model: Any, x: Tensor, samples: int = 4, *, y: Tensor | int | None = None, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Split the mean KL(q(z|x) ‖ P(z)) into I(x; z) + KL(q(z) ‖ P(z)), where q(z) is the aggregate posterior.
+    """Split the mean KL(q(z|x) ‖ P(z)) into I(x; z) + KL(q(z) ‖ P(z)),
+    where q(z) is the aggregate posterior.
 
-    I(x; z) measures how well z identifies its image among the N images. Its value is at most log N, and it
-    is close to log N if no two codes overlap. KL(q(z) ‖ P(z)) measures the mismatch between the codes and the
-    prior. All terms are Monte Carlo estimates, and their standard errors describe only the randomness of the
-    draws of z. The running time is proportional to N² · samples.
+    I(x; z) measures how well z identifies its image among the N images. Its value is at most log N,
+    and it is close to log N if no two codes overlap. KL(q(z) ‖ P(z)) measures the mismatch between
+    the codes and the prior. All terms are Monte Carlo estimates, and their standard errors describe
+    only the randomness of the draws of z. The running time is proportional to N² · samples.
     Source: Hoffman & Johnson 2016, ELBO surgery.
     """
     if not require.is_count(samples, 2):
         raise ValueError(f"A standard error requires at least 2 samples, but got {samples}.")
     aggregate, logs = aggregate_posterior(model, x, y=y), []
-    size = max(1, 1_000_000 // (samples * len(x) * aggregate.event_shape.numel()))  # N densities q per z
+    # N densities q per z
+    size = max(1, 1_000_000 // (samples * len(x) * aggregate.event_shape.numel()))
     with _measuring(model, x, y, seed, size) as parts:
         for part, some in parts:
             q = part.approximate_posterior(some)
@@ -187,53 +214,72 @@ def elbo_surgery(
     def estimate(draws: Tensor) -> Estimate:  # the images are fixed; only z is random
         return Estimate(float(draws.mean()), float(draws.var(0).mean() / draws.numel()) ** 0.5)
 
-    terms = {"kl": log_q - log_prior, "information": log_q - log_agg, "aggregate_kl": log_agg - log_prior}
+    terms = {
+        "kl": log_q - log_prior,
+        "information": log_q - log_agg,
+        "aggregate_kl": log_agg - log_prior,
+    }
     return {name: estimate(draws) for name, draws in terms.items()}
 
 
 def linear_probe(z_train: Tensor, y_train: Tensor, z_test: Tensor, y_test: Tensor) -> float:
-    """Return the test accuracy of a logistic regression that predicts the labels from the codes z (N, d)."""
-    from sklearn import linear_model, pipeline, preprocessing  # imported here: the import takes a second
+    """Return the test accuracy of a logistic regression that predicts the labels
+    from the codes z (N, d).
+    """
+    # imported here: the import takes a second
+    from sklearn import linear_model, pipeline, preprocessing
 
     require.tensors(z_train, y_train, z_test, y_test)
     arrays = [np.asarray(part.detach().cpu()) for part in (z_train, y_train, z_test, y_test)]
-    scaled, logistic = preprocessing.StandardScaler(), linear_model.LogisticRegression(max_iter=1000)
+    scaled, logistic = (
+        preprocessing.StandardScaler(),
+        linear_model.LogisticRegression(max_iter=1000),
+    )
     probe = pipeline.make_pipeline(scaled, logistic)
     return float(probe.fit(*arrays[:2]).score(*arrays[2:]))
 
 
 @torch.no_grad()
 def within_class_diversity(images: Tensor, labels: Tensor) -> float:
-    """Return the mean squared distance between two different images of a class, averaged over the classes.
+    """Return the mean squared distance between two different images of a class,
+    averaged over the classes.
 
-    images: pixels (N, D), or features such as those from Classifier.features. The distance is not in nats.
-    Compare only images of the same kind, because binary images contain noise in every pixel, but the means
-    returned by a decoder do not. Raises ValueError for bytes, for labels that are not of shape (N,), and for
-    a class with only one image.
+    images: pixels (N, D), or features such as those from Classifier.features. The distance is not
+    in nats. Compare only images of the same kind, because binary images contain noise in every
+    pixel, but the means returned by a decoder do not. Raises ValueError for bytes, for labels that
+    are not of shape (N,), and for a class with only one image.
     """
     require.tensors(images, labels)
     if not images.is_floating_point():
         raise ValueError(
-            f"Pixels or features must be floating-point numbers, not {images.dtype}. Use digits.pixels()."
+            f"Pixels or features must be floating-point numbers, not {images.dtype}. Use "
+            "digits.pixels()."
         )
     if labels.shape != images.shape[:1]:
         raise ValueError(
-            f"Labels must have shape ({len(images)},), one label per image, but got {tuple(labels.shape)}."
+            f"Labels must have shape ({len(images)},), one label per image, but got "
+            f"{tuple(labels.shape)}."
         )
-    groups = [images[labels == label].flatten(1).cpu().double() for label in labels.unique()]  # (n, D) each
+    # (n, D) each
+    groups = [images[labels == label].flatten(1).cpu().double() for label in labels.unique()]
     if min(map(len, groups), default=0) < 2:
-        raise ValueError("Each class must contain at least two images, because a distance needs two images.")
-    return float(torch.stack([2 * g.var(0).sum() for g in groups]).mean())  # mean ‖a − b‖² is 2 · variance
+        raise ValueError(
+            "Each class must contain at least two images, because a distance needs two images."
+        )
+    # mean ‖a − b‖² is 2 · variance
+    return float(torch.stack([2 * g.var(0).sum() for g in groups]).mean())
 
 
 @contextmanager
 def _measuring(model, x, y, seed=0, size=1000, exact=False):
-    """Yield an iterator over pairs (model with its labels, `size` images); restore all state at the end."""
+    """Yield an iterator over pairs (model with its labels, `size` images);
+    restore all state at the end.
+    """
     require.tensors(x)
     if x.ndim != 2 or len(x) < 2 or not x.is_floating_point():
         raise ValueError(
-            f"x must be a floating-point tensor of shape (N, D) with at least two rows, but got {x.dtype} of "
-            f"shape {tuple(x.shape)}."
+            "x must be a floating-point tensor of shape (N, D) with at least two rows, but got "
+            f"{x.dtype} of shape {tuple(x.shape)}."
         )
     y = _labels_for(model, y, len(x))
 
@@ -250,7 +296,9 @@ def _measuring(model, x, y, seed=0, size=1000, exact=False):
 
 
 def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
-    """Return the labels (n,) to pass to the model, or None without y; raise ValueError if they do not fit."""
+    """Return the labels (n,) to pass to the model, or None without y;
+    raise ValueError if they do not fit.
+    """
     if y is None:
         return None
     y = torch.as_tensor(y)
@@ -261,7 +309,8 @@ def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
         )
     if not hasattr(model, "given"):
         raise ValueError(
-            f"Only a conditional model takes labels y, but {type(model).__name__} is not conditional."
+            f"Only a conditional model takes labels y, but {type(model).__name__} is not "
+            "conditional."
         )
     classes = getattr(getattr(model, "config", None), "labels", None)
     if classes:
@@ -270,12 +319,16 @@ def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
 
 
 def _check_model(model: Any, one: Any) -> None:
-    """Raise ValueError if `one`, the model conditioned on its labels (if any), cannot be measured."""
-    missing = [part for part in ("prior", "likelihood", "approximate_posterior") if not hasattr(one, part)]
+    """Raise ValueError if `one`, the model conditioned on its labels (if any),
+    cannot be measured.
+    """
+    missing = [
+        part for part in ("prior", "likelihood", "approximate_posterior") if not hasattr(one, part)
+    ]
     if missing and one is model and hasattr(model, "given"):
         raise ValueError(
-            f"{type(model).__name__} requires labels. Pass y, either one label per image or a single label "
-            "for all images."
+            f"{type(model).__name__} requires labels. Pass y, either one label per image or a "
+            "single label for all images."
         )
     if missing:
         raise ValueError(
@@ -285,7 +338,9 @@ def _check_model(model: Any, one: Any) -> None:
 
 
 def _check_pixels(support: Any, x: Tensor) -> None:
-    """Raise ValueError for pixels outside the support; warn about black-and-white pixels under a density."""
+    """Raise ValueError for pixels outside the support;
+    warn about black-and-white pixels under a density.
+    """
     if not support.check(x).all():
         raise ValueError(
             "Some pixels are outside the support of the likelihood. Use fixed_binarization(images)."
@@ -293,7 +348,8 @@ def _check_pixels(support: Any, x: Tensor) -> None:
     black_and_white = bool(((x == 0) | (x == 1)).all()) and bool(x.min() < x.max())
     if black_and_white and not support.is_discrete:
         warnings.warn(
-            "All pixels are black or white, but the likelihood is a density for grey pixels, which is "
-            "unbounded for black and white images: for a model of grey images, pass digits.pixels().",
+            "All pixels are black or white, but the likelihood is a density for grey pixels, "
+            "which is unbounded for black and white images: for a model of grey images, pass "
+            "digits.pixels().",
             stacklevel=5,
         )

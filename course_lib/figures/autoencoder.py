@@ -1,4 +1,5 @@
-"""Figures for the chapter "From auto-encoder to VAE": moons on a line of codes, and the price of the noise.
+"""Figures for the chapter "From auto-encoder to VAE": moons on a line of codes,
+and the price of the noise.
 
 Every function takes numbers computed in the chapter, draws one new figure, and returns the figure.
 """
@@ -20,7 +21,9 @@ MARKERS = {"AE": "D", "VAE": "o", "VAE without KL": "^"}
 
 
 def _finished(figure: Figure) -> Figure:
-    """Close the figure in pyplot and return it, so that a notebook cell shows the figure only once."""
+    """Close the figure in pyplot and return it, so that a notebook cell shows the figure
+    only once.
+    """
     plt.close(figure)
     return figure
 
@@ -41,8 +44,8 @@ def image_rows(rows: Mapping[str, Tensor]) -> Figure:
 def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
     """Plot the distance to the nearest true moon along a line of codes, with one panel per case.
 
-    lines: case -> kind -> distances (seeds, T) from crescent (0) to full moon (1), plotted with one curve per
-    seed. fade: the distances (T,) of a pixelwise cross-fade.
+    lines: case -> kind -> distances (seeds, T) from crescent (0) to full moon (1), plotted with one
+    curve per seed. fade: the distances (T,) of a pixelwise cross-fade.
     """
     figure, axes = plt.subplots(
         1, len(lines), sharey=True, squeeze=False, figsize=(3.4 * len(lines) + 1, 3.5)
@@ -60,11 +63,12 @@ def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor)
 
 
 def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
-    """Plot the largest distance to a true moon along the line, with one point per seed, case and kind.
+    """Plot the largest distance to a true moon along the line,
+    with one point per seed, case and kind.
 
-    The arguments are the same as for `distance_along_line`. The dotted line marks the largest distance of
-    the cross-fade, and the dashed line marks half of it. The chapter calls a point above the dashed line a
-    hole.
+    The arguments are the same as for `distance_along_line`. The dotted line marks the largest
+    distance of the cross-fade, and the dashed line marks half of it. The chapter calls a point
+    above the dashed line a hole.
     """
     figure, ax = plt.subplots(figsize=(1.2 * len(lines) + 2.5, 3.6))
     labelled: set[str] = set()
@@ -77,7 +81,9 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
             labelled.add(kind)
             ax.plot(spots, worst, MARKERS[kind], color=COLOURS[kind], ms=6, alpha=0.9, label=label)
     ax.axhline(float(fade.max()), color=plots.PRIOR, ls=":", lw=2, label="cross-fade")
-    ax.axhline(float(fade.max()) / 2, color=plots.PRIOR, ls="--", lw=1.2, label="half of it: a hole above")
+    ax.axhline(
+        float(fade.max()) / 2, color=plots.PRIOR, ls="--", lw=1.2, label="half of it: a hole above"
+    )
     ax.set_xticks(range(len(lines)), [case.replace(", ", ",\n") for case in lines])
     ax.set(ylabel="worst distance on the line", ylim=0)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -85,16 +91,25 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
 
 
 def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: float) -> Figure:
-    """Plot the best decoder's error against the noise, for the true order (S,) and shuffles (S, orders).
+    """Plot the best decoder's error against the noise,
+    for the true order (S,) and shuffles (S, orders).
 
-    neighbours: the distance between neighbouring codes. The dotted line marks noise of half this distance.
+    neighbours: the distance between neighbouring codes. The dotted line marks noise of half this
+    distance.
     """
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.fill_between(
-        scales, shuffled.amin(1), shuffled.amax(1), color=plots.PRIOR, alpha=0.4, label="shuffled orders"
+        scales,
+        shuffled.amin(1),
+        shuffled.amax(1),
+        color=plots.PRIOR,
+        alpha=0.4,
+        label="shuffled orders",
     )
     ax.plot(scales, in_order, color=COLOURS["VAE"], lw=2, label="the moons' own order")
-    ax.axvline(neighbours / 2, color=plots.DATA, ls=":", label="half the distance between neighbours")
+    ax.axvline(
+        neighbours / 2, color=plots.DATA, ls=":", label="half the distance between neighbours"
+    )
     ax.set(xscale="log", xlabel="standard deviation of the noise", ylabel="squared error per image")
     ticks = [tick for tick in (0.03, 0.1, 0.3, 1, 3) if scales.min() <= tick <= scales.max()]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -103,8 +118,12 @@ def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: 
     return _finished(figure)
 
 
-def estimator_variances(x: Sequence[float], variances: Mapping[str, Sequence[float]], xlabel: str) -> Figure:
-    """Plot the variance of a single draw of each gradient estimator against x, on logarithmic axes."""
+def estimator_variances(
+    x: Sequence[float], variances: Mapping[str, Sequence[float]], xlabel: str
+) -> Figure:
+    """Plot the variance of a single draw of each gradient estimator against x,
+    on logarithmic axes.
+    """
     looks = ((plots.MODEL, "o-"), (plots.GAP, "s--"), (plots.Q, "^-."))
     figure, ax = plt.subplots(figsize=(7, 3.3))
     for (name, values), (colour, mark) in zip(variances.items(), looks, strict=False):
@@ -117,7 +136,9 @@ def estimator_variances(x: Sequence[float], variances: Mapping[str, Sequence[flo
 
 
 def noise_histories(noise: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
-    """Plot the ratio of the noise to the spread of the codes during training, one curve per name and seed."""
+    """Plot the ratio of the noise to the spread of the codes during training,
+    one curve per name and seed.
+    """
     figure, ax = plt.subplots(figsize=(7, 3.3))
     for name, curves in noise.items():
         for number, values in enumerate(curves):
@@ -130,7 +151,9 @@ def noise_histories(noise: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
 
 
 def price_of_noise(sigma: Tensor, exponential: Tensor, line: Tensor, lowest: float) -> Figure:
-    """Plot the lecture's three curves against σ: blue, red and their difference (green), with its minimum."""
+    """Plot the lecture's three curves against σ: blue,
+    red and their difference (green), with its minimum.
+    """
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.plot(sigma, exponential, color=plots.MODEL, lw=2, label=r"blue: $e^\sigma$")
     ax.plot(sigma, line, "--", color=plots.GAP, lw=2, label=r"red: $1 + \sigma$")
@@ -142,7 +165,9 @@ def price_of_noise(sigma: Tensor, exponential: Tensor, line: Tensor, lowest: flo
 
 
 def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
-    """Plot the codes (n,) obtained with each penalty against the codes (n,) obtained without one."""
+    """Plot the codes (n,) obtained with each penalty against the codes (n,) obtained
+    without one.
+    """
     figure, ax = plt.subplots(figsize=(5.6, 3.4))
     ax.plot(free, free, ":", color=plots.PRIOR, lw=2, label="no penalty")
     looks = ((plots.MODEL, "-"), (plots.GAP, "--"))
@@ -154,12 +179,18 @@ def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
 
 
 def codes_and_prior(z: Tensor, priors: Mapping[str, Tensor], codes: Mapping[str, Tensor]) -> Figure:
-    """Plot the prior's density on the grid z (G,) for each name, with the code means (N,) as ticks below."""
-    figure, axes = plt.subplots(1, len(priors), sharey=True, squeeze=False, figsize=(4.2 * len(priors), 2.9))
+    """Plot the prior's density on the grid z (G,) for each name,
+    with the code means (N,) as ticks below.
+    """
+    figure, axes = plt.subplots(
+        1, len(priors), sharey=True, squeeze=False, figsize=(4.2 * len(priors), 2.9)
+    )
     for ax, (name, density) in zip(axes[0], priors.items(), strict=True):
         ax.plot(z, density, color=plots.PRIOR, lw=2, label="prior")
         below = torch.full_like(codes[name], -0.08 * float(density.max()))
-        ax.plot(codes[name], below, "|", color=plots.MODEL, ms=12, mew=1.5, label="codes of the moons")
+        ax.plot(
+            codes[name], below, "|", color=plots.MODEL, ms=12, mew=1.5, label="codes of the moons"
+        )
         ax.set(title=name, xlabel="z")
     axes[0, 0].set_ylabel("density")
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -1,6 +1,7 @@
 """Figures for the chapter "The evidence lower bound"; all values are in nats.
 
-Blue marks log P(x), green the bound L_b, vermilion the gap between them, orange q, and grey the prior.
+Blue marks log P(x), green the bound L_b, vermilion the gap between them, orange q, and grey the
+prior.
 """
 
 from collections.abc import Sequence
@@ -20,8 +21,12 @@ METHODS = (DATA, Q, "#CC79A7")  # colours of the methods that find q; MARKERS ar
 MARKERS = ("o", "s", "^")
 
 
-def finite_mixtures(x: Tensor, p: Tensor, mixtures: dict[int, Tensor], kl: dict[int, float]) -> None:
-    """Plot the density p (X,) with each mixture of K Gaussians (X,), and show KL(p‖mixture) in the titles."""
+def finite_mixtures(
+    x: Tensor, p: Tensor, mixtures: dict[int, Tensor], kl: dict[int, float]
+) -> None:
+    """Plot the density p (X,) with each mixture of K Gaussians (X,),
+    and show KL(p‖mixture) in the titles.
+    """
     _, axes = plt.subplots(1, len(mixtures), figsize=(9.5, 2.9), sharey=True)
     for ax, (count, density) in zip(axes, mixtures.items(), strict=True):
         ax.plot(x, p, color=DATA, lw=2.5, label="integral")
@@ -33,7 +38,9 @@ def finite_mixtures(x: Tensor, p: Tensor, mixtures: dict[int, Tensor], kl: dict[
 
 
 def distributions_of_z(z: Tensor, prior: Tensor, posterior: Tensor, q: Tensor) -> None:
-    """Plot three densities of z on a grid (G,): the prior, the posterior and an approximate posterior q."""
+    """Plot three densities of z on a grid (G,): the prior,
+    the posterior and an approximate posterior q.
+    """
     ax = plt.subplots(figsize=(8, 2.9))[1]
     ax.plot(z, prior, color=PRIOR, lw=2, ls=":", label="prior P(z)")
     ax.plot(z, posterior, color=MODEL, lw=2.5, label="posterior P(z|x)")
@@ -56,7 +63,9 @@ def tangent(t: Tensor) -> None:
 
 
 def two_directions(z: Tensor, p: Tensor, least_q_to_p: Tensor, least_p_to_q: Tensor) -> None:
-    """Plot a density p (G,) with two modes, and the best Gaussian q (G,) for each direction of the KL."""
+    """Plot a density p (G,) with two modes, and the best Gaussian q (G,)
+    for each direction of the KL.
+    """
     ax = plt.subplots(figsize=(8, 2.9))[1]
     ax.plot(z, p, color=DATA, lw=2.5, label="p")
     ax.plot(z, least_q_to_p, color=Q, lw=2, label="q with the least KL(q‖p)")
@@ -66,8 +75,12 @@ def two_directions(z: Tensor, p: Tensor, least_q_to_p: Tensor, least_p_to_q: Ten
     plt.show()
 
 
-def over_w(w: Tensor, log_evidence: Tensor, bound: Tensor, start: float, end: float, y_min: float) -> None:
-    """Plot log P(x) and L_b against the parameter w (G,), and mark the values at the start and the end."""
+def over_w(
+    w: Tensor, log_evidence: Tensor, bound: Tensor, start: float, end: float, y_min: float
+) -> None:
+    """Plot log P(x) and L_b against the parameter w (G,),
+    and mark the values at the start and the end.
+    """
     ax = plt.subplots(figsize=(8, 3.4))[1]
     for values, colour, style, label in (
         (log_evidence, MODEL, "-", "log P(x)"),
@@ -96,14 +109,25 @@ def _number(value: float) -> str:
 def levels(states: dict[str, tuple[float, float]]) -> None:
     """Draw each state (log P(x), L_b) as two levels, with the gap between them shaded.
 
-    Log-densities have no natural zero, so no bar starts at 0, and only the length of a gap is meaningful.
+    Log-densities have no natural zero, so no bar starts at 0, and only the length of a gap is
+    meaningful.
     """
     ax = plt.subplots(figsize=(1.9 * len(states) + 2.4, 3.6))[1]
     centred: dict[str, Any] = {"textcoords": "offset points", "ha": "center"}
     for i, (log_px, bound) in enumerate(states.values()):
-        ax.bar(i, log_px - bound, 0.5, bottom=bound, color=GAP, alpha=0.3, label="gap" if i == 0 else "")
+        ax.bar(
+            i,
+            log_px - bound,
+            0.5,
+            bottom=bound,
+            color=GAP,
+            alpha=0.3,
+            label="gap" if i == 0 else "",
+        )
         ax.hlines(log_px, i - 0.32, i + 0.32, color=MODEL, lw=3, label="log P(x)" if i == 0 else "")
-        ax.hlines(bound, i - 0.32, i + 0.32, color=BOUND, lw=3, ls="--", label="$L_b$" if i == 0 else "")
+        ax.hlines(
+            bound, i - 0.32, i + 0.32, color=BOUND, lw=3, ls="--", label="$L_b$" if i == 0 else ""
+        )
         ax.annotate(_number(log_px), (i, log_px), (0, 5), color=MODEL, **centred)
         ax.annotate(_number(bound), (i, bound), (0, -15), color=DARK_GREEN, **centred)
     low = min(bound for _, bound in states.values())
@@ -136,14 +160,17 @@ def half_rounds(runs: dict[str, Sequence[tuple[float, float]]], y_min: float) ->
 
 
 def methods(histories: dict[str, Sequence[Bound]]) -> None:
-    """Plot log P(x) after each P-step and the gap after each q-step, for several methods of finding q.
+    """Plot log P(x) after each P-step and the gap after each q-step,
+    for several methods of finding q.
 
-    A history contains the `Bound.mean()` after each half round, in the order q, P, q, P, and so on. Gaps
-    below CLOSED are rounding errors; they are drawn on a separate line at the bottom, so that the larger gaps
-    fill the scale.
+    A history contains the `Bound.mean()` after each half round, in the order q, P, q, P, and so on.
+    Gaps below CLOSED are rounding errors; they are drawn on a separate line at the bottom, so that
+    the larger gaps fill the scale.
     """
     _, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.5))
-    gaps = {name: np.array([float(b.gap) for b in history[::2]]) for name, history in histories.items()}
+    gaps = {
+        name: np.array([float(b.gap) for b in history[::2]]) for name, history in histories.items()
+    }
     opened = np.concatenate([gap[gap > CLOSED] for gap in gaps.values()])
     floor = 10 ** (np.floor(np.log10(opened.min())) - 1) if len(opened) else CLOSED
     styles = zip(histories.items(), METHODS, MARKERS, strict=False)
@@ -173,10 +200,11 @@ def closing(gaps: dict[str, Sequence[float]]) -> None:
 
 
 def training(history: Sequence[Bound], steps: Sequence[int], below: float = 50) -> None:
-    """Plot training curves of an encoder: the gap on a log scale (left) and the two parts of L_b (right).
+    """Plot training curves of an encoder: the gap on a log scale (left) and the two
+    parts of L_b (right).
 
-    The vertical axis of the right panel starts `below` nats below 0, so that a bad start does not flatten the
-    rest of the curves.
+    The vertical axis of the right panel starts `below` nats below 0, so that a bad start does not
+    flatten the rest of the curves.
     """
     _, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.5))
     xlabel = "training step of the encoder"
@@ -188,12 +216,23 @@ def training(history: Sequence[Bound], steps: Sequence[int], below: float = 50) 
     plt.show()
 
 
-def estimates(counts: Sequence[int], means: Sequence[float], errors: Sequence[float], exact: float) -> None:
-    """Plot averages against the number of samples, with bars of two standard errors, and the exact value."""
+def estimates(
+    counts: Sequence[int], means: Sequence[float], errors: Sequence[float], exact: float
+) -> None:
+    """Plot averages against the number of samples, with bars of two standard errors,
+    and the exact value.
+    """
     ax = plt.subplots(figsize=(7, 2.9))[1]
     bars = [2 * error for error in errors]
     ax.errorbar(
-        counts, means, bars, fmt="o", color=Q, capsize=4, lw=1.8, label="samples, ± 2 standard errors"
+        counts,
+        means,
+        bars,
+        fmt="o",
+        color=Q,
+        capsize=4,
+        lw=1.8,
+        label="samples, ± 2 standard errors",
     )
     ax.axhline(exact, color=MODEL, lw=1.8, label="closed form")
     ax.set(xscale="log", xlabel="number of samples", ylabel="KL(q‖P(z)), nats")
@@ -201,20 +240,30 @@ def estimates(counts: Sequence[int], means: Sequence[float], errors: Sequence[fl
     plt.show()
 
 
-def estimator_noise(widths: Sequence[float], closed_form: Sequence[float], sampled: Sequence[float]) -> None:
-    """Plot the standard deviation of single-draw estimates of L_b against q's width (1 for the posterior)."""
+def estimator_noise(
+    widths: Sequence[float], closed_form: Sequence[float], sampled: Sequence[float]
+) -> None:
+    """Plot the standard deviation of single-draw estimates of L_b against q's width
+    (1 for the posterior).
+    """
     ax = plt.subplots(figsize=(7.5, 3.2))[1]
     ax.plot(widths, closed_form, "o-", color=BOUND, lw=1.8, label="KL in closed form")
     ax.plot(widths, sampled, "s--", color=Q, lw=1.8, label="KL sampled, too")
     ax.axvline(1, color=PRIOR, lw=1, ls=":")
     ax.annotate("q is the posterior", (1, ax.get_ylim()[1]), (4, -14), textcoords="offset points")
-    ax.set(xlabel="width of q, posterior = 1", ylabel="std. deviation of one draw, nats", ylim=(-0.3, None))
+    ax.set(
+        xlabel="width of q, posterior = 1",
+        ylabel="std. deviation of one draw, nats",
+        ylim=(-0.3, None),
+    )
     ax.legend(loc="upper left")
     plt.show()
 
 
 def tightening(ks: Sequence[int], shortfalls: Sequence[float], errors: Sequence[float]) -> None:
-    """Plot log P(x) minus the importance-weighted bound against k, with bars of two standard errors."""
+    """Plot log P(x) minus the importance-weighted bound against k,
+    with bars of two standard errors.
+    """
     ax = plt.subplots(figsize=(7, 2.9))[1]
     bars = [2 * error for error in errors]
     ax.errorbar(ks, shortfalls, bars, fmt="o-", color=GAP, capsize=4, lw=1.8)

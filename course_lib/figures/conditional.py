@@ -14,7 +14,9 @@ Shape = Sequence[int]
 
 
 def training(losses: Mapping[str, Sequence[float]], smooth: int = 20) -> None:
-    """Plot the training loss of each model as a running mean over `smooth` steps, in nats per image."""
+    """Plot the training loss of each model as a running mean over `smooth` steps,
+    in nats per image.
+    """
     _, ax = plt.subplots(figsize=(6.5, 3.2))
     for (name, values), colour, dash in zip(
         losses.items(), (MODEL, BOUND, GAP, DATA), ("-", "--", "-.", ":"), strict=False
@@ -27,7 +29,9 @@ def training(losses: Mapping[str, Sequence[float]], smooth: int = 20) -> None:
         ax.legend()
 
 
-def told(rows: Mapping[str, Tensor], codes: Mapping[str, Tensor], labels: Tensor, shape: Shape) -> None:
+def told(
+    rows: Mapping[str, Tensor], codes: Mapping[str, Tensor], labels: Tensor, shape: Shape
+) -> None:
     """Draw each model's samples (R·C, D) above its codes (N, 2), each drawn as its label (N,)."""
     _, axes = plt.subplots(
         2, len(rows), figsize=(3.3 * len(rows), 5.4), height_ratios=(1, 1.8), squeeze=False
@@ -45,7 +49,9 @@ def sheet(images: Tensor, title: str, shape: Shape) -> None:
 
 
 def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -> None:
-    """Draw originals (R, D) and each style with every label (R, C, D); frames mark the original labels."""
+    """Draw originals (R, D) and each style with every label (R, C, D);
+    frames mark the original labels.
+    """
     rows, columns = images.shape[:2]
     _, (left, right) = plt.subplots(
         1, 2, figsize=(0.64 * (columns + 1.4), 0.64 * rows + 0.5), width_ratios=(1, columns)
@@ -59,14 +65,18 @@ def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -
 
 
 def probes(read: Mapping[str, Mapping[str, float]], chance: float) -> None:
-    """Plot the share of labels that each probe predicts correctly, with one group of bars per code."""
+    """Plot the share of labels that each probe predicts correctly,
+    with one group of bars per code.
+    """
     _, ax = plt.subplots(figsize=(8, 0.75 * len(read) + 1.3))
     kinds = list(next(iter(read.values())))
     height = 0.8 / len(kinds)
     places = np.arange(len(read))
     for k, (kind, colour) in enumerate(zip(kinds, (MODEL, Q, BOUND), strict=False)):
         shares = [row[kind] for row in read.values()]
-        bars = ax.barh(places + (k - (len(kinds) - 1) / 2) * height, shares, height, color=colour, label=kind)
+        bars = ax.barh(
+            places + (k - (len(kinds) - 1) / 2) * height, shares, height, color=colour, label=kind
+        )
         ax.bar_label(bars, fmt="{:.0%}", padding=3)
     ax.axvline(chance, color=PRIOR, ls=":", lw=1.5, label="chance")
     ax.set_yticks(places, list(read))
@@ -81,7 +91,9 @@ def samples(drawn: Tensor, shape: Shape) -> None:
 
 
 def misread(images: Tensor, asked: Tensor, read: Tensor, shape: Shape, most: int = 20) -> None:
-    """Draw samples (N, D) whose predicted label differs from the requested one, each titled asked→read."""
+    """Draw samples (N, D) whose predicted label differs from the requested one,
+    each titled asked→read.
+    """
     pictures = []
     if len(images):
         pictures = list(plots.as_pixels(images[:most], shape).movedim(1, -1).squeeze(-1).numpy())
@@ -104,20 +116,30 @@ def margins(right: Tensor, wrong: Tensor) -> None:
     ax.legend()
 
 
-def foreign(images: Mapping[str, Tensor], nll: Mapping[str, float], test: Tensor, shape: Shape) -> None:
-    """Draw foreign images (D,), and mark their −log P(x) in a histogram of −log P(x) for test images (N,)."""
+def foreign(
+    images: Mapping[str, Tensor], nll: Mapping[str, float], test: Tensor, shape: Shape
+) -> None:
+    """Draw foreign images (D,), and mark their −log P(x) in a histogram of −log P(x)
+    for test images (N,).
+    """
     figure = plt.figure(figsize=(8, 4.8))
     grid = figure.add_gridspec(2, len(images), height_ratios=(1, 1.6))
     below = figure.add_subplot(grid[1, :])
     ends = [float(test.min()), float(test.max()), *nll.values()]
-    below.hist(test.numpy(), list(np.geomspace(min(ends), max(ends), 120)), color=MODEL, label="test images")
+    below.hist(
+        test.numpy(),
+        list(np.geomspace(min(ends), max(ends), 120)),
+        color=MODEL,
+        label="test images",
+    )
     below.set_xscale("log")
     plots.plain_numbers(below.xaxis)
     colours = (GAP, Q, BOUND, DATA)
     for k, (name, image) in enumerate(images.items()):
         ax = figure.add_subplot(grid[0, k])
         plots.digits(image[None], columns=1, ax=ax, title=name.replace(" ", "\n"), shape=shape)
-        dash, width = ("-", "--", "-.", ":")[k % 4], (7, 4.5, 2.5, 2.5)[k % 4]  # wider below, for close lines
+        # wider below, for close lines
+        dash, width = ("-", "--", "-.", ":")[k % 4], (7, 4.5, 2.5, 2.5)[k % 4]
         below.axvline(nll[name], color=colours[k % 4], lw=width, ls=dash, label=name)
     below.set(xlabel="−log P(x), nats (improbable images on the right)", ylabel="test images")
     below.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -131,7 +153,13 @@ def parts(table: Mapping[Any, tuple[float, float, float]]) -> None:
     misfit = np.array([row[2] for row in table.values()])
     ax.bar(labels, information, color=MODEL, label="I(z; x|y)")
     ax.bar(
-        labels, misfit, bottom=information, color=GAP, hatch="//", edgecolor="white", label="KL(q(z|y)‖P(z))"
+        labels,
+        misfit,
+        bottom=information,
+        color=GAP,
+        hatch="//",
+        edgecolor="white",
+        label="KL(q(z|y)‖P(z))",
     )
     ax.set(xlabel="label y", ylabel="nats per image")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))

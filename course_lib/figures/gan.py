@@ -40,7 +40,9 @@ def preference_by_digit(shares: Sequence[float], errors: Sequence[float]) -> Non
 
 
 def tournament(ranking: Tensor) -> None:
-    """Draw `ranking` (G, D): how often versions of D rank a real digit above one from each version of G."""
+    """Draw `ranking` (G, D): how often versions of D rank a real digit above one
+    from each version of G.
+    """
     table = ranking.detach().cpu().numpy()
     _, ax = plt.subplots(figsize=(6.6, 5.2))
     picture = ax.imshow(table, vmin=0, vmax=1, cmap="PuOr")
@@ -56,17 +58,28 @@ def tournament(ranking: Tensor) -> None:
 
 
 def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> None:
-    """Plot each run's losses against the Fréchet distance of its samples: D's on the left, G's on the right.
+    """Plot each run's losses against the Fréchet distance of its samples:
+    D's on the left, G's on the right.
 
-    Each run has the keys "discriminator", "generator" and "distance", with one number per evaluation.
+    Each run has the keys "discriminator", "generator" and "distance", with one number per
+    evaluation.
     """
     _, axes = plt.subplots(1, 2, figsize=(10.5, 3.6), sharex=True)
     names = {"discriminator": "D's loss, nats", "generator": "G's loss, nats"}
     for ax, (key, label) in zip(axes, names.items(), strict=True):
         for i, run in enumerate(runs):
             style = {"marker": MARKERS[i % len(MARKERS)], "ms": 5, "lw": 1}
-            ax.plot(run["distance"], run[key], color=plots.COMPONENTS[i % 8], label=f"seed {i}", **style)
-            ax.plot(run["distance"][-1], run[key][-1], "o", ms=12, mfc="none", mec=plots.COMPONENTS[i % 8])
+            ax.plot(
+                run["distance"], run[key], color=plots.COMPONENTS[i % 8], label=f"seed {i}", **style
+            )
+            ax.plot(
+                run["distance"][-1],
+                run[key][-1],
+                "o",
+                ms=12,
+                mfc="none",
+                mec=plots.COMPONENTS[i % 8],
+            )
         ax.set(xscale="log", xlabel="Fréchet distance (better to the left)", ylabel=label)
         plots.plain_numbers(ax.xaxis)
     axes[0].axhline(np.log(4), color=plots.PRIOR, ls=":")
@@ -83,29 +96,48 @@ def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> No
 
 
 def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -> None:
-    """Draw images (N, D) and, below them, the sign of a slope (N, D): red for positive, blue for negative."""
+    """Draw images (N, D) and, below them, the sign of a slope (N, D):
+    red for positive, blue for negative.
+    """
     gan_figures.pull(images, slope, shape=shape)
     plt.show()
 
 
 def frozen_and_free(runs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    """Plot G's loss and the Fréchet distance of each kind of run in two panels, with one point per seed."""
+    """Plot G's loss and the Fréchet distance of each kind of run in two panels,
+    with one point per seed.
+    """
     _, axes = plt.subplots(1, 2, figsize=(9.5, 2.6), sharey=True)
     labels = ("G's loss, nats (what G minimizes)", "Fréchet distance (lower is better)")
     for i, (ax, label) in enumerate(zip(axes, labels, strict=True)):
         for j, (name, pairs) in enumerate(runs.items()):
             values = [pair[i] for pair in pairs]
             style = {"marker": MARKERS[j % len(MARKERS)], "color": plots.COMPONENTS[j % 8]}
-            ax.plot(values, [j] * len(values), ls="none", ms=9, alpha=0.7, clip_on=False, label=name, **style)
+            ax.plot(
+                values,
+                [j] * len(values),
+                ls="none",
+                ms=9,
+                alpha=0.7,
+                clip_on=False,
+                label=name,
+                **style,
+            )
         ax.set_yticks(range(len(runs)), list(runs))
         ax.set(xlabel=label, xlim=(0, None), ylim=(len(runs) - 0.4, -0.6))
     plt.show()
 
 
 def matching(cases: Mapping[str, Sequence[tuple[float, float, float]]]) -> None:
-    """Plot D's ranking, the spread and the Fréchet distance in panels with one row per kind of game."""
+    """Plot D's ranking, the spread and the Fréchet distance in panels
+    with one row per kind of game.
+    """
     _, axes = plt.subplots(1, 3, figsize=(12, 0.5 * len(cases) + 1.3), sharey=True)
-    labels = ("0: fooled, ½: cannot tell, 1: caught", "0: all the same, 1: like digits", "lower is better")
+    labels = (
+        "0: fooled, ½: cannot tell, 1: caught",
+        "0: all the same, 1: like digits",
+        "lower is better",
+    )
     titles = ("D ranks the real one first", "spread of G's images", "Fréchet distance")
     for i, (ax, title, label) in enumerate(zip(axes, titles, labels, strict=True)):
         for row, values in enumerate(cases.values()):
@@ -132,7 +164,9 @@ def judgements(rows: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def two_sample_test(accuracies: Mapping[str, Sequence[float]]) -> None:
-    """Plot the accuracies of a two-sample test on each kind of image, with one point per repetition."""
+    """Plot the accuracies of a two-sample test on each kind of image,
+    with one point per repetition.
+    """
     _, ax = plt.subplots(figsize=(8, 0.45 * len(accuracies) + 1.2))
     for row, values in enumerate(accuracies.values()):
         ax.plot(list(values), [row] * len(values), "o", color=plots.MODEL, ms=8, alpha=0.6)
@@ -167,6 +201,8 @@ def step_sizes(walk: ArrayLike, confidence: Mapping[str, ArrayLike]) -> None:
         confidence.items(), ((plots.MODEL, "o-"), (plots.GAP, "s--")), strict=False
     ):
         right.plot(np.asarray(values), line, color=colour, label=name)
-    right.set(xlabel="step along the path", ylabel="classifier's largest probability", ylim=(0, 1.02))
+    right.set(
+        xlabel="step along the path", ylabel="classifier's largest probability", ylim=(0, 1.02)
+    )
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     plt.show()

@@ -29,7 +29,9 @@ def _ticks(axis: Any, values: Sequence[float], labels: Sequence[str] | None = No
 
 
 def timeline(operations: list[step_times.Span], phases: list[step_times.Span]) -> None:
-    """Draw a profile: phases above and operations below, with matrix products darker than the rest."""
+    """Draw a profile: phases above and operations below,
+    with matrix products darker than the rest.
+    """
     step_times.timeline(operations, phases)
     plt.show()
 
@@ -53,7 +55,8 @@ def step_by_width(times: Mapping[int, float], floor: float) -> None:
 
 
 def parts_of_a_step(parts: Mapping[str, float]) -> None:
-    """Draw the microseconds of each part of a step as a bar that starts where the previous bar ends.
+    """Draw the microseconds of each part of a step as a bar that starts
+    where the previous bar ends.
 
     A time that is the difference of two noisy measurements can be negative; it is drawn as 0.
     """
@@ -70,7 +73,9 @@ def parts_of_a_step(parts: Mapping[str, float]) -> None:
 
 
 def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
-    """Plot the gigabytes moved per second against the size of the arrays in bytes, on logarithmic axes."""
+    """Plot the gigabytes moved per second against the size of the arrays in bytes,
+    on logarithmic axes.
+    """
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     ax.plot(sizes, speeds, "o-", color=plots.MODEL)
     ax.set(xscale="log", yscale="log", xlabel="bytes of one array", ylabel="GB moved per second")
@@ -83,7 +88,9 @@ def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
 
 
 def strides(steps: Sequence[int], sectors: Sequence[int], here: Sequence[float]) -> None:
-    """Plot the cost of reading every s-th number: sectors per warp (GPU) and time per number (this CPU)."""
+    """Plot the cost of reading every s-th number: sectors per warp (GPU) and time per
+    number (this CPU).
+    """
     _, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.2))
     left.plot(steps, sectors, "o-", color=plots.GAP)
     left.set(title="GPU, counted: 32 neighbouring lanes", ylabel="sectors of 32 bytes")
@@ -99,21 +106,28 @@ def strides(steps: Sequence[int], sectors: Sequence[int], here: Sequence[float])
 def roofline(
     points: Mapping[str, tuple[ArrayLike, ArrayLike]], peak_flops: float, bytes_per_second: float
 ) -> None:
-    """Plot operations per second against operations per byte, with the roofs of this machine and an A100.
+    """Plot operations per second against operations per byte,
+    with the roofs of this machine and an A100.
 
-    points: the measured intensities and speeds of each kind of work. peak_flops: operations per second.
+    points: the measured intensities and speeds of each kind of work. peak_flops: operations per
+    second.
     """
     _, ax = plt.subplots(figsize=(8.5, 4.2))
     intensity = np.logspace(-2, 3, 200)
     here = np.minimum(peak_flops, bytes_per_second * intensity)
     there = np.minimum(A100_FLOPS, A100_BYTES * intensity)
     ax.plot(intensity, here, color=plots.DATA, lw=2, label="this machine's roof (measured)")
-    ax.plot(intensity, there, color=plots.PRIOR, ls="--", lw=2, label="roof of an A100 (data sheet)")
+    ax.plot(
+        intensity, there, color=plots.PRIOR, ls="--", lw=2, label="roof of an A100 (data sheet)"
+    )
     for i, (name, (x, y)) in enumerate(points.items()):
         style: dict[str, Any] = {"marker": "osD^v"[i % 5], "color": plots.COMPONENTS[i % 8]}
         ax.plot(np.asarray(x), np.asarray(y), ls="none", ms=8, label=name, **style)
     ax.set(
-        xscale="log", yscale="log", xlabel="operations for each byte moved", ylabel="operations per second"
+        xscale="log",
+        yscale="log",
+        xlabel="operations for each byte moved",
+        ylabel="operations per second",
     )
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -121,7 +135,9 @@ def roofline(
 
 
 def programs(who: Tensor) -> None:
-    """Draw `who` (rows, columns): for each element of an array, the index of the program that wrote it."""
+    """Draw `who` (rows, columns): for each element of an array,
+    the index of the program that wrote it.
+    """
     rows, columns = who.shape
     shade = np.zeros((rows, columns))
     _, ax = plt.subplots(figsize=(11, 0.5 * rows + 1))
@@ -130,18 +146,24 @@ def programs(who: Tensor) -> None:
         for place, program in enumerate(ids):
             at = (who[row] == program).nonzero()[:, 0]
             shade[row, at] = (place + row) % 2
-            ax.annotate(f"program {program}", (float(at.float().mean()), row), ha="center", va="center")
+            ax.annotate(
+                f"program {program}", (float(at.float().mean()), row), ha="center", va="center"
+            )
     ax.imshow(shade, cmap=ListedColormap(list(PALE)), vmin=0, vmax=1, aspect="auto")
     ax.set(xlabel="pixel", ylabel="image", yticks=range(rows))
     plt.show()
 
 
 def counts(found: Mapping[str, Tensor]) -> None:
-    """Draw counts (rows, columns) of how often each element was written; the last row belongs to no image."""
+    """Draw counts (rows, columns) of how often each element was written;
+    the last row belongs to no image.
+    """
     shown = ListedColormap(["white", plots.BOUND, plots.GAP])
     _, axes = plt.subplots(len(found), 1, figsize=(11, 2.3 * len(found)), squeeze=False)
     for ax, (title, count) in zip(axes[:, 0], found.items(), strict=True):
-        ax.imshow(count.numpy(), cmap=shown, vmin=-0.5, vmax=2.5, aspect="auto", interpolation="nearest")
+        ax.imshow(
+            count.numpy(), cmap=shown, vmin=-0.5, vmax=2.5, aspect="auto", interpolation="nearest"
+        )
         for row in range(len(count)):
             _write_counts(ax, count[row], row)
         names = [f"image {i}" for i in range(len(count) - 1)]
@@ -156,10 +178,14 @@ def _write_counts(ax: Axes, row_of_counts: Tensor, row: int) -> None:
 
 
 def running_maximum(joint: Tensor, block: int, largest: Tensor, total: Tensor) -> None:
-    """Plot log-densities (K,), their running maximum and log Σ exp (left), and the running total (right)."""
+    """Plot log-densities (K,), their running maximum and log Σ exp (left),
+    and the running total (right).
+    """
     _, (left, right) = plt.subplots(1, 2, figsize=(12, 3.8))
     ends = np.arange(block, len(joint) + 1, block)
-    left.plot(range(1, len(joint) + 1), joint, ".", color=plots.PRIOR, label="log-densities, in order")
+    left.plot(
+        range(1, len(joint) + 1), joint, ".", color=plots.PRIOR, label="log-densities, in order"
+    )
     left.step(ends, largest, where="post", color=plots.Q, label="largest so far")
     left.plot(ends, largest + total.log(), "o--", color=plots.MODEL, label="log Σ exp so far")
     left.axhline(float(joint.logsumexp(0)), color=plots.DATA, lw=1, ls=":", label="log P(x)")

@@ -16,7 +16,8 @@ from course_lib import plots
 Mixture1D = tuple[
     Tensor, Tensor, Tensor, Tensor
 ]  # weights, means and variances (K,), responsibilities (N, K)
-Mixture2D = tuple[ArrayLike, ArrayLike, ArrayLike, Tensor]  # (K,), (K, 2), (K, 2, 2), responsibilities (N, K)
+# (K, 2), (K, 2, 2), responsibilities (N, K)
+Mixture2D = tuple[ArrayLike, ArrayLike, ArrayLike, Tensor]  # (K,)
 
 
 def density(grid: Tensor, curves: Mapping[str, Tensor], samples: Tensor) -> None:
@@ -26,11 +27,19 @@ def density(grid: Tensor, curves: Mapping[str, Tensor], samples: Tensor) -> None
 
 
 def two_ways_to_sample(grid: Tensor, exact: Tensor, ancestral: Tensor, averaged: Tensor) -> None:
-    """Plot the exact density of a mixture over histograms of ancestral samples and of averaged draws."""
+    """Plot the exact density of a mixture over histograms of ancestral samples and
+    of averaged draws.
+    """
     _, (left, right) = plt.subplots(1, 2, figsize=(11, 3.2), sharex=True)
-    plots.density(grid, {"exact density": exact}, samples=ancestral, ax=left, title="ancestral sampling")
     plots.density(
-        grid, {"exact density": exact}, samples=averaged, ax=right, title="one draw of each, averaged"
+        grid, {"exact density": exact}, samples=ancestral, ax=left, title="ancestral sampling"
+    )
+    plots.density(
+        grid,
+        {"exact density": exact},
+        samples=averaged,
+        ax=right,
+        title="one draw of each, averaged",
     )
     plt.show()
 
@@ -38,7 +47,9 @@ def two_ways_to_sample(grid: Tensor, exact: Tensor, ancestral: Tensor, averaged:
 def em_steps_1d(
     x: Tensor, trace: Sequence[Mixture1D], log_likelihoods: Sequence[float], steps: Sequence[int]
 ) -> None:
-    """Plot four steps of EM in one dimension: the weighted Gaussians, their sum, and the coloured points."""
+    """Plot four steps of EM in one dimension: the weighted Gaussians, their sum,
+    and the coloured points.
+    """
     _, axes = plt.subplots(2, 2, figsize=(11, 5.8), sharex=True)
     for ax, step in zip(axes.flat, steps, strict=True):
         plots.mixture_1d(x, *trace[step], ax=ax)
@@ -60,22 +71,29 @@ def em_steps_2d(
 
 
 def log_likelihood(history: Sequence[float], skip: int = 1, truth: float | None = None) -> None:
-    """Plot the log-likelihood after each step, without the first `skip` values, which would hide the rest."""
+    """Plot the log-likelihood after each step, without the first `skip` values,
+    which would hide the rest.
+    """
     _, ax = plt.subplots(figsize=(7, 3))
     steps = range(skip, len(history))
     ax.plot(steps, history[skip:], color=plots.MODEL, lw=2, label="mixture")
     if truth is not None:
-        ax.axhline(truth, color=plots.DATA, ls="--", lw=1.5, label="the density that made the points")
+        ax.axhline(
+            truth, color=plots.DATA, ls="--", lw=1.5, label="the density that made the points"
+        )
         ax.legend()
     ax.set(xlabel="step of EM", ylabel="mean log P(x), nats")
     plt.show()
 
 
 def where_starts_end(ends: Mapping[str, Sequence[float]], truth: float | None = None) -> None:
-    """Plot the final log-likelihood of EM for each start, with one row of dots per kind of start."""
+    """Plot the final log-likelihood of EM for each start,
+    with one row of dots per kind of start.
+    """
     _, ax = plt.subplots(figsize=(7.5, 1.2 + 0.6 * len(ends)))
     for row, values in enumerate(ends.values()):
-        heights = row + np.linspace(-0.18, 0.18, len(values))  # offsets, so that equal values can be counted
+        # offsets, so that equal values can be counted
+        heights = row + np.linspace(-0.18, 0.18, len(values))
         ax.plot(values, heights, "o", color=plots.COMPONENTS[row], ms=7, alpha=0.8)
     if truth is not None:
         ax.axvline(truth, color=plots.DATA, ls="--", lw=1.5)
@@ -86,12 +104,19 @@ def where_starts_end(ends: Mapping[str, Sequence[float]], truth: float | None = 
 
 
 def hardening(x: Tensor, found: Mapping[float, tuple[Tensor, Tensor]]) -> None:
-    """Plot means (K, 2) and responsibilities (N, K), with one panel per shared standard deviation."""
+    """Plot means (K, 2) and responsibilities (N, K),
+    with one panel per shared standard deviation.
+    """
     _, axes = plt.subplots(1, len(found), figsize=(3.3 * len(found), 3.6), sharex=True, sharey=True)
     for ax, (sigma, (means, resp)) in zip(axes, found.items(), strict=True):
         ax.scatter(x[:, 0], x[:, 1], c=plots.blend(resp), s=10, linewidths=0)
         ax.scatter(
-            means[:, 0], means[:, 1], c=plots.COMPONENTS[: len(means)], marker="X", s=90, edgecolors="white"
+            means[:, 0],
+            means[:, 1],
+            c=plots.COMPONENTS[: len(means)],
+            marker="X",
+            s=90,
+            edgecolors="white",
         )
         ax.set_title(f"σ = {sigma:g}")
         ax.set_aspect("equal")
@@ -99,7 +124,9 @@ def hardening(x: Tensor, found: Mapping[float, tuple[Tensor, Tensor]]) -> None:
 
 
 def spike(widths: Tensor, log_likelihoods: Tensor) -> None:
-    """Plot the log-likelihood of a mixture against the width of a Gaussian that shrinks onto one point."""
+    """Plot the log-likelihood of a mixture against the width of a Gaussian
+    that shrinks onto one point.
+    """
     _, ax = plt.subplots(figsize=(7, 3))
     ax.semilogx(widths, log_likelihoods, color=plots.MODEL, lw=2)
     ax.set_xticks([10.0**power for power in range(0, -101, -20)])
@@ -129,7 +156,9 @@ def price_of_narrowness(floors: Sequence[float], fitted: Tensor, fresh: Tensor) 
 
 def fitted_densities(grid: Tensor, truth: Tensor, log_densities: Mapping[int, Tensor]) -> None:
     """Plot fitted mixtures over the true density, with one panel per number of components."""
-    _, axes = plt.subplots(1, len(log_densities), figsize=(4 * len(log_densities), 3.2), sharey=True)
+    _, axes = plt.subplots(
+        1, len(log_densities), figsize=(4 * len(log_densities), 3.2), sharey=True
+    )
     for ax, (components, log_q) in zip(axes, log_densities.items(), strict=True):
         ax.fill_between(grid, truth, color="#D0D0D0", label="truth")
         ax.plot(grid, log_q.exp(), color=plots.MODEL, lw=1.8, label="mixture")
@@ -140,7 +169,9 @@ def fitted_densities(grid: Tensor, truth: Tensor, log_densities: Mapping[int, Te
 
 
 def kl_and_price(kl: Mapping[int, float], price: Sequence[float]) -> None:
-    """Plot KL(data‖mixture) and the cost of estimating the parameters against the number of components."""
+    """Plot KL(data‖mixture) and the cost of estimating the parameters against the
+    number of components.
+    """
     _, ax = plt.subplots(figsize=(6.5, 3.4))
     ax.loglog(list(kl), list(kl.values()), "o-", color=plots.GAP, label="KL(data‖mixture)")
     ax.loglog(list(kl), price, ":", color=plots.PRIOR, lw=2, label="rule of thumb: (3K − 1) / 2N")
@@ -152,7 +183,9 @@ def kl_and_price(kl: Mapping[int, float], price: Sequence[float]) -> None:
 
 
 def bic_curves(candidates: Sequence[int], bics: Sequence[Sequence[float]], truth: int) -> None:
-    """Plot the BIC minus its lowest value against the number of components, with one curve per data set."""
+    """Plot the BIC minus its lowest value against the number of components,
+    with one curve per data set.
+    """
     _, ax = plt.subplots(figsize=(6.5, 3.2))
     for values in bics:
         lowest = int(np.argmin(values))
@@ -166,15 +199,25 @@ def bic_curves(candidates: Sequence[int], bics: Sequence[Sequence[float]], truth
 def digit_likelihoods(
     fitted: Mapping[int, float], held_out: Mapping[int, float], bic: Mapping[int, float]
 ) -> None:
-    """Plot −log P per digit (training and held-out) and BIC / 2N against the number of components."""
+    """Plot −log P per digit (training and held-out) and BIC / 2N against the number
+    of components.
+    """
     _, ax = plt.subplots(figsize=(7, 3.6))
     sizes = list(fitted)
-    ax.plot(sizes, [-v for v in fitted.values()], "o-", color=plots.DATA, label="digits used for the fit")
+    ax.plot(
+        sizes,
+        [-v for v in fitted.values()],
+        "o-",
+        color=plots.DATA,
+        label="digits used for the fit",
+    )
     ax.plot(sizes, [-v for v in held_out.values()], "s-", color=plots.GAP, label="held-out digits")
     ax.plot(sizes, list(bic.values()), "^--", color=plots.MODEL, label="BIC / 2N")
     ax.set_xscale("log", base=2)
     ax.set_xticks(sizes, [str(k) for k in sizes])
-    ax.set(xlabel="number of components K", ylabel="−log P, nats per digit", title="lower is better")
+    ax.set(
+        xlabel="number of components K", ylabel="−log P, nats per digit", title="lower is better"
+    )
     ax.legend()
     plt.show()
 
@@ -188,7 +231,9 @@ def digit_sheets(rows: Mapping[str, Tensor]) -> None:
 
 
 def bits_with_bits(label: Mapping[float, float], vector: Mapping[int, float], limit: float) -> None:
-    """Plot the explained variance against the number of bits, for one label and for a vector of bits."""
+    """Plot the explained variance against the number of bits,
+    for one label and for a vector of bits.
+    """
     _, ax = plt.subplots(figsize=(7, 3.6))
     ax.plot(list(label), list(label.values()), "o-", color=plots.Q, label="one label of K")
     ax.plot(list(vector), list(vector.values()), "s-", color=plots.MODEL, label="a vector of bits")

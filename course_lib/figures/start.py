@@ -58,13 +58,21 @@ def image_as_point(image: Tensor, shape: Sequence[int]) -> None:
 
 
 def surprise(costs: Mapping[str, Tensor], marks: Mapping[str, float]) -> None:
-    """Plot a histogram of −log P for each kind of image, and a vertical line for each image in `marks`."""
+    """Plot a histogram of −log P for each kind of image,
+    and a vertical line for each image in `marks`.
+    """
     _, ax = plt.subplots(figsize=(8.5, 3.4))
     low = min([float(c.min()) for c in costs.values()] + list(marks.values())) - 10
     high = max(float(c.max()) for c in costs.values()) + 10
     for (name, cost), colour in zip(costs.items(), (BLUE, ORANGE), strict=False):
         ax.hist(
-            cost.cpu().numpy(), bins=80, range=(low, high), density=True, color=colour, alpha=0.65, label=name
+            cost.cpu().numpy(),
+            bins=80,
+            range=(low, high),
+            density=True,
+            color=colour,
+            alpha=0.65,
+            label=name,
         )
     for name, place in marks.items():
         ax.axvline(place, color=plots.DATA, lw=2, ls="--", label=name)
@@ -74,17 +82,27 @@ def surprise(costs: Mapping[str, Tensor], marks: Mapping[str, float]) -> None:
 
 
 def course_map() -> None:
-    """Draw the chapters as boxes, with arrows from each chapter to the chapters that build on it."""
+    """Draw the chapters as boxes, with arrows from each chapter to the chapters
+    that build on it.
+    """
     _, ax = plt.subplots(figsize=(11, 5))
     ax.set(xlim=(-0.5, 5.5), ylim=(-0.5, 2.9))
     ax.axis("off")
     boxes = []
     for title, (x, y, colour) in CHAPTERS.items():
-        box = Rectangle((x - 0.43, y - 0.36), 0.86, 0.72, facecolor="white", edgecolor=colour, lw=2.5)
+        box = Rectangle(
+            (x - 0.43, y - 0.36), 0.86, 0.72, facecolor="white", edgecolor=colour, lw=2.5
+        )
         boxes.append((ax.add_patch(box), (x, y)))
         ax.text(x, y, title, ha="center", va="center", fontsize=11)
     for first, second in ARROWS:
         (start, tail), (end, tip) = boxes[first], boxes[second]
-        style = {"arrowstyle": "-|>", "color": "#555555", "patchA": start, "patchB": end, "shrinkB": 4}
+        style = {
+            "arrowstyle": "-|>",
+            "color": "#555555",
+            "patchA": start,
+            "patchB": end,
+            "shrinkB": 4,
+        }
         ax.annotate("", xy=tip, xytext=tail, arrowprops=style)
     plt.show()

@@ -1,4 +1,6 @@
-"""Figures for the chapter "A GAN in one dimension"; further figures are in `course_lib.toy_gan.figures`."""
+"""Figures for the chapter "A GAN in one dimension"; further figures are in
+`course_lib.toy_gan.figures`.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,13 +19,20 @@ PROBABILITY = {"ylim": (-0.03, 1.03), "yticks": [0, 0.5, 1], "yticklabels": ["0"
 
 
 def snapshots(line: Any, density: ArrayLike, shots: Mapping[str, Shot]) -> None:
-    """Plot stages of a game, one per panel: the data density on the line (G,), generated points, and D."""
+    """Plot stages of a game, one per panel: the data density on the line (G,),
+    generated points, and D.
+    """
     x, p = np.asarray(line).ravel(), np.asarray(density).ravel()
     figure, axes = plt.subplots(1, len(shots), figsize=(2.5 * len(shots), 2.8), sharey=True)
     for ax, (title, (points, d)) in zip(axes, shots.items(), strict=True):
         bins = np.linspace(x[0], x[-1], 91)
         ax.hist(
-            np.asarray(points).ravel(), bins, density=True, color=BOUND, alpha=0.5, label="generated points"
+            np.asarray(points).ravel(),
+            bins,
+            density=True,
+            color=BOUND,
+            alpha=0.5,
+            label="generated points",
         )
         ax.plot(x, p, ":", color=DATA, lw=2.2, label="data p(x)")
         ax.set(title=title, xlabel="x", ylim=(0, 2.2 * p.max()))
@@ -51,36 +60,53 @@ def best_discriminator(x: ArrayLike, p: ArrayLike, q: ArrayLike, d: ArrayLike) -
 
 def lengths_of_step(lengths: ArrayLike, means: ArrayLike, jsds: ArrayLike, before: float) -> None:
     """Plot the mean of the points and the JSD after one generator step of each length (L,)."""
-    mean, jsd = "mean of the generated points (data: 0)", "JSD(p, q), nats (dotted: before the step)"
+    mean, jsd = (
+        "mean of the generated points (data: 0)",
+        "JSD(p, q), nats (dotted: before the step)",
+    )
     panels = {mean: {"": (lengths, means)}, jsd: {"": (lengths, jsds)}}
     compare(panels, "learning rate of the one step", marks={mean: 0, jsd: before}, xlog=True)
 
 
 def frozen_and_free(paths: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]]) -> None:
-    """Plot the loss (T,) and the shift of the mean (T,) during training, with one line per kind and seed."""
+    """Plot the loss (T,) and the shift of the mean (T,) during training,
+    with one line per kind and seed.
+    """
     _, axes = plt.subplots(1, 2, figsize=(7.6, 2.7))
     for (name, seeds), (colour, dash) in zip(paths.items(), LOOKS, strict=False):
         for number, curves in enumerate(seeds):
             for ax, curve in zip(axes, curves, strict=True):
                 label = None if number else name
                 ax.plot(np.asarray(curve), dash, color=colour, lw=1.6, label=label)
-    axes[0].set(title="generator's loss, −log D(G(z)), nats", xlabel="generator step", ylim=(0, None))
+    axes[0].set(
+        title="generator's loss, −log D(G(z)), nats", xlabel="generator step", ylim=(0, None)
+    )
     axes[1].set(title="how far the mean of the points moved", xlabel="generator step")
     axes[0].legend()
 
 
 def gradients(distances: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
-    """Plot the gradient (M,) against the distance of the generator from the data, with one line per loss."""
+    """Plot the gradient (M,) against the distance of the generator from the data,
+    with one line per loss.
+    """
     title = "gradient against the best D, nats per unit of x"
-    compare({title: {name: (distances, curve) for name, curve in curves.items()}}, "distance μ", log=[title])
+    compare(
+        {title: {name: (distances, curve) for name, curve in curves.items()}},
+        "distance μ",
+        log=[title],
+    )
     plt.gcf().set_size_inches(5.6, 3)
 
 
 def divergences(shifts: ArrayLike, jsds: ArrayLike, works: ArrayLike) -> None:
-    """Plot the JSD and the Wasserstein distance (M,) between two blocks of width 1 against the shift (M,)."""
+    """Plot the JSD and the Wasserstein distance (M,) between two blocks
+    of width 1 against the shift (M,).
+    """
     titles = "JSD(p, q), nats (dotted: log 2)", "Wasserstein distance $W_1$(p, q)"
     panels = {titles[0]: {"": (shifts, jsds)}, titles[1]: {"": (shifts, works)}}
-    for ax in compare(panels, "shift μ between the two blocks", marks={titles[0]: float(np.log(2))}):
+    for ax in compare(
+        panels, "shift μ between the two blocks", marks={titles[0]: float(np.log(2))}
+    ):
         ax.axvline(1, color=GAP, lw=1, ls="--")
         ax.annotate("the blocks part", (1.03, 0.03), xycoords=("data", "axes fraction"), color=GAP)
 
@@ -92,18 +118,26 @@ def runs(
     levels: Mapping[str, float] | None = None,
     changes: Sequence[float] = (),
 ) -> None:
-    """Plot one panel per column of the histories, with one colour per kind of game and one line per seed.
+    """Plot one panel per column of the histories, with one colour per kind
+    of game and one line per seed.
 
-    columns: maps names in `toy_gan.HEAD` to titles of panels. log: the columns with a logarithmic axis.
-    levels: maps columns to heights of dotted horizontal lines. changes: the rounds at which a learning
-    rate was changed, which are marked by vertical lines.
+    columns: maps names in `toy_gan.HEAD` to titles of panels. log: the columns with a logarithmic
+    axis. levels: maps columns to heights of dotted horizontal lines. changes: the rounds at which a
+    learning rate was changed, which are marked by vertical lines.
     """
     _, axes = plt.subplots(1, len(columns), figsize=(3.9 * len(columns), 2.6), squeeze=False)
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
         for (kind, games), (colour, dash) in zip(kinds.items(), LOOKS, strict=False):
             for number, game in enumerate(games):
                 label = None if number else kind
-                ax.plot(game.column("step"), game.column(column), dash, color=colour, lw=1.5, label=label)
+                ax.plot(
+                    game.column("step"),
+                    game.column(column),
+                    dash,
+                    color=colour,
+                    lw=1.5,
+                    label=label,
+                )
         ax.set(title=title, xlabel="round", yscale="log" if column in log else "linear")
         if levels and column in levels:
             ax.axhline(levels[column], color=PRIOR, lw=1.4, ls=":")
@@ -114,29 +148,46 @@ def runs(
 
 
 def rate_map(wrong: ArrayLike, rates: Sequence[float], rounds: int) -> None:
-    """Draw the misplaced mass (G, D) for each pair of learning rates; darker cells have more of it."""
+    """Draw the misplaced mass (G, D) for each pair of learning rates;
+    darker cells have more of it.
+    """
     plots.rate_map(np.asarray(wrong), rates, f"mass in the wrong place after {rounds} rounds")
 
 
 def curves(
-    kinds: Mapping[str, Sequence[ArrayLike]], title: str, xlabel: str, every: int = 1, log: bool = False
+    kinds: Mapping[str, Sequence[ArrayLike]],
+    title: str,
+    xlabel: str,
+    every: int = 1,
+    log: bool = False,
 ) -> None:
-    """Plot one line (T,) per seed, in one colour per kind of game; the points are `every` rounds apart."""
+    """Plot one line (T,) per seed, in one colour per kind of game;
+    the points are `every` rounds apart.
+    """
     _, ax = plt.subplots(figsize=(4.4, 2.6))
     for (kind, seeds), (colour, dash) in zip(kinds.items(), LOOKS, strict=False):
         for number, values in enumerate(seeds):
             label = None if number else kind
             ax.plot(
-                every * np.arange(len(np.asarray(values))), values, dash, color=colour, lw=1.5, label=label
+                every * np.arange(len(np.asarray(values))),
+                values,
+                dash,
+                color=colour,
+                lw=1.5,
+                label=label,
             )
     ax.set(title=title, xlabel=xlabel, yscale="log" if log else "linear")
     ax.legend()
 
 
 def generators(history: History, moments: Mapping[str, int], ax_title: str = "x = G(z)") -> None:
-    """Plot G as a function of z at several stages of a game, one per panel, and the data density last."""
+    """Plot G as a function of z at several stages of a game, one per panel,
+    and the data density last.
+    """
     grid = history.game.grid
-    _, axes = plt.subplots(1, len(moments) + 1, figsize=(2.4 * (len(moments) + 1), 2.7), sharey=True)
+    _, axes = plt.subplots(
+        1, len(moments) + 1, figsize=(2.4 * (len(moments) + 1), 2.7), sharey=True
+    )
     for ax, (title, at) in zip(axes, moments.items(), strict=False):
         ax.plot(history.column("z")[at], history.column("x")[at], color=BOUND, lw=2.5)
         ax.set(title=title, xlabel="z")

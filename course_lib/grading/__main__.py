@@ -30,7 +30,14 @@ from course_lib.grading.engine import (
     older_ones,
     outdated,
 )
-from course_lib.grading.exports import canvas_csv, gradescope, has_number, moodle_csv, moodle_zip, plain_csv
+from course_lib.grading.exports import (
+    canvas_csv,
+    gradescope,
+    has_number,
+    moodle_csv,
+    moodle_zip,
+    plain_csv,
+)
 from course_lib.grading.marks import (
     Marking,
     MarksError,
@@ -54,12 +61,13 @@ from course_lib.grading.submissions import (
     read_cells,
 )
 
-# a worker can die by chance while grading a harmless submission, but losing eight workers is no coincidence
+# a worker can die by chance while grading a harmless submission, but losing eight workers is no
+# coincidence
 ALLOWED_DEATHS = 8
 START_TRIES = 5  # attempts to start the workers of a local cluster
 
-# Code that each worker runs at startup. Ctrl-C in a terminal reaches every process, but only the main process
-# handles the signal and then stops the workers.
+# Code that each worker runs at startup. Ctrl-C in a terminal reaches every process, but only the
+# main process handles the signal and then stops the workers.
 QUIET = """import logging, signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 logging.getLogger("distributed").setLevel(logging.CRITICAL)
@@ -82,11 +90,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except OSError as error:
         what = error.strerror or str(error) or type(error).__name__
-        print(f"{asked.command}: {what}: {error.filename or getattr(asked, 'out', '')}", file=sys.stderr)
+        print(
+            f"{asked.command}: {what}: {error.filename or getattr(asked, 'out', '')}",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(
-            "\nStopped. All results so far are kept; run the same command again to continue.", file=sys.stderr
+            "\nStopped. All results so far are kept; run the same command again to continue.",
+            file=sys.stderr,
         )
         return 130
 
@@ -98,36 +110,56 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True)
 
-    there = commands.add_parser("list", help="list the assignments", description="List the assignments.")
+    there = commands.add_parser(
+        "list", help="list the assignments", description="List the assignments."
+    )
     there.add_argument("--names", action="store_true", help="print only the names")
-    there.add_argument("--homework", type=Path, default=HOMEWORK, help="the folder with assignments and keys")
+    there.add_argument(
+        "--homework", type=Path, default=HOMEWORK, help="the folder with assignments and keys"
+    )
     there.set_defaults(run=run_list)
 
     does = "test the keys of an assignment before you release it"
     check = commands.add_parser("check", help=does, description=does)
     check.add_argument("assignment", help="the name of the assignment, such as mixtures")
-    check.add_argument("--homework", type=Path, default=HOMEWORK, help="the folder with assignments and keys")
-    check.add_argument("--seeds", type=int, default=3, help="the number of draws of inputs (default: 3)")
+    check.add_argument(
+        "--homework", type=Path, default=HOMEWORK, help="the folder with assignments and keys"
+    )
+    check.add_argument(
+        "--seeds", type=int, default=3, help="the number of draws of inputs (default: 3)"
+    )
     check.set_defaults(run=run_check)
 
-    release = command(commands, "release", run_release, "write the students' and the instructor's copies")
+    release = command(
+        commands, "release", run_release, "write the students' and the instructor's copies"
+    )
     release.add_argument(
         "--students", type=Path, help="a file with one name per line; required with --per-student"
     )
 
-    grade = command(commands, "grade", run_grade, "grade all submissions that have no up-to-date result")
+    grade = command(
+        commands, "grade", run_grade, "grade all submissions that have no up-to-date result"
+    )
     grade.add_argument(
         "--submissions", type=Path, required=True, help="a folder or zip file with submissions"
     )
     grade.add_argument("--only", nargs="+", metavar="STUDENT", help="grade only these students")
     grade.add_argument(
-        "--replace", action="store_true", help="grade these submissions even if newer ones have been graded"
+        "--replace",
+        action="store_true",
+        help="grade these submissions even if newer ones have been graded",
     )
     grade.add_argument(
-        "--scheduler", metavar="ADDRESS", help="the address of a Dask scheduler, such as tcp://host:8786"
+        "--scheduler",
+        metavar="ADDRESS",
+        help="the address of a Dask scheduler, such as tcp://host:8786",
     )
-    grade.add_argument("--workers", type=int, help="number of processes (default: one per core; 0: no Dask)")
-    grade.add_argument("--data", type=Path, help="a read-only folder that notebooks find as $COURSE_DATA")
+    grade.add_argument(
+        "--workers", type=int, help="number of processes (default: one per core; 0: no Dask)"
+    )
+    grade.add_argument(
+        "--data", type=Path, help="a read-only folder that notebooks find as $COURSE_DATA"
+    )
     grade.add_argument(
         "--unsafe", action="store_true", help="grade without bubblewrap and without any protection"
     )
@@ -137,7 +169,9 @@ def parser() -> argparse.ArgumentParser:
         "--marks", type=Path, help="the file with your marks (default: OUT/ASSIGNMENT/marks.csv)"
     )
 
-    report = command(commands, "report", run_report, "write the class page and the tables of points")
+    report = command(
+        commands, "report", run_report, "write the class page and the tables of points"
+    )
     report.add_argument(
         "--marks", type=Path, help="the file with your marks (default: OUT/ASSIGNMENT/marks.csv)"
     )
@@ -145,19 +179,31 @@ def parser() -> argparse.ArgumentParser:
     gradescope = command(
         commands, "gradescope", run_gradescope, "grade one submission in Gradescope's autograder"
     )
-    gradescope.add_argument("--submissions", type=Path, required=True, help="Gradescope's submission folder")
-    gradescope.add_argument("--unsafe", action="store_true", help="rely only on Gradescope's container")
+    gradescope.add_argument(
+        "--submissions", type=Path, required=True, help="Gradescope's submission folder"
+    )
+    gradescope.add_argument(
+        "--unsafe", action="store_true", help="rely only on Gradescope's container"
+    )
     return top
 
 
 def command(commands: Any, name: str, run: Run, does: str) -> argparse.ArgumentParser:
-    """Add a command, and return its parser with the arguments that all except `list` and `check` share."""
+    """Add a command, and return its parser with the arguments that all except `list`
+    and `check` share.
+    """
     one = commands.add_parser(name, help=does, description=does)
     one.add_argument("assignment", help="the name of the assignment, such as mixtures")
-    one.add_argument("--out", type=Path, required=True, help="the folder for results; keep it private")
-    one.add_argument("--homework", type=Path, default=HOMEWORK, help="the folder with assignments and keys")
+    one.add_argument(
+        "--out", type=Path, required=True, help="the folder for results; keep it private"
+    )
+    one.add_argument(
+        "--homework", type=Path, default=HOMEWORK, help="the folder with assignments and keys"
+    )
     one.add_argument("--secret", type=Path, help="the file with your secret (default: OUT/secret)")
-    one.add_argument("--per-student", action="store_true", help="each student gets their own variants")
+    one.add_argument(
+        "--per-student", action="store_true", help="each student gets their own variants"
+    )
     one.set_defaults(run=run)
     return one
 
@@ -170,7 +216,8 @@ def run_list(asked: argparse.Namespace) -> None:
         return
     if not names:
         raise Refused(
-            f"{asked.homework} contains no assignments. An assignment is a folder NAME with NAME.py and keys."
+            f"{asked.homework} contains no assignments. An assignment is a folder NAME with "
+            "NAME.py and keys."
         )
     for name in names:
         try:
@@ -193,7 +240,9 @@ def described(assignment: Assignment) -> str:
 
 
 def run_check(asked: argparse.Namespace) -> int:
-    """Test the keys of an assignment and print every fault. Return 1 if a fault was found, else 0."""
+    """Test the keys of an assignment and print every fault. Return 1
+    if a fault was found, else 0.
+    """
     from course_lib.grading.trial import findings, keys_not_asked  # this import takes seconds
 
     if asked.seeds < 1:
@@ -208,7 +257,9 @@ def run_check(asked: argparse.Namespace) -> int:
     for remark in keys_not_asked(assignment, asked.homework):
         print(remark)
     if count:
-        found = "1 fault was found. Fix it" if count == 1 else f"{count} faults were found. Fix them"
+        found = (
+            "1 fault was found. Fix it" if count == 1 else f"{count} faults were found. Fix them"
+        )
         print(f"{found} and run `check` again.")
         return 1
     say_next(f"release {assignment.name}{own_homework(asked)} --out grades")
@@ -221,7 +272,9 @@ def say_next(words: str, when: str = "") -> None:
 
 
 def this_python() -> str:
-    """Return the shortest command that starts the current Python interpreter from the current folder."""
+    """Return the shortest command that starts the current Python interpreter
+    from the current folder.
+    """
     running = Path(sys.executable)
     if running.is_relative_to(Path.cwd()):
         return quote(str(running.relative_to(Path.cwd())))
@@ -264,8 +317,8 @@ def run_release(asked: argparse.Namespace) -> None:
 def read_students(asked: argparse.Namespace) -> list[str]:
     """Return the names in the --students file, or no names if --per-student is not used.
 
-    Raises Refused if only one of these two options is used, or if the file contains no names, an invalid name
-    or a repeated name.
+    Raises Refused if only one of these two options is used, or if the file contains no names, an
+    invalid name or a repeated name.
     """
     if not asked.per_student:
         if asked.students:
@@ -279,13 +332,14 @@ def read_students(asked: argparse.Namespace) -> list[str]:
     if bad:
         which = "an invalid name" if len(bad) == 1 else "invalid names"
         raise Refused(
-            f"{asked.students} contains {which}: {some(bad, 3)}. A name may contain only letters, digits, "
-            "spaces and the characters . _ @ ' -, and must not begin with a dot."
+            f"{asked.students} contains {which}: {some(bad, 3)}. A name may contain only letters, "
+            "digits, spaces and the characters . _ @ ' -, and must not begin with a dot."
         )
     twice = sorted(name for name in set(names) if names.count(name) > 1)
     if twice:
         raise Refused(
-            f"The names in {asked.students} must be unique, but these are repeated: {some(twice, 3)}."
+            f"The names in {asked.students} must be unique, but these are repeated: "
+            f"{some(twice, 3)}."
         )
     if not names:
         raise Refused(f"{asked.students} is empty. The file must contain one name per line.")
@@ -335,7 +389,8 @@ def run_grade(asked: argparse.Namespace) -> None:
 def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[Submission]:
     """Return the submissions to grade, including those without a notebook.
 
-    Print the names of students whose submissions cannot be graded, and the files whose student is unknown.
+    Print the names of students whose submissions cannot be graded, and the files whose student is
+    unknown.
     """
     found: list[Submission] = []
     nothing_found = None
@@ -372,7 +427,9 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
 def check_assignment(
     asked: argparse.Namespace, assignment: Assignment, submissions: list[Submission]
 ) -> None:
-    """Raise Refused if all notebooks seem to belong to another assignment, because all would get 0 points."""
+    """Raise Refused if all notebooks seem to belong to another assignment,
+    because all would get 0 points.
+    """
     seen = False
     for submission in submissions:
         if submission.trouble or read_cells(submission.notebook).refusal:
@@ -382,8 +439,9 @@ def check_assignment(
         seen = True
     if seen:
         raise Refused(
-            f"no notebook in {asked.submissions} contains at least half of {assignment.name}'s questions. "
-            f"Is {assignment.name} the right assignment? If so, name the students with --only."
+            f"no notebook in {asked.submissions} contains at least half of {assignment.name}'s "
+            f"questions. Is {assignment.name} the right assignment? If so, name the students with "
+            "--only."
         )
 
 
@@ -392,19 +450,20 @@ def without_strangers(
 ) -> list[Submission]:
     """Return the submissions, with `trouble` set if no copy was released for the student.
 
-    Only releases with --per-student contain a copy for each student. Raises Refused if such a release
-    contains no copy for any of these students. Also raises Refused if --per-student does not match the
-    release, or if there are releases of both kinds, because students might then be graded on variants that
-    they did not receive. Copies that were released to a different folder are not checked.
+    Only releases with --per-student contain a copy for each student. Raises Refused if such a
+    release contains no copy for any of these students. Also raises Refused if --per-student does
+    not match the release, or if there are releases of both kinds, because students might then be
+    graded on variants that they did not receive. Copies that were released to a different folder
+    are not checked.
     """
     copies = asked.out / "release" / "students"
     to_class = (copies / name / f"{name}.ipynb").exists()
     to_each = {path.parent.parent.name for path in copies.glob(f"*/{name}/{name}.ipynb")}
     if to_class and to_each:
         raise Refused(
-            f"{name} was released both with and without --per-student, so it is unclear which copies the "
-            f"students received. In {copies}, delete the folder {name} if each student received their own "
-            "copy; otherwise, delete the students' folders."
+            f"{name} was released both with and without --per-student, so it is unclear which "
+            f"copies the students received. In {copies}, delete the folder {name} if each student "
+            "received their own copy; otherwise, delete the students' folders."
         )
     if (to_class or to_each) and bool(to_each) != asked.per_student:
         how = "with" if to_each else "without"
@@ -423,15 +482,21 @@ def without_strangers(
         "Add every missing name to the --students file, then run `release` and `grade` again."
     )
     trouble = "No copy was released under this name."
-    return [replace(one, trouble=trouble) if one.student in strangers else one for one in submissions]
+    return [
+        replace(one, trouble=trouble) if one.student in strangers else one for one in submissions
+    ]
 
 
 def graded(asked: argparse.Namespace) -> tuple[Assignment, Store]:
-    """Return the assignment and the store of its results. Raises Refused if nothing has been graded yet."""
+    """Return the assignment and the store of its results. Raises Refused
+    if nothing has been graded yet.
+    """
     assignment = Assignment.read(asked.assignment, asked.homework)
     folder = asked.out / assignment.name
     if not (folder / "results").is_dir():
-        raise Refused(f"nothing has been graded in {folder} yet. Run `grade` first, with the same --out.")
+        raise Refused(
+            f"nothing has been graded in {folder} yet. Run `grade` first, with the same --out."
+        )
     return assignment, Store(folder)
 
 
@@ -475,8 +540,13 @@ def run_report(asked: argparse.Namespace) -> None:
     for sentence in what_is_open(assignment, stored, marking, marks_file(asked)):
         print(sentence)
     if not any(has_number(result.student) for result in stored):
-        print("No student has a Canvas or Moodle number, so canvas.csv and moodle.csv are of no use here.")
-    given = own_homework(asked) + ("" if asked.marks is None else f" --marks {quote(str(asked.marks))}")
+        print(
+            "No student has a Canvas or Moodle number, so canvas.csv and moodle.csv are of no use "
+            "here."
+        )
+    given = own_homework(asked) + (
+        "" if asked.marks is None else f" --marks {quote(str(asked.marks))}"
+    )
     where = f"{assignment.name} --out {quote(str(asked.out))}{given}"
     if is_complete(assignment, stored, marking):
         say_next(f"feedback {where}")
@@ -485,7 +555,9 @@ def run_report(asked: argparse.Namespace) -> None:
 
 
 def marks_file(asked: argparse.Namespace) -> Path:
-    """Return the path of the marks table: the --marks file or, by default, the table that `report` writes."""
+    """Return the path of the marks table: the --marks file or, by default,
+    the table that `report` writes.
+    """
     return asked.marks or asked.out / asked.assignment / "marks.csv"
 
 
@@ -506,7 +578,8 @@ def text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise Refused(
-            f"{path} is not encoded in UTF-8. Save the file as UTF-8; Excel calls this format CSV UTF-8."
+            f"{path} is not encoded in UTF-8. Save the file as UTF-8; Excel calls this format CSV "
+            "UTF-8."
         ) from None
 
 
@@ -514,8 +587,8 @@ def run_gradescope(asked: argparse.Namespace) -> None:
     """Grade one submission and write results.json for Gradescope."""
     if asked.per_student:
         raise Refused(
-            "--per-student cannot be used here, because Gradescope does not tell the grader who the "
-            "student is."
+            "--per-student cannot be used here, because Gradescope does not tell the grader who "
+            "the student is."
         )
     assignment = Assignment.read(asked.assignment, asked.homework)
     submission = only_submission(asked.submissions, assignment.name)
@@ -523,10 +596,15 @@ def run_gradescope(asked: argparse.Namespace) -> None:
         check_wall()
     result = grade_submission(assignment, submission, read_secret(asked), unsafe=asked.unsafe)
     asked.out.mkdir(parents=True, exist_ok=True)
-    write_whole(asked.out / "results.json", gradescope(assignment, marked(assignment, result, {})).encode())
+    write_whole(
+        asked.out / "results.json", gradescope(assignment, marked(assignment, result, {})).encode()
+    )
     print(f"The result is in {asked.out / 'results.json'}.")
     for question, what in result.faults.items():
-        print(f"The question {question} earns 0 points, because its key failed with {what}.", file=sys.stderr)
+        print(
+            f"The question {question} earns 0 points, because its key failed with {what}.",
+            file=sys.stderr,
+        )
 
 
 def only_submission(folder: Path, name: str) -> Submission:
@@ -549,12 +627,16 @@ def chosen(submissions: list[Submission], students: list[str]) -> list[Submissio
     there = {submission.student for submission in submissions}
     unknown = sorted(set(students) - there)
     if unknown:
-        raise Refused(f"there is no submission from {', '.join(unknown)}, only from {some(sorted(there))}.")
+        raise Refused(
+            f"there is no submission from {', '.join(unknown)}, only from {some(sorted(there))}."
+        )
     return [submission for submission in submissions if submission.student in students]
 
 
 def draw_secret(asked: argparse.Namespace, path: Path) -> Secret:
-    """Draw a new secret. Raises Refused if copies or results made with a different secret already exist."""
+    """Draw a new secret. Raises Refused if copies or results made
+    with a different secret already exist.
+    """
     released = (asked.out / "release" / "keys").exists()
     if released or any(asked.out.glob("*/results/*.json")):
         what = f"copies in {asked.out / 'release'}" if released else f"results in {asked.out}"
@@ -574,22 +656,22 @@ def keep_secret(path: Path, secret: Secret) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(secret.key.hex() + "\n")
     print(
-        f"A new secret was written to {path}. Keep this file: it determines the variants and the inputs on "
-        "which your students are graded."
+        f"A new secret was written to {path}. Keep this file: it determines the variants and the "
+        "inputs on which your students are graded."
     )
 
 
 def read_secret(asked: argparse.Namespace) -> Secret:
     """Return the secret of a release.
 
-    A missing secret is not replaced, because a new one would select variants other than those that the
-    students received.
+    A missing secret is not replaced, because a new one would select variants other than those that
+    the students received.
     """
     path = asked.secret or asked.out / "secret"
     if not path.exists():
         raise Refused(
-            f"there is no secret at {path}. Set --out to the folder that `release` wrote to, or --secret to "
-            "the file with the secret."
+            f"there is no secret at {path}. Set --out to the folder that `release` wrote to, or "
+            "--secret to the file with the secret."
         )
     text = path.read_text().strip()
     try:
@@ -618,7 +700,8 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
         from distributed import Client, LocalCluster
     except ImportError:
         raise Refused(
-            "Dask is not installed. Run pip install 'deep-generative-course[homework]', or use --workers 0."
+            "Dask is not installed. Run pip install 'deep-generative-course[homework]', or use "
+            "--workers 0."
         ) from None
     dask.config.set(
         {
@@ -626,7 +709,8 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
             "distributed.worker.preload": [QUIET],
         }
     )
-    # hide messages about workers that are slow to stop; Dask has already applied its own log settings
+    # hide messages about workers that are slow to stop; Dask has already applied its own log
+    # settings
     for name in ("distributed", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if asked.scheduler:
@@ -634,10 +718,14 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
             client = Client(asked.scheduler, timeout=10)
         except (OSError, ValueError, TimeoutError):
             raise Refused(
-                f"no scheduler responds at {asked.scheduler}. Is it running, and is the address correct?"
+                f"no scheduler responds at {asked.scheduler}. Is it running, and is the address "
+                "correct?"
             ) from None
         if not client.scheduler_info()["workers"]:
-            print(f"The scheduler at {asked.scheduler} has no workers yet. Grading starts when one connects.")
+            print(
+                f"The scheduler at {asked.scheduler} has no workers yet. Grading starts when one "
+                "connects."
+            )
         parts = [client]
     else:
         local = start_local(LocalCluster, asked.workers or os.cpu_count() or 1)
@@ -652,8 +740,8 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
 def close(*parts: Any) -> None:
     """Close a client and its cluster.
 
-    On a busy machine, a worker may take too long to stop. The resulting error is ignored, because the results
-    have already been stored.
+    On a busy machine, a worker may take too long to stop. The resulting error is ignored, because
+    the results have already been stored.
     """
     for part in parts:
         with suppress(OSError):  # including TimeoutError and Dask's error for a lost connection
@@ -666,7 +754,9 @@ def start_local(kind: Any, workers: int) -> Any:
         try:
             # any free port, reachable only from this machine; nobody needs Dask's dashboard
             own_page = "127.0.0.1:0"
-            return kind(n_workers=workers, threads_per_worker=1, dashboard_address=own_page, memory_limit=0)
+            return kind(
+                n_workers=workers, threads_per_worker=1, dashboard_address=own_page, memory_limit=0
+            )
         except RuntimeError:
             if number == START_TRIES:
                 raise Refused(

@@ -4,8 +4,8 @@
                                              `question: e_step` marks the place of a question
     notebooks/homework/NAME/keys/e_step.py   QUESTION = Question(...), or Design(...), or Written(...)
 
-Keys are never given to students or copied into a sandbox. The workers of a cluster receive the keys as text,
-so no shared disk is needed.
+Keys are never given to students or copied into a sandbox. The workers of a cluster receive the keys
+as text, so no shared disk is needed.
 """
 
 import hashlib
@@ -47,7 +47,9 @@ class AssignmentError(Exception):
 
 
 class ArgumentsError(TypeError):
-    """Raised if a key's `inputs` returns invalid arguments. The message does not end with a full stop."""
+    """Raised if a key's `inputs` returns invalid arguments. The message does not end
+    with a full stop.
+    """
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Assignment:
     def read(cls, name: str, homework: Path = HOMEWORK) -> "Assignment":
         """Read the assignment in homework/NAME.
 
-        Raises AssignmentError if the starter or a key is missing, or if the starter asks no questions.
+        Raises AssignmentError if the starter or a key is missing, or if the starter asks no
+        questions.
         """
         folder = homework / name
         starter = folder / f"{name}.py"
@@ -77,10 +80,13 @@ class Assignment:
                     f"{which} does not contain {name}.py, the file with the starter's text."
                 )
             where = "" if courses_own else f" in {homework}"
-            there = ", ".join(sorted(path.parent.name for path in homework.glob("*/keys"))) or "none"
+            there = (
+                ", ".join(sorted(path.parent.name for path in homework.glob("*/keys"))) or "none"
+            )
             own = " For an assignment of your own, add --homework FOLDER." if courses_own else ""
             raise AssignmentError(
-                f"There is no assignment {name!r}{where}; the available assignments are: {there}.{own}"
+                f"There is no assignment {name!r}{where}; the available assignments are: "
+                f"{there}.{own}"
             )
         text = starter.read_text(encoding="utf-8")
         names = questions_in(f"{name}.py", text)
@@ -89,17 +95,21 @@ class Assignment:
             key = folder / "keys" / f"{question}.py"
             if not key.is_file():
                 raise AssignmentError(
-                    f"{name}.py asks the question {question!r}, but its key, keys/{question}.py, is missing."
+                    f"{name}.py asks the question {question!r}, but its key, keys/{question}.py, "
+                    "is missing."
                 )
             sources.append((question, key.read_text(encoding="utf-8")))
         if not sources:
             raise AssignmentError(
-                f"{name}.py asks no questions: none of its Markdown cells is just the line `question: NAME`."
+                f"{name}.py asks no questions: none of its Markdown cells is just the line "
+                "`question: NAME`."
             )
         return cls(name, text, tuple(sources))
 
     def __getstate__(self) -> dict:
-        """Return the fields to send to a worker, which then builds the questions from the keys itself."""
+        """Return the fields to send to a worker, which then builds the questions
+        from the keys itself.
+        """
         return {"name": self.name, "starter": self.starter, "sources": self.sources}
 
     @cached_property
@@ -109,7 +119,9 @@ class Assignment:
 
     @property
     def functions(self) -> dict[str, str]:
-        """The name of the function that each question asks for, or "" if a question asks for none."""
+        """The name of the function that each question asks for,
+        or "" if a question asks for none.
+        """
         return {
             name: question.function if isinstance(question, Question) else ""
             for name, question in self.questions.items()
@@ -128,8 +140,8 @@ class Assignment:
 def markdown_cells(starter: str) -> list[str]:
     """Return the texts of a starter's Markdown cells, without using jupytext.
 
-    Importing and running jupytext would take ten times as long as the rest of `report`. `release` does use
-    jupytext, and raises an error if jupytext finds different questions.
+    Importing and running jupytext would take ten times as long as the rest of `report`. `release`
+    does use jupytext, and raises an error if jupytext finds different questions.
     """
     cells = []
     for part in re.split(r"^(?=# ?%%)", starter, flags=re.MULTILINE):
@@ -153,8 +165,8 @@ def asked_in(text: str) -> str | None:
 def questions_in(file: str, starter: str) -> list[str]:
     """Return the names of the questions that a starter asks, in order.
 
-    Raises AssignmentError if a question is asked twice, or if a cell looks like a marker but is not a valid
-    one.
+    Raises AssignmentError if a question is asked twice, or if a cell looks like a marker but is not
+    a valid one.
     """
     names: list[str] = []
     for text in markdown_cells(starter):
@@ -169,7 +181,9 @@ def questions_in(file: str, starter: str) -> list[str]:
 
 
 def refuse_what_is_meant(file: str, text: str) -> None:
-    """Raise AssignmentError if a Markdown cell does not mark a question but was probably meant to."""
+    """Raise AssignmentError if a Markdown cell does not mark a question
+    but was probably meant to.
+    """
     almost = ALMOST.fullmatch(text)
     if almost:
         raise AssignmentError(
@@ -198,10 +212,13 @@ def load_key(name: str, source: str) -> AnyQuestion:
         raise AssignmentError(f"{file} stops with {told(error, file)}.") from error
     question = getattr(module, "QUESTION", None)
     if not isinstance(question, Question | Design | Written):
-        raise AssignmentError(f"keys/{name}.py must define QUESTION as a Question, a Design or a Written.")
+        raise AssignmentError(
+            f"keys/{name}.py must define QUESTION as a Question, a Design or a Written."
+        )
     if question.name != name:
         raise AssignmentError(
-            f"keys/{name}.py defines a question named {question.name!r}, but its name must be {name!r}."
+            f"keys/{name}.py defines a question named {question.name!r}, but its name must be "
+            f"{name!r}."
         )
     fault = fault_of_type(question)
     if fault:
@@ -214,10 +231,11 @@ def load_key(name: str, source: str) -> AnyQuestion:
 
 
 def told(error: Exception, file: str, of: str = "") -> str:
-    """Describe an error in an author's own code by its type, line and message: "NameError in line 3 (…)".
+    """Describe an error in an author's own code by its type, line and message:
+    "NameError in line 3 (…)".
 
-    file: the file to which the line number refers. of: text to insert after the line number, such as
-    " of its code".
+    file: the file to which the line number refers. of: text to insert after the line number, such
+    as " of its code".
     """
     if isinstance(error, SyntaxError):
         line, what = error.lineno, error.msg
@@ -252,7 +270,9 @@ class Secret:
         return hashlib.sha256(b"id of " + self.key + mode.encode()).hexdigest()[:8]
 
     def variant(self, assignment: str, question: Question, student: str) -> Variant:
-        """Return the variant of a question for the class or, if `per_student` is True, for one student."""
+        """Return the variant of a question for the class or, if `per_student` is True,
+        for one student.
+        """
         if not question.variants:
             raise ValueError("`variants` is empty")
         whom = [student] if self.per_student else []
@@ -268,7 +288,8 @@ class Secret:
 
 
 def draw(variant: Variant, case: str, seed: int) -> Arguments:
-    """Draw a variant's inputs for one case, with floating-point arrays in float32, as in students' tensors.
+    """Draw a variant's inputs for one case, with floating-point arrays in float32,
+    as in students' tensors.
 
     Raises ArgumentsError if an argument cannot be sent to a sandbox.
     """

@@ -25,10 +25,11 @@ MOODLE_FOLDER = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_[a-
 def without_notebook(
     place: Path, assignment: str, found: list[Submission]
 ) -> tuple[list[Submission], list[str]]:
-    """Return submissions for students without a notebook, and the files that cannot be assigned to a student.
+    """Return submissions for students without a notebook,
+    and the files that cannot be assigned to a student.
 
-    Each student who handed in only other files or an empty folder gets a submission in which `trouble` says
-    so. found: the submissions from `find_submissions`.
+    Each student who handed in only other files or an empty folder gets a submission in which
+    `trouble` says so. found: the submissions from `find_submissions`.
     """
     names = [name for name in names_in(place) if is_handed_in(name)]
     students = {submission.student for submission in found}
@@ -38,7 +39,9 @@ def without_notebook(
     for name in names:
         student = whose_other(name, assignment, homes, above)
         if student is not None and student not in students:
-            others.setdefault(student, []).extend([] if name.endswith("/") else [PurePosixPath(name).name])
+            others.setdefault(student, []).extend(
+                [] if name.endswith("/") else [PurePosixPath(name).name]
+            )
         elif student is None and "/" not in name and whose(name, assignment)[0] is None:
             loose.append(name)
     empty_handed = []
@@ -50,12 +53,18 @@ def without_notebook(
 
 
 def names_in(place: Path) -> list[str]:
-    """Return the paths of all files and folders in a folder or zip file. Folder paths end with a slash."""
+    """Return the paths of all files and folders in a folder or zip file. Folder paths
+    end with a slash.
+    """
     if place.is_file():
         with zipfile.ZipFile(place) as archive:
             top = folder_around(archive, place.stem)
             names = [name.replace("\\", "/").removeprefix(top) for name in archive.namelist()]
-        return [name for name in names if name and not name.startswith("/") and ".." not in name.split("/")]
+        return [
+            name
+            for name in names
+            if name and not name.startswith("/") and ".." not in name.split("/")
+        ]
     names = []
     for where, folders, files in os.walk(place, followlinks=False):
         inside = Path(where).relative_to(place)
@@ -67,7 +76,9 @@ def names_in(place: Path) -> list[str]:
 def folders_of_students(
     names: list[str], assignment: str, students: set[str]
 ) -> tuple[set[PurePosixPath], set[PurePosixPath]]:
-    """Return the folders of students whose notebook or design was found, and all parents of these folders."""
+    """Return the folders of students whose notebook or design was found,
+    and all parents of these folders.
+    """
     homes: set[PurePosixPath] = set()
     above: set[PurePosixPath] = set()
     by_file = students_of(names, assignment)
@@ -97,8 +108,8 @@ def whose_other(
 ) -> str | None:
     """Return the student who handed in a folder, or a file that is neither a notebook nor a design.
 
-    Return None if the student cannot be identified, or if the path is in the folder of a student whose
-    notebook was found.
+    Return None if the student cannot be identified, or if the path is in the folder of a student
+    whose notebook was found.
     """
     path = PurePosixPath(name)
     folder = PurePosixPath()
@@ -106,13 +117,16 @@ def whose_other(
         folder /= part
         if folder in homes:
             return None
-        if folder not in above:  # the first folder on the path that contains no notebook at any depth
+        # the first folder on the path that contains no notebook at any depth
+        if folder not in above:
             parent = folder.parent.name
             return named_in(part) or (parent if part == assignment and parent else part)
     return named_in(path.name) or (path.stem if name.endswith(ZIP) else None)
 
 
 def named_in(part: str) -> str | None:
-    """Return the student named in a folder or file name from Canvas or Moodle, or None for other names."""
+    """Return the student named in a folder or file name from Canvas or Moodle,
+    or None for other names.
+    """
     found = MOODLE_FOLDER.fullmatch(part) or CANVAS.fullmatch(part)
     return f"{found['student']} {found['id']}" if found else None

@@ -1,8 +1,9 @@
-"""Grade submissions on any Dask cluster. Interruptions and crashed workers do not change the results.
+"""Grade submissions on any Dask cluster. Interruptions and crashed workers do not
+change the results.
 
-A result depends only on the bytes of the submission, the keys of the questions, the secret and the version of
-the grader. A string that identifies all of these is stored with each verdict, so that grading can be resumed
-and only changed questions are graded again.
+A result depends only on the bytes of the submission, the keys of the questions, the secret and the
+version of the grader. A string that identifies all of these is stored with each verdict, so that
+grading can be resumed and only changed questions are graded again.
 """
 
 import hashlib
@@ -32,7 +33,8 @@ ENDINGS = {
     "too much output": "The notebook returned too much data and was stopped.",
     "ended early": "The notebook ended its own process before all functions had been called.",
 }
-RIGHT_FILE = "Is it the right file?"  # ends the note about a notebook that may belong to another assignment
+# Ends the note about a notebook that may belong to another assignment.
+RIGHT_FILE = "Is it the right file?"
 NOT_GRADED = "Not graded: "  # begins every verdict on a submission that cannot be graded
 FAILED = "The grader failed on this question, so a person will look at it."
 ENGINE = "4"  # increase this number when a change here or in the judge may change a result
@@ -45,15 +47,19 @@ class Result:
     student: str
     submission: str
     verdicts: dict[str, dict] = field(default_factory=dict)
-    keys: dict[str, str] = field(default_factory=dict)  # for each question: what the verdict depends on
+    # for each question: what the verdict depends on
+    keys: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     set_aside: bool = False  # whether the grader failed, so that a manual check is needed
-    replaced: list[str] = field(default_factory=list)  # the hashes of the student's older submissions
+    # the hashes of the student's older submissions
+    replaced: list[str] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)  # the error for each key that failed
 
     @property
     def points(self) -> float:
-        """The total points of this submission; an answer that has not been marked yet counts as 0."""
+        """The total points of this submission; an answer that has not been marked yet
+        counts as 0.
+        """
         return round(sum(verdict["points"] or 0 for verdict in self.verdicts.values()), 2)
 
     def as_text(self) -> str:
@@ -96,8 +102,8 @@ def grade_submission(
 ) -> Result:
     """Grade one submission on the questions in `only`, or on all questions if `only` is None.
 
-    If the grader itself fails, the submission is set aside, so that the others can still be graded. Raises
-    NoWall if no sandbox can be built.
+    If the grader itself fails, the submission is set aside, so that the others can still be graded.
+    Raises NoWall if no sandbox can be built.
     """
     try:
         return found_result(assignment, submission, secret, only, data, unsafe, limits)
@@ -118,7 +124,9 @@ def found_result(
 ) -> Result:
     """Grade one submission without catching errors in the grader itself; see `grade_submission`."""
     result = Result(submission.student, submission.sha)
-    chosen = {name: q for name, q in assignment.questions.items() if only is None or name in set(only)}
+    chosen = {
+        name: q for name, q in assignment.questions.items() if only is None or name in set(only)
+    }
     result.keys = {name: key_of(assignment, name, secret, submission.sha) for name in chosen}
     cells = read_cells(submission.notebook)
     refusal = submission.trouble or cells.refusal
@@ -129,7 +137,9 @@ def found_result(
 
     if not holds_half(submission.notebook, assignment.functions):
         name = assignment.name
-        result.notes.append(f"The notebook contains fewer than half of the questions in {name}. {RIGHT_FILE}")
+        result.notes.append(
+            f"The notebook contains fewer than half of the questions in {name}. {RIGHT_FILE}"
+        )
     asked = {name: q for name, q in chosen.items() if isinstance(q, Question)}
     variants, inputs, calls = {}, {}, []
     for name, one in asked.items():
@@ -148,32 +158,42 @@ def found_result(
             if isinstance(question, Question):
                 answers = {case: outcome.answers[name, case] for case in CASES}
                 broken = broken_cell(question.function, outcome, sources)
-                found[name] = judge(question, variants[name], inputs[name], answers, outcome.ended, broken)
+                found[name] = judge(
+                    question, variants[name], inputs[name], answers, outcome.ended, broken
+                )
             elif isinstance(question, Design):
                 found[name] = judge_design(question, *read_design(question, submission.design))
             else:
                 answer = words_of(submission.notebook, name)
-                found[name] = Verdict(0.0, question.points, "A person marks this answer.", answer=answer)
+                found[name] = Verdict(
+                    0.0, question.points, "A person marks this answer.", answer=answer
+                )
     for name, question in chosen.items():
         verdict = found.get(name) or Verdict(0.0, question.points, FAILED)
         result.verdicts[name] = asdict(verdict)
     return result
 
 
-def calls_for(question: Question, variant: Variant, inputs: Mapping[str, Arguments]) -> list[sandbox.Call]:
+def calls_for(
+    question: Question, variant: Variant, inputs: Mapping[str, Arguments]
+) -> list[sandbox.Call]:
     """Return the calls that a question requires, one for each case."""
     returns = variant.returns
     if not isinstance(returns, tuple) or not all(isinstance(name, str) for name in returns):
         raise TypeError("`returns` must be a tuple of strings")
     return [
-        sandbox.Call(question.name, case, question.function, inputs[case], returns, question.given_as)
+        sandbox.Call(
+            question.name, case, question.function, inputs[case], returns, question.given_as
+        )
         for case in CASES
     ]
 
 
 @contextmanager
 def noted_faults(result: Result, question: str) -> Iterator[None]:
-    """Catch and record an error in a question's key, so that the other questions can still be graded."""
+    """Catch and record an error in a question's key,
+    so that the other questions can still be graded.
+    """
     file = f"keys/{question}.py"
     try:
         yield
@@ -198,7 +218,9 @@ def broken_cell(function: str, outcome: sandbox.Outcome, sources: dict[int, str]
 
 
 def notes_on(outcome: sandbox.Outcome, sources: dict[int, str]) -> list[str]:
-    """Return a note on each of the first five cells that stopped, and a note if the run did not finish."""
+    """Return a note on each of the first five cells that stopped,
+    and a note if the run did not finish.
+    """
     lines = []
     for error in outcome.errors[:5]:
         cell = beginning(sources.get(error["cell"], ""))
@@ -211,8 +233,8 @@ def notes_on(outcome: sandbox.Outcome, sources: dict[int, str]) -> list[str]:
 def beginning(source: str) -> str:
     """Identify a cell by the beginning of its first line, because cell numbers in notebooks change.
 
-    The quoted text ends before the first character that could have a special meaning where the text is shown,
-    for example in HTML.
+    The quoted text ends before the first character that could have a special meaning where the text
+    is shown, for example in HTML.
     """
     first_line = source.strip().split("\n")[0]
     start = re.split(r"[^\w .,:=+/()\[\]'#-]", first_line)[0][:40].strip()
@@ -220,7 +242,9 @@ def beginning(source: str) -> str:
 
 
 def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None, str]:
-    """Return the arrays that were handed in and "", or None and a sentence that says what is wrong."""
+    """Return the arrays that were handed in and "",
+    or None and a sentence that says what is wrong.
+    """
     if handed_in is None:
         return None, "Not started: no design.safetensors was handed in."
     try:
@@ -239,9 +263,15 @@ def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None,
         if str(found.dtype) != dtype or not fits:
             most = f", where -1 means any length up to {design.most:,}" if -1 in shape else ""
             yours = f"but it has dtype {found.dtype} and shape {found.shape}"
-            return None, f"The array {name!r} must have dtype {dtype} and shape {shape}{most}, {yours}."
+            return (
+                None,
+                f"The array {name!r} must have dtype {dtype} and shape {shape}{most}, {yours}.",
+            )
         if found.dtype.kind == "f" and not np.isfinite(found).all():
-            return None, f"The array {name!r} contains NaN, infinity, or numbers too large for {dtype}."
+            return (
+                None,
+                f"The array {name!r} contains NaN, infinity, or numbers too large for {dtype}.",
+            )
         read[name] = found
     return read, ""
 
@@ -275,7 +305,9 @@ class Store:
         self.folder.mkdir(exist_ok=True)
 
     def path(self, student: str) -> Path:
-        """Return the path of a student's file, which is unique whatever characters the name contains."""
+        """Return the path of a student's file, which is unique whatever characters the
+        name contains.
+        """
         plain = re.sub(r"[^A-Za-z0-9.-]+", "_", student)[:60].lstrip(".") or "student"
         return self.folder / f"{plain}-{fingerprint(student)}.json"
 
@@ -296,7 +328,8 @@ class Store:
     def all(self) -> list[Result]:
         """Return all stored results, sorted by student."""
         found = [
-            Result(**json.loads(p.read_text(encoding="utf-8"))) for p in sorted(self.folder.glob("*.json"))
+            Result(**json.loads(p.read_text(encoding="utf-8")))
+            for p in sorted(self.folder.glob("*.json"))
         ]
         return sorted(found, key=lambda result: result.student)
 
@@ -306,7 +339,9 @@ class Store:
 
 @dataclass
 class Job:
-    """The work for one submission: the questions whose stored verdicts are missing or out of date."""
+    """The work for one submission: the questions whose stored verdicts are missing or
+    out of date.
+    """
 
     submission: Submission
     questions: list[str]
@@ -314,7 +349,9 @@ class Job:
 
     @property
     def old(self) -> Result | None:
-        """The earlier result of the same submission, to be merged with the new verdicts, or None."""
+        """The earlier result of the same submission, to be merged with the new verdicts,
+        or None.
+        """
         before = self.before
         if before is None or before.set_aside or before.submission != self.submission.sha:
             return None
@@ -330,7 +367,9 @@ class Job:
 
 
 def older_ones(submissions: list[Submission], store: Store) -> list[Submission]:
-    """Return the submissions that have been replaced by a newer, graded submission from the same student."""
+    """Return the submissions that have been replaced by a newer,
+    graded submission from the same student.
+    """
     found = []
     for submission in submissions:
         result = store.get(submission.student)
@@ -340,10 +379,15 @@ def older_ones(submissions: list[Submission], store: Store) -> list[Submission]:
 
 
 def outdated(assignment: Assignment, secret: Secret, results: list[Result]) -> list[str]:
-    """Return the students whose results were obtained with a different secret, grader or set of keys."""
+    """Return the students whose results were obtained with a different secret,
+    grader or set of keys.
+    """
     found = []
     for result in results:
-        keys = {name: key_of(assignment, name, secret, result.submission) for name in assignment.questions}
+        keys = {
+            name: key_of(assignment, name, secret, result.submission)
+            for name in assignment.questions
+        }
         if result.keys != keys:
             found.append(result.student)
     return found
@@ -354,9 +398,9 @@ def jobs_for(
 ) -> list[Job]:
     """Return a job for each submission that still needs work.
 
-    A submission that has already been graded with the same keys, secret and version of the grader gets no
-    job, unless a key or the grader itself failed. If the only change is that a question was removed, the job
-    just removes the old verdict on it.
+    A submission that has already been graded with the same keys, secret and version of the grader
+    gets no job, unless a key or the grader itself failed. If the only change is that a question was
+    removed, the job just removes the old verdict on it.
     """
     jobs = []
     for submission in submissions:
@@ -377,8 +421,8 @@ def jobs_for(
 def merged(job: Job, new: Result, assignment: Assignment) -> Result:
     """Merge the new verdicts with the old ones that are still valid, in the assignment's order.
 
-    If only designs and written questions were graded again, no code was run, so the old notes on the run are
-    kept.
+    If only designs and written questions were graded again, no code was run, so the old notes on
+    the run are kept.
     """
     old = job.old
     verdicts = {**(old.verdicts if old else {}), **new.verdicts}
@@ -393,8 +437,12 @@ def merged(job: Job, new: Result, assignment: Assignment) -> Result:
     return result
 
 
-def set_aside(assignment: Assignment, submission: Submission, secret: Secret, sentence: str) -> Result:
-    """Return the result of a submission that could not be graded. The next `grade` command tries again."""
+def set_aside(
+    assignment: Assignment, submission: Submission, secret: Secret, sentence: str
+) -> Result:
+    """Return the result of a submission that could not be graded. The next `grade`
+    command tries again.
+    """
     result = Result(submission.student, submission.sha, notes=[sentence], set_aside=True)
     for name, question in assignment.questions.items():
         result.verdicts[name] = asdict(refused(question, sentence))
@@ -404,7 +452,10 @@ def set_aside(assignment: Assignment, submission: Submission, secret: Secret, se
 
 def failed(error: BaseException) -> str:
     """Return the note on a submission on which the grader failed."""
-    return f"The grader failed on this submission ({type(error).__name__}), so a person will look at it."
+    return (
+        f"The grader failed on this submission ({type(error).__name__}), so a person will look at "
+        "it."
+    )
 
 
 def grade_all(
@@ -416,7 +467,8 @@ def grade_all(
     done: Callable[[Job, Result], None] = lambda job, result: None,
     **options: Any,
 ) -> None:
-    """Carry out all jobs with a Dask client, or one after another in this process if `client` is None.
+    """Carry out all jobs with a Dask client, or one after another in this process
+    if `client` is None.
 
     Each result is stored as soon as it is available.
     """
@@ -447,8 +499,16 @@ def grade_all(
         if error is None:
             finish(assignment, job, future.result(), store, done)
         elif isinstance(error, KilledWorker):
-            sentence = "This submission crashed the grader several times, so a person will look at it."
-            finish(assignment, job, set_aside(assignment, job.submission, secret, sentence), store, done)
+            sentence = (
+                "This submission crashed the grader several times, so a person will look at it."
+            )
+            finish(
+                assignment,
+                job,
+                set_aside(assignment, job.submission, secret, sentence),
+                store,
+                done,
+            )
         else:  # the job or its result was lost in transit
             new = set_aside(assignment, job.submission, secret, failed(error))
             finish(assignment, job, new, store, done)

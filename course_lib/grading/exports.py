@@ -1,7 +1,7 @@
 """Export points to plain CSV and to the formats of Canvas, Moodle and Gradescope.
 
-Canvas imports a gradebook CSV file. Moodle imports a grading worksheet and a zip file with feedback files.
-Gradescope reads the results.json of an autograder.
+Canvas imports a gradebook CSV file. Moodle imports a grading worksheet and a zip file with feedback
+files. Gradescope reads the results.json of an autograder.
 """
 
 import csv
@@ -15,7 +15,8 @@ from course_lib.grading.assignment import Assignment
 from course_lib.grading.engine import Result
 from course_lib.grading.question import Design
 
-IDENTIFIER = re.compile(r"(?P<name>.*?) (?P<id>\d+)")  # a student's name and number from Canvas or Moodle
+# a student's name and number from Canvas or Moodle.
+IDENTIFIER = re.compile(r"(?P<name>.*?) (?P<id>\d+)")
 # a spreadsheet treats a cell that begins with one of these characters as a formula
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -45,19 +46,25 @@ def unsafe(text: str) -> str:
 
 
 def table(rows: Iterable[list[object]], delimiter: str = ",") -> str:
-    """Return rows as CSV text. Text that a student may have written must first be passed through `safe`."""
+    """Return rows as CSV text. Text that a student may have written must first be
+    passed through `safe`.
+    """
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
     return out.getvalue()
 
 
 def plain_csv(assignment: Assignment, results: list[Result]) -> str:
-    """Return a CSV table with a row for each student: the total, the points for each question, and notes."""
+    """Return a CSV table with a row for each student: the total,
+    the points for each question, and notes.
+    """
     names = list(assignment.questions)
     rows: list[list[object]] = [["student", "total", *names, "notes"]]
     for result in results:
         points = [shown(result.verdicts.get(name, {}).get("points")) for name in names]
-        rows.append([safe(result.student), shown(result.points), *points, safe(" ".join(result.notes))])
+        rows.append(
+            [safe(result.student), shown(result.points), *points, safe(" ".join(result.notes))]
+        )
     return table(rows)
 
 
@@ -79,8 +86,9 @@ def canvas_csv(assignment: Assignment, results: list[Result]) -> str:
 def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
     """Return Moodle's grading worksheet, with the judge's sentences as feedback comments.
 
-    Moodle rejects a worksheet without the columns Identifier, Grade and Last modified (grade). An empty date
-    counts as older than any grade, so Moodle overwrites an existing grade only if the user allows it.
+    Moodle rejects a worksheet without the columns Identifier, Grade and Last modified (grade). An
+    empty date counts as older than any grade, so Moodle overwrites an existing grade only if the
+    user allows it.
     """
     rows: list[list[object]] = [
         [
@@ -94,7 +102,9 @@ def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
     ]
     for result in results:
         name, number = name_and_id(result.student)
-        comments = "\n".join(f"{question}: {v['sentence']}" for question, v in result.verdicts.items())
+        comments = "\n".join(
+            f"{question}: {v['sentence']}" for question, v in result.verdicts.items()
+        )
         points = [shown(result.points), shown(assignment.points)]
         rows.append([f"Participant {number}", safe(name), *points, "", comments])
     return table(rows)
@@ -103,9 +113,10 @@ def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
 def moodle_zip(assignment: Assignment, pages: Mapping[str, bytes]) -> bytes:
     """Return a zip file for Moodle's grading action "Upload multiple feedback files in a zip".
 
-    The file contains the pages of all students with a Moodle number. If no student has one, return b"".
-    Moodle identifies a student by the number between the first two underscores in a folder's name
-    (mod/assign/feedback/file/importziplib.php), so underscores in students' names are replaced by spaces.
+    The file contains the pages of all students with a Moodle number. If no student has one, return
+    b"". Moodle identifies a student by the number between the first two underscores in a folder's
+    name (mod/assign/feedback/file/importziplib.php), so underscores in students' names are replaced
+    by spaces.
     """
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -1,7 +1,8 @@
-"""The judge compares students' answers with the reference and with known mistakes. It runs no student code.
+"""The judge compares students' answers with the reference and
+with known mistakes. It runs no student code.
 
-The judge's sentences name the mistake and say where to look, but never reveal the secret inputs or the
-expected numbers.
+The judge's sentences name the mistake and say where to look, but never reveal the secret inputs or
+the expected numbers.
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,9 @@ UNSTABLE = (
     "your function is right for ordinary inputs, but wrong for extreme ones. Look for an overflow, "
     "the logarithm of 0, or a small difference between large numbers."
 )
-ONE_SIZE = "your function is right for one size of input, but wrong for another. Is a size hard-coded?"
+ONE_SIZE = (
+    "your function is right for one size of input, but wrong for another. Is a size hard-coded?"
+)
 SYNTAX_ERRORS = ("SyntaxError", "IndentationError", "TabError")
 SHARE_UNSTABLE = 0.6  # the mathematics is right, but the computation is unstable
 SHARE_ONE_SIZE = 0.3
@@ -42,25 +45,31 @@ def judge(
 ) -> Verdict:
     """Return the verdict on one question, given the student's answer in each case.
 
-    ended: how the submission's run ended. broken: what stopped the cell that should define the function, in
-    the words of `stopped`.
+    ended: how the submission's run ended. broken: what stopped the cell that should define the
+    function, in the words of `stopped`.
     """
     wanted = {case: reference_of(variant, inputs[case]) for case in CASES}
     right = {case: is_right(answers[case], wanted[case], variant) for case in CASES}
     if broken and {answer.status for answer in answers.values()} <= {"missing", "not started"}:
         share, sentence, mistake = 0.0, f"Not yet: the cell with your answer {broken}.", None
     else:
-        share, sentence, mistake = verdict_of(question, variant, inputs, answers, wanted, right, ended)
+        share, sentence, mistake = verdict_of(
+            question, variant, inputs, answers, wanted, right, ended
+        )
     points = round(share * question.points, 2)
     tried = any(answer.status in ("answered", "error") for answer in answers.values())
-    return Verdict(points, question.points, sentence, mistake, variant.name, None, right, tried=tried)
+    return Verdict(
+        points, question.points, sentence, mistake, variant.name, None, right, tried=tried
+    )
 
 
 def reference_of(variant: Variant, arguments: Arguments) -> Arrays:
     """Return the right answer. Raise ValueError if the reference itself stops with an error."""
     found = results_of(variant.reference, arguments, variant.returns)
     if found is None:
-        raise ValueError(f"The reference of variant {variant.name!r} stops with an error on its inputs.")
+        raise ValueError(
+            f"The reference of variant {variant.name!r} stops with an error on its inputs."
+        )
     return found
 
 
@@ -116,7 +125,8 @@ def named_mistake(
 ) -> int | None:
     """Return the number of the first known mistake that explains every answer received, or None.
 
-    Each mistake is computed in both float64 and float32, because it may overflow in only one of them.
+    Each mistake is computed in both float64 and float32, because it may overflow in only one of
+    them.
     """
     answered = [case for case in CASES if answers[case].status == "answered"]
     for number, mistake in enumerate(variant.mistakes):
@@ -125,7 +135,9 @@ def named_mistake(
             for case in answered:
                 gives = results_of(mistake.function, inputs[case], variant.returns, narrow)
                 # None: the mistake stops with an error here, but the student's code did not
-                is_same = gives is not None and agree(answers[case].arrays, gives, variant.tolerance)
+                is_same = gives is not None and agree(
+                    answers[case].arrays, gives, variant.tolerance
+                )
                 if gives is None or not is_same:
                     break
                 is_wrong = is_wrong or not agree(gives, wanted[case], variant.tolerance)
@@ -148,7 +160,10 @@ def what_is_seen(answers: Mapping[str, Answer], wanted: Mapping[str, Arrays]) ->
             yours = answer.arrays[name]
             label = "the result" if name == "value" else f"`{name}`"
             if yours.shape != right.shape and yours.size != right.size:
-                return f"{label} has the wrong shape: over which axis should the sum or the mean be taken?"
+                return (
+                    f"{label} has the wrong shape: over which axis should the sum or the mean be "
+                    "taken?"
+                )
             if np.isfinite(right).all() and not np.isfinite(yours).all():
                 return f"{label} contains NaN or infinity."
     return "the numbers are wrong, and no known mistake explains them."
@@ -157,8 +172,8 @@ def what_is_seen(answers: Mapping[str, Answer], wanted: Mapping[str, Arrays]) ->
 def stopped(what: str, line: int, says: str = "", of: str = "") -> str:
     """Describe what stopped a cell or a function, in words that can follow "your function".
 
-    says: Python's own message about a syntax error. of: text to insert after the line number, such as
-    " of its cell".
+    says: Python's own message about a syntax error. of: text to insert after the line number, such
+    as " of its cell".
     """
     where = f" in line {line}{of}" if line else ""
     if what == "out of time":
@@ -178,6 +193,7 @@ def judge_design(design: Design, arrays: Arrays | None, trouble: str) -> Verdict
     score = float(design.measure(arrays))
     share = share_of_score(design, score)
     sentence = (
-        f"Your score is {score:.3f} {design.unit}; a score of {design.full_at:g} or better earns all points."
+        f"Your score is {score:.3f} {design.unit}; a score of {design.full_at:g} or better earns "
+        "all points."
     )
     return Verdict(round(share * design.points, 2), design.points, sentence, score=score)

@@ -28,13 +28,15 @@ class Marking:
     """The contents of a table of marks that has been edited by hand."""
 
     marks: dict[tuple[str, str], tuple[float | None, str]] = field(default_factory=dict)
-    look_again: list[tuple[str, str]] = field(default_factory=list)  # answers that changed after marking
+    # answers that changed after marking
+    look_again: list[tuple[str, str]] = field(default_factory=list)
     dropped: list[dict[str, str]] = field(
         default_factory=list
     )  # rows for questions no longer in the assignment
     delimiter: str = ","
     own_columns: list[str] = field(default_factory=list)  # columns that the instructor has added
-    own: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # the contents of these columns
+    # the contents of these columns
+    own: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
 
 def answers_in_words(assignment: Assignment, results: list[Result]) -> dict[tuple[str, str], str]:
@@ -49,9 +51,11 @@ def answers_in_words(assignment: Assignment, results: list[Result]) -> dict[tupl
 
 
 def read_marks(text: str, path: Path, assignment: Assignment, results: list[Result]) -> Marking:
-    """Read the marks from the text of a table, and check that they fit the assignment and the results.
+    """Read the marks from the text of a table, and check that they fit the assignment
+    and the results.
 
-    path: the file that contains the table, for error messages. Raises MarksError if the table is not valid.
+    path: the file that contains the table, for error messages. Raises MarksError if the table is
+    not valid.
     """
     header = text.split("\n")[0]
     # German and French spreadsheets use semicolons as separators
@@ -60,8 +64,8 @@ def read_marks(text: str, path: Path, assignment: Assignment, results: list[Resu
     missing = set(NEEDED) - set(reader.fieldnames or [])
     if missing:
         raise MarksError(
-            f"{path} must have the columns student, question and points, separated by commas or semicolons, "
-            f"but it lacks {', '.join(sorted(missing))}."
+            f"{path} must have the columns student, question and points, separated by commas or "
+            f"semicolons, but it lacks {', '.join(sorted(missing))}."
         )
     marking.own_columns = [name for name in reader.fieldnames or [] if name and name not in COLUMNS]
     students = {safe(result.student): result.student for result in results}
@@ -91,19 +95,26 @@ def read_marks(text: str, path: Path, assignment: Assignment, results: list[Resu
 
 
 def is_newer(row: dict[str, str], answer: str) -> bool:
-    """Return whether an answer is newer than the mark in its row and the mark has not been checked since."""
+    """Return whether an answer is newer than the mark in its row and the mark has not
+    been checked since.
+    """
     if (row.get(LOOK) or "").strip():
         return True
     marked = row.get("answer")  # a table made by hand may have no column for the answers
-    # spreadsheets change line endings, and some remove the apostrophe that `safe` puts before a formula
+    # spreadsheets change line endings, and some remove the apostrophe that `safe` puts before a
+    # formula
     return marked is not None and marked.lstrip("'").split() != answer.lstrip("'").split()
 
 
 def read_points(row: dict[str, str], assignment: Assignment, where: str) -> float | None:
-    """Return the points in one row, or None if there are none yet. Raises MarksError for invalid points."""
+    """Return the points in one row, or None if there are none yet. Raises MarksError
+    for invalid points.
+    """
     question = assignment.questions[row["question"]]
     if not isinstance(question, Written):
-        raise MarksError(f"{where}: this question is graded by the judge, so it cannot be marked by hand.")
+        raise MarksError(
+            f"{where}: this question is graded by the judge, so it cannot be marked by hand."
+        )
     text = (row["points"] or "").strip()
     if not text:
         return None
@@ -121,8 +132,8 @@ def read_points(row: dict[str, str], assignment: Assignment, where: str) -> floa
 def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -> str:
     """Return the table in which written answers are marked by hand.
 
-    It contains a row for each answer, with the points and the comment entered so far. Rows for questions
-    that are no longer in the assignment are kept at the end.
+    It contains a row for each answer, with the points and the comment entered so far. Rows for
+    questions that are no longer in the assignment are kept at the end.
     """
     rows: list[list[object]] = [[*COLUMNS, *marking.own_columns]]
     for (student, name), answer in answers_in_words(assignment, results).items():
@@ -139,7 +150,9 @@ def marks_csv(assignment: Assignment, results: list[Result], marking: Marking) -
     return table(rows, marking.delimiter)
 
 
-def waiting(assignment: Assignment, results: list[Result], marking: Marking) -> list[tuple[str, str]]:
+def waiting(
+    assignment: Assignment, results: list[Result], marking: Marking
+) -> list[tuple[str, str]]:
     """Return a (student, question) pair for each written answer that has not been marked yet."""
     return [
         key
@@ -153,7 +166,9 @@ def is_complete(assignment: Assignment, results: list[Result], marking: Marking)
     return not waiting(assignment, results, marking) and not marking.look_again
 
 
-def what_is_open(assignment: Assignment, results: list[Result], marking: Marking, path: Path) -> list[str]:
+def what_is_open(
+    assignment: Assignment, results: list[Result], marking: Marking, path: Path
+) -> list[str]:
     """Return sentences that say what is still to be done in the table of marks at `path`."""
     answers = answers_in_words(assignment, results)
     unmarked = [key for key in answers if marking.marks.get(key, (None, ""))[0] is None]
@@ -168,8 +183,8 @@ def what_is_open(assignment: Assignment, results: list[Result], marking: Marking
     if gone:
         are = "this question is" if len(gone) == 1 else "these questions are"
         said.append(
-            f"The marks for {', '.join(gone)} in {path} do not count, because {are} no longer part of "
-            f"{assignment.name}."
+            f"The marks for {', '.join(gone)} in {path} do not count, because {are} no longer "
+            f"part of {assignment.name}."
         )
     if look:
         said.append(

@@ -1,4 +1,5 @@
-"""Write HTML pages that work offline: a feedback page for each student, and one page about the class.
+"""Write HTML pages that work offline: a feedback page for each student,
+and one page about the class.
 
 Any text that may come from a submission is either escaped or left out.
 """
@@ -33,7 +34,10 @@ Marks = Mapping[tuple[str, str], tuple[float | None, str]]
 def environment() -> Environment:
     """Return the Jinja environment, which escapes all text that is inserted into the templates."""
     made = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     made.filters["with_code"] = with_code
     return made
@@ -53,8 +57,8 @@ def render(template: str, **values: object) -> str:
 def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
     """Return the result with the manual marks for written questions.
 
-    An answer without a mark stays open, and a question without an answer earns 0 points. The verdicts are
-    not stored in the assignment's order, so they are put into that order here.
+    An answer without a mark stays open, and a question without an answer earns 0 points. The
+    verdicts are not stored in the assignment's order, so they are put into that order here.
     """
     names = [name for name in assignment.questions if name in result.verdicts]
     verdicts = {name: dict(result.verdicts[name]) for name in names}
@@ -81,7 +85,12 @@ def feedback_page(assignment: Assignment, result: Result) -> str:
         points = "–" if verdict["points"] is None else f"{verdict['points']:g}"
         heading = heading_of(assignment.questions.get(name), verdict["variant"]) or name
         rows.append(
-            {"heading": heading, "points": points, "most": verdict["most"], "sentence": verdict["sentence"]}
+            {
+                "heading": heading,
+                "points": points,
+                "most": verdict["most"],
+                "sentence": verdict["sentence"],
+            }
         )
     return render(
         "feedback.html",
@@ -98,10 +107,11 @@ def feedback_page(assignment: Assignment, result: Result) -> str:
 
 
 def heading_of(question: AnyQuestion | None, variant: str) -> str:
-    """Return the heading above a question in the student's notebook, or "" if it cannot be determined.
+    """Return the heading above a question in the student's notebook,
+    or "" if it cannot be determined.
 
-    variant: the name of the student's variant. If the submission could not be graded, this name is empty, and
-    the heading is known only if all variants share it.
+    variant: the name of the student's variant. If the submission could not be graded, this name is
+    empty, and the heading is known only if all variants share it.
     """
     if isinstance(question, Question):
         chosen = [one for one in question.variants if one.name == variant]
@@ -113,11 +123,15 @@ def heading_of(question: AnyQuestion | None, variant: str) -> str:
 
 
 def is_refused(result: Result) -> bool:
-    """Return whether the submission could not be graded at all, in which case each verdict says why."""
+    """Return whether the submission could not be graded at all,
+    in which case each verdict says why.
+    """
     return any(verdict["sentence"].startswith(NOT_GRADED) for verdict in result.verdicts.values())
 
 
-def write_feedback(assignment: Assignment, store: Store, folder: Path, marks: Marks) -> dict[str, bytes]:
+def write_feedback(
+    assignment: Assignment, store: Store, folder: Path, marks: Marks
+) -> dict[str, bytes]:
     """Write a feedback page for each student to a folder, and return the pages by student."""
     folder.mkdir(parents=True, exist_ok=True)
     pages = {
@@ -134,15 +148,17 @@ def page_name(student: str) -> str:
 
     The name keeps letters of all languages to remain readable, and a hash makes it unique.
     """
-    plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", student))[:NAME_LENGTH].lstrip(".")
+    plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", student))[:NAME_LENGTH].lstrip(
+        "."
+    )
     return f"{plain or 'student'}-{fingerprint(student)}.html"
 
 
 def class_page(assignment: Assignment, results: list[Result]) -> str:
     """Return the page about the class.
 
-    It shows the distribution of the points, the mistakes in each question, the submissions that need a manual
-    check, and the leaderboards.
+    It shows the distribution of the points, the mistakes in each question, the submissions that
+    need a manual check, and the leaderboards.
     """
     points = [result.points for result in results]
     return render(
@@ -153,7 +169,9 @@ def class_page(assignment: Assignment, results: list[Result]) -> str:
         median=statistics.median(points),
         most=assignment.points,
         looks=[
-            {"student": result.student, "note": note} for result in results for note in to_look_at(result)
+            {"student": result.student, "note": note}
+            for result in results
+            for note in to_look_at(result)
         ],
         open=sum(v["points"] is None for result in results for v in result.verdicts.values()),
         distribution=distribution(points, assignment.points),
@@ -164,12 +182,15 @@ def class_page(assignment: Assignment, results: list[Result]) -> str:
 def to_look_at(result: Result) -> list[str]:
     """Return what needs a manual check in a submission.
 
-    This includes the questions whose keys failed, and the notes on a submission that was stopped, has no
-    points, or may belong to another assignment.
+    This includes the questions whose keys failed, and the notes on a submission that was stopped,
+    has no points, or may belong to another assignment.
     """
-    failed = [f"The key of {question} failed with {what}." for question, what in result.faults.items()]
+    failed = [
+        f"The key of {question} failed with {what}." for question, what in result.faults.items()
+    ]
     stopped = result.set_aside or not result.points
-    telling = (*ENDINGS.values(), RIGHT_FILE)  # notes with these endings are shown whatever the points are
+    # notes with these endings are shown whatever the points are
+    telling = (*ENDINGS.values(), RIGHT_FILE)
     return failed + [note for note in result.notes if stopped or note.endswith(telling)]
 
 
@@ -185,19 +206,26 @@ def distribution(points: list[float], most: float) -> list[dict]:
         last = step == STEPS - 1
         count = sum(low <= one < high or (last and one >= high) for one in points)
         to = "to" if last else "to below"
-        rows.append({"range": f"{low:g} {to} {high:g}", "count": count, "share": 100 * count / len(points)})
+        rows.append(
+            {"range": f"{low:g} {to} {high:g}", "count": count, "share": 100 * count / len(points)}
+        )
     return rows
 
 
 def question_rows(assignment: Assignment, name: str, results: list[Result]) -> dict:
-    """Return the values that the class page shows for one question, such as the mean and the sentences."""
+    """Return the values that the class page shows for one question,
+    such as the mean and the sentences.
+    """
     question = assignment.questions[name]
     verdicts = [result.verdicts[name] for result in results if name in result.verdicts]
     given = [verdict["points"] for verdict in verdicts if verdict["points"] is not None]
-    # the sentence about a design contains one student's score, and a comment is meant for one student
+    # the sentence about a design contains one student's score, and a comment is meant for one
+    # student
     own = isinstance(question, Written)
     said = Counter(v["sentence"] for v in verdicts if v["score"] is None and not own)
-    blank = sum(v["sentence"] == NOT_ANSWERED or v["sentence"].startswith(NOT_GRADED) for v in verdicts)
+    blank = sum(
+        v["sentence"] == NOT_ANSWERED or v["sentence"].startswith(NOT_GRADED) for v in verdicts
+    )
     board, scored = [], []
     if isinstance(question, Design):
         scored = [

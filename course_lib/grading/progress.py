@@ -1,4 +1,6 @@
-"""Messages printed by `grade`: what is graded again and why, the progress, and whose points have changed."""
+"""Messages printed by `grade`: what is graded again and why, the progress,
+and whose points have changed.
+"""
 
 import sys
 import time
@@ -37,7 +39,9 @@ def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Se
 
 
 class Progress:
-    """The progress of grading: the number done, the time left and, at the end, whose points have changed."""
+    """The progress of grading: the number done, the time left and, at the end,
+    whose points have changed.
+    """
 
     def __init__(self, total: int, before: dict[str, Result]) -> None:
         self.total, self.before = total, before
@@ -73,14 +77,16 @@ class Progress:
     def left(self) -> str:
         """Return an estimate of the time left, as text.
 
-        No estimate is given once only the last submissions are running, because any of them may take the
-        maximum time.
+        No estimate is given once only the last submissions are running, because any of them may
+        take the maximum time.
         """
         left = self.total - self.count
         if left == 0:
             return ""
         if left <= self.workers:
-            return ", the last one still running" if left == 1 else f", the last {left} still running"
+            return (
+                ", the last one still running" if left == 1 else f", the last {left} still running"
+            )
         return f", about {spell((time.monotonic() - self.start) / self.count * left)} left"
 
     def end(self) -> None:
@@ -98,13 +104,15 @@ class Progress:
         for (question, what), students in sorted(self.faults.items()):
             whose = some(sorted(students))
             print(
-                f"The question {question} earns 0 points for {whose}, because its key failed with {what}. "
-                "Correct the key, and run the same command again."
+                f"The question {question} earns 0 points for {whose}, because its key failed with "
+                f"{what}. Correct the key, and run the same command again."
             )
 
 
 def change_of_points(old: Result, new: Result) -> str:
-    """Describe how a student's points have changed, or return "" if every question's points are unchanged."""
+    """Describe how a student's points have changed,
+    or return "" if every question's points are unchanged.
+    """
     if old.points != new.points:
         return f"{old.points:g} → {new.points:g}"
     pairs = {
@@ -112,7 +120,9 @@ def change_of_points(old: Result, new: Result) -> str:
         for name, verdict in new.verdicts.items()
         if name in old.verdicts
     }
-    changes = [f"{name} {before:g} → {now:g}" for name, (before, now) in pairs.items() if before != now]
+    changes = [
+        f"{name} {before:g} → {now:g}" for name, (before, now) in pairs.items() if before != now
+    ]
     return f"{', '.join(changes)}; the total is still {new.points:g}" if changes else ""
 
 

@@ -1,9 +1,9 @@
 """The classes that a homework author uses for questions, their variants, and known mistakes.
 
-Questions that ask for a function are graded by comparing numbers. The inputs, which nobody has seen before,
-are drawn in two sizes and with extreme values. The judge compares the results of the student's function with
-those of the reference, which is computed in float64, and with those of each known mistake. A right answer
-passes in any style, because only the numbers count.
+Questions that ask for a function are graded by comparing numbers. The inputs, which nobody has seen
+before, are drawn in two sizes and with extreme values. The judge compares the results of the
+student's function with those of the reference, which is computed in float64, and with those of each
+known mistake. A right answer passes in any style, because only the numbers count.
 """
 
 import copy
@@ -17,7 +17,8 @@ import numpy as np
 
 CASES = ("small", "large", "extreme")
 GIVEN_AS = ("tensors", "arrays")
-# by name: arrays of numbers, lists of such arrays, or plain Python values (see `fault_of_arguments`)
+# by name: arrays of numbers, lists of such arrays, or plain Python values (see
+# `fault_of_arguments`)
 Arguments = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 # errors that a function may raise for some inputs, such as a singular matrix
@@ -28,8 +29,9 @@ STOPS = (ArithmeticError, ValueError, IndexError, TypeError)
 class Tolerance:
     """How far an answer a may differ from the reference b, and the reason for this choice.
 
-    The condition is |a − b| ≤ absolute + relative·|b|. If the answer has several elements, `absolute` is
-    multiplied by the largest absolute value in the reference, provided that this value exceeds 1.
+    The condition is |a − b| ≤ absolute + relative·|b|. If the answer has several elements,
+    `absolute` is multiplied by the largest absolute value in the reference, provided that this
+    value exceeds 1.
     """
 
     relative: float
@@ -43,13 +45,16 @@ class Tolerance:
             raise ValueError(f"in a tolerance, {fault}")
         if self.relative < 0 or self.absolute < 0:
             raise ValueError(
-                f"a tolerance cannot be negative: relative={self.relative:g}, absolute={self.absolute:g}"
+                f"a tolerance cannot be negative: relative={self.relative:g}, "
+                f"absolute={self.absolute:g}"
             )
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A known mistake: its sentence for students, a function that makes it, and its share of the points."""
+    """A known mistake: its sentence for students, a function that makes it,
+    and its share of the points.
+    """
 
     sentence: str
     function: Callable[..., Any]
@@ -58,15 +63,16 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Variant:
-    """One form of a question. The instructor's secret determines which form a class or a student gets.
+    """One form of a question. The instructor's secret determines which form a class or
+    a student gets.
 
-    text, stub: the Markdown text and the code cell that a student gets. solution: the code of a model answer.
-    inputs: a function that takes a random number generator and a case from CASES and returns the arguments of
-    the student's function, by name and in order. reference: a function that takes these arguments, with
-    float64 arrays, and returns the right answer: an array, or a tuple of arrays in the order of `returns`.
-    independent: a function that computes the same answer with another formula or a library; `check` compares
-    its results with those of the reference. styles: the code of other right answers, each written in a
-    different way; `check` grades them.
+    text, stub: the Markdown text and the code cell that a student gets. solution: the code of a
+    model answer. inputs: a function that takes a random number generator and a case from CASES and
+    returns the arguments of the student's function, by name and in order. reference: a function
+    that takes these arguments, with float64 arrays, and returns the right answer: an array, or a
+    tuple of arrays in the order of `returns`. independent: a function that computes the same answer
+    with another formula or a library; `check` compares its results with those of the reference.
+    styles: the code of other right answers, each written in a different way; `check` grades them.
     """
 
     name: str
@@ -86,10 +92,10 @@ class Variant:
 class Question:
     """A question that asks for a function.
 
-    name: the name of the question and of its key file. function: the name that the function must have in
-    the notebook. given_as: whether the function gets PyTorch tensors ("tensors") or NumPy arrays ("arrays").
-    If every question of an assignment uses arrays, the sandbox does not import PyTorch. For a notebook
-    without PyTorch, importing it would take most of the grading time.
+    name: the name of the question and of its key file. function: the name that the function must
+    have in the notebook. given_as: whether the function gets PyTorch tensors ("tensors") or NumPy
+    arrays ("arrays"). If every question of an assignment uses arrays, the sandbox does not import
+    PyTorch. For a notebook without PyTorch, importing it would take most of the grading time.
     """
 
     name: str
@@ -101,13 +107,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Design:
-    """An open question that is answered with arrays; a score computed from them determines the points.
+    """An open question that is answered with arrays;
+    a score computed from them determines the points.
 
-    arrays: maps the name of each array in the file `design.safetensors` to its dtype and shape, in which −1
-    allows any length up to `most`. measure: a function that takes the arrays and returns a score.
-    guard: a function that takes the arrays and returns a sentence if they break a rule, else "". none_at,
-    full_at: the scores that earn no points and all points, respectively; between them, the points increase
-    linearly.
+    arrays: maps the name of each array in the file `design.safetensors` to its dtype and shape, in
+    which −1 allows any length up to `most`. measure: a function that takes the arrays and returns a
+    score. guard: a function that takes the arrays and returns a sentence if they break a rule, else
+    "". none_at, full_at: the scores that earn no points and all points, respectively; between them,
+    the points increase linearly.
     """
 
     name: str
@@ -135,7 +142,9 @@ class Written:
 
 @dataclass
 class Verdict:
-    """The judge's verdict on one question: the points, one sentence and, for a known mistake, its number."""
+    """The judge's verdict on one question: the points, one sentence and,
+    for a known mistake, its number.
+    """
 
     points: float
     most: float
@@ -149,7 +158,8 @@ class Verdict:
 
 
 def fault_of_type(part: Any) -> str:
-    """Describe the first field that should be a string or a number but is not, or return "" if there is none.
+    """Describe the first field that should be a string or a number but is not,
+    or return "" if there is none.
 
     part: an object that a key defines, such as a variant.
     """
@@ -164,7 +174,9 @@ def fault_of_type(part: Any) -> str:
 
 
 def fault_of_arguments(arguments: Arguments) -> str:
-    """Describe the first argument that cannot be sent to a sandbox, or return "" if there is none."""
+    """Describe the first argument that cannot be sent to a sandbox,
+    or return "" if there is none.
+    """
 
     def is_array(value: Any) -> bool:
         return isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
@@ -206,12 +218,15 @@ def copied(arguments: Arguments) -> Arguments:
 
 
 def results_of(
-    function: Callable[..., Any], arguments: Arguments, returns: tuple[str, ...], narrow: bool = False
+    function: Callable[..., Any],
+    arguments: Arguments,
+    returns: tuple[str, ...],
+    narrow: bool = False,
 ) -> Arrays | None:
     """Return the results of an author's function as float64 arrays by name, or None if it fails.
 
-    narrow: whether to compute in float32, as a student's code does. Float32 overflows at smaller numbers than
-    float64.
+    narrow: whether to compute in float32, as a student's code does. Float32 overflows at smaller
+    numbers than float64.
     """
     try:
         with np.errstate(all="ignore"):
@@ -224,7 +239,9 @@ def results_of(
 def by_name(found: Any, returns: tuple[str, ...]) -> Arrays:
     """Convert the results of an author's function to float64 arrays by name."""
     parts = (found,) if len(returns) == 1 else tuple(found)
-    return {name: np.asarray(part, dtype=np.float64) for name, part in zip(returns, parts, strict=True)}
+    return {
+        name: np.asarray(part, dtype=np.float64) for name, part in zip(returns, parts, strict=True)
+    }
 
 
 def agree(yours: Arrays, wanted: Arrays, tolerance: Tolerance) -> bool:
@@ -247,7 +264,9 @@ def close(yours: np.ndarray, wanted: np.ndarray, tolerance: Tolerance) -> bool:
     scale = max(1.0, float(np.abs(finite).max())) if finite.size > 1 else 1.0
     # like np.allclose, but several times as fast; the judge spends most of its time here
     with np.errstate(invalid="ignore"):
-        near = np.abs(yours - wanted) <= tolerance.absolute * scale + tolerance.relative * np.abs(wanted)
+        near = np.abs(yours - wanted) <= tolerance.absolute * scale + tolerance.relative * np.abs(
+            wanted
+        )
     same = (yours == wanted) | (np.isnan(yours) & np.isnan(wanted))
     return bool(((near & is_finite) | same).all())
 

@@ -47,15 +47,20 @@ def instructor_notebook(assignment: Assignment, choose: Choose = first_variants)
 
 def build(assignment: Assignment, choose: Choose, solved: bool) -> NotebookNode:
     """Return a copy of the starter with the cells of each question in place of its marker."""
-    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    notebook = nbformat.v4.new_notebook(
+        metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    )
     for cell in cells_of(assignment):
         name = asked_in_cell(cell)
         new = (
-            question_cells(assignment, assignment.questions[name], choose, solved) if name else [plain(cell)]
+            question_cells(assignment, assignment.questions[name], choose, solved)
+            if name
+            else [plain(cell)]
         )
         notebook.cells += new
     for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"{assignment.name}-{number}"  # the same in every copy, whichever variants it contains
+        # the same in every copy, whichever variants it contains
+        cell["id"] = f"{assignment.name}-{number}"
     nbformat.validate(notebook)
     return notebook
 
@@ -72,8 +77,8 @@ def cells_of(assignment: Assignment) -> list[NotebookNode]:
     found = [name for name in map(asked_in_cell, cells) if name]
     if found != [name for name, _ in assignment.sources]:
         raise AssignmentError(
-            f"jupytext does not find the questions of {assignment.name}.py. Begin each cell with a line "
-            "`# %%` or `# %% [markdown]`."
+            f"jupytext does not find the questions of {assignment.name}.py. Begin each cell with "
+            "a line `# %%` or `# %% [markdown]`."
         )
     return cells
 
@@ -108,7 +113,12 @@ def question_cells(
     A question that is answered in words has no third cell.
     """
     heading = f"({question.points:g} points)"
-    answer = {"grade_id": f"answer-{question.name}", "solution": True, "grade": False, "locked": False}
+    answer = {
+        "grade_id": f"answer-{question.name}",
+        "solution": True,
+        "grade": False,
+        "locked": False,
+    }
     test = {
         "grade_id": question.name,
         "solution": False,
@@ -121,18 +131,28 @@ def question_cells(
         return [
             new_cell("markdown", f"{variant.text}\n\n*{heading}*"),
             new_cell("code", variant.solution if solved else variant.stub, **answer),
-            new_cell("code", f'practice.check("{question.name}", {question.function})', "practice", **test),
+            new_cell(
+                "code",
+                f'practice.check("{question.name}", {question.function})',
+                "practice",
+                **test,
+            ),
         ]
     if isinstance(question, Design):
         names = ", ".join(f"{name}={name}" for name in question.arrays)
         return [
             new_cell("markdown", f"{question.text}\n\n*{heading}*"),
-            new_cell("code", question.solution if solved else "# your design", "practice", **answer),
+            new_cell(
+                "code", question.solution if solved else "# your design", "practice", **answer
+            ),
             new_cell("code", f"# hand_in({names})", "practice", **test),
         ]
     written = {**test, "solution": True, "locked": False}
     text = question.solution if solved else ANSWER_HERE
-    return [new_cell("markdown", f"{question.text}\n\n*{heading}*"), new_cell("markdown", text, **written)]
+    return [
+        new_cell("markdown", f"{question.text}\n\n*{heading}*"),
+        new_cell("markdown", text, **written),
+    ]
 
 
 def practice_examples(assignment: Assignment, choose: Choose = first_variants) -> dict[str, Any]:
@@ -147,7 +167,9 @@ def practice_examples(assignment: Assignment, choose: Choose = first_variants) -
         variant = choose(question)
         arguments = draw(variant, "small", PUBLIC_SEED)
         right = reference_of(variant, arguments)
-        gives = {m.sentence: results_of(m.function, arguments, variant.returns) for m in variant.mistakes}
+        gives = {
+            m.sentence: results_of(m.function, arguments, variant.returns) for m in variant.mistakes
+        }
         found[name] = {
             "arguments": {key: as_json(value) for key, value in arguments.items()},
             "given_as": question.given_as,
@@ -165,7 +187,11 @@ def practice_examples(assignment: Assignment, choose: Choose = first_variants) -
 def as_json(value: Any) -> Any:
     """Convert an argument or a result to the form in which a practice file stores it."""
     if isinstance(value, np.ndarray):
-        return {"array": value.ravel().tolist(), "shape": list(value.shape), "dtype": str(value.dtype)}
+        return {
+            "array": value.ravel().tolist(),
+            "shape": list(value.shape),
+            "dtype": str(value.dtype),
+        }
     if isinstance(value, list | tuple):
         return [as_json(part) for part in value]
     return value
@@ -185,7 +211,9 @@ def student_copy(assignment: Assignment, choose: Choose = first_variants) -> dic
     }
 
 
-def write_student_copy(assignment: Assignment, folder: Path, choose: Choose = first_variants) -> None:
+def write_student_copy(
+    assignment: Assignment, folder: Path, choose: Choose = first_variants
+) -> None:
     """Write a student's notebook and its practice examples to a folder."""
     write_all(student_copy(assignment, choose), folder)
 

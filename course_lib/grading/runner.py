@@ -1,12 +1,14 @@
-"""The program that runs a student's notebook in the sandbox, calls its functions, and writes plain arrays.
+"""The program that runs a student's notebook in the sandbox, calls its functions,
+and writes plain arrays.
 
-This program runs alone, as a script, in a sandbox that contains no references, expected numbers or keys.
-Everything that it writes is untrusted. The judge, in another process, reads the arrays and compares them with
-the reference. A student who forges this program's output gains nothing without the right numbers.
+This program runs alone, as a script, in a sandbox that contains no references, expected numbers or
+keys. Everything that it writes is untrusted. The judge, in another process, reads the arrays and
+compares them with the reference. A student who forges this program's output gains nothing without
+the right numbers.
 
-Each answer is written to a pipe as one frame: an 8-byte length followed by data in the safetensors format. A
-frame is written as soon as its call has returned, so a submission that ends its own process keeps the answers
-that it has already given.
+Each answer is written to a pipe as one frame: an 8-byte length followed by data in the safetensors
+format. A frame is written as soon as its call has returned, so a submission that ends its own
+process keeps the answers that it has already given.
 """
 
 import gc
@@ -25,7 +27,9 @@ FOLDER = Path(__file__).parent
 
 
 class OutOfTime(BaseException):
-    """Raised by the alarm; a BaseException, so that a student's `except Exception` does not catch it."""
+    """Raised by the alarm; a BaseException, so that a student's `except Exception`
+    does not catch it.
+    """
 
 
 def main() -> None:
@@ -39,9 +43,13 @@ def main() -> None:
     pipe = task["pipe"]
     shell = make_shell()
     if any(call["given_as"] == "tensors" for call in task["calls"]):
-        import_torch()  # imported here, so that the import does not count towards the student's time
+        # imported here, so that the import does not count towards the student's time
+        import_torch()
     inputs = read_inputs()
-    send(pipe, {"about": "cells", "errors": json.dumps(run_cells(shell, task["cells"], task["limits"]))})
+    send(
+        pipe,
+        {"about": "cells", "errors": json.dumps(run_cells(shell, task["cells"], task["limits"]))},
+    )
     for call in task["calls"]:
         answer_call(pipe, shell, call, inputs, task["limits"]["call_seconds"])
     send(pipe, {"about": "end"})
@@ -57,7 +65,9 @@ def give_up_privileges(uid: int | None) -> None:
 
 
 def set_limits(limits: dict) -> None:
-    """Set hard limits, which the kernel enforces. `sandbox.run` also limits elapsed time and total memory."""
+    """Set hard limits, which the kernel enforces. `sandbox.run` also limits elapsed
+    time and total memory.
+    """
     hard = {
         resource.RLIMIT_DATA: limits["memory"],
         resource.RLIMIT_NPROC: limits["processes"],
@@ -70,19 +80,25 @@ def set_limits(limits: dict) -> None:
 
 
 class Clock:
-    """The alarm: its duration, its start, and the time spent waiting for a processor before the start."""
+    """The alarm: its duration, its start, and the time spent waiting
+    for a processor before the start.
+    """
 
     seconds = began = waited = 0.0
 
     @classmethod
     def left(cls) -> float:
-        """Return the seconds left. Time spent waiting for a processor on a busy machine does not count."""
+        """Return the seconds left. Time spent waiting for a processor
+        on a busy machine does not count.
+        """
         passed = monotonic() - cls.began
         return cls.seconds - passed + (waiting_time() - cls.waited)
 
 
 def waiting_time(pid: int | str = "self") -> float:
-    """Return how many seconds a process has waited for a processor, or 0 if the system does not record it."""
+    """Return how many seconds a process has waited for a processor,
+    or 0 if the system does not record it.
+    """
     try:
         nanoseconds = Path(f"/proc/{pid}/schedstat").read_text().split()[1]
     except (OSError, IndexError):
@@ -93,7 +109,8 @@ def waiting_time(pid: int | str = "self") -> float:
 def alarm(signum: int, frame: object) -> None:
     """Raise OutOfTime when a timer expires.
 
-    If time is left because the process had to wait for a processor, restart the timer for elapsed time.
+    If time is left because the process had to wait for a processor, restart the timer for elapsed
+    time.
     """
     if signum == signal.SIGALRM and Clock.left() > 0:
         signal.setitimer(signal.ITIMER_REAL, max(Clock.left(), 0.01))
@@ -104,8 +121,9 @@ def alarm(signum: int, frame: object) -> None:
 def set_alarm(seconds: float) -> None:
     """Raise OutOfTime after `seconds` of processor time, or after six times as much elapsed time.
 
-    If `seconds` is 0, turn the alarm off. The main limit is on processor time, so that a busy machine costs
-    nobody points. Elapsed time is limited as well, because sleeping uses no processor time.
+    If `seconds` is 0, turn the alarm off. The main limit is on processor time, so that a busy
+    machine costs nobody points. Elapsed time is limited as well, because sleeping uses no processor
+    time.
     """
     Clock.seconds, Clock.began, Clock.waited = 6 * seconds, monotonic(), waiting_time()
     signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -113,7 +131,9 @@ def set_alarm(seconds: float) -> None:
 
 
 def make_shell() -> Any:
-    """Return an IPython shell that needs no kernel and no socket, but supports magics, `display` and `!`."""
+    """Return an IPython shell that needs no kernel and no socket, but supports magics,
+    `display` and `!`.
+    """
     from IPython.core.interactiveshell import InteractiveShell
 
     shell: Any = InteractiveShell.instance()
@@ -122,7 +142,9 @@ def make_shell() -> Any:
 
 
 def run_cells(shell: Any, cells: list[dict], limits: dict) -> list[dict]:
-    """Run all cells in order, even after errors. Return the error and its line for each cell that failed."""
+    """Run all cells in order, even after errors. Return the error and its line
+    for each cell that failed.
+    """
     errors = []
     for cell in cells:
         set_alarm(limits["cell_seconds"])
@@ -149,7 +171,9 @@ def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float)
         return
     set_alarm(seconds)
     try:
-        arguments = {name: build(spec, inputs, call["given_as"]) for name, spec in call["arguments"].items()}
+        arguments = {
+            name: build(spec, inputs, call["given_as"]) for name, spec in call["arguments"].items()
+        }
         arrays = to_arrays(function(*arguments.values()), call["returns"])
     except NotImplementedError:
         send(pipe, about | {"status": "not started"})
@@ -162,7 +186,9 @@ def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float)
 
 
 def import_torch() -> None:
-    """Import torch with garbage collection disabled, because collection would take time and find nothing."""
+    """Import torch with garbage collection disabled,
+    because collection would take time and find nothing.
+    """
     gc.disable()
     import torch  # noqa: F401
 
@@ -179,8 +205,8 @@ def read_inputs() -> dict:
 def build(spec: dict, inputs: dict, given_as: str) -> Any:
     """Build an argument from its description.
 
-    The argument is a plain value, an array or tensor, or a list of arrays or tensors. Arrays and tensors are
-    always new copies.
+    The argument is a plain value, an array or tensor, or a list of arrays or tensors. Arrays and
+    tensors are always new copies.
     """
     if "value" in spec:
         return spec["value"]
@@ -208,13 +234,19 @@ def to_arrays(value: Any, names: list[str]) -> dict:
 
 
 def to_array(value: Any) -> Any:
-    """Convert one result (a tensor, array or number, or a list or tuple of these) to a float64 array."""
+    """Convert one result (a tensor, array or number,
+    or a list or tuple of these) to a float64 array.
+    """
     import numpy as np
 
     torch = sys.modules.get("torch")  # if torch has not been imported, no value is a tensor
     if torch is not None and isinstance(value, torch.Tensor):
         value = value.detach().to_dense().cpu().resolve_conj().resolve_neg()
-        value = value.float().numpy() if value.dtype in (torch.bfloat16, torch.float16) else value.numpy()
+        value = (
+            value.float().numpy()
+            if value.dtype in (torch.bfloat16, torch.float16)
+            else value.numpy()
+        )
     elif isinstance(value, list | tuple):
         value = [to_array(part) for part in value]
     array = np.asarray(value)
@@ -235,7 +267,8 @@ def send(pipe: int, about: dict[str, str], arrays: dict | None = None) -> None:
 
 
 def kind_of(error: BaseException) -> str:
-    """Return the name of the error's type or, if this type is not built in, of its first built-in base class.
+    """Return the name of the error's type or, if this type is not built in,
+    of its first built-in base class.
 
     A name chosen by a student is therefore never passed on.
     """
@@ -248,12 +281,16 @@ def kind_of(error: BaseException) -> str:
 
 
 def line_of(error: BaseException) -> int:
-    """Return the line number, within the cell, of the innermost notebook frame, or 0 if there is none."""
+    """Return the line number, within the cell, of the innermost notebook frame,
+    or 0 if there is none.
+    """
     if isinstance(error, SyntaxError):
         return error.lineno or 0
     frames = traceback.extract_tb(error.__traceback__)
     own = [
-        frame.lineno for frame in frames if "ipython-input" in frame.filename or "ipykernel" in frame.filename
+        frame.lineno
+        for frame in frames
+        if "ipython-input" in frame.filename or "ipykernel" in frame.filename
     ]
     return (own[-1] or 0) if own else 0
 

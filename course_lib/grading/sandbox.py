@@ -1,16 +1,18 @@
-"""Run each submission in bubblewrap, in a new folder, and read the arrays that it returns through a pipe.
+"""Run each submission in bubblewrap, in a new folder,
+and read the arrays that it returns through a pipe.
 
-A submission can return the type and the line number of an error, but never text that a student could
-have written.
+A submission can return the type and the line number of an error, but never text that a student
+could have written.
 
-A submission has access to a read-only system, the interpreter and its packages, `course_lib` (except the
-grader) and the data, but not to the network, a home folder, other submissions or keys. No files remain after
-the run. The kernel limits the number of processes, the size of files, and the memory and processor time of
-each process. From outside the sandbox, `run` monitors the elapsed time, the total memory of all processes and
-the number of bytes returned, and kills all processes if any of these exceeds its limit.
+A submission has access to a read-only system, the interpreter and its packages, `course_lib`
+(except the grader) and the data, but not to the network, a home folder, other submissions or keys.
+No files remain after the run. The kernel limits the number of processes, the size of files, and the
+memory and processor time of each process. From outside the sandbox, `run` monitors the elapsed
+time, the total memory of all processes and the number of bytes returned, and kills all processes if
+any of these exceeds its limit.
 
-The sandbox is only as strong as the Linux kernel. For protection against attackers with a kernel exploit,
-grade in a virtual machine (see docs/homework.md).
+The sandbox is only as strong as the Linux kernel. For protection against attackers with a kernel
+exploit, grade in a virtual machine (see docs/homework.md).
 """
 
 import builtins
@@ -47,10 +49,11 @@ SYSTEM_LINKS = (
     "/lib64",
 )  # links into /usr on current systems, folders on older ones
 SYSTEM_FILES = ("/etc/fonts", "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
-FIRST_USER = 1_000_000_000  # user IDs from this number upwards are not assigned to anyone on this machine
+# User IDs from this number upwards are not assigned to anyone on this machine.
+FIRST_USER = 1_000_000_000
 TICK = 0.1  # seconds between checks of the time and memory used
-# Python's messages about the syntax errors that students make. Any other message is dropped, because a
-# notebook can raise a SyntaxError with a message of its own.
+# Python's messages about the syntax errors that students make. Any other message is dropped,
+# because a notebook can raise a SyntaxError with a message of its own.
 SYNTAX_SENTENCES = (
     r"invalid syntax(\. Perhaps you forgot a comma\?|\. Maybe you meant '==' or ':=' instead of '='\?)?",
     r"expected '[:(]'",
@@ -83,7 +86,8 @@ KINDS = {
     ),
 }
 MAX_LINE = 100_000  # no cell has more lines than this
-# errors from reading untrusted bytes, which may contain an infinite line number or a thousand nested brackets
+# errors from reading untrusted bytes, which may contain an infinite line number or a thousand
+# nested brackets
 UNREADABLE = (
     SafetensorError,
     ValueError,
@@ -93,7 +97,8 @@ UNREADABLE = (
     AttributeError,
     RecursionError,
 )
-PATIENCE = 6  # even on a busy machine, the elapsed time is limited to this many times `Limits.seconds`
+# Even on a busy machine, the elapsed time is limited to this many times `Limits.seconds`.
+PATIENCE = 6
 
 
 class NoWall(RuntimeError):
@@ -107,7 +112,8 @@ class Limits:
     seconds: int = 300  # for the whole run, not counting the time spent waiting for a processor
     cell_seconds: float = 20.0  # processor time, for each cell of the notebook
     call_seconds: float = 10.0  # processor time, for each call of a student's function
-    memory: int = 3 * 2**30  # bytes, for all processes together; importing torch takes half a gigabyte
+    # bytes, for all processes together; importing torch takes half a gigabyte
+    memory: int = 3 * 2**30
     processes: int = 96  # including threads
     file_bytes: int = 64 * 2**20  # bytes, for each file
     disk: int = 256 * 2**20  # bytes, for all files together, which are kept in memory
@@ -118,8 +124,8 @@ class Limits:
 class Call:
     """One call of one of the notebook's functions with one set of inputs.
 
-    returns: the names of the function's results, in order. given_as: "tensors" for PyTorch tensors or
-    "arrays" for NumPy arrays.
+    returns: the names of the function's results, in order. given_as: "tensors" for PyTorch tensors
+    or "arrays" for NumPy arrays.
     """
 
     question: str
@@ -132,7 +138,9 @@ class Call:
 
 @dataclass
 class Answer:
-    """The answer to one call. `status` is "answered", "missing", "not started", "error" or "silent"."""
+    """The answer to one call. `status` is "answered", "missing", "not started",
+    "error" or "silent".
+    """
 
     status: str = "silent"  # no frame was received
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
@@ -142,7 +150,9 @@ class Answer:
 
 @dataclass
 class Outcome:
-    """How a submission's run ended, the errors in its cells, and its answers by (question, case)."""
+    """How a submission's run ended, the errors in its cells, and its answers by
+    (question, case).
+    """
 
     ended: str = "finished"
     errors: list[dict] = field(default_factory=list)
@@ -154,17 +164,21 @@ def check_wall() -> None:
     if shutil.which("bwrap") is None:
         raise NoWall(
             "bubblewrap is not installed, and without it a submission could read and change "
-            "everything on this machine. Install it with `apt install bubblewrap` (Debian, Ubuntu) or "
-            "`dnf install bubblewrap` (Fedora), or grade with --unsafe in a virtual machine that you can "
-            "throw away."
+            "everything on this machine. Install it with `apt install bubblewrap` (Debian, "
+            "Ubuntu) or `dnf install bubblewrap` (Fedora), or grade with --unsafe in a virtual "
+            "machine that you can throw away."
         )
     trial = [*wall(None), "true"]
     done = subprocess.run(trial, capture_output=True, text=True, env={}, timeout=20)
     if done.returncode:
         reason = (
-            done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit status {done.returncode}"
+            done.stderr.strip().splitlines()[-1]
+            if done.stderr.strip()
+            else f"exit status {done.returncode}"
         )
-        raise NoWall(f"bubblewrap cannot build a sandbox on this machine ({reason}); see docs/homework.md.")
+        raise NoWall(
+            f"bubblewrap cannot build a sandbox on this machine ({reason}); see docs/homework.md."
+        )
 
 
 def run(
@@ -174,18 +188,23 @@ def run(
     data: Path | None = None,
     unsafe: bool = False,
 ) -> Outcome:
-    """Run a notebook's code cells and then the calls in a sandbox. Errors in the notebook are not raised.
+    """Run a notebook's code cells and then the calls in a sandbox. Errors
+    in the notebook are not raised.
 
     cells: dicts with the keys "number" and "source". data: a folder that the notebook can read as
-    $COURSE_DATA. unsafe: whether to apply only the limits, without a sandbox; use this only on a disposable
-    machine. Raises NoWall if bubblewrap is missing and `unsafe` is False.
+    $COURSE_DATA. unsafe: whether to apply only the limits, without a sandbox; use this only on a
+    disposable machine. Raises NoWall if bubblewrap is missing and `unsafe` is False.
     """
     limits = limits or Limits()
     with tempfile.TemporaryDirectory(prefix="grading-") as folder:
         reading, writing = os.pipe()
         try:
             write_task(Path(folder), cells, calls, limits, writing, unsafe)
-            command = command_without_wall(folder) if unsafe else command_behind_wall(folder, limits, data)
+            command = (
+                command_without_wall(folder)
+                if unsafe
+                else command_behind_wall(folder, limits, data)
+            )
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -211,14 +230,22 @@ def run(
 
 
 def write_task(
-    folder: Path, cells: Sequence[Mapping], calls: Sequence[Call], limits: Limits, pipe: int, unsafe: bool
+    folder: Path,
+    cells: Sequence[Mapping],
+    calls: Sequence[Call],
+    limits: Limits,
+    pipe: int,
+    unsafe: bool,
 ) -> None:
-    """Write the runner, its task and the inputs to a folder. The sandbox gets no other part of the grader."""
+    """Write the runner, its task and the inputs to a folder. The sandbox gets no other
+    part of the grader.
+    """
     arrays: dict[str, np.ndarray] = {}
     described = []
     for number, call in enumerate(calls):
         arguments = {
-            name: describe(value, f"{number}.{name}", arrays) for name, value in call.arguments.items()
+            name: describe(value, f"{number}.{name}", arrays)
+            for name, value in call.arguments.items()
         }
         described.append(asdict(call) | {"arguments": arguments, "returns": list(call.returns)})
     own_user = os.getuid() == 0 and not unsafe
@@ -238,13 +265,18 @@ def write_task(
 
 
 def describe(value: object, name: str, arrays: dict[str, np.ndarray]) -> dict:
-    """Describe an argument as a dict that can be written as JSON, and add its arrays to `arrays`."""
+    """Describe an argument as a dict that can be written as JSON,
+    and add its arrays to `arrays`.
+    """
     if isinstance(value, np.ndarray):
-        arrays[name] = np.asarray(value, order="C")  # np.ascontiguousarray adds a dimension to a number
+        # np.ascontiguousarray adds a dimension to a number
+        arrays[name] = np.asarray(value, order="C")
         return {"arrays": [name], "many": False}
     if isinstance(value, list | tuple):
         names = [f"{name}.{i}" for i in range(len(value))]
-        arrays.update({part: np.ascontiguousarray(array) for part, array in zip(names, value, strict=True)})
+        arrays.update(
+            {part: np.ascontiguousarray(array) for part, array in zip(names, value, strict=True)}
+        )
         return {"arrays": names, "many": True}
     return {"value": value}
 
@@ -255,7 +287,9 @@ def course_folder() -> Path:
 
 
 def command_behind_wall(folder: str, limits: Limits, data: Path | None) -> list[str]:
-    """Return the command that starts the runner in bubblewrap, with everything that it needs mounted."""
+    """Return the command that starts the runner in bubblewrap,
+    with everything that it needs mounted.
+    """
     course = [part for name in sorted(os.listdir(course_folder())) for part in course_mount(name)]
     mounts = ["--dir", "/course/course_lib", *course, "--ro-bind", folder, INSIDE]
     mounts += ["--size", str(limits.disk), "--perms", "1777", "--tmpfs", "/tmp"]
@@ -267,7 +301,9 @@ def command_behind_wall(folder: str, limits: Limits, data: Path | None) -> list[
 
 
 def course_mount(name: str) -> list[str]:
-    """Return the options that mount one part of the package read-only. The grader itself is not mounted."""
+    """Return the options that mount one part of the package read-only. The grader
+    itself is not mounted.
+    """
     if name in ("grading", "__pycache__"):
         return []
     return ["--ro-bind", str(course_folder() / name), f"/course/course_lib/{name}"]
@@ -281,7 +317,8 @@ def wall(limits: Limits | None) -> list[str]:
     command = ["bwrap", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if os.getuid() == 0:
         # Root needs no user namespace, and inside one it could not switch to another user ID.
-        # The runner gives up both capabilities, and all other privileges, before it runs the notebook.
+        # The runner gives up both capabilities, and all other privileges, before it runs the
+        # notebook.
         command += [
             "--unshare-pid",
             "--unshare-net",
@@ -336,7 +373,9 @@ def environment(data: Path | None, unsafe: bool) -> dict[str, str]:
 
 
 def watch(process: subprocess.Popen, reading: int, limits: Limits) -> tuple[str, bytes]:
-    """Read until the process ends or exceeds a limit. Return how the process ended and the bytes received."""
+    """Read until the process ends or exceeds a limit. Return how the process ended and
+    the bytes received.
+    """
     received, started = bytearray(), time.monotonic()
     os.set_blocking(reading, False)
     with selectors.DefaultSelector() as selector:
@@ -371,9 +410,9 @@ def ended_by_itself(process: subprocess.Popen) -> str:
 def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
     """Return whether a submission has used up its time after `passed` seconds of elapsed time.
 
-    On a busy machine, a submission may spend minutes waiting for a processor. This must not cost its author
-    points, so time spent waiting does not count. Time spent sleeping counts, and so does the total processor
-    time of all processes.
+    On a busy machine, a submission may spend minutes waiting for a processor. This must not cost
+    its author points, so time spent waiting does not count. Time spent sleeping counts, and so does
+    the total processor time of all processes.
     """
     if passed <= limits.seconds:
         return False
@@ -384,12 +423,15 @@ def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
 
 
 def times_of(process: subprocess.Popen) -> tuple[float, float]:
-    """Return the total processor time of a sandbox, and the longest wait of any process for a processor."""
+    """Return the total processor time of a sandbox,
+    and the longest wait of any process for a processor.
+    """
     computed, waited = 0.0, 0.0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
             try:
-                computed += sum(child.cpu_times()[:4])  # its own time and that of its ended children
+                # its own time and that of its ended children
+                computed += sum(child.cpu_times()[:4])
                 waited = max(waited, waiting_time(child.pid))
             except psutil.Error:  # the process has ended in the meantime
                 continue
@@ -401,16 +443,18 @@ def times_of(process: subprocess.Popen) -> tuple[float, float]:
 def takes_more_than(process: subprocess.Popen, limit: int) -> bool:
     """Return whether all processes of the sandbox together use more than `limit` bytes of memory.
 
-    Resident sizes are quick to read, but they count a shared page once for each process that shares it. A
-    process that has imported torch, together with five forks of it, would seem to use six times the memory of
-    one process. If the sum exceeds the limit, it is therefore computed again from proportional sizes, which
-    count each shared page once.
+    Resident sizes are quick to read, but they count a shared page once for each process that shares
+    it. A process that has imported torch, together with five forks of it, would seem to use six
+    times the memory of one process. If the sum exceeds the limit, it is therefore computed again
+    from proportional sizes, which count each shared page once.
     """
     return memory_of(process, resident_size) > limit and memory_of(process, own_share) > limit
 
 
 def memory_of(process: subprocess.Popen, size: Callable[[psutil.Process], int]) -> int:
-    """Return the total memory of a sandbox's processes in bytes; `size` returns the memory of one process."""
+    """Return the total memory of a sandbox's processes in bytes;
+    `size` returns the memory of one process.
+    """
     total = 0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
@@ -429,7 +473,8 @@ def resident_size(process: psutil.Process) -> int:
 
 
 def own_share(process: psutil.Process) -> int:
-    """Return the number of bytes that a process has in memory, counting only its share of each shared page.
+    """Return the number of bytes that a process has in memory,
+    counting only its share of each shared page.
 
     If the system does not report that share, shared pages count in full.
     """
@@ -440,14 +485,18 @@ def own_share(process: psutil.Process) -> int:
 
 
 def end(process: subprocess.Popen) -> None:
-    """End the sandbox and everything in it. When bubblewrap dies, the kernel kills its whole process tree."""
+    """End the sandbox and everything in it. When bubblewrap dies,
+    the kernel kills its whole process tree.
+    """
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
     process.wait()
 
 
 def read_outcome(ended: str, received: bytes, calls: Sequence[Call]) -> Outcome:
-    """Read the received frames, which are untrusted. Ignore frames that are damaged or were not requested."""
+    """Read the received frames, which are untrusted. Ignore frames
+    that are damaged or were not requested.
+    """
     outcome = Outcome(ended)
     asked = {(call.question, call.case): set(call.returns) for call in calls}
     outcome.answers = {key: Answer() for key in asked}
@@ -495,7 +544,11 @@ def read_answer(about: dict[str, str], arrays: dict[str, np.ndarray], names: set
     A frame with neither the requested arrays nor a known status counts as an error.
     """
     status = about.get("status", "")
-    if status == "answered" and set(arrays) == names and all(a.dtype == np.float64 for a in arrays.values()):
+    if (
+        status == "answered"
+        and set(arrays) == names
+        and all(a.dtype == np.float64 for a in arrays.values())
+    ):
         return Answer("answered", arrays)
     if status in ("missing", "not started"):
         return Answer(status)
@@ -520,14 +573,17 @@ def number_in(value: object) -> int:
 def python_s_words(text: str) -> str:
     """Return Python's message about a syntax error, or "" if a student may have written the text.
 
-    Text that cannot be printed, such as half a surrogate pair, also becomes "", because no file can store it.
+    Text that cannot be printed, such as half a surrogate pair, also becomes "", because no file can
+    store it.
     """
     known = any(re.fullmatch(pattern, text) for pattern in SYNTAX_SENTENCES)
     return text if known and text.isprintable() else ""
 
 
 def read_errors(text: str) -> list[dict]:
-    """Return the errors of the cells as plain numbers and short texts, whatever a forged frame contains."""
+    """Return the errors of the cells as plain numbers and short texts,
+    whatever a forged frame contains.
+    """
     try:
         rows = json.loads(text)[:50]
         return [

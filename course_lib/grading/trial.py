@@ -1,7 +1,8 @@
 """Test the keys of an assignment before its release: `python -m course_lib.grading check NAME`.
 
-The keys contain only the author's own code, so they run in this process, without a sandbox. The messages here
-are for the author and, unlike messages for students, may quote error messages and names.
+The keys contain only the author's own code, so they run in this process, without a sandbox. The
+messages here are for the author and, unlike messages for students, may quote error messages and
+names.
 """
 
 import hashlib
@@ -100,7 +101,9 @@ def answer(
         return Answer("error", what=told(error, CELL, " of its code"))
 
 
-def verdict_on(question: Question, variant: Variant, function: Callable[..., Any], inputs: Inputs) -> Verdict:
+def verdict_on(
+    question: Question, variant: Variant, function: Callable[..., Any], inputs: Inputs
+) -> Verdict:
     """Return the judge's verdict on a function."""
     answers = {case: answer(question, variant, function, inputs[case]) for case in CASES}
     return judge(question, remembered(variant), inputs, answers, "finished")
@@ -110,15 +113,19 @@ def verdict_on(question: Question, variant: Variant, function: Callable[..., Any
 def remembered(variant: Variant) -> Variant:
     """Return a copy of the variant whose reference and mistakes cache their results.
 
-    The judge calls the reference for every answer, and the mistakes for wrong answers. Without a cache, these
-    calls would account for most of the running time.
+    The judge calls the reference for every answer, and the mistakes for wrong answers. Without a
+    cache, these calls would account for most of the running time.
     """
-    mistakes = tuple(replace(mistake, function=remembering(mistake.function)) for mistake in variant.mistakes)
+    mistakes = tuple(
+        replace(mistake, function=remembering(mistake.function)) for mistake in variant.mistakes
+    )
     return replace(variant, reference=remembering(variant.reference), mistakes=mistakes)
 
 
 def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function with a cache, so that it is never called twice with the same arguments."""
+    """Return the function with a cache, so that it is never called twice
+    with the same arguments.
+    """
     found: dict[bytes, Any] = {}
 
     def once(**arguments: Any) -> Any:
@@ -137,7 +144,9 @@ def faults_of_form(variant: Variant) -> list[str]:
     """Return the faults of a variant that can be found without calling its functions."""
     for field in ("mistakes", "returns", "styles"):
         if not isinstance(getattr(variant, field), tuple):
-            return [f"`{field}` must be a tuple: is a comma missing before the closing parenthesis?"]
+            return [
+                f"`{field}` must be a tuple: is a comma missing before the closing parenthesis?"
+            ]
     if not all(isinstance(mistake, Mistake) for mistake in variant.mistakes):
         return ["`mistakes` must contain only Mistake(sentence, function, share) objects."]
     for part in (variant, *variant.mistakes):
@@ -155,7 +164,9 @@ def faults_of_form(variant: Variant) -> list[str]:
             faults.append(f"{count} mistakes have the same sentence, “{sentence}”")
     for number, mistake in enumerate(variant.mistakes):
         if not 0 <= mistake.share < 1:
-            faults.append(f"{label(variant, number)} must have a share of at least 0 and less than 1.")
+            faults.append(
+                f"{label(variant, number)} must have a share of at least 0 and less than 1."
+            )
     return faults
 
 
@@ -165,7 +176,10 @@ def faults_of_draws(variant: Variant, inputs: Inputs, seed: int) -> list[str]:
         np.testing.assert_equal(inputs_of(variant, seed), inputs)
     except AssertionError:
         return [
-            "`inputs` returns different values when it is called again: draw all random numbers from `rng`."
+            (
+                "`inputs` returns different values when it is called again: draw all random "
+                "numbers from `rng`."
+            )
         ]
     return []
 
@@ -190,14 +204,16 @@ def shapes(arguments: Arguments) -> list[tuple[int, ...]]:
 def faults_of_reference(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
     """Return the faults of the reference in each case.
 
-    The reference must not stop with an error, its results must be finite, and they must agree with those of
-    `independent`.
+    The reference must not stop with an error, its results must be finite, and they must agree with
+    those of `independent`.
     """
     faults = []
     for case, arguments in inputs.items():
         right = computed(variant, variant.reference, arguments)
         if isinstance(right, Exception):
-            faults.append(f"the reference stops with {told(right, file_of(question))} in the {case} case.")
+            faults.append(
+                f"the reference stops with {told(right, file_of(question))} in the {case} case."
+            )
             continue
         if not all(np.isfinite(values).all() for values in right.values()):
             faults.append(f"the reference is not finite in the {case} case.")
@@ -205,13 +221,19 @@ def faults_of_reference(question: Question, variant: Variant, inputs: Inputs) ->
             continue
         again = computed(variant, variant.independent, arguments)
         if isinstance(again, Exception):
-            faults.append(f"`independent` stops with {told(again, file_of(question))} in the {case} case.")
+            faults.append(
+                f"`independent` stops with {told(again, file_of(question))} in the {case} case."
+            )
         elif not agree(again, right, AGREEMENT):
-            faults.append(f"the reference and `independent` do not agree to seven digits in the {case} case.")
+            faults.append(
+                f"the reference and `independent` do not agree to seven digits in the {case} case."
+            )
     return faults
 
 
-def computed(variant: Variant, function: Callable[..., Any], arguments: Arguments) -> Arrays | Exception:
+def computed(
+    variant: Variant, function: Callable[..., Any], arguments: Arguments
+) -> Arrays | Exception:
     """Return the results of a function from a key, in float64, or the error that it raises."""
     try:
         with np.errstate(all="ignore"):
@@ -228,8 +250,12 @@ def faults_of_stub(question: Question, variant: Variant, names: Names, inputs: I
     return [f"the stub must only raise NotImplementedError, but it {said or 'gets all points.'}"]
 
 
-def faults_of_right_answers(question: Question, variant: Variant, names: Names, inputs: Inputs) -> list[str]:
-    """Return a fault for each right answer (the model answer and the styles) that does not get all points."""
+def faults_of_right_answers(
+    question: Question, variant: Variant, names: Names, inputs: Inputs
+) -> list[str]:
+    """Return a fault for each right answer (the model answer and the styles)
+    that does not get all points.
+    """
     answers = {"the model answer": variant.solution}
     for number, code in enumerate(variant.styles, start=1):
         answers[f"style {number}"] = code
@@ -246,14 +272,16 @@ def judged(question: Question, variant: Variant, code: str, names: Names, inputs
     found = verdict_on(question, variant, function, inputs)
     if all(found.details.values()):
         return ""
-    return f"gets {found.points:g} of {question.points:g} points, with the sentence “{found.sentence}”"
+    return (
+        f"gets {found.points:g} of {question.points:g} points, with the sentence “{found.sentence}”"
+    )
 
 
 def faults_of_calls(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
     """Return a fault for each mistake that the judge cannot compute.
 
-    Such a mistake fails in every case, or fails with an error that has nothing to do with numbers, such as a
-    NameError.
+    Such a mistake fails in every case, or fails with an error that has nothing to do with numbers,
+    such as a NameError.
     """
     faults = []
     for number, mistake in enumerate(variant.mistakes):
@@ -263,7 +291,9 @@ def faults_of_calls(question: Question, variant: Variant, inputs: Inputs) -> lis
         if fatal or len(stops) == len(found):
             error = (fatal or stops)[0]
             where = "" if fatal else " in every case"
-            faults.append(f"{label(variant, number)} stops{where} with {told(error, file_of(question))}.")
+            faults.append(
+                f"{label(variant, number)} stops{where} with {told(error, file_of(question))}."
+            )
     return faults
 
 
@@ -284,7 +314,10 @@ def faults_of_mistakes(question: Question, variant: Variant, inputs: Inputs) -> 
         if len(said) == 2 and len(set(said.values())) == 1:
             faults.append(f"{label(variant, number)} {said['float64']}")
         else:
-            faults += [f"in {precision}, {label(variant, number)} {what}" for precision, what in said.items()]
+            faults += [
+                f"in {precision}, {label(variant, number)} {what}"
+                for precision, what in said.items()
+            ]
     return faults
 
 
@@ -300,7 +333,9 @@ def called(variant: Variant, verdict: Verdict) -> str:
         other = label(variant, verdict.mistake)
         return f"gives the same numbers as {other}, so students would read that sentence instead."
     if all(verdict.details.values()):
-        return "gives the right numbers, within the tolerance, in all cases, so it is not a mistake."
+        return (
+            "gives the right numbers, within the tolerance, in all cases, so it is not a mistake."
+        )
     return f"does not get its own sentence; the judge says “{verdict.sentence}”"
 
 
@@ -353,12 +388,15 @@ def faults_of(question: Question, variant: Variant, names: Names, seeds: int) ->
     for seed in range(seeds):
         seen.update(faults_with(question, variant, names, seed))
     return [
-        fault if count == seeds else f"in {count} of {seeds} draws, {fault}" for fault, count in seen.items()
+        fault if count == seeds else f"in {count} of {seeds} draws, {fault}"
+        for fault, count in seen.items()
     ]
 
 
 def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str]]]:
-    """Yield, for each question and variant, a line to print if there are no faults, and a list of faults."""
+    """Yield, for each question and variant, a line to print if there are no faults,
+    and a list of faults.
+    """
     names, remarks = starter_names(assignment)
     questions = []
     for name, source in assignment.sources:
@@ -372,9 +410,20 @@ def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str
             faults = faults_of_design(question)
             yield said_of_design(question), [f"{file_of(question)}: {fault}" for fault in faults]
         elif isinstance(question, Written):
-            yield f"{question.name}: this question is answered in words, so you mark it yourself", []
+            yield (
+                f"{question.name}: this question is answered in words, so you mark it yourself",
+                [],
+            )
         elif not isinstance(question.variants, tuple) or not question.variants:
-            yield "", [f"{file_of(question)}: `variants` must be a tuple that contains at least one Variant."]
+            yield (
+                "",
+                [
+                    (
+                        f"{file_of(question)}: `variants` must be a tuple that contains at least "
+                        "one Variant."
+                    )
+                ],
+            )
         elif not all(isinstance(variant, Variant) for variant in question.variants):
             yield "", [f"{file_of(question)}: `variants` must contain only Variants."]
         else:
@@ -453,13 +502,18 @@ def run_cells(assignment: Assignment, names: dict[str, Any], practice: bool) -> 
         try:
             exec(compile("\n".join(lines), CELL, "exec"), names)
         except Exception as error:
-            which = f"the cell of {assignment.name}.py that begins with “{cell.source.splitlines()[0]}”"
+            which = (
+                f"the cell of {assignment.name}.py that begins with “{cell.source.splitlines()[0]}”"
+            )
             stops.append(f"{which} stops with {told(error, CELL, ' of the cell')}.")
     return stops
 
 
-def faults_of_practice(assignment: Assignment, names: Names, questions: list[AnyQuestion]) -> list[str]:
-    """Return the faults that students would find in the cells tagged `practice`, which the grader skips.
+def faults_of_practice(
+    assignment: Assignment, names: Names, questions: list[AnyQuestion]
+) -> list[str]:
+    """Return the faults that students would find in the cells tagged `practice`,
+    which the grader skips.
 
     names: the names that all other cells define.
     """
@@ -489,12 +543,15 @@ def said_of(question: Question, variant: Variant) -> str:
     answers = f"{right} right answer{'s' if right > 1 else ''}"
     wrong = len(variant.mistakes)
     mistakes = f"{wrong} mistake{'s' if wrong > 1 else ''}"
-    return f"{question.name}, {variant.name}: {answers} and {mistakes} were tried, and no problems were found"
+    return (
+        f"{question.name}, {variant.name}: {answers} and {mistakes} were tried, and no problems "
+        "were found"
+    )
 
 
 def said_of_design(design: Design) -> str:
     """Return the line to print for a design without faults."""
     return (
-        f"{design.name}: `guard` and `measure` were tried on random arrays, and no problems were found; "
-        "the model answer was not run, because that may take minutes"
+        f"{design.name}: `guard` and `measure` were tried on random arrays, and no problems were "
+        "found; the model answer was not run, because that may take minutes"
     )

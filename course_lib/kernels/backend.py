@@ -1,8 +1,9 @@
-"""The choice between a Triton kernel and its reference, a plain PyTorch function that computes the same.
+"""The choice between a Triton kernel and its reference,
+a plain PyTorch function that computes the same.
 
-Kernels run on a GPU. If TRITON_INTERPRET=1 is set before Triton is imported, kernels run in Triton's
-interpreter instead, which executes their programs one after another in Python. If Triton is not installed, as
-on Windows and macOS, the references are used.
+Kernels run on a GPU. If TRITON_INTERPRET=1 is set before Triton is imported, kernels run in
+Triton's interpreter instead, which executes their programs one after another in Python. If Triton
+is not installed, as on Windows and macOS, the references are used.
 """
 
 import os
@@ -19,7 +20,8 @@ try:
 except ImportError:
     from types import SimpleNamespace
 
-    triton, tl = None, SimpleNamespace(constexpr=int)  # enough to define kernels, but not to launch them
+    # enough to define kernels, but not to launch them
+    triton, tl = None, SimpleNamespace(constexpr=int)
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # the setting when the kernels were defined
 ran: dict[str, str] = {}  # for each function, a description of what computed its last result
@@ -43,7 +45,9 @@ def switched_off() -> Iterator[None]:
 
 
 def which(device: torch.device | str) -> str:
-    """Describe the implementation used on this device: "Triton…", or "PyTorch: " followed by the reason."""
+    """Describe the implementation used on this device: "Triton…", or "PyTorch:
+    " followed by the reason.
+    """
     device = torch.device(device)
     if _is_off:
         return "PyTorch: the kernels are switched off"
@@ -66,12 +70,16 @@ def kernel_runs(name: str, tensor: Tensor, unless: str = "") -> bool:
 
 
 def compute_dtype(tensor: Tensor) -> torch.dtype:
-    """Return the dtype for computing sums: float64 for a float64 tensor, and float32 for any other."""
+    """Return the dtype for computing sums: float64 for a float64 tensor,
+    and float32 for any other.
+    """
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
 
 def rows(tensor: Tensor) -> Tensor:
-    """Return the tensor itself if each row is contiguous in memory, and a contiguous copy otherwise."""
+    """Return the tensor itself if each row is contiguous in memory,
+    and a contiguous copy otherwise.
+    """
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 

@@ -1,8 +1,8 @@
 """Batches of black-and-white pixels, drawn directly from a data set stored as bytes.
 
-The usual approach is to copy the rows, convert them to floats, draw random numbers, and compare these with
-the pixels. Each of these steps reads and writes the whole batch, whereas the kernel reads one byte and writes
-one number per pixel.
+The usual approach is to copy the rows, convert them to floats, draw random numbers, and compare
+these with the pixels. Each of these steps reads and writes the whole batch, whereas the kernel
+reads one byte and writes one number per pixel.
 """
 
 import math
@@ -15,11 +15,15 @@ from course_lib.kernels.philox import as_seed, uniform
 
 
 def gather_binarize_reference(
-    images: Tensor, index: Tensor, seed: Tensor | int | None = None, dtype: torch.dtype = torch.float32
+    images: Tensor,
+    index: Tensor,
+    seed: Tensor | int | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """The PyTorch reference for `gather_binarize`. The same seed gives the same pixels."""
     grey = images.index_select(0, index).flatten(1)  # (B, D) bytes
-    quarter = -(-grey.shape[1] // 4)  # each random counter gives one number for each quarter of the image
+    # each random counter gives one number for each quarter of the image
+    quarter = -(-grey.shape[1] // 4)
     counter = torch.arange(len(grey) * quarter, device=grey.device).view(len(grey), quarter)
     u = torch.cat(uniform(as_seed(seed, grey.device), counter), 1)[:, : grey.shape[1]]  # (B, D)
     return (u * 255 < grey).to(dtype)
@@ -41,14 +45,17 @@ def _gather_kernel(images, index, seed, out, D, quarter, BLOCK: tl.constexpr):
 
 
 def gather_binarize(
-    images: Tensor, index: Tensor, seed: Tensor | int | None = None, dtype: torch.dtype = torch.float32
+    images: Tensor,
+    index: Tensor,
+    seed: Tensor | int | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Select images by index, and draw each pixel as 0 or 1 at random: (N, …) → (B, D).
 
-    images: bytes (uint8) of shape (N, …). index: row numbers (int64) of shape (B,), not range-checked on a
-    GPU. Each pixel is 1 with probability byte/255, to within 2⁻²³ ("dynamic binarization"; see
-    `data.binarize`). seed: an int or a one-element int64 tensor; if None, a seed is drawn from torch's global
-    generator. Raises ValueError for incompatible arguments.
+    images: bytes (uint8) of shape (N, …). index: row numbers (int64) of shape (B,), not
+    range-checked on a GPU. Each pixel is 1 with probability byte/255, to within 2⁻²³ ("dynamic
+    binarization"; see `data.binarize`). seed: an int or a one-element int64 tensor; if None, a seed
+    is drawn from torch's global generator. Raises ValueError for incompatible arguments.
     """
     kinds = f"{type(images).__name__} and {type(index).__name__}"
     both = isinstance(images, Tensor) and isinstance(index, Tensor)
@@ -58,7 +65,10 @@ def gather_binarize(
         "index=torch.tensor([3, 1]).",
     )
     check(
-        images.dtype == torch.uint8 and images.ndim >= 2 and images.numel() > 0 and images.is_contiguous(),
+        images.dtype == torch.uint8
+        and images.ndim >= 2
+        and images.numel() > 0
+        and images.is_contiguous(),
         "images must be a non-empty, contiguous tensor of bytes (uint8) with shape (N, …), but got "
         f"{images.dtype} {tuple(images.shape)}.",
     )
@@ -73,13 +83,15 @@ def gather_binarize(
         low, high = (int(v) for v in index.aminmax())
         check(
             low >= 0 and high < len(images),
-            f"index must contain numbers from 0 to {len(images) - 1}, but these range from {low} to {high}.",
+            f"index must contain numbers from 0 to {len(images) - 1}, but these range from {low} "
+            f"to {high}.",
         )
     pixels = math.prod(images.shape[1:])
     quarter = -(-pixels // 4)
     check(
         len(index) * quarter < 2**31,
-        "A batch must contain fewer than 2³³ pixels, because it uses a single seed: choose a smaller batch.",
+        "A batch must contain fewer than 2³³ pixels, because it uses a single seed: choose a "
+        "smaller batch.",
     )
     seed = as_seed(seed, index.device)
     if not kernel_runs("gather_binarize", index):

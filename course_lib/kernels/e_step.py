@@ -1,11 +1,13 @@
-"""The E-step of a mixture of diagonal Gaussians, without storing the N×K matrix of responsibilities.
+"""The E-step of a mixture of diagonal Gaussians,
+without storing the N×K matrix of responsibilities.
 
-The log-density of a diagonal Gaussian is linear in phi(x) = [1, x, x²] (see `fast_steps`), so a tile of
-log-densities is a small matrix product. The first kernel loops over the components, sums their densities
-relative to a running maximum, and stores log P(x), one number per row. The second kernel computes each tile
-again, divides the densities by P(x) to obtain the responsibilities, and adds the products of these and [1, x,
-x²] to the statistics. Tiles are computed twice so that they never have to be stored.
-Source of the running maximum: Milakov & Gimelshein 2018, "Online normalizer calculation for softmax".
+The log-density of a diagonal Gaussian is linear in phi(x) = [1, x, x²] (see `fast_steps`), so a
+tile of log-densities is a small matrix product. The first kernel loops over the components, sums
+their densities relative to a running maximum, and stores log P(x), one number per row. The second
+kernel computes each tile again, divides the densities by P(x) to obtain the responsibilities, and
+adds the products of these and [1, x, x²] to the statistics. Tiles are computed twice so that they
+never have to be stored. Source of the running maximum: Milakov & Gimelshein 2018, "Online
+normalizer calculation for softmax".
 """
 
 from typing import Any, NamedTuple
@@ -17,7 +19,8 @@ from course_lib.kernels.backend import check, jit, kernel_runs, rows, tl, triton
 from course_lib.mixtures.fast_steps import coefficients, features
 
 TILE = {"ROWS": 64, "COMPONENTS": 64, "DIMS": 32}  # a tile of log-densities: 16 KB, in registers
-PRECISION = "ieee"  # "tf32" on tensor cores has a 10-bit mantissa: too short for differences of large squares
+# "tf32" on tensor cores has a 10-bit mantissa: too short for differences of large squares.
+PRECISION = "ieee"
 LOWEST = -3.0e38  # used in place of log 0 = −∞, because −∞ − (−∞) is NaN
 
 
@@ -31,8 +34,12 @@ class Statistics(NamedTuple):
     log_px: Tensor
 
 
-def mixture_statistics_reference(x: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> Statistics:
-    """The PyTorch reference for `mixture_statistics`. Unlike the kernels, it stores an N×K matrix."""
+def mixture_statistics_reference(
+    x: Tensor, weights: Tensor, means: Tensor, variances: Tensor
+) -> Statistics:
+    """The PyTorch reference for `mixture_statistics`. Unlike the kernels,
+    it stores an N×K matrix.
+    """
     x = x if x.dtype == torch.float64 else x.float()
     phi, c = features(x, "diag"), coefficients(weights, means, variances, "diag")  # (N, F), (F, K)
     joint = phi @ c  # (N, K): log weight_k + log N(x_n | k)
@@ -115,13 +122,16 @@ def _sums_kernel(
     n = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     k = tl.program_id(1) * COMPONENTS + tl.arange(0, COMPONENTS)
     joint = _joint(x, c, x_row, n, k, N, K, D, PRECISION, DIMS, KIND)
-    log_p = tl.load(log_px + n, mask=n < N, other=float("inf"))  # rows past the end get responsibility 0
+    # rows past the end get responsibility 0
+    log_p = tl.load(log_px + n, mask=n < N, other=float("inf"))
     resp = tl.exp(joint - log_p[:, None])
     row = sums + k * (1 + 2 * D)  # many programs add to the same sums, so each addition is atomic
     tl.atomic_add(row, tl.sum(resp, 0), mask=k < K)
     for start in range(0, D, DIMS):
         d = start + tl.arange(0, DIMS)
-        v = tl.load(x + n[:, None] * x_row + d[None, :], mask=(n[:, None] < N) & (d[None, :] < D), other=0.0)
+        v = tl.load(
+            x + n[:, None] * x_row + d[None, :], mask=(n[:, None] < N) & (d[None, :] < D), other=0.0
+        )
         v = v.to(KIND)
         there = (k[:, None] < K) & (d[None, :] < D)
         s1 = tl.dot(tl.trans(resp), v, input_precision=PRECISION, out_dtype=KIND)
@@ -133,17 +143,18 @@ def _sums_kernel(
 def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> Statistics:
     """Perform one E-step: return Σ_n resp_nk · [1, x_n, x_n²] and log P(x_n) for x of shape (N, D).
 
-    weights: shape (K,). means, variances: shape (K, D). The M-step is `fast_steps.parameters(sums, D, "diag",
-    reg_covar)`. The kernels need additional memory for about 2K(1 + 2D) + N numbers. Centre x first, as for
-    `fast_steps`, because digits are lost when large squares are subtracted. On a GPU, the reference is used
-    for float64, and the signs of weights and variances are not checked. The last digits of the kernels' sums
-    vary between runs on a GPU, because the order of the additions varies. Raises ValueError for incompatible
-    arguments, negative weights, and non-positive variances. Source: Bishop, Pattern Recognition and Machine
-    Learning, section 9.2.
+    weights: shape (K,). means, variances: shape (K, D). The M-step is `fast_steps.parameters(sums,
+    D, "diag", reg_covar)`. The kernels need additional memory for about 2K(1 + 2D) + N numbers.
+    Centre x first, as for `fast_steps`, because digits are lost when large squares are subtracted.
+    On a GPU, the reference is used for float64, and the signs of weights and variances are not
+    checked. The last digits of the kernels' sums vary between runs on a GPU, because the order of
+    the additions varies. Raises ValueError for incompatible arguments, negative weights, and
+    non-positive variances. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2.
     """
     check(
         x.ndim == 2 and 0 not in x.shape and x.is_floating_point(),
-        f"x must be a non-empty floating-point tensor of shape (N, D), but got {x.dtype} {tuple(x.shape)}.",
+        f"x must be a non-empty floating-point tensor of shape (N, D), but got {x.dtype} "
+        f"{tuple(x.shape)}.",
     )
     check(
         means.shape == variances.shape == (len(weights), x.shape[1]) and weights.ndim == 1,
@@ -166,7 +177,11 @@ def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Ten
             "Variances must be positive and weights non-negative, but the smallest variance is "
             f"{float(variances.min()):.3g} and the smallest weight is {float(weights.min()):.3g}.",
         )
-    double = "no support for float64 on a GPU" if kind == torch.float64 and x.device.type == "cuda" else ""
+    double = (
+        "no support for float64 on a GPU"
+        if kind == torch.float64 and x.device.type == "cuda"
+        else ""
+    )
     if not kernel_runs("mixture_statistics", x, double):
         return mixture_statistics_reference(x, weights, means, variances)
     c = coefficients(weights, means, variances, "diag").contiguous()  # (F, K)
@@ -177,6 +192,8 @@ def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Ten
         "KIND": tl.float64 if kind == torch.float64 else tl.float32,
     }
     rows_of_tiles, columns = triton.cdiv(n, TILE["ROWS"]), triton.cdiv(k, TILE["COMPONENTS"])
-    _log_px_kernel[(rows_of_tiles,)](x, c, log_px, x.stride(0), n, k, dim, LOWEST=LOWEST, **settings)
+    _log_px_kernel[(rows_of_tiles,)](
+        x, c, log_px, x.stride(0), n, k, dim, LOWEST=LOWEST, **settings
+    )
     _sums_kernel[(rows_of_tiles, columns)](x, c, log_px, sums, x.stride(0), n, k, dim, **settings)
     return Statistics(sums, log_px)

@@ -1,8 +1,9 @@
 """Both terms of −L_b and all their gradients, in one pass over the logits.
 
-If the loss of a VAE is composed of PyTorch functions, they repeatedly read and write tensors as large as the
-batch. The kernel reads each logit and each pixel once, and writes one number per pixel: the gradient with
-respect to the logit. The two sums for an image are accumulated on the chip. Each program processes one image.
+If the loss of a VAE is composed of PyTorch functions, they repeatedly read and write tensors as
+large as the batch. The kernel reads each logit and each pixel once, and writes one number per
+pixel: the gradient with respect to the logit. The two sums for an image are accumulated on the
+chip. Each program processes one image.
 """
 
 from typing import Any, NamedTuple
@@ -27,7 +28,9 @@ class Terms(NamedTuple):
 
 
 def elbo_reference(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
-    """The PyTorch reference for `fused_elbo`, composed of the course's own probability functions."""
+    """The PyTorch reference for `fused_elbo`, composed of the course's own probability
+    functions.
+    """
     kind = compute_dtype(logits)
     target = x.to(kind) / 255 if x.dtype == torch.uint8 else x.to(kind)
     return Terms(-log_bernoulli(logits.to(kind), target), kl_diag(mu.to(kind), logvar.to(kind)))
@@ -42,7 +45,9 @@ def _log1p(s):  # log(1 + s) for 0 ≤ s ≤ 1, accurate even for a small s (Kah
 
 @jit
 def _pixels(logits, x, pixel, inside, BYTES: tl.constexpr, KIND: tl.constexpr):
-    """Return the logit, the target in [0, 1], and exp(−|logit|), which cannot overflow, for each pixel."""
+    """Return the logit, the target in [0, 1], and exp(−|logit|),
+    which cannot overflow, for each pixel.
+    """
     logit = tl.load(logits + pixel, mask=inside, other=0.0).to(KIND)
     target = tl.load(x + pixel, mask=inside, other=0).to(KIND)
     if BYTES:
@@ -74,7 +79,8 @@ def _elbo_kernel(
     BLOCK: tl.constexpr,
     Z: tl.constexpr,
 ):
-    n = tl.program_id(0).to(tl.int64)  # the image; its logits begin at logits + n · logits_row, and so on
+    # the image; its logits begin at logits + n · logits_row, and so on
+    n = tl.program_id(0).to(tl.int64)
     total = tl.zeros((BLOCK,), KIND)
     for start in range(0, D, BLOCK):
         pixel = start + tl.arange(0, BLOCK)
@@ -124,11 +130,14 @@ def _other_gradients_kernel(
 ):
     n = tl.program_id(0).to(tl.int64)
     g = tl.load(g_reconstruction + n)
-    if g != written:  # if they are equal, as in most cases, the gradients in memory are already correct
+    # if they are equal, as in most cases, the gradients in memory are already correct
+    if g != written:
         for start in range(0, D, BLOCK):
             pixel = start + tl.arange(0, BLOCK)
             inside = pixel < D
-            a, t, small = _pixels(logits + n * logits_row, x + n * x_row, pixel, inside, BYTES, KIND)
+            a, t, small = _pixels(
+                logits + n * logits_row, x + n * x_row, pixel, inside, BYTES, KIND
+            )
             p = tl.where(a >= 0, 1.0, small) / (1.0 + small)
             tl.store(d_logits + n * D + pixel, (p - t) * g, mask=inside)
     g = tl.load(g_kl + n)
@@ -152,10 +161,14 @@ def _settings(logits: Tensor, x: Tensor, mu: Tensor) -> dict[str, Any]:
 
 
 class _FusedElbo(torch.autograd.Function):
-    """Forward writes the gradients of the mean over images; backward recomputes them for any other loss."""
+    """Forward writes the gradients of the mean over images;
+    backward recomputes them for any other loss.
+    """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, gradients: bool) -> Any:
+    def forward(
+        ctx: Any, logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, gradients: bool
+    ) -> Any:
         (n, pixels), d, share = logits.shape, mu.shape[1], 1 / len(logits)
         terms = [logits.new_empty(n, dtype=compute_dtype(logits)) for _ in range(2)]
         shapes = (logits.shape, mu.shape, mu.shape) if gradients else ((1,), (1,), (1,))
@@ -181,13 +194,21 @@ class _FusedElbo(torch.autograd.Function):
     def backward(ctx: Any, g_reconstruction: Tensor, g_kl: Tensor) -> Any:
         logits, x, mu, _ = given = ctx.saved_tensors
         found, share = ctx.written, 1 / len(logits)
-        if found is None:  # returned by an earlier backward; nothing equals NaN, so all are recomputed
+        # returned by an earlier backward; nothing equals NaN, so all are recomputed
+        if found is None:
             found, share = [logits.new_empty(t.shape) for t in (logits, mu, mu)], float("nan")
         ctx.written = None
         upstream = [g.contiguous() for g in (g_reconstruction, g_kl)]
         steps = [t.stride(0) for t in given]
         _other_gradients_kernel[(len(logits),)](
-            *given, *upstream, *found, *steps, logits.shape[1], mu.shape[1], share, **_settings(logits, x, mu)
+            *given,
+            *upstream,
+            *found,
+            *steps,
+            logits.shape[1],
+            mu.shape[1],
+            share,
+            **_settings(logits, x, mu),
         )
         return found[0], None, found[1], found[2], None
 
@@ -195,21 +216,23 @@ class _FusedElbo(torch.autograd.Function):
 def fused_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
     """Compute the two terms of −L_b for each image, in nats: −log P(x|z) and KL(q(z|x) ‖ N(0, I)).
 
-    logits (N, D): the output of the decoder. x (N, D): pixels in [0, 1], or bytes (which are divided by 255),
-    as in `Digits.images`; x must not require gradients. mu, logvar (N, d): the parameters of q(z|x). The
-    kernel's forward pass also computes the gradients of the mean of −L_b over images; if the loss is
-    different, the backward pass recomputes them. Sums are computed in float64 for float64 logits, and in
-    float32 for all others. Large logits cause no overflow. Raises ValueError for incompatible arguments.
-    Source: Kingma & Welling 2014, equation 10 and appendix C.1.
+    logits (N, D): the output of the decoder. x (N, D): pixels in [0, 1], or bytes (which are
+    divided by 255), as in `Digits.images`; x must not require gradients. mu, logvar (N, d): the
+    parameters of q(z|x). The kernel's forward pass also computes the gradients of the mean of −L_b
+    over images; if the loss is different, the backward pass recomputes them. Sums are computed in
+    float64 for float64 logits, and in float32 for all others. Large logits cause no overflow.
+    Raises ValueError for incompatible arguments. Source: Kingma & Welling 2014, equation 10 and
+    appendix C.1.
     """
     check(
         logits.ndim == 2 and logits.shape == x.shape,
-        f"logits and x must both have shape (N, D), but got {tuple(logits.shape)} and {tuple(x.shape)}.",
+        f"logits and x must both have shape (N, D), but got {tuple(logits.shape)} and "
+        f"{tuple(x.shape)}.",
     )
     check(
         mu.ndim == 2 and mu.shape == logvar.shape and len(mu) == len(logits),
-        f"mu and logvar must both have shape (N, d) with N = {len(logits)}, but got {tuple(mu.shape)} and "
-        f"{tuple(logvar.shape)}.",
+        f"mu and logvar must both have shape (N, d) with N = {len(logits)}, but got "
+        f"{tuple(mu.shape)} and {tuple(logvar.shape)}.",
     )
     check(
         0 not in (*logits.shape, *mu.shape),

@@ -1,18 +1,20 @@
-"""The E-step of a full-covariance Gaussian mixture, without storing the N×K matrix of responsibilities.
+"""The E-step of a full-covariance Gaussian mixture,
+without storing the N×K matrix of responsibilities.
 
-Each program of the first kernel processes a tile of rows and loops over the components, whitening the
-differences x − mean_k and summing the densities relative to a running maximum. The result is log P(x), one
-number per row. Each program of the second kernel processes one component and loops over a span of rows,
-computing each density again, dividing it by P(x), and accumulating the sums for the M-step in registers. The
-sums of each span are stored separately, and torch adds up the spans in a fixed order, so repeating the
-computation gives bit-identical results. Densities are computed twice so that they never have to be stored.
+Each program of the first kernel processes a tile of rows and loops over the components, whitening
+the differences x − mean_k and summing the densities relative to a running maximum. The result is
+log P(x), one number per row. Each program of the second kernel processes one component and loops
+over a span of rows, computing each density again, dividing it by P(x), and accumulating the sums
+for the M-step in registers. The sums of each span are stored separately, and torch adds up the
+spans in a fixed order, so repeating the computation gives bit-identical results. Densities are
+computed twice so that they never have to be stored.
 
-The following lower bounds on the cost of one iteration assume N = 60,000 rows of d = 20 numbers in float32. A
-component's log-density is a quadratic with F = 1 + d + d(d + 1)/2 = 231 coefficients. For each pair of a row
-and a component, the E-step and the sums of the M-step each need one multiplication and one addition per
-coefficient: a total of 4F = 924 operations per pair. The memory traffic is at least 4Nd = 4.8 MB to read x,
-and 2·4FK bytes to read the parameters and write the sums. Storing the responsibilities as a matrix adds 4NK
-bytes of writes and 4NK bytes of reads.
+The following lower bounds on the cost of one iteration assume N = 60,000 rows of d = 20 numbers in
+float32. A component's log-density is a quadratic with F = 1 + d + d(d + 1)/2 = 231 coefficients.
+For each pair of a row and a component, the E-step and the sums of the M-step each need one
+multiplication and one addition per coefficient: a total of 4F = 924 operations per pair. The memory
+traffic is at least 4Nd = 4.8 MB to read x, and 2·4FK bytes to read the parameters and write the
+sums. Storing the responsibilities as a matrix adds 4NK bytes of writes and 4NK bytes of reads.
 
     K                                                        20        100        512
     pairs N·K                                             1.2 M      6.0 M     30.7 M
@@ -25,26 +27,28 @@ bytes of writes and 4NK bytes of reads.
     time at 67 Tflop/s, 924 operations per pair           17 µs      83 µs     424 µs
     time at 67 Tflop/s, 6,144 operations per pair        110 µs     550 µs     2.8 ms
 
-(The rates of 3.35 TB/s and 67 Tflop/s, the latter without tensor cores, are from the data sheet of an H100
-SXM; none of these times was measured.) The operations, rather than the memory traffic, determine the lower
-bound on the time. For K = 512, the matrix occupies 123 MB (20 GB for ten million rows), but transferring it
-takes less than a fifth as long as the operations. These kernels perform more operations than necessary:
-`tl.dot` requires powers of 2, so 20 becomes 32; the triangular or symmetric form of the matrices is not
-exploited; and each density is computed twice. The total is 3 · 2 · 32² = 6,144 operations per pair. The two
-products of `fast_steps` need only 924 operations per pair, but they subtract large squares, which loses
-digits in float32. The number of bytes that the kernels transfer is close to the minimum, because each kernel
-reads x from memory only once, and after that from the GPU's cache, which is larger than 4.8 MB.
+(The rates of 3.35 TB/s and 67 Tflop/s, the latter without tensor cores, are from the data sheet of
+an H100 SXM; none of these times was measured.) The operations, rather than the memory traffic,
+determine the lower bound on the time. For K = 512, the matrix occupies 123 MB (20 GB for ten
+million rows), but transferring it takes less than a fifth as long as the operations. These kernels
+perform more operations than necessary: `tl.dot` requires powers of 2, so 20 becomes 32; the
+triangular or symmetric form of the matrices is not exploited; and each density is computed twice.
+The total is 3 · 2 · 32² = 6,144 operations per pair. The two products of `fast_steps` need only 924
+operations per pair, but they subtract large squares, which loses digits in float32. The number of
+bytes that the kernels transfer is close to the minimum, because each kernel reads x from memory
+only once, and after that from the GPU's cache, which is larger than 4.8 MB.
 
-In principle, a single launch would be enough. For any K, this implementation launches two kernels, one sum
-over the spans, and about six small operations on the parameters, whereas a loop over components would launch
-about ten operations for each component.
+In principle, a single launch would be enough. For any K, this implementation launches two kernels,
+one sum over the spans, and about six small operations on the parameters, whereas a loop over
+components would launch about ten operations for each component.
 
-If partial sums were stored for each tile of rows instead of each span, a single kernel would be enough, but
-only for small K. For K = 512, storing 421 sums per component for each of the 938 tiles of 64 rows would take
-809 MB, more than six times the size of the matrix that the kernels avoid.
+If partial sums were stored for each tile of rows instead of each span, a single kernel would be
+enough, but only for small K. For K = 512, storing 421 sums per component for each of the 938 tiles
+of 64 rows would take 809 MB, more than six times the size of the matrix that the kernels avoid.
 
-Sources: Milakov & Gimelshein 2018, "Online normalizer calculation for softmax" (running maximum); Bloch et
-al. 2026, "Flash-GMM", arXiv 2606.10896 (two kernels, there with atomic additions in bfloat16).
+Sources: Milakov & Gimelshein 2018, "Online normalizer calculation for softmax" (running maximum);
+Bloch et al. 2026, "Flash-GMM", arXiv 2606.10896 (two kernels, there with atomic additions in
+bfloat16).
 """
 
 from typing import Any, NamedTuple
@@ -56,25 +60,29 @@ from course_lib.kernels.backend import check, compute_dtype, jit, kernel_runs, r
 from course_lib.probability.em import Parameters
 from course_lib.probability.gaussians import LOG_2PI
 
-# For each padded number of dimensions: the rows of a tile, and the warps (of 32 threads) that share the work.
-# The tiles are as large as the registers allow (`tests/test_kernels.py` checks this with the compiler).
+# For each padded number of dimensions: the rows of a tile, and the warps (of 32 threads) that share
+# the work. The tiles are as large as the registers allow (`tests/test_kernels.py` checks this with
+# the compiler).
 TILES = {
     16: {"ROWS": 64, "num_warps": 4},
     32: {"ROWS": 64, "num_warps": 4},
     64: {"ROWS": 32, "num_warps": 8},
 }
 PROGRAMS = 2048  # of the second kernel: about a dozen per multiprocessor on a large GPU
-PRECISION = "ieee"  # "tf32" on tensor cores has 10-bit mantissas: too short for densities of hundreds of nats
+# "tf32" on tensor cores has 10-bit mantissas: too short for densities of hundreds of nats.
+PRECISION = "ieee"
 LOWEST = -3.0e38  # used in place of log 0 = −∞, because −∞ − (−∞) is NaN
 REFERENCE_NUMBERS = 2**26  # differences that the reference stores at once: 256 MB in float32
 
 
 class FullStatistics(NamedTuple):
-    """The statistics for the M-step, in terms of the differences c_nk = x_n − mean_k from the current means.
+    """The statistics for the M-step, in terms of the differences c_nk = x_n − mean_k
+    from the current means.
 
-    counts (K,) = Σ_n resp_nk, first (K, D) = Σ_n resp_nk c_nk, second (K, D, D) = Σ_n resp_nk c_nk c_nkᵀ, and
-    log_px (N,) = log P(x_n) in nats. Sums of differences keep digits that sums of x and x xᵀ would lose for x
-    far from 0. The sum Σ_n resp_nk x_n can be recovered as first + counts · means.
+    counts (K,) = Σ_n resp_nk, first (K, D) = Σ_n resp_nk c_nk, second (K, D, D) = Σ_n resp_nk c_nk
+    c_nkᵀ, and log_px (N,) = log P(x_n) in nats. Sums of differences keep digits that sums of x and
+    x xᵀ would lose for x far from 0. The sum Σ_n resp_nk x_n can be recovered as first + counts ·
+    means.
     """
 
     counts: Tensor
@@ -90,8 +98,8 @@ class FullStatistics(NamedTuple):
     def parameters(self, means: Tensor, reg_covar: float = 0.0) -> Parameters:
         """Perform the M-step: return the new weights, means and covariances.
 
-        `means` are the means used in the E-step. `reg_covar` is added to every variance. A component whose
-        responsibilities are all 0 keeps its mean.
+        `means` are the means used in the E-step. `reg_covar` is added to every variance. A
+        component whose responsibilities are all 0 keeps its mean.
         """
         counts = self.counts + 10 * torch.finfo(self.counts.dtype).eps  # (K,), never exactly 0
         shift = self.first / counts[:, None]  # (K, D): how far the means move
@@ -109,10 +117,16 @@ def _log_peak(weights: Tensor, factors: Tensor) -> Tensor:
 def full_mixture_statistics_reference(
     x: Tensor, weights: Tensor, means: Tensor, factors: Tensor
 ) -> FullStatistics:
-    """The PyTorch reference for `full_mixture_statistics`. It uses batched products on blocks of rows."""
+    """The PyTorch reference for `full_mixture_statistics`. It uses batched products
+    on blocks of rows.
+    """
     k, dim = means.shape
     log_peak = _log_peak(weights, factors)
-    counts, first, second = torch.zeros_like(weights), torch.zeros_like(means), torch.zeros_like(factors)
+    counts, first, second = (
+        torch.zeros_like(weights),
+        torch.zeros_like(means),
+        torch.zeros_like(factors),
+    )
     log_px = []
     for block in x.to(compute_dtype(x)).split(max(1, REFERENCE_NUMBERS // (k * dim))):
         centred = block - means[:, None]  # (K, n, D)
@@ -147,13 +161,16 @@ def _log_joint(
     DIMS: tl.constexpr,
     KIND: tl.constexpr,
 ):
-    """Return tile − mean_k, of shape (ROWS, DIMS), and log weight_k + log N(x | k), of shape (ROWS,)."""
+    """Return tile − mean_k, of shape (ROWS, DIMS), and log weight_k + log N(x | k),
+    of shape (ROWS,).
+    """
     d = tl.arange(0, DIMS)
     inside = (d[:, None] < D) & (d[None, :] < D)
     mean = tl.load(means + k * D + d, mask=d < D, other=0.0)
     factor = tl.load(factors + (k * D + d[:, None]) * D + d[None, :], mask=inside, other=0.0)
     centred = tile - mean[None, :]
-    white = tl.dot(centred, factor, input_precision=PRECISION, out_dtype=KIND)  # the padding adds zeros
+    # the padding adds zeros
+    white = tl.dot(centred, factor, input_precision=PRECISION, out_dtype=KIND)
     return centred, tl.load(log_peak + k) - 0.5 * tl.sum(white * white, 1)
 
 
@@ -213,32 +230,39 @@ def _full_sums_kernel(
         n = span * SPAN + start + tl.arange(0, ROWS)
         tile = _load_rows(x, x_row, n, N, D, DIMS, KIND)
         centred, joint = _log_joint(tile, means, factors, log_peak, k, D, PRECISION, DIMS, KIND)
-        log_p = tl.load(log_px + n, mask=n < N, other=float("inf"))  # rows past the end get responsibility 0
+        # rows past the end get responsibility 0
+        log_p = tl.load(log_px + n, mask=n < N, other=float("inf"))
         resp = tl.exp(joint - log_p)
         weighted = resp[:, None] * centred
         count += resp
         first += tl.sum(weighted, 0)
-        second = tl.dot(tl.trans(weighted), centred, second, input_precision=PRECISION, out_dtype=KIND)
+        second = tl.dot(
+            tl.trans(weighted), centred, second, input_precision=PRECISION, out_dtype=KIND
+        )
     d = tl.arange(0, DIMS)
-    out = sums + (span * K + k) * (1 + D + D * D)  # no other program writes here, so nothing need be atomic
+    # no other program writes here, so nothing need be atomic
+    out = sums + (span * K + k) * (1 + D + D * D)
     tl.store(out, tl.sum(count, 0))
     tl.store(out + 1 + d, first, mask=d < D)
     inside = (d[:, None] < D) & (d[None, :] < D)
     tl.store(out + 1 + D + d[:, None] * D + d[None, :], second, mask=inside)
 
 
-def full_mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor) -> FullStatistics:
+def full_mixture_statistics(
+    x: Tensor, weights: Tensor, means: Tensor, factors: Tensor
+) -> FullStatistics:
     """Perform one E-step for x of shape (N, D), and return the statistics that the M-step needs.
 
-    weights: shape (K,). means: shape (K, D). factors: shape (K, D, D), with an upper triangular U for each
-    component such that U Uᵀ = covariance⁻¹, as in scikit-learn's `precisions_cholesky_` and as returned by
-    `mixtures.density.precision_factors(covariances, "full")`. The M-step is `FullStatistics.parameters`.
-    Additional memory: N numbers, plus 1 + D + D² numbers for each component or for each of about 2,000
-    programs, whichever are more numerous. In float32, a log-density has a relative rounding error of about
-    1e-7, so the responsibilities for a point with a log-density of −10⁵ nats have only two correct digits.
-    The reference is used for more than 64 dimensions and, on a GPU, for float64. On a GPU, the values of
-    weights and factors are not checked. Raises ValueError for incompatible arguments, negative weights, and
-    factors that are not upper triangular with a positive diagonal. Source: Bishop, Pattern Recognition and
+    weights: shape (K,). means: shape (K, D). factors: shape (K, D, D), with an upper triangular U
+    for each component such that U Uᵀ = covariance⁻¹, as in scikit-learn's `precisions_cholesky_`
+    and as returned by `mixtures.density.precision_factors(covariances, "full")`. The M-step is
+    `FullStatistics.parameters`. Additional memory: N numbers, plus 1 + D + D² numbers for each
+    component or for each of about 2,000 programs, whichever are more numerous. In float32, a
+    log-density has a relative rounding error of about 1e-7, so the responsibilities for a point
+    with a log-density of −10⁵ nats have only two correct digits. The reference is used for more
+    than 64 dimensions and, on a GPU, for float64. On a GPU, the values of weights and factors are
+    not checked. Raises ValueError for incompatible arguments, negative weights, and factors that
+    are not upper triangular with a positive diagonal. Source: Bishop, Pattern Recognition and
     Machine Learning, section 9.2.
     """
     _check_arguments(x, weights, means, factors)
@@ -252,7 +276,8 @@ def full_mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, factors: 
         "KIND": tl.float64 if kind == torch.float64 else tl.float32,
     }
     tiles = triton.cdiv(n, settings["ROWS"])
-    tiles_of_span = triton.cdiv(tiles, triton.cdiv(PROGRAMS, k))  # with fewer components, spans are shorter
+    # with fewer components, spans are shorter
+    tiles_of_span = triton.cdiv(tiles, triton.cdiv(PROGRAMS, k))
     spans = triton.cdiv(tiles, tiles_of_span)
     x = rows(x)
     given = x, means.contiguous(), factors.contiguous(), _log_peak(weights, factors)
@@ -260,7 +285,9 @@ def full_mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, factors: 
     sums = x.new_empty(spans, k, 1 + dim + dim * dim, dtype=kind)
     _full_log_px_kernel[(tiles,)](*given, log_px, x.stride(0), n, k, dim, LOWEST=LOWEST, **settings)
     span = tiles_of_span * settings["ROWS"]
-    _full_sums_kernel[(k, spans)](*given, log_px, sums, x.stride(0), n, k, dim, SPAN=span, **settings)
+    _full_sums_kernel[(k, spans)](
+        *given, log_px, sums, x.stride(0), n, k, dim, SPAN=span, **settings
+    )
     counts, first, second = sums.sum(0).split([1, dim, dim * dim], dim=1)
     return FullStatistics(counts[:, 0], first, second.reshape(k, dim, dim), log_px)
 
@@ -269,7 +296,8 @@ def _check_arguments(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor)
     """Raise ValueError for arguments that `full_mixture_statistics` cannot use."""
     check(
         x.ndim == 2 and 0 not in x.shape and x.is_floating_point(),
-        f"x must be a non-empty floating-point tensor of shape (N, D), but got {x.dtype} {tuple(x.shape)}.",
+        f"x must be a non-empty floating-point tensor of shape (N, D), but got {x.dtype} "
+        f"{tuple(x.shape)}.",
     )
     dim = x.shape[1]
     check(
@@ -294,13 +322,14 @@ def _check_arguments(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor)
         smallest = float(factors.diagonal(dim1=-2, dim2=-1).min())
         check(
             smallest > 0 and bool((weights >= 0).all()),
-            "The diagonals of factors must be positive and weights non-negative, but the smallest diagonal "
-            f"entry is {smallest:.3g} and the smallest weight is {float(weights.min()):.3g}.",
+            "The diagonals of factors must be positive and weights non-negative, but the smallest "
+            f"diagonal entry is {smallest:.3g} and the smallest weight is "
+            f"{float(weights.min()):.3g}.",
         )
         check(
             not factors.tril(-1).any(),
-            "factors must be upper triangular, like scikit-learn's `precisions_cholesky_`: if they are lower "
-            "triangular, pass factors.mT.",
+            "factors must be upper triangular, like scikit-learn's `precisions_cholesky_`: if "
+            "they are lower triangular, pass factors.mT.",
         )
 
 

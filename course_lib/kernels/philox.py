@@ -1,8 +1,9 @@
-"""Triton's random number generator in plain PyTorch. A seed gives the same numbers on every machine.
+"""Triton's random number generator in plain PyTorch. A seed gives the same numbers
+on every machine.
 
-Philox turns a counter into four random numbers in ten rounds of multiplication and mixing. The generator has
-no state, so any program can compute the numbers for counter 7 at any time, and as often as necessary, without
-first computing those for counters 0 to 6.
+Philox turns a counter into four random numbers in ten rounds of multiplication and mixing. The
+generator has no state, so any program can compute the numbers for counter 7 at any time, and as
+often as necessary, without first computing those for counters 0 to 6.
 Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", Philox4×32-10.
 """
 
@@ -20,8 +21,8 @@ TINIEST = 1e-7  # Triton replaces smaller uniform numbers by this value before t
 def new_seed(device: torch.device | str) -> Tensor:
     """Draw a seed, an int64 tensor of shape (1,), from torch's global generator for the device.
 
-    Because the seed stays on the device, the CPU need not wait for the GPU, and a CUDA graph draws a new seed
-    at each replay.
+    Because the seed stays on the device, the CPU need not wait for the GPU, and a CUDA graph draws
+    a new seed at each replay.
     """
     return torch.randint(2**62, (1,), device=device)
 
@@ -35,16 +36,22 @@ def as_seed(seed: Tensor | int | None, device: torch.device) -> Tensor:
         return new_seed(device)
     tensor = torch.as_tensor(seed, device=device).reshape(-1)
     if tensor.shape != (1,) or tensor.dtype != torch.int64:
-        raise ValueError(f"A seed must be a single integer (an int or an int64 tensor), but got {seed!r}.")
+        raise ValueError(
+            f"A seed must be a single integer (an int or an int64 tensor), but got {seed!r}."
+        )
     return tensor
 
 
 def philox(seed: Tensor, counter: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return four random 32-bit numbers, as int64, for each counter, which must be below 2³²."""
     key0, key1 = seed & MASK, seed >> 32 & MASK  # (1,) each
-    c0, c1, c2, c3 = counter.long(), *(torch.zeros_like(counter, dtype=torch.int64) for _ in range(3))
+    c0, c1, c2, c3 = (
+        counter.long(),
+        *(torch.zeros_like(counter, dtype=torch.int64) for _ in range(3)),
+    )
     for _ in range(10):
-        product0, product2 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]  # 64 bits, with a high and a low half
+        # 64 bits, with a high and a low half
+        product0, product2 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
         c0, c2 = (product2 >> 32 & MASK) ^ c1 ^ key0, (product0 >> 32 & MASK) ^ c3 ^ key1
         c1, c3 = product2 & MASK, product0 & MASK
         key0, key1 = key0 + KEY_STEPS[0] & MASK, key1 + KEY_STEPS[1] & MASK
@@ -54,7 +61,8 @@ def philox(seed: Tensor, counter: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
 def uniform(seed: Tensor, counter: Tensor) -> tuple[Tensor, ...]:
     """Return four float32 numbers in [0, 1) for each counter, equal to those of `tl.rand4x`."""
     signed = (torch.where(bits >= 2**31, MASK - bits, bits) for bits in philox(seed, counter))
-    return tuple(bits.float() * 4.6566127342e-10 for bits in signed)  # the largest number stays below 1
+    # the largest number stays below 1
+    return tuple(bits.float() * 4.6566127342e-10 for bits in signed)
 
 
 def normal(seed: Tensor, counter: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""Draw z = mu + exp(logvar / 2) · e without storing the noise e, which is recomputed for the gradients."""
+"""Draw z = mu + exp(logvar / 2) · e without storing the noise e,
+which is recomputed for the gradients.
+"""
 
 from typing import Any
 
@@ -12,7 +14,9 @@ from course_lib.kernels.philox import as_seed, normal
 BLOCK = 1024  # elements per program
 
 
-def reparameterize_reference(mu: Tensor, logvar: Tensor, seed: Tensor | int | None = None) -> Tensor:
+def reparameterize_reference(
+    mu: Tensor, logvar: Tensor, seed: Tensor | int | None = None
+) -> Tensor:
     """The PyTorch reference for `fused_reparameterize`. The same seed gives the same z."""
     kind, counter = compute_dtype(mu), torch.arange(mu.numel(), device=mu.device).view(mu.shape)
     e = normal(as_seed(seed, mu.device), counter).to(kind)  # autograd stores e for backward
@@ -24,7 +28,8 @@ def _forward_kernel(
     mu, logvar, seed, z, mu_row, logvar_row, size, d, KIND: tl.constexpr, BLOCK: tl.constexpr
 ):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    e = tl.randn(tl.load(seed), i).to(KIND)  # the noise of element i depends only on the seed and on i
+    # the noise of element i depends only on the seed and on i
+    e = tl.randn(tl.load(seed), i).to(KIND)
     row = (i // d).to(tl.int64)  # the offset of a row in a slice may exceed 32 bits
     m = tl.load(mu + row * mu_row + i % d, mask=i < size, other=0.0).to(KIND)
     v = tl.load(logvar + row * logvar_row + i % d, mask=i < size, other=0.0).to(KIND)
@@ -48,7 +53,9 @@ def _launch(kernel: Any, first: Tensor, logvar: Tensor, seed: Tensor) -> Tensor:
     out = torch.empty(logvar.shape, dtype=logvar.dtype, device=logvar.device)
     kind = tl.float64 if out.dtype == torch.float64 else tl.float32
     programs, steps = (triton.cdiv(out.numel(), BLOCK),), (first.stride(0), logvar.stride(0))
-    kernel[programs](first, logvar, seed, out, *steps, out.numel(), out.shape[1], KIND=kind, BLOCK=BLOCK)
+    kernel[programs](
+        first, logvar, seed, out, *steps, out.numel(), out.shape[1], KIND=kind, BLOCK=BLOCK
+    )
     return out
 
 
@@ -68,10 +75,11 @@ class _Reparameterize(torch.autograd.Function):
 def fused_reparameterize(mu: Tensor, logvar: Tensor, seed: Tensor | int | None = None) -> Tensor:
     """Draw z = mu + exp(logvar / 2) · e with e ~ N(0, I); z is differentiable in mu and logvar.
 
-    mu, logvar: tensors of the same shape and dtype. seed: an int or a one-element int64 tensor; if None, a
-    seed is drawn from torch's global generator. The noise is generated in float32, whatever the dtype of z.
-    Raises ValueError for incompatible arguments.
-    Source: Kingma & Welling 2014, section 2.4. The random number generator is described in `kernels.philox`.
+    mu, logvar: tensors of the same shape and dtype. seed: an int or a one-element int64 tensor; if
+    None, a seed is drawn from torch's global generator. The noise is generated in float32, whatever
+    the dtype of z. Raises ValueError for incompatible arguments.
+    Source: Kingma & Welling 2014, section 2.4. The random number generator is described in
+    `kernels.philox`.
     """
     check(
         mu.shape == logvar.shape and mu.dtype == logvar.dtype and mu.is_floating_point(),

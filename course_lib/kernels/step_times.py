@@ -17,11 +17,14 @@ from torch.utils._pytree import tree_leaves
 
 from course_lib import plots
 
-SHIPPED = Path(__file__).parents[1] / "weights" / "gpu.json"  # created by `benchmarks/gpu.py --json` on a GPU
+# Created by `benchmarks/gpu.py --json` on a GPU.
+SHIPPED = Path(__file__).parents[1] / "weights" / "gpu.json"
 PRODUCTS = ("linear", "addmm", "mm", "matmul", "bmm", "convolution", "convolution_backward")
-# No operation has any of these colours. Orange and vermilion look alike to some readers, so only one is used.
+# No operation has any of these colours. Orange and vermilion look alike to some readers, so only
+# one is used.
 PHASE_COLOURS = (*plots.COMPONENTS[1:5], plots.COMPONENTS[6])
-os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # otherwise, the profiler reports a missing GPU on stderr
+# Otherwise, the profiler reports a missing GPU on stderr.
+os.environ.setdefault("KINETO_LOG_LEVEL", "9")
 
 
 class Span(NamedTuple):
@@ -33,11 +36,13 @@ class Span(NamedTuple):
 
 
 def profiled(work: Callable[[], object]) -> tuple[list[Span], list[Span]]:
-    """Profile one call to `work` on the CPU, and return its torch operations and `record_function` blocks.
+    """Profile one call to `work` on the CPU, and return its torch operations and
+    `record_function` blocks.
 
     Operations inside other operations are omitted. Both lists are sorted by start time.
     """
-    # acc_events=True avoids a warning from torch 2.11, although there is only one cycle of events to keep
+    # acc_events=True avoids a warning from torch 2.11, although there is only one cycle of events
+    # to keep
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
         work()
     events = sorted(profiler.events(), key=lambda event: event.time_range.start)
@@ -59,7 +64,9 @@ def _inside_operation(event: Any) -> bool:
 
 
 def timeline(operations: list[Span], phases: list[Span], ax: Axes | None = None) -> Axes:
-    """Plot a profile, with phases above and operations below; matrix products are darker than the others."""
+    """Plot a profile, with phases above and operations below;
+    matrix products are darker than the others.
+    """
     ax = plt.subplots(figsize=(12, 2.4))[1] if ax is None else ax
     for i, phase in enumerate(phases):
         length = phase.end - phase.begin
@@ -87,7 +94,9 @@ class _Passes(TorchDispatchMode):
         super().__init__()
         self.size, self.n = size, 0
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         out = function(*args, **(kwargs or {}))
         if not function.is_view and "detach" not in str(function):  # a view moves no data
             touched = tree_leaves((args, kwargs or {}, out))
@@ -105,7 +114,8 @@ def passes(work: Callable[[], object], size: int) -> int:
 def programs(who: Tensor, ax: Axes | None = None) -> Axes:
     """Show, by colour and by number, which program of a grid wrote each element of a tensor.
 
-    who: a tensor of shape (rows, columns) that contains the number of the program that wrote each element.
+    who: a tensor of shape (rows, columns) that contains the number of the program that wrote each
+    element.
     """
     ax = plt.subplots(figsize=(11, 2.3))[1] if ax is None else ax
     ids = who.unique().tolist()
@@ -122,18 +132,25 @@ def programs(who: Tensor, ax: Axes | None = None) -> Axes:
             va="center",
             bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 1.5},
         )
-    ax.set(xlabel="pixel", ylabel="image", yticks=range(len(who)), title="program that wrote each pixel")
+    ax.set(
+        xlabel="pixel",
+        ylabel="image",
+        yticks=range(len(who)),
+        title="program that wrote each pixel",
+    )
     return ax
 
 
 def counts(count: Tensor, title: str, ax: Axes) -> Axes:
     """Show how often each element of a tensor was written.
 
-    count: a tensor of shape (rows, columns) that contains integers from 0 to 2. Each row of `count` belongs
-    to one image, except the last row, which belongs to none.
+    count: a tensor of shape (rows, columns) that contains integers from 0 to 2. Each row of `count`
+    belongs to one image, except the last row, which belongs to none.
     """
     shown = ListedColormap(["white", plots.BOUND, plots.GAP])
-    ax.imshow(count.numpy(), cmap=shown, vmin=-0.5, vmax=2.5, aspect="auto", interpolation="nearest")
+    ax.imshow(
+        count.numpy(), cmap=shown, vmin=-0.5, vmax=2.5, aspect="auto", interpolation="nearest"
+    )
     for r, c in ((r, c) for r in range(len(count)) for c in range(0, count.shape[1], 4)):
         ax.text(c, r, str(int(count[r, c])), ha="center", va="center", fontsize=9)
     ax.set(xlabel="pixel", title=title, yticks=range(len(count)))
@@ -164,19 +181,24 @@ def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
 
 
 def describe(found: dict[str, Any] | None) -> str:
-    """Return a sentence that says where the GPU timings come from, or that none have been recorded."""
+    """Return a sentence that says where the GPU timings come from,
+    or that none have been recorded.
+    """
     if found is None:
         return "No GPU has been measured for this page yet, so all timings are from this machine."
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
+    versions = ", ".join(
+        f"{name} {version}" for name, version in found["versions"].items() if version
+    )
     quick = " (a quick run, so the timings are rough)" if found.get("quick") else ""
     return f"Measured on {found['machine']}, {versions}, {found['date']}{quick}."
 
 
 def bars(here: dict[str, float], name: str, found: dict[str, Any] | None = None) -> Any:
-    """Plot the time per step on this machine and, if `found` is not None, on a GPU; return the figure.
+    """Plot the time per step on this machine and, if `found` is not None, on a GPU;
+    return the figure.
 
-    here: a dictionary from methods to microseconds per step. name: the title of the plot for this machine.
-    found: the result of `shipped`.
+    here: a dictionary from methods to microseconds per step. name: the title of the plot for this
+    machine. found: the result of `shipped`.
     """
     there = {k: row["us"] for k, row in (found or {}).get("steps", {}).items() if "us" in row}
     panels = [(name, here, plots.Q)] + ([(found["machine"], there, plots.MODEL)] if found else [])

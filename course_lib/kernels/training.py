@@ -1,8 +1,9 @@
-"""Kernels for two parts of training: drawing batches of black-and-white pixels, and computing a VAE's loss.
+"""Kernels for two parts of training: drawing batches of black-and-white pixels,
+and computing a VAE's loss.
 
-On a GPU, `course_lib.recipes` calls `fused`, and uses a plain PyTorch function wherever `fused` returns None
-instead of a kernel version. CUDA graphs, which work for every model, are part of the training loop
-(`course_lib.training.cuda_graph`).
+On a GPU, `course_lib.recipes` calls `fused`, and uses a plain PyTorch function wherever `fused`
+returns None instead of a kernel version. CUDA graphs, which work for every model, are part of the
+training loop (`course_lib.training.cuda_graph`).
 """
 
 from collections.abc import Callable
@@ -21,7 +22,8 @@ PLAIN = "plain PyTorch functions"
 
 
 def fused(model: Any, device: torch.device) -> tuple[Batch | None, Loss | None, str]:
-    """Return kernel versions of the model's batch and loss functions, and a line that describes the choice.
+    """Return kernel versions of the model's batch and loss functions,
+    and a line that describes the choice.
 
     A function is None if its plain PyTorch version must be used.
     """
@@ -31,17 +33,27 @@ def fused(model: Any, device: torch.device) -> tuple[Batch | None, Loss | None, 
     batch = batch_for(model)
     loss = loss_for(model)
     if not batch:
-        return None, None, f"Batches and loss: {PLAIN}, because there are no kernels for this model."
+        return (
+            None,
+            None,
+            f"Batches and loss: {PLAIN}, because there are no kernels for this model.",
+        )
     trouble = _trouble(device)
     if trouble:
-        return None, None, f"Batches and loss: {PLAIN}, because Triton fails on this machine ({trouble})."
+        return (
+            None,
+            None,
+            f"Batches and loss: {PLAIN}, because Triton fails on this machine ({trouble}).",
+        )
     if not loss:
         return batch, None, f"Batches: kernels ({computer}). Loss: {PLAIN}."
     return batch, loss, f"Batches and loss: kernels ({computer})."
 
 
 def _trouble(device: torch.device) -> str:
-    """Return the error that Triton raises here, for example without a C compiler, or "" if there is none."""
+    """Return the error that Triton raises here, for example without a C compiler,
+    or "" if there is none.
+    """
     image = torch.zeros(1, 1, dtype=torch.uint8, device=device)
     index = torch.zeros(1, dtype=torch.int64, device=device)
     try:
@@ -55,8 +67,8 @@ def _trouble(device: torch.device) -> str:
 def batch_for(model: Any) -> Batch | None:
     """Return a function that draws batches with `gather_binarize`.
 
-    Labels, if there are any, are selected along with the images. Returns None if the model has no Bernoulli
-    likelihood.
+    Labels, if there are any, are selected along with the images. Returns None if the model has no
+    Bernoulli likelihood.
     """
     if getattr(model.config, "likelihood", "") != "bernoulli":
         return None
@@ -69,11 +81,15 @@ def batch_for(model: Any) -> Batch | None:
 
 
 def loss_for(model: Any) -> Loss | None:
-    """Return `fused_loss` with the signature of the model's loss, or None if no kernels compute that loss."""
+    """Return `fused_loss` with the signature of the model's loss,
+    or None if no kernels compute that loss.
+    """
     if reason_against(model):
         return None
 
-    def loss(x: Tensor, y: Tensor | None = None, *, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
+    def loss(
+        x: Tensor, y: Tensor | None = None, *, beta: float | Tensor = 1.0
+    ) -> dict[str, Tensor]:
         return fused_loss(model if y is None else model.given(y), x, beta)
 
     return loss

@@ -15,7 +15,9 @@ def reason_against(model: Any) -> str:
     """Return why the kernels cannot compute the loss of this model, or "" if they can."""
     config = model.config
     if not hasattr(config, "likelihood"):
-        return f"The kernels can only compute the loss of a VAE, not that of {type(model).__name__}."
+        return (
+            f"The kernels can only compute the loss of a VAE, not that of {type(model).__name__}."
+        )
     kind = config.likelihood, config.prior
     if kind != ("bernoulli", "normal"):
         return (
@@ -23,7 +25,10 @@ def reason_against(model: Any) -> str:
             f"not {kind[0]!r} and {kind[1]!r}: use model.loss."
         )
     if isinstance(model, AutoregressiveVAE):
-        return "The kernels need pixels that are independent given z, not autoregressive: use model.loss."
+        return (
+            "The kernels need pixels that are independent given z, not autoregressive: use "
+            "model.loss."
+        )
     return ""
 
 
@@ -32,8 +37,8 @@ def fused_loss(model: LatentImages, x: Tensor, beta: float | Tensor = 1.0) -> di
 
     Returns a dictionary with the same keys as `VAE.loss`.
 
-    model: a VAE, or the result of `ConditionalVAE.given`. Raises ValueError unless the model is a VAE with a
-    normal prior and black-and-white pixels that are independent given z.
+    model: a VAE, or the result of `ConditionalVAE.given`. Raises ValueError unless the model is a
+    VAE with a normal prior and black-and-white pixels that are independent given z.
     """
     against = reason_against(model)
     check(not against, against)

@@ -1,8 +1,8 @@
 """log P(x, k) under a fitted mixture, for NumPy arrays and torch tensors.
 
-The parameters are those of scikit-learn: weights (K,), means (K, D), and `precisions_cholesky_`, the upper
-triangular factors U that whiten the data, with U Uᵀ = covariance⁻¹. Arrays are processed by NumPy and tensors
-by torch; the functions used here have the same names in both libraries.
+The parameters are those of scikit-learn: weights (K,), means (K, D), and `precisions_cholesky_`,
+the upper triangular factors U that whiten the data, with U Uᵀ = covariance⁻¹. Arrays are processed
+by NumPy and tensors by torch; the functions used here have the same names in both libraries.
 """
 
 from collections.abc import Iterator
@@ -17,15 +17,16 @@ from course_lib.probability.gaussians import LOG_2PI, cholesky
 
 CACHED = 2**17  # numbers that fit in the processor's cache: 1 MB in float64
 FEW = 2**12  # for up to this many differences x − mean, squaring is faster than preparing products
-MANY_COMPONENTS = 16  # from this K on, computing a point's D²/2 products costs less than whitening it K times
+# From this K on, computing a point's D²/2 products costs less than whitening it K times.
+MANY_COMPONENTS = 16
 MANY_DIMENSIONS = 89  # with more dimensions, the products of a block need too much memory
 
 
 def precision_factors(covariances: Tensor, covariance_type: str) -> Tensor:
     """Return scikit-learn's `precisions_cholesky_` for the given covariances.
 
-    For "diag" and "spherical", the values are the reciprocals of the standard deviations. Raises ValueError
-    if a full or tied covariance is not symmetric positive definite.
+    For "diag" and "spherical", the values are the reciprocals of the standard deviations. Raises
+    ValueError if a full or tied covariance is not symmetric positive definite.
     """
     if covariance_type in ("diag", "spherical"):
         return covariances.rsqrt()
@@ -59,11 +60,14 @@ def softmax(joint: Any) -> Any:
     return transposed(parts.T)  # contiguous rows, whatever the memory layout of the block
 
 
-def log_joint_blocks(x: Any, weights: Any, means: Any, factors: Any, covariance_type: str) -> Iterator[Any]:
+def log_joint_blocks(
+    x: Any, weights: Any, means: Any, factors: Any, covariance_type: str
+) -> Iterator[Any]:
     """Yield log P(x, k) in nats for x of shape (N, D), in blocks of shape (n, K).
 
-    The blocks are computed by matrix products, as in `fast_steps`, where this is faster without needing too
-    much memory; otherwise, they are computed directly from the definition of the density.
+    The blocks are computed by matrix products, as in `fast_steps`, where this is faster without
+    needing too much memory; otherwise, they are computed directly from the definition of the
+    density.
     """
     k, dim = means.shape
     xp = library(x)
@@ -92,7 +96,8 @@ def _log_peak(weights: Any, factors: Any) -> Any:
 
 
 def _by_definition(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any]:
-    """Yield log P(x, k), computed from its definition: by subtracting the mean, whitening and squaring.
+    """Yield log P(x, k), computed from its definition: by subtracting the mean,
+    whitening and squaring.
 
     factors: shape (K, D, D) or (K, D).
     """
@@ -109,9 +114,9 @@ def _by_definition(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[A
 def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any]:
     """Yield log P(x, k), a quadratic function of x, computed by matrix products.
 
-    factors: shape (K, D, D) or (K, D). Subtracting large squares loses digits. Therefore, x is centred at the
-    mean of the mixture, and the definition of the density is used for components that are narrow compared
-    with the distances of points and components from that mean.
+    factors: shape (K, D, D) or (K, D). Subtracting large squares loses digits. Therefore, x is
+    centred at the mean of the mixture, and the definition of the density is used for components
+    that are narrow compared with the distances of points and components from that mean.
     """
     xp = library(x)
     k, dim = means.shape
@@ -138,7 +143,8 @@ def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any
     rows = max(1, CACHED // (k + quadratic.shape[1]))
     for start in range(0, len(x), rows):
         block = x[start : start + rows]
-        here = transposed(block - centre)  # (D, n): long rows, which suit the processor's vector units
+        # long rows, which suit the processor's vector units
+        here = transposed(block - centre)  # (D, n)
         squares = here * here
         # a log-density is a sum of numbers of this size, each rounded in its last digit
         largest = xp.maximum(xp.amax(squares, 1), shift * shift) * inverse_variances  # (K, D)

@@ -26,32 +26,37 @@ __all__ = ["GaussianMixture"]
 
 @dataclass
 class Run:
-    """A run of EM: its parameters and its progress so far. Means are relative to the mean of the data."""
+    """A run of EM: its parameters and its progress so far. Means are relative
+    to the mean of the data.
+    """
 
     parameters: Parameters
     lower_bound: float = -math.inf  # mean log P(x) before the last M-step, in nats
     lower_bounds: list[float] = field(default_factory=list)
     converged: bool = False
-    held: set[str] = field(default_factory=set)  # warnings about components that keep earlier values
+    # warnings about components that keep earlier values
+    held: set[str] = field(default_factory=set)
 
 
 class GaussianMixture(FittedMixture):
-    """A mixture of Gaussians fitted by EM, with the interface of scikit-learn's class of the same name.
+    """A mixture of Gaussians fitted by EM, with the interface of scikit-learn's class
+    of the same name.
 
-    Constructor arguments, methods and fitted attributes have the same meaning as in scikit-learn, with these
-    differences:
+    Constructor arguments, methods and fitted attributes have the same meaning as in scikit-learn,
+    with these differences:
 
-    - Tensors are accepted as well as arrays. If X is a tensor, methods return tensors on the same device
-      instead of arrays. The fitted attributes and the results of `sample` have the same type as the X passed
-      to `fit`.
-    - `dtype` (default: torch.float64) and `device` (default: the device of X) specify the dtype and the
-      device of the computations.
-    - With `init_params="k-means++"` or "random_from_data", every point is assigned to the nearest seed. In
-      scikit-learn, each seed forms a cluster with a single point and therefore without spread.
+    - Tensors are accepted as well as arrays. If X is a tensor, methods return tensors on the same
+      device instead of arrays. The fitted attributes and the results of `sample` have the same type
+      as the X passed to `fit`.
+    - `dtype` (default: torch.float64) and `device` (default: the device of X) specify the dtype and
+      the device of the computations.
+    - With `init_params="k-means++"` or "random_from_data", every point is assigned to the nearest
+      seed. In scikit-learn, each seed forms a cluster with a single point and therefore without
+      spread.
     - `verbose` ≥ 1 shows a progress bar, and `verbose_interval` is ignored.
-    - A component that collapses onto a point (possible if reg_covar=0) or loses all its points does not end
-      the fit. The component keeps its last valid covariance and, if it is empty, also its mean; a
-      ConvergenceWarning reports this. The log-likelihood still never decreases.
+    - A component that collapses onto a point (possible if reg_covar=0) or loses all its points does
+      not end the fit. The component keeps its last valid covariance and, if it is empty, also its
+      mean; a ConvergenceWarning reports this. The log-likelihood still never decreases.
     - If `fit` is interrupted, the best fit so far is kept, and `converged_` is False.
 
     Raises ValueError for invalid data or settings, usually with scikit-learn's message.
@@ -104,7 +109,9 @@ class GaussianMixture(FittedMixture):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> "GaussianMixture":
-        """Fit to X (N, D) by EM from `n_init` starts, and keep the fit with the highest log-likelihood."""
+        """Fit to X (N, D) by EM from `n_init` starts, and keep the fit
+        with the highest log-likelihood.
+        """
         x = self._tensor(self._checked(X, fitting=True), X)  # (N, D)
         rng = check_random_state(self.random_state)
         centre = x.mean(0)  # (D,)
@@ -137,15 +144,19 @@ class GaussianMixture(FittedMixture):
         return self.fit(X).predict(X)
 
     def _climb(self, run: Run, x: Tensor) -> None:
-        """Run EM, updating `run` in place, until the mean log-likelihood changes by less than `tol`.
+        """Run EM, updating `run` in place, until the mean log-likelihood changes
+        by less than `tol`.
 
         At most `max_iter` steps are performed. x must be centred.
         """
         steps = FastSteps(x, self.covariance_type, self.reg_covar)
         variances = x.var(0, correction=0)  # (D,)
         name = f"EM, K = {self.n_components}"
-        # the bar is on stdout and disappears at the end, so that a saved notebook contains no trace of it
-        with tqdm(range(self.max_iter), name, disable=not self.verbose, file=sys.stdout, leave=False) as bar:
+        # the bar is on stdout and disappears at the end, so that a saved notebook contains no trace
+        # of it
+        with tqdm(
+            range(self.max_iter), name, disable=not self.verbose, file=sys.stdout, leave=False
+        ) as bar:
             for _ in bar:
                 new, mean_log_px = steps.iterate(run.parameters)
                 gain = float(mean_log_px) - run.lower_bound
@@ -158,10 +169,11 @@ class GaussianMixture(FittedMixture):
                     break
 
     def _hold(self, new: Parameters, run: Run, variances: Tensor) -> Parameters:
-        """Return `new`, except that collapsed and empty components keep their last valid covariance.
+        """Return `new`, except that collapsed and empty components keep their last
+        valid covariance.
 
-        Empty components also keep their mean. The mean of a collapsed component is still updated, because the
-        new mean is also optimal for the old covariance.
+        Empty components also keep their mean. The mean of a collapsed component is still updated,
+        because the new mean is also optimal for the old covariance.
         """
         old = run.parameters
         lost = collapsed(self, new.covariances, variances)  # (K,), or () for tied
@@ -179,8 +191,9 @@ class GaussianMixture(FittedMixture):
                 )
             elif lost.ndim and lost[k]:
                 run.held.add(
-                    f"Component {k} has collapsed onto too few points, and its covariance is held at its "
-                    "last good value: use fewer components, set reg_covar > 0, or try another start."
+                    f"Component {k} has collapsed onto too few points, and its covariance is held "
+                    "at its last good value: use fewer components, set reg_covar > 0, or try "
+                    "another start."
                 )
         means = torch.where(lonely[:, None], old.means, new.means)
         hold = lost | lonely if lost.ndim else lost
@@ -211,8 +224,8 @@ class GaussianMixture(FittedMixture):
         if not run.converged and self.max_iter > 0 and self.tol > 0:
             warnings.warn(
                 # scikit-learn's message, which warning filters may match, followed by details
-                "Best performing initialization did not converge. Try different init parameters, or "
-                "increase max_iter, tol, or check for degenerate data. EM stopped after "
+                "Best performing initialization did not converge. Try different init parameters, "
+                "or increase max_iter, tol, or check for degenerate data. EM stopped after "
                 f"max_iter={self.max_iter} steps, before the gain fell below tol={self.tol}.",
                 ConvergenceWarning,
                 stacklevel=4,

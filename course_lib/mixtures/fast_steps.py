@@ -1,16 +1,19 @@
 """The two steps of EM as two matrix products.
 
-A Gaussian's log-density is quadratic in x, and therefore *linear* in phi(x) = [1, x, every product x_i x_j]:
+A Gaussian's log-density is quadratic in x, and therefore *linear* in phi(x) = [1, x, every product
+x_i x_j]:
 
     log weight_k + log N(x | mu_k, Sigma_k) = phi(x) · c_k
 
-The sums that the M-step needs, Σ_n resp_nk · [1, x_n, x_n x_nᵀ], are linear in phi(x) as well. If the
-features of all points form one matrix, the E-step is `phi @ c` and the M-step is `resp.T @ phi`. Each step is
-a single large product for all K components, whereas the textbook formulas loop over the components.
+The sums that the M-step needs, Σ_n resp_nk · [1, x_n, x_n x_nᵀ], are linear in phi(x) as well. If
+the features of all points form one matrix, the E-step is `phi @ c` and the M-step is `resp.T @
+phi`. Each step is a single large product for all K components, whereas the textbook formulas loop
+over the components.
 
-The large products cost accuracy, because Σ x xᵀ / N − mu muᵀ is a small difference between large numbers if a
-component is narrow and far from the origin. Centring the data reduces the error, `narrowness` estimates the
-remaining error, and the textbook formulas are used for components whose error would be too large.
+The large products cost accuracy, because Σ x xᵀ / N − mu muᵀ is a small difference between large
+numbers if a component is narrow and far from the origin. Centring the data reduces the error,
+`narrowness` estimates the remaining error, and the textbook formulas are used for components whose
+error would be too large.
 """
 
 import math
@@ -22,12 +25,14 @@ from course_lib.probability.em import Parameters, e_step, empty, log_joint, m_st
 from course_lib.probability.gaussians import LOG_2PI
 
 CACHE_BYTES = 400e6  # features up to this size are kept (60,000 rows of 20 dimensions take 111 MB)
-CPU_ROWS = 2048  # rows per block, so that features and responsibilities stay in the processor's cache
-# From SOME_COMPONENTS on, log-densities are computed and added up faster with one row per component; from
-# MANY_COMPONENTS on, only with one thread. This was measured on a CPU with 20 to 100 components (up to 512
-# with two threads), but not on a GPU.
+# Rows per block, so that features and responsibilities stay in the processor's cache.
+CPU_ROWS = 2048
+# From SOME_COMPONENTS on, log-densities are computed and added up faster with one row per
+# component; from MANY_COMPONENTS on, only with one thread. This was measured on a CPU with 20 to
+# 100 components (up to 512 with two threads), but not on a GPU.
 SOME_COMPONENTS, MANY_COMPONENTS = 16, 32
-MAX_FEATURES = 4096  # with more (full covariances, over 89 dimensions), the plain steps need less memory
+# With more (full covariances, over 89 dimensions), the plain steps need less memory.
+MAX_FEATURES = 4096
 # the largest rounding error of a log-density, in nats, for which the fast steps are used
 MAX_ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-2}
 
@@ -38,7 +43,9 @@ def n_features(dim: int, covariance_type: str) -> int:
 
 
 def one_row_per_component(k: int, device: torch.device) -> bool:
-    """Return whether log-densities of K components are computed faster as rows in memory than as columns."""
+    """Return whether log-densities of K components are computed faster as rows
+    in memory than as columns.
+    """
     if device.type == "cpu" and k >= MANY_COMPONENTS:
         return torch.get_num_threads() == 1
     return k >= SOME_COMPONENTS
@@ -47,8 +54,8 @@ def one_row_per_component(k: int, device: torch.device) -> bool:
 def features(x: Tensor, covariance_type: str) -> Tensor:
     """Return phi(x): x (N, D) → (N, F).
 
-    The last features are all products x_i x_j with i ≤ j for full and tied covariances, the squares for diag,
-    and the sum of the squares for spherical.
+    The last features are all products x_i x_j with i ≤ j for full and tied covariances, the squares
+    for diag, and the sum of the squares for spherical.
     """
     n, dim = x.shape
     phi = x.new_empty(n, n_features(dim, covariance_type))
@@ -67,8 +74,12 @@ def features(x: Tensor, covariance_type: str) -> Tensor:
     return phi
 
 
-def coefficients(weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str) -> Tensor:
-    """Return c of shape (F, K) such that phi(x) @ c = log weight_k + log N(x | mean_k, covariance_k)."""
+def coefficients(
+    weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str
+) -> Tensor:
+    """Return c of shape (F, K) such that phi(x) @ c = log weight_k + log N(x | mean_k,
+    covariance_k).
+    """
     dim = means.shape[1]
     if covariance_type in ("diag", "spherical"):
         precisions = (1 / covariances).reshape(len(means), -1)  # (K, D) or (K, 1)
@@ -88,8 +99,11 @@ def coefficients(weights: Tensor, means: Tensor, covariances: Tensor, covariance
 
 
 def parameters(statistics: Tensor, dim: int, covariance_type: str, reg_covar: float) -> Parameters:
-    """Complete the M-step: compute the parameters from `statistics` = resp.T @ phi, of shape (K, F)."""
-    # ten times the machine epsilon avoids a division by 0 for an empty component, as in scikit-learn
+    """Complete the M-step: compute the parameters from `statistics` = resp.T @ phi,
+    of shape (K, F).
+    """
+    # ten times the machine epsilon avoids a division by 0 for an empty component, as in
+    # scikit-learn
     counts = statistics[:, 0] + 10 * torch.finfo(statistics.dtype).eps  # (K,)
     means = statistics[:, 1 : dim + 1] / counts[:, None]  # (K, D)
     second = statistics[:, dim + 1 :] / counts[:, None]
@@ -111,9 +125,9 @@ def parameters(statistics: Tensor, dim: int, covariance_type: str, reg_covar: fl
 class FastSteps:
     """Iterations of EM on fixed data, with precomputed features; `iterate` performs one iteration.
 
-    x has shape (N, D) and must be centred. The features are stored if they fit in `CACHE_BYTES`; otherwise,
-    each iteration computes them again, block by block. The additional memory stays below half a gigabyte,
-    apart from N responsibilities for each narrow component.
+    x has shape (N, D) and must be centred. The features are stored if they fit in `CACHE_BYTES`;
+    otherwise, each iteration computes them again, block by block. The additional memory stays below
+    half a gigabyte, apart from N responsibilities for each narrow component.
     """
 
     def __init__(self, x: Tensor, covariance_type: str, reg_covar: float = 0.0):
@@ -124,8 +138,11 @@ class FastSteps:
         length = n_features(x.shape[1], covariance_type)
         if length <= MAX_FEATURES and length * x.element_size() * len(x) < CACHE_BYTES:
             self.cached = x.new_empty(len(x), length)
-            for start in range(0, len(x), CPU_ROWS):  # all of them at once would need four times the memory
-                self.cached[start : start + CPU_ROWS] = features(x[start : start + CPU_ROWS], covariance_type)
+            # all of them at once would need four times the memory
+            for start in range(0, len(x), CPU_ROWS):
+                self.cached[start : start + CPU_ROWS] = features(
+                    x[start : start + CPU_ROWS], covariance_type
+                )
 
     def iterate(self, now: Parameters) -> tuple[Parameters, Tensor]:
         """Perform one E-step and one M-step.
@@ -135,7 +152,8 @@ class FastSteps:
         self.narrow |= self._too_narrow(now)
         new, mean_log_px = self._step(now)
         late = self._too_narrow(new) - self.narrow
-        if late:  # if components have just become narrow, repeat the step with the plain formulas for them
+        # if components have just become narrow, repeat the step with the plain formulas for them
+        if late:
             self.narrow |= late
             new, mean_log_px = self._step(now)
         return new, mean_log_px
@@ -144,7 +162,8 @@ class FastSteps:
         # a log-density is a sum of numbers of this size, so its error is about eps times this size
         largest = narrowness(self.largest_square, p.covariances, self.covariance_type)
         fine = largest * torch.finfo(self.x.dtype).eps <= MAX_ROUNDING[self.x.dtype]
-        if self.covariance_type != "tied":  # with a tied covariance, either all components are narrow or none
+        # with a tied covariance, either all components are narrow or none
+        if self.covariance_type != "tied":
             fine = fine | empty(p.weights)
         return set((~fine).expand(len(p.weights)).nonzero().flatten().tolist())
 
@@ -157,17 +176,23 @@ class FastSteps:
         c = coefficients(*now, kind)  # (F, K)
         on_device = max(1, int(CACHE_BYTES / 4 / (sum(c.shape) * c.element_size())))
         rows = CPU_ROWS if c.device.type == "cpu" else on_device
-        # below this, exp returns denormal numbers: negligible in every sum, but they halve the speed
+        # below this, exp returns denormal numbers: negligible in every sum, but they halve the
+        # speed
         lowest = 0.7 * math.log(torch.finfo(c.dtype).tiny)
         statistics, log_likelihood = torch.zeros_like(c.T), c.new_zeros(())
         narrow = sorted(self.narrow)
         resp_narrow = self.x.new_empty(len(self.x), len(narrow))
-        alone = Parameters(now.weights[narrow], now.means[narrow], now.covariances[narrow]) if narrow else now
+        alone = (
+            Parameters(now.weights[narrow], now.means[narrow], now.covariances[narrow])
+            if narrow
+            else now
+        )
         by_component = one_row_per_component(len(now.means), c.device)
         for start in range(0, len(self.x), rows):
             block = slice(start, start + rows)
             phi = features(self.x[block], kind) if self.cached is None else self.cached[block]
-            joint = c.T @ phi.T if by_component else (phi @ c).T  # (K, n): the only product of the E-step
+            # the only product of the E-step
+            joint = c.T @ phi.T if by_component else (phi @ c).T  # (K, n)
             if narrow:
                 joint[narrow] = log_joint(self.x[block], *alone, kind).T
             peak = joint.amax(0)  # (n,)

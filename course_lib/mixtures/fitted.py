@@ -23,7 +23,8 @@ from course_lib.probability.gaussians import cholesky
 
 
 class FittedMixture(sklearn.mixture.GaussianMixture):
-    """The methods of a fitted mixture, named as in scikit-learn; the subclass `GaussianMixture` adds `fit`.
+    """The methods of a fitted mixture, named as in scikit-learn;
+    the subclass `GaussianMixture` adds `fit`.
 
     If X is a tensor, methods return tensors on the same device instead of arrays.
     """
@@ -48,21 +49,24 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return self._of_each(X, lambda joint: joint.argmax(1))
 
     def bic(self, X: Any) -> float:
-        """Return the Bayesian information criterion on X: −2 log-likelihood + (number of parameters) · log N.
+        """Return the Bayesian information criterion on X: −2 log-likelihood + (number of
+        parameters) · log N.
 
         Lower values are better.
         """
         return -2 * self.score(X) * len(X) + self._n_parameters() * math.log(len(X))
 
     def aic(self, X: Any) -> float:
-        """Return Akaike's information criterion on X: −2 log-likelihood + 2 · (number of parameters).
+        """Return Akaike's information criterion on X: −2 log-likelihood + 2 ·
+        (number of parameters).
 
         Lower values are better.
         """
         return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
 
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
-        """Draw samples by ancestral sampling: first a component k, then x from the Gaussian of component k.
+        """Draw samples by ancestral sampling: first a component k,
+        then x from the Gaussian of component k.
 
         Returns x of shape (n, D) and k of shape (n,).
         """
@@ -74,7 +78,8 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         rng = check_random_state(self.random_state)
         p = weights.double().cpu().numpy()  # (K,)
         k = torch.from_numpy(rng.choice(len(p), n_samples, p=p / p.sum())).to(means.device)  # (n,)
-        noise = torch.from_numpy(rng.standard_normal((n_samples, means.shape[1]))).to(means)  # (n, D)
+        # (n, D)
+        noise = torch.from_numpy(rng.standard_normal((n_samples, means.shape[1]))).to(means)
         if self.covariance_type == "full":
             for j, factor in enumerate(cholesky(covariances)):
                 noise[k == j] = noise[k == j] @ factor.T
@@ -85,7 +90,9 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return as_came(means[k] + noise, self.means_), as_came(k, self.means_)
 
     def _of_each(self, X: Any, result: Callable[[Any], Any]) -> Any:
-        """Apply `result` to log P(x, k) block by block, without storing log P(x, k) for all rows at once."""
+        """Apply `result` to log P(x, k) block by block, without storing log P(x,
+        k) for all rows at once.
+        """
         check_is_fitted(self)
         x: Any = self._checked(X)  # (N, D)
         if isinstance(X, Tensor) or self.device is not None:
@@ -116,7 +123,8 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         largest = max(x.max(), -x.min())
         if largest > math.sqrt(np.finfo(x.dtype).max / x.size):
             raise ValueError(
-                f"X contains values of up to {largest:.2g}, whose squares overflow {x.dtype}. Rescale X."
+                f"X contains values of up to {largest:.2g}, whose squares overflow {x.dtype}. "
+                "Rescale X."
             )
         return x
 
@@ -129,8 +137,8 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
 def to_tensor(array: Any) -> Tensor:
     """Convert an array to a tensor.
 
-    An array that is read-only or not C-contiguous is copied, because torch warns about read-only arrays and
-    rejects negative strides.
+    An array that is read-only or not C-contiguous is copied, because torch warns about read-only
+    arrays and rejects negative strides.
     """
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
@@ -143,7 +151,9 @@ def like(x: Any, values: Any) -> Any:
 
 
 def as_came(result: Any, X: Any) -> Any:
-    """Return the result as a tensor on the device of X if X is a tensor, and as an array otherwise."""
+    """Return the result as a tensor on the device of X if X is a tensor,
+    and as an array otherwise.
+    """
     if isinstance(X, Tensor):
         return result.to(X.device)
     return as_array(result)

@@ -1,4 +1,6 @@
-"""Initial parameters for EM: given by the caller, computed from clusters, or taken from the last fit."""
+"""Initial parameters for EM: given by the caller, computed from clusters,
+or taken from the last fit.
+"""
 
 import math
 
@@ -12,7 +14,8 @@ from course_lib.mixtures.fitted import FittedMixture, like, to_tensor
 from course_lib.probability.em import Parameters, as_array, m_step, narrowness
 from course_lib.probability.gaussians import cholesky
 
-COLLAPSED = 1e12  # a component has collapsed if it is this many times narrower (in variance) than the data
+# a component has collapsed if it is this many times narrower (in variance) than the data.
+COLLAPSED = 1e12
 
 
 def collapsed(mixture: FittedMixture, covariances: Tensor, variances: Tensor) -> Tensor:
@@ -29,11 +32,15 @@ def last_fit(mixture: FittedMixture, x: Tensor, centre: Tensor) -> Parameters:
     weights, means = like(x, mixture.weights_), like(x, mixture.means_)
     covariances = like(x, mixture.covariances_)
     if means.shape != (mixture.n_components, x.shape[1]):
-        raise ValueError("With warm_start=True, n_components and the number of columns of X must not change.")
+        raise ValueError(
+            "With warm_start=True, n_components and the number of columns of X must not change."
+        )
     return Parameters(weights, means - centre, covariances)
 
 
-def start(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState, centre: Tensor) -> Parameters:
+def start(
+    mixture: FittedMixture, x: Tensor, rng: np.random.RandomState, centre: Tensor
+) -> Parameters:
     """Return the initial weights, means and covariances.
 
     Parameters that the caller does not specify are computed according to `init_params`.
@@ -71,7 +78,9 @@ def given_start(mixture: FittedMixture, x: Tensor) -> dict[str, Tensor]:
 
 
 def guess(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Parameters:
-    """Assign the data to components according to `init_params`, and compute the parameters with an M-step."""
+    """Assign the data to components according to `init_params`,
+    and compute the parameters with an M-step.
+    """
     k, kind = mixture.n_components, mixture.covariance_type
     if mixture.init_params == "random":
         resp = torch.from_numpy(rng.uniform(size=(len(x), k))).to(x)
@@ -84,8 +93,8 @@ def guess(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Para
     variances = x.var(0, correction=0)
     if bool(collapsed(mixture, pooled, variances).any()) and mixture.precisions_init is None:
         raise ValueError(
-            "The data have no spread in some direction, because a column is constant or a linear combination "
-            "of others. Drop that column, or set reg_covar > 0."
+            "The data have no spread in some direction, because a column is constant or a linear "
+            "combination of others. Drop that column, or set reg_covar > 0."
         )
     # a cluster with too few points starts with the covariance of all points
     lost = collapsed(mixture, start.covariances, variances)
@@ -97,7 +106,9 @@ def centres_of_clusters(mixture: FittedMixture, x: Tensor, rng: np.random.Random
     """Return the centres (K, D) of the initial clusters."""
     data = x.cpu().numpy()
     if mixture.init_params == "kmeans":
-        centres = KMeans(mixture.n_components, n_init=1, random_state=rng).fit(data).cluster_centers_
+        centres = (
+            KMeans(mixture.n_components, n_init=1, random_state=rng).fit(data).cluster_centers_
+        )
     elif mixture.init_params == "k-means++":
         centres, _ = kmeans_plusplus(data, mixture.n_components, random_state=rng)
     else:

@@ -1,4 +1,6 @@
-"""The auto-encoder maps images to short codes and back without imposing a distribution on the codes."""
+"""The auto-encoder maps images to short codes and back without imposing a distribution
+on the codes.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +29,9 @@ class AutoEncoderConfig(Config):
     network: str = "plain"
 
     def __post_init__(self) -> None:
-        self._make_int("latent", 1, "latent, the number of dimensions of z, must be an integer of at least 1")
+        self._make_int(
+            "latent", 1, "latent, the number of dimensions of z, must be an integer of at least 1"
+        )
         require.shape(self.shape)
         require.widths(self.hidden)
         self._make_tuple("shape")
@@ -35,7 +39,8 @@ class AutoEncoderConfig(Config):
 
 
 class AutoEncoder(nn.Module):
-    """An encoder that maps images to codes of `latent` numbers, and a decoder that maps codes to images.
+    """An encoder that maps images to codes of `latent` numbers,
+    and a decoder that maps codes to images.
 
     The arguments are the fields of AutoEncoderConfig. Source: Hinton & Salakhutdinov 2006.
     """
@@ -62,7 +67,8 @@ class AutoEncoder(nn.Module):
         return torch.sigmoid(self.decoder(z))
 
     def loss(self, x: Tensor) -> dict[str, Tensor]:
-        """Return a dictionary with "loss", the squared error summed over pixels and averaged over images.
+        """Return a dictionary with "loss", the squared error summed over pixels and
+        averaged over images.
 
         x: images of shape (N, D).
         """

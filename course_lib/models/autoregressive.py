@@ -1,9 +1,9 @@
 """A model with an exact likelihood and no latent variables: P(x) = Π P(x_i | x_1 … x_{i−1}).
 
-Each pixel depends on the rows above it and on the pixels to its left. All rows share a small masked network,
-as in MADE: each unit of a row is assigned to a column. Within its row, a unit depends only on pixels to the
-left of its column, and affects only the logits in its column and to the right of it.
-Sources: van den Oord, Kalchbrenner & Kavukcuoglu 2016 (PixelRNN); Germain et al. 2015 (MADE).
+Each pixel depends on the rows above it and on the pixels to its left. All rows share a small masked
+network, as in MADE: each unit of a row is assigned to a column. Within its row, a unit depends only
+on pixels to the left of its column, and affects only the logits in its column and to the right of
+it. Sources: van den Oord, Kalchbrenner & Kavukcuoglu 2016 (PixelRNN); Germain et al. 2015 (MADE).
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ from course_lib.probability.likelihoods import log_bernoulli
 class AutoregressiveConfig(Config):
     """The configuration of an Autoregressive network.
 
-    shape: the shape (H, W) of the images. above: the number of rows above each pixel on which the pixel
-    depends. hidden: the number of hidden units per row. first: the number of units per row in an additional
-    layer between the pixels and the hidden units, or 0 for no such layer.
+    shape: the shape (H, W) of the images. above: the number of rows above each pixel on which the
+    pixel depends. hidden: the number of hidden units per row. first: the number of units per row in
+    an additional layer between the pixels and the hidden units, or 0 for no such layer.
 
-    Raises ValueError if the shape includes channels, if there are fewer hidden units than columns, if `above`
-    or `hidden` is not a positive integer, or if `first` is not a non-negative integer.
+    Raises ValueError if the shape includes channels, if there are fewer hidden units than columns,
+    if `above` or `hidden` is not a positive integer, or if `first` is not a non-negative integer.
     """
 
     shape: Sequence[int] = (28, 28)
@@ -43,19 +43,22 @@ class AutoregressiveConfig(Config):
             require.shape(self.shape)
         if not two or not require.is_count(self.hidden, int(self.shape[1])):
             raise ValueError(
-                "An Autoregressive network needs shape=(H, W) and at least one hidden unit per column, "
-                f"but got shape={self.shape} and hidden={self.hidden!r}."
+                "An Autoregressive network needs shape=(H, W) and at least one hidden unit per "
+                f"column, but got shape={self.shape} and hidden={self.hidden!r}."
             )
         self._make_int(
             "above",
             1,
             "above, the number of rows used above a pixel, must be an integer of at least 1",
         )
-        self._make_int("hidden", 1, "hidden, the number of units per row, must be an integer of at least 1")
+        self._make_int(
+            "hidden", 1, "hidden, the number of units per row, must be an integer of at least 1"
+        )
         self._make_int(
             "first",
             0,
-            "first, the number of units per row in the first layer, must be an integer of at least 0",
+            "first, the number of units per row in the first layer, must be an integer of at "
+            "least 0",
         )
         self._make_tuple("shape")
 
@@ -66,9 +69,11 @@ def columns(units: int, width: int) -> Tensor:
 
 
 class RowUnits(nn.Module):
-    """A linear layer from the preceding pixels to units of each row; each unit is assigned to a column.
+    """A linear layer from the preceding pixels to units of each row;
+    each unit is assigned to a column.
 
-    A unit depends on the `above` rows above its row, and on the pixels of its row to the left of its column.
+    A unit depends on the `above` rows above its row, and on the pixels of its row to the left of
+    its column.
     """
 
     left_of: Tensor
@@ -84,18 +89,21 @@ class RowUnits(nn.Module):
     def forward(self, windows: Tensor, pixels: Tensor, rows: slice) -> Tensor:
         """Return the inputs of the units of R rows: (N, R, W·above), (N, R, W) → (N, R, units).
 
-        windows: the rows above each row. pixels: the rows themselves. rows: their places in the image.
+        windows: the rows above each row. pixels: the rows themselves. rows: their places in the
+        image.
         """
         inputs = self.from_above(windows) + linear(pixels, self.from_left.weight * self.left_of)
-        return inputs + self.row[rows].to(inputs.dtype)  # under autocast, the rest is in half precision
+        # under autocast, the rest is in half precision
+        return inputs + self.row[rows].to(inputs.dtype)
 
 
 class Autoregressive(nn.Module):
-    """A model of black-and-white images with an exact likelihood: P(x), or P(x|told) if `told` is given.
+    """A model of black-and-white images with an exact likelihood: P(x),
+    or P(x|told) if `told` is given.
 
-    told: a tensor of shape (..., H, hidden) added to the inputs of each row's hidden units. With shape
-    (..., 1, hidden), the same numbers are added in all rows. The constructor arguments are the fields of
-    AutoregressiveConfig.
+    told: a tensor of shape (..., H, hidden) added to the inputs of each row's hidden units. With
+    shape (..., 1, hidden), the same numbers are added in all rows. The constructor arguments are
+    the fields of AutoregressiveConfig.
     """
 
     not_left_of: Tensor
@@ -120,7 +128,9 @@ class Autoregressive(nn.Module):
         self.register_buffer("not_left_of", not_left_of.float(), persistent=False)
 
     def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        """Return the probability that each pixel is 1, given the preceding pixels: x (N, D) → (..., N, D)."""
+        """Return the probability that each pixel is 1, given the preceding pixels:
+        x (N, D) → (..., N, D).
+        """
         require.images(x, self.bias.numel(), self.bias)
         return torch.sigmoid(self.logits(x, told))
 
@@ -145,8 +155,8 @@ class Autoregressive(nn.Module):
     def sample(self, n: int = 1, base: Tensor | float = 0.0, told: Tensor | None = None) -> Tensor:
         """Draw n images of shape (n, D), pixel by pixel.
 
-        base: a number, or a tensor of shape (n, D), added to the logits. told: additional inputs of shape
-        (n, H, hidden) or (n, 1, hidden).
+        base: a number, or a tensor of shape (n, D), added to the logits. told: additional inputs of
+        shape (n, H, hidden) or (n, 1, hidden).
         """
         require.number_of_images(n)
         base = (self.bias + base).expand(n, -1)  # (n, D)
@@ -165,11 +175,15 @@ class Autoregressive(nn.Module):
         return image.flatten(1)
 
     def _windows(self, image: Tensor) -> Tensor:
-        """Return the `above` rows above each row, padded with zeros: (N, H, W) → (N, H, W·above)."""
+        """Return the `above` rows above each row, padded with zeros: (N, H, W) → (N, H,
+        W·above).
+        """
         return pad(image, (0, 0, self.above, 0)).unfold(1, self.above, 1)[:, :-1].flatten(2)
 
     def _inputs(self, windows: Tensor, pixels: Tensor, rows: slice) -> Tensor:
-        """Return the inputs that R rows' hidden units get from the preceding pixels: (N, R, hidden)."""
+        """Return the inputs that R rows' hidden units get from the preceding pixels:
+        (N, R, hidden).
+        """
         inputs = self.hidden(windows, pixels, rows)
         if not self.config.first:
             return inputs
@@ -177,7 +191,9 @@ class Autoregressive(nn.Module):
         return inputs + linear(first, self.between.weight * self.not_right_of)
 
     def _row_logits(self, inputs: Tensor, told: Tensor | None) -> Tensor:
-        """Return the logits of R rows, given their hidden units: (N, R, hidden) → (..., N, R, W)."""
+        """Return the logits of R rows, given their hidden units: (N, R, hidden) → (...,
+        N, R, W).
+        """
         if told is not None:
             inputs = inputs + told  # (..., N, R, hidden)
         return linear(silu(inputs), self.out.weight * self.not_left_of)
@@ -186,8 +202,8 @@ class Autoregressive(nn.Module):
 class PixelAfterPixel(Distribution):
     """The distribution of images of shape (D,) under an Autoregressive network.
 
-    base: a tensor of shape (..., D) added to the network's logits. told: the additional inputs to the
-    network, of shape (..., H, hidden).
+    base: a tensor of shape (..., D) added to the network's logits. told: the additional inputs to
+    the network, of shape (..., H, hidden).
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}

@@ -1,9 +1,10 @@
-"""A VAE in which each pixel also depends on the preceding pixels; its likelihood is the best in the course.
+"""A VAE in which each pixel also depends on the preceding pixels;
+its likelihood is the best in the course.
 
-As in every VAE, the decoder computes a logit for each pixel. A small autoregressive network adds a term that
-depends on the rows above, on the pixels to the left, and on z: another network computes a few numbers from z
-for each row of the image. Sources: Gulrajani et al. 2017 (PixelVAE); Chen et al. 2017 (variational lossy
-auto-encoder).
+As in every VAE, the decoder computes a logit for each pixel. A small autoregressive network adds a
+term that depends on the rows above, on the pixels to the left, and on z: another network computes a
+few numbers from z for each row of the image. Sources: Gulrajani et al. 2017 (PixelVAE); Chen et al.
+2017 (variational lossy auto-encoder).
 """
 
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ class AutoregressiveVAEConfig(VAEConfig):
 
     before, first: the numbers `hidden` and `first` of units per row in the Autoregressive network.
     told: how many numbers computed from z each row receives.
-    Raises ValueError unless the likelihood is "bernoulli" and the three fields are integers, `before` and
-    `told` positive and `first` non-negative.
+    Raises ValueError unless the likelihood is "bernoulli" and the three fields are integers,
+    `before` and `told` positive and `first` non-negative.
     """
 
     before: int = 252
@@ -37,19 +38,23 @@ class AutoregressiveVAEConfig(VAEConfig):
         super().__post_init__()
         if self.likelihood != "bernoulli":
             raise ValueError(
-                "An AutoregressiveVAE requires likelihood='bernoulli' (black and white pixels), but got "
-                f"{self.likelihood!r}."
+                "An AutoregressiveVAE requires likelihood='bernoulli' (black and white pixels), "
+                f"but got {self.likelihood!r}."
             )
-        self._make_int("before", 1, "before, the number of units per row, must be an integer of at least 1")
+        self._make_int(
+            "before", 1, "before, the number of units per row, must be an integer of at least 1"
+        )
         self._make_int(
             "first",
             0,
-            "first, the number of units per row in the first layer, must be an integer of at least 0",
+            "first, the number of units per row in the first layer, must be an integer of at "
+            "least 0",
         )
         self._make_int(
             "told",
             1,
-            "told, how many numbers computed from z each row receives, must be an integer of at least 1",
+            "told, how many numbers computed from z each row receives, must be an integer of at "
+            "least 1",
         )
 
 
@@ -75,7 +80,9 @@ class AutoregressiveVAE(VAE):
         return AutoregressiveVAEConfig(*arguments, **named)
 
     def told(self, z: Tensor) -> Tensor:
-        """Return what is added to the inputs of each row's hidden units: z (..., d) → (..., H, before)."""
+        """Return what is added to the inputs of each row's hidden units: z (..., d) →
+        (..., H, before).
+        """
         rows = self.tell(z).unflatten(-1, (self.config.shape[0], -1))  # (..., H, told)
         return self.to_units(rows)
 
@@ -88,7 +95,9 @@ class AutoregressiveVAE(VAE):
         return self.likelihood(z).log_prob(x)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the mean of each pixel, given z ~ q(z|x) and the preceding pixels of x: (N, D) → (N, D)."""
+        """Return the mean of each pixel, given z ~ q(z|x) and the preceding pixels
+        of x: (N, D) → (N, D).
+        """
         z = reparameterize(*self.encode(x))  # (N, d)
         logits = self.decode(z)  # (N, D)
         logits = logits + self.pixels_before.logits(x, self.told(z)).to(logits.dtype)
@@ -96,6 +105,8 @@ class AutoregressiveVAE(VAE):
 
     @torch.no_grad()
     def generate(self, n: int) -> Tensor:
-        """Generate n images of zeros and ones (n, D): draw z from the prior, then x pixel by pixel."""
+        """Generate n images of zeros and ones (n, D): draw z from the prior,
+        then x pixel by pixel.
+        """
         require.number_of_images(n)
         return self.likelihood(self.prior.sample((n,))).sample()

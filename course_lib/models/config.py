@@ -1,4 +1,6 @@
-"""Model configurations: dataclasses that validate their fields and are saved along with the weights."""
+"""Model configurations: dataclasses that validate their fields and are saved along
+with the weights.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,16 +10,21 @@ from course_lib import require
 
 @dataclass(frozen=True)
 class Config:
-    """The base class of model configurations. `Model(**config.to_json())` creates an equivalent model."""
+    """The base class of model configurations. `Model(**config.to_json())` creates an
+    equivalent model.
+    """
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON-serializable values, with tuples converted to lists."""
         return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
         }
 
     def _make_tuple(self, name: str) -> None:
-        """Convert a field from a sequence of integers, possibly NumPy integers, to a tuple of int."""
+        """Convert a field from a sequence of integers, possibly NumPy integers,
+        to a tuple of int.
+        """
         value = getattr(self, name)
         object.__setattr__(self, name, tuple(int(number) for number in value))
 

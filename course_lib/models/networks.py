@@ -1,9 +1,10 @@
-"""The networks that map images to a few numbers and back, used by all models here except Autoregressive.
+"""The networks that map images to a few numbers and back,
+used by all models here except Autoregressive.
 
-There are two kinds of network: "plain" has only fully connected layers, and "conv" also has two convolutional
-layers at the image end of the network. A decoder returns one number per pixel and does not apply a final
-sigmoid, because likelihoods are more accurate if they are computed from logits. The generator of a GAN is
-also a Decoder.
+There are two kinds of network: "plain" has only fully connected layers, and "conv" also has two
+convolutional layers at the image end of the network. A decoder returns one number per pixel and
+does not apply a final sigmoid, because likelihoods are more accurate if they are computed from
+logits. The generator of a GAN is also a Decoder.
 """
 
 import math
@@ -20,10 +21,11 @@ ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
 def mlp(widths: Sequence[int], activation: str = "relu") -> nn.Sequential:
-    """Build linear layers with these widths, separated by activations: (..., widths[0]) → (..., widths[-1]).
+    """Build linear layers with these widths, separated by activations: (...,
+    widths[0]) → (..., widths[-1]).
 
-    Raises ValueError for an activation that is not in ACTIVATIONS, and for widths that are not positive
-    integers.
+    Raises ValueError for an activation that is not in ACTIVATIONS, and for widths that are not
+    positive integers.
     """
     require.widths(widths)
     act = _activation(activation)
@@ -36,10 +38,10 @@ def mlp(widths: Sequence[int], activation: str = "relu") -> nn.Sequential:
 class Encoder(nn.Module):
     """Map flattened images (N, D), and optional extra inputs (N, beside), to outputs (N, outputs).
 
-    shape: the shape of an image before flattening. hidden: the widths of the hidden layers; for "conv", the
-    first two entries are the numbers of channels of the convolutions. beside: the number of extra inputs per
-    image, such as the length of a one-hot label. Raises ValueError for an unknown kind of network, and for a
-    shape that the network cannot process.
+    shape: the shape of an image before flattening. hidden: the widths of the hidden layers; for
+    "conv", the first two entries are the numbers of channels of the convolutions. beside: the
+    number of extra inputs per image, such as the length of a one-hot label. Raises ValueError for
+    an unknown kind of network, and for a shape that the network cannot process.
     """
 
     def __init__(
@@ -77,11 +79,12 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Map codes (..., inputs) to one number per pixel (..., D), with an Encoder's layers in reverse order.
+    """Map codes (..., inputs) to one number per pixel (..., D),
+    with an Encoder's layers in reverse order.
 
-    norm: whether to use batch normalization before each activation; in training mode, each image then also
-    depends on the other images in its batch (Ioffe & Szegedy 2015). Raises ValueError in the same cases as
-    Encoder.
+    norm: whether to use batch normalization before each activation; in training mode, each image
+    then also depends on the other images in its batch (Ioffe & Szegedy 2015). Raises ValueError in
+    the same cases as Encoder.
     """
 
     def __init__(
@@ -97,7 +100,8 @@ class Decoder(nn.Module):
         self.convolutions: nn.Module = nn.Identity()
         conv = _is_conv(network, shape, hidden)
         features = math.prod(shape)
-        # each pixel has its own bias, even after convolutions, so the bias can represent a mean image
+        # each pixel has its own bias, even after convolutions, so the bias can represent a mean
+        # image
         self.bias = nn.Parameter(torch.zeros(features))
         if conv:
             c, h, w = _channels(shape)
@@ -114,7 +118,10 @@ class Decoder(nn.Module):
             features = second * h * w // 16
         self.layers = mlp([inputs, *reversed(hidden), features], activation)
         if norm:
-            self.layers, self.convolutions = _normalized(self.layers), _normalized(self.convolutions)
+            self.layers, self.convolutions = (
+                _normalized(self.layers),
+                _normalized(self.convolutions),
+            )
 
     def forward(self, z: Tensor) -> Tensor:
         """Map codes z (..., inputs) to one number per pixel, (..., D)."""
@@ -131,13 +138,16 @@ class Decoder(nn.Module):
         """
         if mean.shape != self.bias.shape:
             raise ValueError(
-                f"The mean image must have shape ({len(self.bias)},), but got {tuple(mean.shape)}. Use "
-                "digits.pixels().mean(0)."
+                f"The mean image must have shape ({len(self.bias)},), but got "
+                f"{tuple(mean.shape)}. Use digits.pixels().mean(0)."
             )
         low, high = (float(v) for v in mean.aminmax())
         if not (low >= -1e-3 and high <= 1 + 1e-3):  # rounding errors are clamped below
-            raise ValueError(f"Pixel means must be in [0, 1], but these range from {low:.4g} to {high:.4g}.")
-        self.bias.copy_(torch.logit(mean.clamp(1e-3, 1 - 1e-3)))  # the logits of 0 and 1 are infinite
+            raise ValueError(
+                f"Pixel means must be in [0, 1], but these range from {low:.4g} to {high:.4g}."
+            )
+        # the logits of 0 and 1 are infinite
+        self.bias.copy_(torch.logit(mean.clamp(1e-3, 1 - 1e-3)))
 
 
 def _normalized(layers: nn.Module) -> nn.Sequential:
@@ -172,8 +182,8 @@ def _is_conv(network: str, shape: Sequence[int], hidden: Sequence[int]) -> bool:
         raise ValueError(f"network must be 'plain' or 'conv', not {network!r}.")
     if network == "conv" and len(hidden) < 2:
         raise ValueError(
-            "network='conv' requires hidden=(channels, channels, widths…) with at least two numbers, but got "
-            f"{tuple(hidden)}."
+            "network='conv' requires hidden=(channels, channels, widths…) with at least two "
+            f"numbers, but got {tuple(hidden)}."
         )
     return network == "conv"
 
@@ -182,8 +192,8 @@ def _channels(shape: Sequence[int]) -> tuple[int, int, int]:
     channels, height, width = (1, *shape) if len(shape) == 2 else tuple(shape)
     if height % 4 or width % 4:
         raise ValueError(
-            "network='conv' requires images with a height and a width that are divisible by 4, but got "
-            f"{height}×{width}. Pad the images, or use network='plain'."
+            "network='conv' requires images with a height and a width that are divisible by 4, "
+            f"but got {height}×{width}. Pad the images, or use network='plain'."
         )
     return channels, height, width
 
@@ -191,20 +201,22 @@ def _channels(shape: Sequence[int]) -> tuple[int, int, int]:
 def labels_beside(rows: Tensor, y: Tensor | int, classes: int, weights: Tensor) -> Tensor:
     """Return one-hot labels (..., N, classes) to append to rows (..., N, d).
 
-    y: labels (N,), or one label for all rows, on any device. Raises ValueError unless the labels are
-    integers, one per row or one for all rows; labels outside 0 … classes − 1 are detected only on the CPU.
+    y: labels (N,), or one label for all rows, on any device. Raises ValueError unless the labels
+    are integers, one per row or one for all rows; labels outside 0 … classes − 1 are detected only
+    on the CPU.
     """
     if y is None:
         raise ValueError(
-            "This model requires labels. Pass y, either one integer per row or one integer for all rows."
+            "This model requires labels. Pass y, either one integer per row or one integer for "
+            "all rows."
         )
     y = torch.as_tensor(y)
     batch = rows.shape[:-1]
     require.label_type(y, classes)
     if y.ndim and y.shape != batch[-1:]:
         raise ValueError(
-            f"Labels y of shape {tuple(y.shape)} do not match rows of shape {tuple(rows.shape)}. Pass one "
-            "label per row, or one label for all rows."
+            f"Labels y of shape {tuple(y.shape)} do not match rows of shape {tuple(rows.shape)}. "
+            "Pass one label per row, or one label for all rows."
         )
     # this check is cheap on the CPU; on a GPU, it would stall every step
     if y.device.type == "cpu":

@@ -1,9 +1,9 @@
 """The variational auto-encoder: P(x) = ∫ P(z) P(x|z) dz, with networks for P(x|z) and q(z|x).
 
-A VAE is trained to maximize L_b, the evidence lower bound (ELBO) on log P(x); `probability.elbo` computes the
-terms of L_b. The encoder returns mu and logvar, the mean and the logarithm of the *variance* of a Gaussian
-q(z|x). Losses are in nats per image: summed over pixels and over the dimensions of z, and averaged over
-images. Source: Kingma & Welling 2014.
+A VAE is trained to maximize L_b, the evidence lower bound (ELBO) on log P(x); `probability.elbo`
+computes the terms of L_b. The encoder returns mu and logvar, the mean and the logarithm of the
+*variance* of a Gaussian q(z|x). Losses are in nats per image: summed over pixels and over the
+dimensions of z, and averaged over images. Source: Kingma & Welling 2014.
 """
 
 import math
@@ -52,9 +52,9 @@ class LatentImages:
     def loss(self, x: Tensor, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
         """Estimate −L_b for images x (N, D), in nats per image, from one z per image.
 
-        Returns "reconstruction" = −E_q[log P(x|z)], "kl" = KL(q(z|x) ‖ P(z)), and "loss" = reconstruction +
-        beta · kl. With beta = 1, "loss" is −L_b (Kingma & Welling 2014, equation 10); otherwise, it is the
-        loss of a β-VAE (Higgins et al. 2017).
+        Returns "reconstruction" = −E_q[log P(x|z)], "kl" = KL(q(z|x) ‖ P(z)), and "loss" =
+        reconstruction + beta · kl. With beta = 1, "loss" is −L_b (Kingma & Welling 2014, equation
+        10); otherwise, it is the loss of a β-VAE (Higgins et al. 2017).
         """
         mu, logvar = self.encode(x)  # (N, d) each
         z = reparameterize(mu, logvar)  # (N, d)
@@ -96,9 +96,10 @@ class LatentImages:
 class VAEConfig(Config):
     """The configuration of a VAE.
 
-    shape, hidden, activation, network: as in `networks`. latent: the number of dimensions of z. likelihood:
-    "bernoulli" for black-and-white pixels, or "gaussian" for grey ones. variance: the variance of the
-    Gaussian likelihood, or None to learn it. prior: "normal", or "flower" if latent=2.
+    shape, hidden, activation, network: as in `networks`. latent: the number of dimensions of z.
+    likelihood: "bernoulli" for black-and-white pixels, or "gaussian" for grey ones. variance: the
+    variance of the Gaussian likelihood, or None to learn it. prior: "normal", or "flower" if
+    latent=2.
 
     Raises ValueError if a field has an invalid value.
     """
@@ -113,7 +114,9 @@ class VAEConfig(Config):
     prior: str = "normal"
 
     def __post_init__(self) -> None:
-        self._make_int("latent", 1, "latent, the number of dimensions of z, must be an integer of at least 1")
+        self._make_int(
+            "latent", 1, "latent, the number of dimensions of z, must be an integer of at least 1"
+        )
         self._check_likelihood()
         if self.prior not in PRIORS or (self.prior == "flower" and self.latent != 2):
             raise ValueError(
@@ -128,15 +131,16 @@ class VAEConfig(Config):
     def _check_likelihood(self) -> None:
         if self.likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(
-                f"likelihood must be 'bernoulli' or 'gaussian', not {self.likelihood!r}. For pixels that "
-                "also depend on the pixels before them, use an AutoregressiveVAE."
+                f"likelihood must be 'bernoulli' or 'gaussian', not {self.likelihood!r}. For "
+                "pixels that also depend on the pixels before them, use an AutoregressiveVAE."
             )
         if self.variance is None:
             return
         number = isinstance(self.variance, Real) and not isinstance(self.variance, bool)
         if not number or not 0 < self.variance < math.inf:
             raise ValueError(
-                f"variance must be a positive number, or None to learn it, but got {self.variance!r}."
+                "variance must be a positive number, or None to learn it, but got "
+                f"{self.variance!r}."
             )
         if self.likelihood != "gaussian":
             raise ValueError(
@@ -146,14 +150,16 @@ class VAEConfig(Config):
 
     def pixels(self) -> BernoulliPixels | GaussianPixels:
         """Return the pixel likelihood for this configuration, with newly initialized parameters."""
-        return BernoulliPixels() if self.likelihood == "bernoulli" else GaussianPixels(self.variance)
+        return (
+            BernoulliPixels() if self.likelihood == "bernoulli" else GaussianPixels(self.variance)
+        )
 
 
 class VAE(LatentImages, nn.Module):
     """A VAE with a Gaussian q(z|x), for images of any shape.
 
-    The arguments are the fields of VAEConfig. The method `loss` is inherited from LatentImages. VAEConfig and
-    the networks raise ValueError for invalid arguments.
+    The arguments are the fields of VAEConfig. The method `loss` is inherited from LatentImages.
+    VAEConfig and the networks raise ValueError for invalid arguments.
     """
 
     config: VAEConfig
@@ -180,8 +186,9 @@ class VAE(LatentImages, nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return reconstructions with pixels in [0, 1]: images x (N, D) → (N, D).
 
-        DistributedDataParallel averages gradients only for computations inside `forward`. To train on L_b
-        with DistributedDataParallel, wrap a module whose `forward` method returns `model.loss(x)["loss"]`.
+        DistributedDataParallel averages gradients only for computations inside `forward`. To train
+        on L_b with DistributedDataParallel, wrap a module whose `forward` method returns
+        `model.loss(x)["loss"]`.
         """
         return self.reconstruct(x)
 

@@ -1,4 +1,5 @@
-"""Probability functions for all models: Gaussians, pixel likelihoods, priors, EM and the lower bound.
+"""Probability functions for all models: Gaussians, pixel likelihoods, priors,
+EM and the lower bound.
 
 Most of the package consists of plain functions of tensors. All log-probabilities are in nats.
 """

@@ -2,10 +2,10 @@
 
     log P(x)  =  L_b + KL(q(z|x) ‖ P(z|x)),        L_b  =  E_q[log P(x|z)] − KL(q(z|x) ‖ P(z))
 
-The first equation holds for every q. The expectation over z is exact if z is one of K classes, or if the
-model is linear-Gaussian and q is Gaussian. For a scalar z, the expectation can be computed by quadrature. In
-all other cases, the expectation is estimated by Monte Carlo. Sources: Kingma & Welling 2014, equations 1–3;
-Neal & Hinton 1998 for EM as the maximization of the same bound.
+The first equation holds for every q. The expectation over z is exact if z is one of K classes, or
+if the model is linear-Gaussian and q is Gaussian. For a scalar z, the expectation can be computed
+by quadrature. In all other cases, the expectation is estimated by Monte Carlo. Sources: Kingma &
+Welling 2014, equations 1–3; Neal & Hinton 1998 for EM as the maximization of the same bound.
 """
 
 import math
@@ -22,16 +22,17 @@ from course_lib import require
 
 MASS_TOLERANCE = 1e-6  # the largest error allowed when q or the prior is integrated over the grid
 DRAWS_AT_ONCE = 50
-NUMBERS_AT_ONCE = 500_000  # values of x per block of draws: 4 MB in float64, which fits in a CPU cache
+# Values of x per block of draws: 4 MB in float64, which fits in a CPU cache.
+NUMBERS_AT_ONCE = 500_000
 
 
 @dataclass(frozen=True)
 class LatentModel:
     """A model P(x) = ∫ P(z) P(x|z) dz, defined by a prior over z and the likelihood of x given z.
 
-    `likelihood` maps z of shape (..., [d]) to a torch distribution whose batch shape is (...) and whose event
-    shape is the shape of one x. The prior may be any torch distribution; a Categorical prior gives a finite
-    mixture.
+    `likelihood` maps z of shape (..., [d]) to a torch distribution whose batch shape is (...) and
+    whose event shape is the shape of one x. The prior may be any torch distribution; a Categorical
+    prior gives a finite mixture.
     """
 
     prior: Distribution
@@ -40,10 +41,12 @@ class LatentModel:
 
 @dataclass(frozen=True)
 class Bound:
-    """The bound L_b for each x, split into its two terms. All fields have shape (N,) and are in nats.
+    """The bound L_b for each x, split into its two terms. All fields have shape (N,)
+    and are in nats.
 
-    `reconstruction` is E_q[log P(x|z)], and `kl` is KL(q(z|x) ‖ P(z)). `log_px` is log P(x), or None if the
-    bound is a Monte Carlo estimate. `se` is the standard error of L_b, or 0 if nothing was sampled.
+    `reconstruction` is E_q[log P(x|z)], and `kl` is KL(q(z|x) ‖ P(z)). `log_px` is log P(x), or
+    None if the bound is a Monte Carlo estimate. `se` is the standard error of L_b, or 0 if nothing
+    was sampled.
     """
 
     reconstruction: Tensor
@@ -64,8 +67,9 @@ class Bound:
         """
         if self.log_px is None:
             raise ValueError(
-                "The gap needs log P(x), but a Monte Carlo estimate of the bound does not provide log P(x). "
-                "If z is a scalar, pass a grid; otherwise, bound log P(x) with importance_weighted_bound."
+                "The gap needs log P(x), but a Monte Carlo estimate of the bound does not provide "
+                "log P(x). If z is a scalar, pass a grid; otherwise, bound log P(x) with "
+                "importance_weighted_bound."
             )
         return self.log_px - self.elbo
 
@@ -77,7 +81,8 @@ class Bound:
 
 
 def mixture_model(weights: Tensor, means: Tensor, covariances: Tensor) -> LatentModel:
-    """Return the Gaussian mixture with the given weights (K,), means (K, D) and full covariances (K, D, D).
+    """Return the Gaussian mixture with the given weights (K,), means (K,
+    D) and full covariances (K, D, D).
 
     The latent variable z is the index of the component.
     """
@@ -88,8 +93,8 @@ def mixture_model(weights: Tensor, means: Tensor, covariances: Tensor) -> Latent
 class LinearGaussian(LatentModel):
     """A linear-Gaussian model: z ~ N(0, I) in d dimensions, and x ~ N(weight z + bias, variance I).
 
-    All terms of the bound have closed forms if q is Gaussian. weight has shape (D, d), bias has shape (D,),
-    and variance is a scalar. Source: probabilistic PCA, Tipping & Bishop 1999.
+    All terms of the bound have closed forms if q is Gaussian. weight has shape (D, d), bias has
+    shape (D,), and variance is a scalar. Source: probabilistic PCA, Tipping & Bishop 1999.
     """
 
     weight: Tensor
@@ -108,34 +113,48 @@ class LinearGaussian(LatentModel):
         return cls(prior, likelihood, weight, bias, variance)
 
     def log_px(self, x: Tensor) -> Tensor:
-        """Return log P(x) for x (N, D); P(x) is Gaussian with covariance weight weightᵀ + variance I."""
+        """Return log P(x) for x (N, D); P(x) is Gaussian with covariance weight
+        weightᵀ + variance I.
+        """
         eye = torch.eye(len(self.bias)).to(self.weight)
-        return MultivariateNormal(self.bias, self.weight @ self.weight.T + self.variance * eye).log_prob(x)
+        return MultivariateNormal(
+            self.bias, self.weight @ self.weight.T + self.variance * eye
+        ).log_prob(x)
 
     def true_posterior(self, x: Tensor) -> MultivariateNormal:
-        """Return P(z|x) for x of shape (N, D): a Gaussian with the same covariance (d, d) for every x."""
+        """Return P(z|x) for x of shape (N, D): a Gaussian with the same covariance (d,
+        d) for every x.
+        """
         eye = torch.eye(self.weight.shape[1]).to(self.weight)
         covariance = torch.linalg.inv(eye + self.weight.T @ self.weight / self.variance)
-        return MultivariateNormal((x - self.bias) @ self.weight @ covariance / self.variance, covariance)
+        return MultivariateNormal(
+            (x - self.bias) @ self.weight @ covariance / self.variance, covariance
+        )
 
 
 def elbo(
-    model: LatentModel, q: Distribution, x: Tensor, *, grid: Tensor | None = None, samples: int | None = None
+    model: LatentModel,
+    q: Distribution,
+    x: Tensor,
+    *,
+    grid: Tensor | None = None,
+    samples: int | None = None,
 ) -> Bound:
-    """Return the bound L_b for each x under q(z|x), differentiable in the parameters of q and of the model.
+    """Return the bound L_b for each x under q(z|x),
+    differentiable in the parameters of q and of the model.
 
-    x has shape (N, ...). q is a torch distribution over z with batch shape (N,), or () to use the same q for
-    every x. The method depends on the arguments:
+    x has shape (N, ...). q is a torch distribution over z with batch shape (N,), or () to use the
+    same q for every x. The method depends on the arguments:
 
     - A categorical prior and a categorical q: the exact sum over z.
     - A LinearGaussian model and a Gaussian q: the closed form.
     - `grid`, an increasing tensor (G,): integrals over a scalar z by the trapezoid rule.
-    - `samples`, a number S: a Monte Carlo estimate and its standard error, computed from S draws of z for
-      each x with torch's global generator. The KL divergence from the prior is computed in closed form if
-      torch implements one.
+    - `samples`, a number S: a Monte Carlo estimate and its standard error, computed from S draws of
+      z for each x with torch's global generator. The KL divergence from the prior is computed in
+      closed form if torch implements one.
 
-    Raises ValueError if none of these methods applies, if the prior, q and the likelihood are incompatible,
-    or if the grid misses part of the mass of q or of the prior.
+    Raises ValueError if none of these methods applies, if the prior, q and the likelihood are
+    incompatible, or if the grid misses part of the mass of q or of the prior.
     """
     _check(model, q, x)
     if samples is not None:
@@ -150,8 +169,8 @@ def elbo(
         if abs(float(worst.detach()) - 1) > MASS_TOLERANCE:
             raise ValueError(
                 f"On this grid, {name} integrates to {float(worst.detach()):.6g} instead of 1. "
-                "Make the grid wider or finer, or make q and the prior broader. "
-                "For a uniform distribution, start and end the grid at the limits of the distribution."
+                "Make the grid wider or finer, or make q and the prior broader. For a uniform "
+                "distribution, start and end the grid at the limits of the distribution."
             )
 
     def average(values: Tensor) -> Tensor:  # E_q, with 0 · (−∞) = 0
@@ -162,10 +181,12 @@ def elbo(
 
 
 def log_posterior(model: LatentModel, x: Tensor, *, grid: Tensor | None = None) -> Tensor:
-    """Return log P(z|x) for each class z, of shape (K, N), or at each point of the grid, of shape (G, N).
+    """Return log P(z|x) for each class z, of shape (K, N),
+    or at each point of the grid, of shape (G, N).
 
     x has shape (N, ...). On a grid, the values are log-densities. For a mixture,
-    `Categorical(logits=log_posterior(model, x).T)` is the result of the E-step: the q that closes the gap.
+    `Categorical(logits=log_posterior(model, x).T)` is the result of the E-step: the q that closes
+    the gap.
     """
     log_joint, _, _, log_width, _ = _on_points(model, x, grid)
     return log_joint - torch.logsumexp(log_joint + log_width, 0)
@@ -176,11 +197,13 @@ def log_importance_weights(
 ) -> Tensor:
     """Return log P(x|z) + log P(z) − log q(z|x) in nats, of shape (k, N), for k draws of z from q.
 
-    `at_once` is the number of draws that the model processes at once. The default is 50, or fewer if x is
-    large. Raises ValueError for k < 1.
+    `at_once` is the number of draws that the model processes at once. The default is 50, or fewer
+    if x is large. Raises ValueError for k < 1.
     """
     if not require.is_count(k):
-        raise ValueError(f"k, the number of draws, must be an integer of at least 1, but got k={k}.")
+        raise ValueError(
+            f"k, the number of draws, must be an integer of at least 1, but got k={k}."
+        )
     _check(model, q, x)
     if at_once is None:
         at_once = max(1, min(DRAWS_AT_ONCE, NUMBERS_AT_ONCE // max(1, x.numel())))
@@ -196,11 +219,12 @@ def importance_weighted_bound(
 ) -> Tensor:
     """Return the importance-weighted lower bound on log P(x) for each x, of shape (N,), in nats.
 
-    The bound is the log of the mean of k importance weights P(x|z) P(z) / q(z|x), with z drawn from q. For
-    k=1, the result is an unbiased estimate of L_b. The expected value increases with k towards log P(x)
-    (Burda et al. 2016, equation 8). Use this function for a few images or if gradients are needed; for test
-    sets, use `evaluation.nll`, which evaluates several values of k with the same draws. `at_once` is the
-    number of draws that the model processes at once. Raises ValueError for k < 1.
+    The bound is the log of the mean of k importance weights P(x|z) P(z) / q(z|x), with z drawn from
+    q. For k=1, the result is an unbiased estimate of L_b. The expected value increases with k
+    towards log P(x) (Burda et al. 2016, equation 8). Use this function for a few images or if
+    gradients are needed; for test sets, use `evaluation.nll`, which evaluates several values of k
+    with the same draws. `at_once` is the number of draws that the model processes at once. Raises
+    ValueError for k < 1.
     """
     log_w = log_importance_weights(model, q, x, k, at_once)  # (k, N)
     return torch.logsumexp(log_w, 0) - math.log(k)  # average the weights, then take the log
@@ -208,13 +232,19 @@ def importance_weighted_bound(
 
 def _check(model: LatentModel, q: Distribution, x: Tensor) -> None:
     if q.event_shape != model.prior.event_shape or math.prod(model.prior.batch_shape) != 1:
-        shapes = [tuple(s) for s in (q.event_shape, model.prior.event_shape, model.prior.batch_shape)]
+        shapes = [
+            tuple(s) for s in (q.event_shape, model.prior.event_shape, model.prior.batch_shape)
+        ]
         raise ValueError(
             "q and the prior are incompatible: q has event shape {}, and the prior has event shape {} "
-            "and batch shape {}. If z is a vector, wrap q and the prior in Independent(…, 1).".format(*shapes)
+            "and batch shape {}. If z is a vector, wrap q and the prior in Independent(…, 1).".format(
+                *shapes
+            )
         )
     if x.dtype == torch.uint8 and x.numel() and int(x.max()) > 1:
-        raise ValueError("x must contain pixels in [0, 1], but got bytes above 1. Use digits.pixels().")
+        raise ValueError(
+            "x must contain pixels in [0, 1], but got bytes above 1. Use digits.pixels()."
+        )
     if q.batch_shape not in ((), (len(x),)):
         raise ValueError(
             f"q must have batch shape () or ({len(x)},), the latter with one distribution per x, "
@@ -241,7 +271,8 @@ def _is_gaussian(q: Distribution) -> bool:
 def _on_points(model: LatentModel, x: Tensor, grid: Tensor | None) -> tuple[Tensor, ...]:
     """Return log P(x, z), log P(z), log P(x|z), the log width of each point, and the points z.
 
-    Each tensor has shape (S, N) or (S, 1). The width of a point is its weight in the integral over z.
+    Each tensor has shape (S, N) or (S, 1). The width of a point is its weight in the integral over
+    z.
     """
     if isinstance(model.prior, Categorical):
         z = torch.arange(model.prior.probs.shape[-1], device=x.device)[:, None]  # (K, 1)
@@ -257,7 +288,9 @@ def _on_points(model: LatentModel, x: Tensor, grid: Tensor | None) -> tuple[Tens
         # trapezoid rule: each point gets half of the step on either side
         log_width = ((pad(steps, (1, 0)) + pad(steps, (0, 1))) / 2).log()[:, None]  # (G, 1)
     else:
-        raise ValueError("There is no closed form for this bound. Pass grid=… (for a scalar z) or samples=….")
+        raise ValueError(
+            "There is no closed form for this bound. Pass grid=… (for a scalar z) or samples=…."
+        )
     log_prior = model.prior.log_prob(z)  # (S, 1)
     log_lik = _log_lik(model, z, x)  # (S, N)
     return log_prior + log_lik, log_prior, log_lik, log_width, z

@@ -1,9 +1,10 @@
 """The E-step and the M-step of EM for a mixture of Gaussians, as plain functions.
 
-P(x) = Σ_k weight_k N(x | mean_k, covariance_k). The covariances have one of scikit-learn's four types:
-"full" (K, D, D), "tied" (D, D), "diag" (K, D) or "spherical" (K,). Both steps accept tensors or NumPy arrays,
-and return results of the same type. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2
-(E-step: equation 9.23; M-step: equations 9.24–9.26). All log-probabilities are in nats.
+P(x) = Σ_k weight_k N(x | mean_k, covariance_k). The covariances have one of scikit-learn's four
+types: "full" (K, D, D), "tied" (D, D), "diag" (K, D) or "spherical" (K,). Both steps accept tensors
+or NumPy arrays, and return results of the same type. Source: Bishop, Pattern Recognition and
+Machine Learning, section 9.2 (E-step: equation 9.23; M-step: equations 9.24–9.26). All
+log-probabilities are in nats.
 """
 
 import functools
@@ -30,7 +31,9 @@ class Parameters(NamedTuple):
 
 
 def as_array(values: Any) -> Any:
-    """Convert a tensor to a NumPy array; return any other value unchanged for scikit-learn to validate."""
+    """Convert a tensor to a NumPy array; return any other value unchanged
+    for scikit-learn to validate.
+    """
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         if values.is_floating_point() and values.dtype not in FLOATS:
@@ -38,8 +41,8 @@ def as_array(values: Any) -> Any:
         return values.numpy()
     if np.ma.is_masked(values):
         raise ValueError(
-            "Masked arrays are not supported, because their mask would be lost. Remove the masked rows with "
-            "np.ma.compress_rows."
+            "Masked arrays are not supported, because their mask would be lost. Remove the masked "
+            "rows with np.ma.compress_rows."
         )
     return values
 
@@ -66,7 +69,8 @@ def as_floats(values: Any) -> Tensor:
 
 
 def arrays_too(step: Callable) -> Callable:
-    """Wrap a function of tensors so that it also accepts NumPy arrays, and returns arrays if x is an array.
+    """Wrap a function of tensors so that it also accepts NumPy arrays,
+    and returns arrays if x is an array.
 
     The parameters and responsibilities are converted to the dtype and device of x.
     """
@@ -94,7 +98,9 @@ def arrays_too(step: Callable) -> Callable:
 
 
 def check_type(covariance_type: str) -> None:
-    """Raise ValueError for an unknown covariance_type, which the steps would otherwise treat as "full"."""
+    """Raise ValueError for an unknown covariance_type,
+    which the steps would otherwise treat as "full".
+    """
     if covariance_type not in COVARIANCE_TYPES:
         names = ", ".join(COVARIANCE_TYPES)
         raise ValueError(f"covariance_type must be one of {names}, not {covariance_type!r}.")
@@ -133,17 +139,21 @@ def e_step(
 
 
 @arrays_too
-def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: float = 0.0) -> Parameters:
-    """Return the weights, means and covariances that best fit x (N, D), given responsibilities resp (N, K).
+def m_step(
+    x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: float = 0.0
+) -> Parameters:
+    """Return the weights, means and covariances that best fit x (N, D),
+    given responsibilities resp (N, K).
 
-    `reg_covar` is added to every variance. A component with no responsibility for any point gets a mean of 0
-    and, before `reg_covar` is added, a covariance of 0.
+    `reg_covar` is added to every variance. A component with no responsibility for any point gets a
+    mean of 0 and, before `reg_covar` is added, a covariance of 0.
     """
     check_type(covariance_type)
     counts = resp.sum(0) + 10 * torch.finfo(x.dtype).eps  # (K,), never exactly 0
     means = resp.T @ x / counts[:, None]  # (K, D)
     diagonal = covariance_type in ("diag", "spherical")
-    # one tensor, allocated first: many small tensors between large temporaries would fragment the memory
+    # one tensor, allocated first: many small tensors between large temporaries would fragment the
+    # memory
     covariances = x.new_empty(means.shape if diagonal else (*means.shape, x.shape[1]))
     for k, mean in enumerate(means):
         centred = x - mean  # (N, D)
@@ -163,23 +173,26 @@ def m_step(x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: fl
 
 
 def empty(weights: Tensor) -> Tensor:
-    """Return a boolean mask of the components that have lost all their points: weights (K,) → (K,)."""
+    """Return a boolean mask of the components that have lost all their points:
+    weights (K,) → (K,).
+    """
     return weights < 100 * torch.finfo(weights.dtype).eps
 
 
 def narrowness(spread: Tensor, covariances: Tensor, covariance_type: str) -> Tensor:
     """Return Σ_d spread_d · precision_dd for each component, or ∞ if its covariance is singular.
 
-    The result has shape (K,), or () for "tied". If `spread` (D,) contains the variances of the data, the
-    result measures how much narrower than the data each component is in its thinnest direction. The pivots of
-    the Cholesky factor cannot replace this measure, because after one small pivot, the others may consist
-    entirely of rounding errors.
+    The result has shape (K,), or () for "tied". If `spread` (D,) contains the variances of the
+    data, the result measures how much narrower than the data each component is in its thinnest
+    direction. The pivots of the Cholesky factor cannot replace this measure, because after one
+    small pivot, the others may consist entirely of rounding errors.
     """
     if covariance_type in ("diag", "spherical"):
         precisions = (1 / covariances.clamp_min(0)).reshape(len(covariances), -1)
     else:
         factors, info = torch.linalg.cholesky_ex(covariances)
         eye = torch.eye(factors.shape[-1]).to(factors).expand_as(factors)
-        inverse = torch.linalg.solve_triangular(factors, eye, upper=False)  # precision = inverseᵀ inverse
+        # precision = inverseᵀ inverse
+        inverse = torch.linalg.solve_triangular(factors, eye, upper=False)
         precisions = torch.where(info[..., None] > 0, torch.inf, (inverse**2).sum(-2))
     return (spread * precisions).sum(-1)

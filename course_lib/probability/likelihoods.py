@@ -1,4 +1,6 @@
-"""The likelihoods P(x|z) of pixels, computed from a decoder's logits, and the pixels that each one models."""
+"""The likelihoods P(x|z) of pixels, computed from a decoder's logits,
+and the pixels that each one models.
+"""
 
 import math
 from typing import Any
@@ -14,9 +16,10 @@ from course_lib.data.digits import binarize, fixed_binarization
 def observed_pixels(images: Tensor, likelihood: str, *, fixed: bool = False) -> Tensor:
     """Convert uint8 images (..., H, W) to the floating-point pixels that a likelihood models.
 
-    For "gaussian", the pixels are grey: the bytes divided by 255. For "bernoulli" and "autoregressive", the
-    pixels are black or white. By default, each call draws a new binarization, as in training. If `fixed` is
-    True, the binarization is always the same, as in testing. Raises ValueError for images that are not uint8.
+    For "gaussian", the pixels are grey: the bytes divided by 255. For "bernoulli" and
+    "autoregressive", the pixels are black or white. By default, each call draws a new binarization,
+    as in training. If `fixed` is True, the binarization is always the same, as in testing. Raises
+    ValueError for images that are not uint8.
     """
     if images.dtype != torch.uint8:
         raise ValueError(f"images must be bytes (uint8), as in digits.images, not {images.dtype}.")
@@ -26,17 +29,19 @@ def observed_pixels(images: Tensor, likelihood: str, *, fixed: bool = False) -> 
 
 
 def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
-    """Return log P(x) in nats for independent pixels, each of which is 1 with probability sigmoid(logit).
+    """Return log P(x) in nats for independent pixels,
+    each of which is 1 with probability sigmoid(logit).
 
-    x and logits have shape (..., D), and the result has shape (...). The log-likelihood is the sum over
-    pixels of x·log p + (1 − x)·log(1 − p). With p = sigmoid(l), each term equals x·l − log(1 + eˡ), which
-    is finite for every logit l. For grey x, the result is a negative cross-entropy rather than a
-    log-likelihood. Raises ValueError if x has an integer type, such as uint8, and values other than 0 and 1.
+    x and logits have shape (..., D), and the result has shape (...). The log-likelihood is the sum
+    over pixels of x·log p + (1 − x)·log(1 − p). With p = sigmoid(l), each term equals x·l − log(1 +
+    eˡ), which is finite for every logit l. For grey x, the result is a negative cross-entropy
+    rather than a log-likelihood. Raises ValueError if x has an integer type, such as uint8, and
+    values other than 0 and 1.
     """
     if not x.is_floating_point() and x.numel() and not 0 <= int(x.min()) <= int(x.max()) <= 1:
         raise ValueError(
-            f"Pixels must be in [0, 1], but got {x.dtype} values from {int(x.min())} to {int(x.max())}. "
-            "Use digits.pixels() or binarize(images)."
+            f"Pixels must be in [0, 1], but got {x.dtype} values from {int(x.min())} to "
+            f"{int(x.max())}. Use digits.pixels() or binarize(images)."
         )
     if logits.device.type == "cpu":
         kind = torch.result_type(logits, x)
@@ -45,8 +50,9 @@ def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
 
 
 class _LogBernoulli(torch.autograd.Function):
-    # On a CPU, torch's softplus computes log1p to an accuracy that is lost in the sum over pixels, and its
-    # backward pass computes p again. Avoiding both makes a training step of the plain VAE a tenth shorter.
+    # On a CPU, torch's softplus computes log1p to an accuracy that is lost in the sum over pixels,
+    # and its backward pass computes p again. Avoiding both makes a training step of the plain VAE a
+    # tenth shorter.
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:
         p = torch.sigmoid(logits)
@@ -72,12 +78,16 @@ class Pixels(Independent):
         super().__init__(Bernoulli(logits=logits, validate_args=False), 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return log P(x) in nats, of shape (...), after value and logits are broadcast to (..., D)."""
+        """Return log P(x) in nats, of shape (...), after value and logits are
+        broadcast to (..., D).
+        """
         return log_bernoulli(self.base_dist.logits, value)
 
 
 class BernoulliPixels(nn.Module):
-    """The Bernoulli likelihood of black-and-white pixels: each pixel is 1 with probability sigmoid(logit)."""
+    """The Bernoulli likelihood of black-and-white pixels:
+    each pixel is 1 with probability sigmoid(logit).
+    """
 
     def distribution(self, logits: Tensor) -> Distribution:
         """Return P(x|z) for logits (..., D), with batch shape (...) and event shape (D,)."""
@@ -89,7 +99,8 @@ class BernoulliPixels(nn.Module):
 
 
 class GaussianPixels(nn.Module):
-    """The Gaussian likelihood of grey pixels, with mean sigmoid(logit) and the same variance for all pixels.
+    """The Gaussian likelihood of grey pixels, with mean sigmoid(logit) and the same
+    variance for all pixels.
 
     variance: a number, or None to learn the variance, starting from 0.05.
     """

@@ -1,4 +1,6 @@
-"""The priors P(z) of a VAE. Each prior provides its distribution and KL(q(z|x) ‖ P(z)) for a Gaussian q."""
+"""The priors P(z) of a VAE. Each prior provides its distribution and KL(q(z|x) ‖ P(z))
+for a Gaussian q.
+"""
 
 import math
 from collections.abc import Sequence
@@ -45,7 +47,8 @@ class FlowerPrior:
         return Flower(zeros)
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
-        """Estimate KL(q ‖ P(z)), which has no closed form, by evaluating log q(z|x) − log P(z) at z.
+        """Estimate KL(q ‖ P(z)), which has no closed form,
+        by evaluating log q(z|x) − log P(z) at z.
 
         The result has shape (N,) and is in nats.
         """
@@ -71,4 +74,7 @@ class Flower(Distribution):
         return flower.sample(math.prod(sample_shape)).reshape(*sample_shape, 2).to(self.like)
 
 
-PRIORS: dict[str, type[NormalPrior] | type[FlowerPrior]] = {"normal": NormalPrior, "flower": FlowerPrior}
+PRIORS: dict[str, type[NormalPrior] | type[FlowerPrior]] = {
+    "normal": NormalPrior,
+    "flower": FlowerPrior,
+}

@@ -1,7 +1,7 @@
 """The one-dimensional GAN in figure 1 of the GAN paper, small enough to be measured exactly.
 
-`Game` and the JavaScript engine of the widget perform the same computations. A change to one of them must
-also be made to the other; `tests/test_widgets_toy_gan.py` checks that the two agree.
+`Game` and the JavaScript engine of the widget perform the same computations. A change to one of
+them must also be made to the other; `tests/test_widgets_toy_gan.py` checks that the two agree.
 """
 
 from course_lib.toy_gan.game import HEAD, ROWS, SIZE, Game, State

@@ -1,9 +1,9 @@
 """The Dirac-GAN, a two-parameter GAN that can be analysed by hand.
 
-All real data are at the point 0, G generates the point θ, and D(x) = ψ·x. In continuous time, each player
-descends the gradient of its own loss: (θ, ψ)' = v(θ, ψ). Near the equilibrium (0, 0), v is approximately
-linear, and the eigenvalues of its Jacobian determine how the game evolves. Source: Mescheder, Geiger &
-Nowozin 2018, sections 2 and 4.
+All real data are at the point 0, G generates the point θ, and D(x) = ψ·x. In continuous time, each
+player descends the gradient of its own loss: (θ, ψ)' = v(θ, ψ). Near the equilibrium (0, 0), v is
+approximately linear, and the eigenvalues of its Jacobian determine how the game evolves. Source:
+Mescheder, Geiger & Nowozin 2018, sections 2 and 4.
 """
 
 import cmath
@@ -16,13 +16,18 @@ from course_lib.toy_gan import losses
 from course_lib.toy_gan.settings import CHOICES
 
 
-def field(theta: Tensor, psi: Tensor, loss: str = "nonsaturating", r1: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Return v(θ, ψ) = (−dL_G/dθ, −dL_D/dψ) for θ and ψ of the same shape; r1 is the weight γ of R1.
+def field(
+    theta: Tensor, psi: Tensor, loss: str = "nonsaturating", r1: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Return v(θ, ψ) = (−dL_G/dθ, −dL_D/dψ) for θ and ψ of the same shape;
+    r1 is the weight γ of R1.
 
     Raises ValueError for an unknown loss.
     """
     if loss not in CHOICES["loss"]:
-        raise ValueError(f"loss must be one of {', '.join(map(repr, CHOICES['loss']))}, not {loss!r}.")
+        raise ValueError(
+            f"loss must be one of {', '.join(map(repr, CHOICES['loss']))}, not {loss!r}."
+        )
     a = theta * psi  # D's output for the generated point; the output for the real point is 0
     if loss in ("minimax", "nonsaturating"):
         paid = torch.sigmoid(a)  # f', the derivative of D's loss for a generated point
@@ -42,7 +47,8 @@ def jacobian(r1: float = 0.0, slope: float = 0.5) -> Tensor:
 def eigenvalues(r1: float = 0.0, slope: float = 0.5) -> tuple[complex, complex]:
     """Return the eigenvalues −γ/2 ± √(γ²/4 − f'(0)²) of the Jacobian.
 
-    Without R1, the eigenvalues ±i·f'(0) describe an undamped rotation. γ = 2f'(0) gives critical damping.
+    Without R1, the eigenvalues ±i·f'(0) describe an undamped rotation. γ = 2f'(0) gives critical
+    damping.
     """
     root = cmath.sqrt(r1**2 / 4 - slope**2)
     return -r1 / 2 + root, -r1 / 2 - root
@@ -57,10 +63,11 @@ def trajectory(
     alternating: bool = True,
     linear: bool = False,
 ) -> Tensor:
-    """Return (θ, ψ) at `start` and after each of `steps` steps of size h, as a tensor (steps + 1, 2).
+    """Return (θ, ψ) at `start` and after each of `steps` steps of size h, as a tensor
+    (steps + 1, 2).
 
-    The result is float64. alternating: whether D moves first and G then responds to the new D. linear:
-    whether v is replaced by its linearization at (0, 0).
+    The result is float64. alternating: whether D moves first and G then responds to the new D.
+    linear: whether v is replaced by its linearization at (0, 0).
     """
     matrix = jacobian(r1, 1.0 if loss == "wasserstein" else 0.5)
 
@@ -82,9 +89,10 @@ def trajectory(
 
 
 def invariant(theta: Tensor, psi: Tensor, h: float, slope: float = 0.5) -> Tensor:
-    """Return θ² + ψ² − h·f'(0)·θψ, which alternating steps of the linearized game without R1 conserve.
+    """Return θ² + ψ² − h·f'(0)·θψ, which alternating steps of the linearized game
+    without R1 conserve.
 
-    Up to rounding, the steps therefore stay on an ellipse. With c = h·f'(0)/2, the radius stays between
-    √((1 − c)/(1 + c)) and √((1 + c)/(1 − c)) times the initial radius.
+    Up to rounding, the steps therefore stay on an ellipse. With c = h·f'(0)/2, the radius stays
+    between √((1 − c)/(1 + c)) and √((1 + c)/(1 − c)) times the initial radius.
     """
     return theta**2 + psi**2 - h * slope * theta * psi

@@ -1,8 +1,9 @@
 """Divergences, the best D and its value, computed from the exact masses in cells of x.
 
-p and q, both of shape (C,), are the masses in the same cells, and each sums to 1. The divergences and the
-value of the best D are plain sums over cells. Except for W1, these sums are exact for densities that are
-constant on each cell; for smooth densities, the error is proportional to the square of the cell width.
+p and q, both of shape (C,), are the masses in the same cells, and each sums to 1. The divergences
+and the value of the best D are plain sums over cells. Except for W1, these sums are exact for
+densities that are constant on each cell; for smooth densities, the error is proportional to the
+square of the cell width.
 """
 
 import torch
@@ -12,7 +13,9 @@ from course_lib.toy_gan.losses import FLOOR
 
 
 def best_d(p: Tensor, q: Tensor) -> Tensor:
-    """Return D* = p / (p + q), with NaN where both p and q are 0 (Goodfellow et al. 2014, proposition 1)."""
+    """Return D* = p / (p + q), with NaN where both p and q are 0
+    (Goodfellow et al. 2014, proposition 1).
+    """
     return p / (p + q)
 
 
@@ -22,7 +25,9 @@ def kl(p: Tensor, q: Tensor) -> Tensor:
 
 
 def jsd(p: Tensor, q: Tensor) -> Tensor:
-    """Return the Jensen–Shannon divergence in nats: 0 if p = q, and log 2 if p and q do not overlap."""
+    """Return the Jensen–Shannon divergence in nats: 0 if p = q,
+    and log 2 if p and q do not overlap.
+    """
     middle = (p + q) / 2
     return (kl(p, middle) + kl(q, middle)) / 2
 
@@ -33,19 +38,22 @@ def total_variation(p: Tensor, q: Tensor) -> Tensor:
 
 
 def wasserstein(p: Tensor, q: Tensor, dx: float, beyond: Tensor | float = 0.0) -> Tensor:
-    """Return W1(p, q) = ∫ |P − Q| dx for cells of width dx, where P and Q are the distribution functions.
+    """Return W1(p, q) = ∫ |P − Q| dx for cells of width dx,
+    where P and Q are the distribution functions.
 
-    The outermost cells contain all the mass outside the grid, where p is 0. beyond: how far the mass outside
-    the grid lies beyond the centres of the outermost cells, averaged over q; see `Grid.beyond`.
+    The outermost cells contain all the mass outside the grid, where p is 0. beyond: how far the
+    mass outside the grid lies beyond the centres of the outermost cells, averaged over q; see
+    `Grid.beyond`.
     """
     return (p - q).cumsum(0).abs().sum() * dx + beyond
 
 
 def best_critic(p: Tensor, q: Tensor, dx: float) -> Tensor:
-    """Return the 1-Lipschitz critic that best separates p and q, evaluated at the centres of the cells.
+    """Return the 1-Lipschitz critic that best separates p and q,
+    evaluated at the centres of the cells.
 
-    E_p[f] − E_q[f] = −∫ f' (P − Q) dx is maximal, and equal to W1, for f' = −sign(P − Q). The mean of the
-    critic over the mixture (p + q)/2 is 0.
+    E_p[f] − E_q[f] = −∫ f' (P − Q) dx is maximal, and equal to W1, for f' = −sign(P − Q). The mean
+    of the critic over the mixture (p + q)/2 is 0.
     """
     gap = (p - q).cumsum(0)[:-1]  # P − Q at the boundaries between cells
     slope = -torch.where(gap.abs() < 1e-12, 0, gap.sign())  # treat rounding errors as 0
@@ -56,8 +64,8 @@ def best_critic(p: Tensor, q: Tensor, dx: float) -> Tensor:
 def best_value(loss: str, p: Tensor, q: Tensor, dx: float, beyond: Tensor | float = 0.0) -> Tensor:
     """Return V(D*, G), the maximum of V over D.
 
-    The value is −log 4 + 2·JSD for the minimax and non-saturating losses, −½∫pq/(p+q) for least squares, and
-    W1 for the Wasserstein loss.
+    The value is −log 4 + 2·JSD for the minimax and non-saturating losses, −½∫pq/(p+q) for least
+    squares, and W1 for the Wasserstein loss.
     """
     if loss == "least_squares":
         return -torch.nan_to_num(p * q / (p + q)).sum() / 2

@@ -1,4 +1,6 @@
-"""Figures of the toy GAN: snapshots of a game, comparisons of games, and the phase plane of the Dirac-GAN."""
+"""Figures of the toy GAN: snapshots of a game, comparisons of games,
+and the phase plane of the Dirac-GAN.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,16 +32,21 @@ def moments(history: History, at: Sequence[int], titles: Sequence[str] = ()) -> 
 def draw_moment(axes: Any, past: History, at: int) -> tuple[list[Any], list[str]]:
     """Plot a snapshot of a game, and return the curves and their labels for the legend.
 
-    The data are drawn as a dotted black line, G as a green line, D as a dashed blue line, and D* as a thin
-    line. The axis on the right is for D and D*.
+    The data are drawn as a dotted black line, G as a green line, D as a dashed blue line, and D* as
+    a thin line. The axis on the right is for D and D*.
     """
-    line, now = past.game.grid, {name: past.column(name)[at] for name in ("q", "d", "d_star", "step", "jsd")}
+    line, now = (
+        past.game.grid,
+        {name: past.column(name)[at] for name in ("q", "d", "d_star", "step", "jsd")},
+    )
     p = line.p[1:-1] / line.dx
     axes.fill_between(line.x, now["q"], color=BOUND, alpha=0.15, lw=0)
     curves = axes.plot(line.x, p, ":", color=DATA, lw=2, label="data p(x)")
     curves += axes.plot(line.x, now["q"], color=BOUND, lw=2.2, label="generator q(x)")
     axes.set(
-        ylim=(0, 2.2 * float(p.max())), xlabel="x", title=f"round {now['step']:.0f}: JSD {now['jsd']:.3f}"
+        ylim=(0, 2.2 * float(p.max())),
+        xlabel="x",
+        title=f"round {now['step']:.0f}: JSD {now['jsd']:.3f}",
     )
     twin = axes.twinx()
     curves += twin.plot(line.x, now["d"], "--", color=MODEL, lw=2, label="D(x)")
@@ -61,14 +68,15 @@ def compare(
 ) -> Any:
     """Plot one panel per title with one line per label, and return the axes, of shape (P,).
 
-    All panels use the same sequence of line styles. log: the titles of the panels with a logarithmic y-axis.
-    xlog: whether all x-axes are logarithmic. marks: a mapping from the title of a panel to the height
-    of a dotted horizontal line.
+    All panels use the same sequence of line styles. log: the titles of the panels with a
+    logarithmic y-axis. xlog: whether all x-axes are logarithmic. marks: a mapping from the title of
+    a panel to the height of a dotted horizontal line.
     """
     axes = plt.subplots(1, len(panels), figsize=(4.3 * len(panels), 2.8), squeeze=False)[1][0]
     for ax, (title, lines) in zip(axes, panels.items(), strict=True):
         for (label, (x, y)), (colour, dash) in zip(lines.items(), LOOKS, strict=False):
-            ax.plot(x, y, dash, color=colour)[0].set_label(label)  # label only the first line if y is (T, n)
+            # label only the first line if y is (T, n)
+            ax.plot(x, y, dash, color=colour)[0].set_label(label)
         ax.set(title=title, xlabel=xlabel, yscale="log" if title in log else "linear")
         if xlog:
             ax.set_xscale("log")
@@ -82,10 +90,11 @@ def compare(
 
 
 def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:
-    """Plot the vector field of the Dirac-GAN and a path of alternating steps for each weight γ of R1.
+    """Plot the vector field of the Dirac-GAN and a path of alternating steps
+    for each weight γ of R1.
 
-    paths: a mapping from each γ to a path of shape (T, 2). together: a path of simultaneous steps, which is
-    plotted only in the first panel.
+    paths: a mapping from each γ to a path of shape (T, 2). together: a path of simultaneous steps,
+    which is plotted only in the first panel.
     """
     figure, axes = plt.subplots(1, len(paths), figsize=(3.2 * len(paths), 3.6), squeeze=False)
     axes = axes[0]
@@ -106,4 +115,6 @@ def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:
 def both(a: complex, b: complex) -> str:
     """Format two eigenvalues, which are either a conjugate pair or two real numbers."""
     real = f"{a.real:.2f} " if abs(a.real) > 0.005 else ""
-    return (f"{real}± {abs(a.imag):.2f}i" if a.imag else f"{a.real:.2f} and {b.real:.2f}").replace("-", "−")
+    return (f"{real}± {abs(a.imag):.2f}i" if a.imag else f"{a.real:.2f} and {b.real:.2f}").replace(
+        "-", "−"
+    )

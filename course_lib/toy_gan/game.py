@@ -18,15 +18,18 @@ HEAD = (
     "d_updates",
     "g_updates",
     "loss_d",
-    "loss_g",  # both losses: on the last batch, with penalties, as in a training log; NaN at the start
+    # both losses: on the last batch, with penalties, as in a training log; NaN at the start
+    "loss_g",
     "value",  # V(D, G), which D maximizes: −(D's loss) without penalties, on all of p and q
     "best_value",  # V(D*, G)
     "jsd",
     "kl_pq",
-    "kl_qp",  # KL(p ‖ q) is ∞ if G misses a cell with data; KL(q ‖ p) is ∞ if G fills a cell without data
+    # KL(p ‖ q) is ∞ if G misses a cell with data; KL(q ‖ p) is ∞ if G fills a cell without data
+    "kl_qp",
     "tv",
     "w1",
-    "accuracy",  # of D, if half of the points are real; a critic's threshold is midway between its two means
+    # of D, if half of the points are real; a critic's threshold is midway between its two means
+    "accuracy",
     "modes",  # the number of modes on whose hill G's mass is at least a quarter of the data's
     "all_modes",
     "mean",
@@ -42,7 +45,9 @@ SIZE = len(HEAD) + sum(ROWS.values())
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """A context with a single torch thread; two threads take up to five times as long for small vectors."""
+    """A context with a single torch thread; two threads take up to five times as long
+    for small vectors.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -52,21 +57,25 @@ def one_thread() -> Iterator[None]:
 
 
 class State(NamedTuple):
-    """The state of a game: settings, counters, latest losses, and the weights and Adam moments of G and D."""
+    """The state of a game: settings, counters, latest losses,
+    and the weights and Adam moments of G and D.
+    """
 
     settings: Settings
-    numbers: tuple[int, ...]  # rounds, updates of D and G, Adam steps of G and D, and `Game.counted`
+    # rounds, updates of D and G, Adam steps of G and D, and `Game.counted`
+    numbers: tuple[int, ...]
     losses: tuple[float, float]
     tensors: tuple[Tensor, ...]  # G's weights, m and v, then D's
 
 
 class Game:
-    """A game with the given settings. Equal settings give equal games on any machine, up to rounding.
+    """A game with the given settings. Equal settings give equal games on any machine,
+    up to rounding.
 
-    `step` plays whole rounds, and `update_d` and `update_g` play single updates. A round is complete as soon
-    as G has moved after `d_steps` updates of D. All computations are in float64 on the CPU, because a GPU is
-    no faster for vectors this small. An update that would make the weights blow up raises ValueError and
-    leaves the weights unchanged.
+    `step` plays whole rounds, and `update_d` and `update_g` play single updates. A round is
+    complete as soon as G has moved after `d_steps` updates of D. All computations are in float64 on
+    the CPU, because a GPU is no faster for vectors this small. An update that would make the
+    weights blow up raises ValueError and leaves the weights unchanged.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -111,7 +120,9 @@ class Game:
     def d_gradient(self) -> Tensor:
         """Return the gradient (P,) of D's loss on a new batch."""
         s = self.settings
-        u = noise.uniform(s.seed, [noise.D_DATA, noise.D_MIX, noise.D_Z, noise.D_Z2], self.d_updates, s.batch)
+        u = noise.uniform(
+            s.seed, [noise.D_DATA, noise.D_MIX, noise.D_Z, noise.D_Z2], self.d_updates, s.batch
+        )
         real = self._data(u[0])  # (N,)
         fake = self.g(noise.codes(s.z, u[2:])).detach()  # detach: D's loss must not train G
         a_real, a_fake = self.d(torch.cat([real, fake])).chunk(2)
@@ -125,7 +136,9 @@ class Game:
         return gradients(loss, self.d)[0]
 
     def g_gradient(self) -> tuple[Tensor, Tensor | None]:
-        """Return the gradients (P,) of G's loss on a new batch, for G's weights and D's (None if frozen)."""
+        """Return the gradients (P,) of G's loss on a new batch,
+        for G's weights and D's (None if frozen).
+        """
         s = self.settings
         u = noise.uniform(s.seed, [noise.G_Z, noise.G_Z2], self.g_updates, s.batch)
         loss = losses.g_loss(s.loss, self.d(self.g(noise.codes(s.z, u))))
@@ -149,7 +162,9 @@ class Game:
             self.counted = self.d_updates
 
     def _change_d(self, gradient: Tensor) -> None:
-        """Update D's weights with a gradient (P,) of either player's loss; clip the weights if required."""
+        """Update D's weights with a gradient (P,) of either player's loss;
+        clip the weights if required.
+        """
         s = self.settings
         self.d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2)
         if s.loss == "wasserstein" and s.constraint == "clip":
@@ -177,11 +192,15 @@ class Game:
         return State(self.settings, numbers, (self.loss_d, self.loss_g), tensors)
 
     def restore(self, state: State) -> None:
-        """Restore a state returned by `state`, so that the game continues from it bit for bit as before."""
+        """Restore a state returned by `state`, so that the game continues from it bit
+        for bit as before.
+        """
         if state.settings.restarts(self.settings):
             self.__init__(state.settings)  # type: ignore[misc]
         self.settings = state.settings
-        self.rounds, self.d_updates, self.g_updates, self.g.t, self.d.t, self.counted = state.numbers
+        self.rounds, self.d_updates, self.g_updates, self.g.t, self.d.t, self.counted = (
+            state.numbers
+        )
         self.loss_d, self.loss_g = state.losses
         for player, (weights, m, v) in ((self.g, state.tensors[:3]), (self.d, state.tensors[3:])):
             player.weights.copy_(weights)
@@ -189,7 +208,9 @@ class Game:
 
     @one_thread()
     def measure(self) -> dict[str, Any]:
-        """Measure the game, and return the numbers in HEAD as floats and the rows in ROWS as tensors."""
+        """Measure the game, and return the numbers in HEAD as floats and the rows
+        in ROWS as tensors.
+        """
         s, line = self.settings, self.grid
         with torch.no_grad():
             x = self.g(torch.cat([line.z_edges, line.z_points])).detach()  # (FINE + 1 + POINTS,)
@@ -211,7 +232,9 @@ class Game:
         }
 
     def _centre(self, q: Tensor, a: Tensor) -> float:
-        """Return the mean of the critic over (p + q)/2, to be subtracted from it, or 0 for any other loss."""
+        """Return the mean of the critic over (p + q)/2, to be subtracted from it,
+        or 0 for any other loss.
+        """
         if self.settings.loss != "wasserstein":
             return 0.0
         return float(((self.grid.p + q) * ends(a)).sum()) / 2
@@ -255,19 +278,27 @@ class Game:
         return {name: measured[name] for name in HEAD}
 
     def frame(self) -> np.ndarray:
-        """Return the result of `measure` as a float32 vector (SIZE,) for display: HEAD, then ROWS."""
+        """Return the result of `measure` as a float32 vector (SIZE,) for display: HEAD,
+        then ROWS.
+        """
         measured = self.measure()
         head = np.array([measured[name] for name in HEAD])
         with np.errstate(over="ignore"):  # a game that is blowing up is shown with ∞
-            return np.concatenate([head, *(measured[name].numpy() for name in ROWS)]).astype(np.float32)
+            return np.concatenate([head, *(measured[name].numpy() for name in ROWS)]).astype(
+                np.float32
+            )
 
 
 def gradients(loss: Tensor, *asked: Player) -> list[Tensor]:
     """Return the gradient (P,) of a loss with respect to each given player's weights."""
     parts = torch.autograd.grad(loss, [w for player in asked for w in player.parameters])
-    return list(torch.cat([part.reshape(-1) for part in parts]).split([len(p.weights) for p in asked]))
+    return list(
+        torch.cat([part.reshape(-1) for part in parts]).split([len(p.weights) for p in asked])
+    )
 
 
 def ends(v: Tensor) -> Tensor:
-    """Extend values to the cells outside the grid by repeating the first and last: (CELLS,) → (C,)."""
+    """Extend values to the cells outside the grid by repeating the first and last:
+    (CELLS,) → (C,).
+    """
     return torch.cat([v[:1], v, v[-1:]])

@@ -1,4 +1,6 @@
-"""The grid on which a game is measured: 256 cells of x with their data mass, and 1024 cells of z."""
+"""The grid on which a game is measured: 256 cells of x with their data mass,
+and 1024 cells of z.
+"""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,21 +15,24 @@ from torch import Tensor
 from course_lib.toy_gan.settings import Settings
 
 CELLS, FINE, POINTS = 256, 1024, 32
-MARGIN = 0.3  # added on each side, relative to the range of the data, so that an overshooting G stays visible
+# Added on each side, relative to the range of the data, so that an overshooting G stays visible.
+MARGIN = 0.3
 
 
 @dataclass(frozen=True)
 class Grid:
     """The cells of x and of z.
 
-    `p` and `hill` have an extra cell at each end for everything outside the grid, so C = CELLS + 2. The game
-    samples its data from the density that has the masses `p` and is constant on each cell, so `p` is exact.
+    `p` and `hill` have an extra cell at each end for everything outside the grid, so C = CELLS + 2.
+    The game samples its data from the density that has the masses `p` and is constant on each cell,
+    so `p` is exact.
     """
 
     low: float  # the lower edge of the first cell of x
     dx: float  # the width of the cells of x
     p: Tensor  # (C,) the mass of the data in each cell
-    hill: Tensor  # (C,) the index of the mode whose hill contains the cell, or `modes` if there is none
+    # (C,) the index of the mode whose hill contains the cell, or `modes` if there is none
+    hill: Tensor
     modes: int
     z_edges: Tensor  # (FINE + 1,)
     z_mass: Tensor  # (FINE,)
@@ -51,14 +56,16 @@ class Grid:
     def push_forward(self, x: Tensor) -> Tensor:
         """Return the generated mass in each cell of x, of shape (C,).
 
-        x: G's output (FINE + 1,) at the edges of the cells of z. Each cell of z keeps its exact mass. G is
-        taken to be linear within each cell of z, so the mass of the cell is spread evenly between the values
-        of x at its two edges, and each cell of x receives the part that falls into it.
-        Nothing is sampled, so the result is free of noise. The change-of-variables formula, in contrast,
-        divides by G'(z), which is 0 where G folds.
+        x: G's output (FINE + 1,) at the edges of the cells of z. Each cell of z keeps its exact
+        mass. G is taken to be linear within each cell of z, so the mass of the cell is spread
+        evenly between the values of x at its two edges, and each cell of x receives the part that
+        falls into it. Nothing is sampled, so the result is free of noise. The change-of-variables
+        formula, in contrast, divides by G'(z), which is 0 where G folds.
         """
         low, high = torch.minimum(x[:-1], x[1:]), torch.maximum(x[:-1], x[1:])  # (FINE,)
-        first, last = (((v - self.low) / self.dx).floor().clamp(-1, CELLS).long() + 1 for v in (low, high))
+        first, last = (
+            ((v - self.low) / self.dx).floor().clamp(-1, CELLS).long() + 1 for v in (low, high)
+        )
         # the upper edge of the first cell and the lower edge of the last cell
         behind, before = (self.low + cell.double() * self.dx for cell in (first, last - 1))
         apart = first < last
@@ -70,31 +77,40 @@ class Grid:
 
         q = collect(first, torch.where(apart, share * (behind - low), self.z_mass))
         q += collect(last, torch.where(apart, share * (high - before), 0))
-        # add each share after its first cell and remove it at its last cell; the counts make zeros exact
+        # add each share after its first cell and remove it at its last cell; the counts make zeros
+        # exact
         on, off = collect(first + 1, spans), collect(last, spans)
         covered = (collect(first + 1, spans.sign()) - collect(last, spans.sign())).cumsum(0) > 0.5
         return (q + torch.where(covered, (on - off).cumsum(0) * self.dx, 0))[:-1]
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and standard deviation of all generated points; x is as in `push_forward`."""
+        """Return the mean and standard deviation of all generated points;
+        x is as in `push_forward`.
+        """
         middle, width = (x[:-1] + x[1:]) / 2, x[1:] - x[:-1]  # (FINE,)
         mean = (self.z_mass * middle).sum()
         return mean, (self.z_mass * ((middle - mean) ** 2 + width**2 / 12)).sum().sqrt()
 
     def beyond(self, x: Tensor, q: Tensor) -> Tensor:
-        """Return how far the mass outside the grid lies beyond the centres of the end cells, averaged over q.
+        """Return how far the mass outside the grid lies beyond the centres
+        of the end cells, averaged over q.
 
         x is as in `push_forward`. Mass on the grid contributes 0 to the average.
         """
         low, high = torch.minimum(x[:-1], x[1:]), torch.maximum(x[:-1], x[1:])  # (FINE,)
         distance = torch.zeros_like(low)  # from the grid; 0 inside the grid
-        for near, far in ((low - self.edges[-1], high - self.edges[-1]), (self.low - high, self.low - low)):
+        for near, far in (
+            (low - self.edges[-1], high - self.edges[-1]),
+            (self.low - high, self.low - low),
+        ):
             straddling = far.clamp(min=0) ** 2 / (2 * torch.where(near < far, far - near, 1))
             distance += torch.where(near >= 0, (near + far) / 2, straddling)
         return (self.z_mass * distance).sum() - self.dx / 2 * (q[0] + q[-1])
 
     def to_json(self) -> dict[str, Any]:
-        """Return the grid as a JSON-serializable dictionary for a page that runs the game without Python."""
+        """Return the grid as a JSON-serializable dictionary for a page
+        that runs the game without Python.
+        """
         table = {name: getattr(self, name) for name in (*self.__dataclass_fields__, "cdf")}
         return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in table.items()}
 
@@ -119,11 +135,13 @@ def grid(s: Settings) -> Grid:
         z_mass = np.full(FINE, 1 / FINE)
         z_points = (2 * np.arange(POINTS) + 1) / POINTS - 1
     else:
-        # z ranges from −11 to 11, because D* and KL(p ‖ q) need q even where q is tiny. The end cells include
-        # the mass of 10⁻²⁸ beyond this range. The cells widen from 0.008 in the middle to 0.06 at the ends.
+        # z ranges from −11 to 11, because D* and KL(p ‖ q) need q even where q is tiny. The end
+        # cells include the mass of 10⁻²⁸ beyond this range. The cells widen from 0.008 in the
+        # middle to 0.06 at the ends.
         z_edges = 11 * np.sinh(np.linspace(-2.6, 2.6, FINE + 1)) / np.sinh(2.6)
         left = np.diff(np.concatenate([[0], ndtr(z_edges[1 : FINE // 2 + 1])]))
-        z_mass = np.concatenate([left, left[::-1]])  # by symmetry, so that the right tail is accurate too
+        # by symmetry, so that the right tail is accurate too
+        z_mass = np.concatenate([left, left[::-1]])
         z_points = ndtri((np.arange(POINTS) + 0.5) / POINTS)
     parts = (torch.from_numpy(v) for v in (z_edges, z_mass, z_points))
     return Grid(low, dx, p, torch.from_numpy(hill), modes, *parts)
@@ -132,8 +150,8 @@ def grid(s: Settings) -> Grid:
 def hills(p: np.ndarray) -> tuple[np.ndarray, int]:
     """Return, for each cell, the index of the mode whose hill contains it, and the number of modes.
 
-    For a cell outside all hills, the index is the number of modes. A mode is a prominent peak of p. Its hill
-    ends at a valley, or where p falls below a tenth of its value at the peak.
+    For a cell outside all hills, the index is the number of modes. A mode is a prominent peak of p.
+    Its hill ends at a valley, or where p falls below a tenth of its value at the peak.
     """
     peaks = find_peaks(np.pad(p, 1), prominence=0.1 * p.max())[0] - 1
     valleys = [a + int(p[a:b].argmin()) for a, b in pairwise(peaks)]

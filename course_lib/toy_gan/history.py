@@ -11,14 +11,15 @@ from course_lib.toy_gan.settings import Settings
 from course_lib.training import checkpoints
 
 KIND = "a toy GAN's history"
-MOST, BYTES = 600, 30e6  # the limits on moments and bytes; at either limit, every second moment is dropped
+# The limits on moments and bytes; at either limit, every second moment is dropped.
+MOST, BYTES = 600, 30e6
 
 
 class History:
     """A game and its recorded moments, each with a frame to display and a state to continue from.
 
-    `play` continues from the moment `at` and discards all later moments. `seek` moves `at` backwards or
-    forwards.
+    `play` continues from the moment `at` and discards all later moments. `seek` moves `at`
+    backwards or forwards.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -41,7 +42,9 @@ class History:
         return self.frames[-1]
 
     def play(self, frames: int = 1, steps: int = 1) -> np.ndarray:
-        """Continue for `frames` frames of `steps` rounds each, and return them as an array (frames, SIZE)."""
+        """Continue for `frames` frames of `steps` rounds each,
+        and return them as an array (frames, SIZE).
+        """
         new = []
         for _ in range(frames):
             self.game.step(steps)
@@ -51,25 +54,33 @@ class History:
     def seek(self, at: int) -> np.ndarray:
         """Move to the moment `at` (a negative value counts from the end), and return its frame."""
         if not -len(self.states) <= at < len(self.states):
-            raise ValueError(f"at must be from {-len(self.states)} to {len(self.states) - 1}, but got {at}.")
+            raise ValueError(
+                f"at must be from {-len(self.states)} to {len(self.states) - 1}, but got {at}."
+            )
         self.at = at % len(self.states)
         self.game.restore(self.states[self.at])
         return self.frames[self.at]
 
     def change(self, **changes: Any) -> bool:
-        """Change settings from now on, and return whether the changes start a new game with a new history."""
+        """Change settings from now on, and return whether the changes start a new game
+        with a new history.
+        """
         anew = self.game.change(**changes)
         self.at = -1 if anew else self.at - 1
         self.keep()  # replace the current moment, so that returning to it uses the new settings
         return anew
 
     def column(self, name: str) -> np.ndarray:
-        """Return the values at all T moments of a number in HEAD (T,) or of a row in ROWS (T, length)."""
+        """Return the values at all T moments of a number in HEAD (T,) or of a row
+        in ROWS (T, length).
+        """
         frames = np.stack(self.frames)
         if name in HEAD:
             return frames[:, HEAD.index(name)]
         if name not in ROWS:
-            raise ValueError(f"There is no column {name!r}. Choose one of {', '.join([*HEAD, *ROWS])}.")
+            raise ValueError(
+                f"There is no column {name!r}. Choose one of {', '.join([*HEAD, *ROWS])}."
+            )
         start = len(HEAD) + sum(list(ROWS.values())[: list(ROWS).index(name)])
         return frames[:, start : start + ROWS[name]]
 
@@ -81,7 +92,8 @@ class History:
         names = range(len(self.states[0].tensors))
         tensors = {str(i): torch.stack([s.tensors[i] for s in self.states]) for i in names}
         tensors["frames"] = torch.from_numpy(np.stack(self.frames))  # (T, SIZE)
-        tensors["losses"] = torch.tensor([s.losses for s in self.states], dtype=torch.float64)  # (T, 2)
+        # (T, 2)
+        tensors["losses"] = torch.tensor([s.losses for s in self.states], dtype=torch.float64)
         settings = [s.settings.to_json() for s in self.states]
         new = [i for i, s in enumerate(settings) if i == 0 or s != settings[i - 1]]
         numbers = [s.numbers for s in self.states]
@@ -92,8 +104,8 @@ class History:
     def load(cls, path: str | Path) -> "History":
         """Load and return a saved history, at the moment that was current when it was saved.
 
-        Raises FileNotFoundError if the file does not exist, and CheckpointError if the file is damaged or
-        not a saved history.
+        Raises FileNotFoundError if the file does not exist, and CheckpointError if the file is
+        damaged or not a saved history.
         """
         tensors, facts = checkpoints.read(path, KIND)
         settings = {i: Settings(**s) for i, s in facts["settings"]}
@@ -103,6 +115,8 @@ class History:
         for i, numbers in enumerate(facts["numbers"]):
             now = settings.get(i, now)
             losses = tensors["losses"][i].tolist()
-            history.states.append(State(now, tuple(numbers), tuple(losses), tuple(w[i] for w in weights)))
+            history.states.append(
+                State(now, tuple(numbers), tuple(losses), tuple(w[i] for w in weights))
+            )
         history.seek(facts["at"])
         return history

@@ -1,9 +1,9 @@
 """The four losses of the one-dimensional game, and two penalties that keep D smooth.
 
-The output of D is an unbounded number a. For the minimax and non-saturating losses (Goodfellow et al.
-2014, equation 1 and section 3), a is a logit, and D(x) = σ(a). For the least-squares loss (Mao et al. 2017,
-equation 9), D(x) = a + ½ with labels 1 and 0, so a = 0 again means that D is undecided. For the Wasserstein
-loss (Arjovsky et al. 2017), a is the value of the critic.
+The output of D is an unbounded number a. For the minimax and non-saturating losses (Goodfellow et
+al. 2014, equation 1 and section 3), a is a logit, and D(x) = σ(a). For the least-squares loss (Mao
+et al. 2017, equation 9), D(x) = a + ½ with labels 1 and 0, so a = 0 again means that D is
+undecided. For the Wasserstein loss (Arjovsky et al. 2017), a is the value of the critic.
 """
 
 import math
@@ -18,11 +18,18 @@ from course_lib.models.gan import slopes
 Network = Callable[[Tensor], Tensor]
 
 # V(D*, G) if p = q: the lowest value, which a perfect G reaches
-FLOOR = {"minimax": -math.log(4), "nonsaturating": -math.log(4), "least_squares": -0.25, "wasserstein": 0.0}
+FLOOR = {
+    "minimax": -math.log(4),
+    "nonsaturating": -math.log(4),
+    "least_squares": -0.25,
+    "wasserstein": 0.0,
+}
 
 
 def d_pays(loss: str, a: Tensor) -> tuple[Tensor, Tensor]:
-    """Return D's two losses for outputs a: the loss on real points and the loss on generated points."""
+    """Return D's two losses for outputs a: the loss on real points and the loss
+    on generated points.
+    """
     if loss in ("minimax", "nonsaturating"):
         return softplus(-a), softplus(a)  # −log D, −log(1 − D)
     if loss == "least_squares":
@@ -49,14 +56,18 @@ def push(loss: str, a: Tensor, slope: Tensor) -> Tensor:
 
 
 def shown(loss: str, a: Tensor) -> Tensor:
-    """Return D(x) as it is plotted: σ(a), a + ½ for least squares, or the critic a for Wasserstein."""
+    """Return D(x) as it is plotted: σ(a), a + ½ for least squares,
+    or the critic a for Wasserstein.
+    """
     if loss in ("minimax", "nonsaturating"):
         return torch.sigmoid(a)
     return a + 0.5 if loss == "least_squares" else a
 
 
 def d_loss(loss: str, real: Tensor, fake: Tensor) -> Tensor:
-    """Return D's loss on a batch; `real` and `fake` are D's outputs (N,) for real and generated points."""
+    """Return D's loss on a batch; `real` and `fake` are D's outputs (N,)
+    for real and generated points.
+    """
     return d_pays(loss, real)[0].mean() + d_pays(loss, fake)[1].mean()
 
 
@@ -76,9 +87,9 @@ def r1(d: Network, real: Tensor, gamma: float) -> Tensor:
 def gradient_penalty(d: Network, real: Tensor, fake: Tensor, mix: Tensor, weight: float) -> Tensor:
     """Return weight · E[(|a'(x)| − 1)²] at x = mix·real + (1 − mix)·fake (Gulrajani et al. 2017).
 
-    real, fake and mix have shape (N,). In one dimension, the slope can change sign only by passing through 0,
-    where the penalty equals `weight`. With the usual weight of 10, the critic keeps pushing G in the same
-    direction after G has passed the data, up to a distance of 2·weight. A smaller weight avoids this problem,
-    but the slope then grows well above 1, and V well above W1.
+    real, fake and mix have shape (N,). In one dimension, the slope can change sign only by passing
+    through 0, where the penalty equals `weight`. With the usual weight of 10, the critic keeps
+    pushing G in the same direction after G has passed the data, up to a distance of 2·weight. A
+    smaller weight avoids this problem, but the slope then grows well above 1, and V well above W1.
     """
     return weight * ((slopes(d, mix * real + (1 - mix) * fake).abs() - 1) ** 2).mean()

@@ -40,18 +40,29 @@ NUMBERS = {
     "start": (-100.0, 100.0),
 }
 # A change to one of these settings starts a new game. All other settings may change during a game.
-STRUCTURE = ("data", "heights", "z", "players", "width_g", "width_d", "depth_g", "depth_d", "seed", "start")
+STRUCTURE = (
+    "data",
+    "heights",
+    "z",
+    "players",
+    "width_g",
+    "width_d",
+    "depth_g",
+    "depth_d",
+    "seed",
+    "start",
+)
 
 
 @dataclass(frozen=True)
 class Settings:
     """The settings of a game, each a plain JSON value. Raises ValueError for invalid settings.
 
-    data: the name of a 1-D density, or "drawn" for a density with the given `heights` (at least 2, none
-    negative) on equal intervals from −8 to 8. players: "dirac" is the two-parameter game, in which all data
-    are at the point 0. r1: the weight γ of the penalty γ/2·E_p[a'(x)²] on D's logit a. start: an offset
-    added to G's initial output. freeze_d: if False, G's step also moves D's weights to lower G's loss; this
-    is a common mistake.
+    data: the name of a 1-D density, or "drawn" for a density with the given `heights` (at least 2,
+    none negative) on equal intervals from −8 to 8. players: "dirac" is the two-parameter game, in
+    which all data are at the point 0. r1: the weight γ of the penalty γ/2·E_p[a'(x)²] on D's logit
+    a. start: an offset added to G's initial output. freeze_d: if False, G's step also moves D's
+    weights to lower G's loss; this is a common mistake.
     """
 
     data: str = "normal"
@@ -85,7 +96,9 @@ class Settings:
         known = [f.name for f in dataclasses.fields(cls)]
         for name in named:
             if name not in known:
-                raise ValueError(f"There is no setting {name!r}. The settings are {', '.join(known)}.")
+                raise ValueError(
+                    f"There is no setting {name!r}. The settings are {', '.join(known)}."
+                )
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
@@ -95,7 +108,11 @@ class Settings:
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if not isinstance(value, str) or value not in choices:
-                own = ". For your own density, pass data='drawn' and heights" if name == "data" else ""
+                own = (
+                    ". For your own density, pass data='drawn' and heights"
+                    if name == "data"
+                    else ""
+                )
                 raise ValueError(
                     f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}{own}."
                 )
@@ -103,7 +120,9 @@ class Settings:
             value, kind = getattr(self, name), int if name in WHOLE else int | float
             if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
                 what = "a whole number" if name in WHOLE else "a number"
-                raise ValueError(f"{name} must be {what} from {low:.10g} to {high:.10g}, not {value!r}.")
+                raise ValueError(
+                    f"{name} must be {what} from {low:.10g} to {high:.10g}, not {value!r}."
+                )
         for name in ("alternating", "freeze_d"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}.")
@@ -114,7 +133,9 @@ class Settings:
             densities.drawn(self.heights)  # raises ValueError for invalid heights
 
     def change(self, **changes: Any) -> "Settings":
-        """Return a copy with the given changes. Raises ValueError for an unknown name or an invalid value."""
+        """Return a copy with the given changes. Raises ValueError for an unknown name
+        or an invalid value.
+        """
         if changes.get("data", "drawn") != "drawn":
             changes.setdefault("heights", None)
         return dataclasses.replace(self, **changes)
@@ -124,7 +145,9 @@ class Settings:
         return any(getattr(self, name) != getattr(other, name) for name in STRUCTURE)
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-serializable dictionary from which `Settings(**…)` recreates the settings."""
+        """Return a JSON-serializable dictionary from which `Settings(**…)` recreates the
+        settings.
+        """
         return dataclasses.asdict(self)
 
     @property
@@ -134,7 +157,9 @@ class Settings:
 
 
 def row(heights: Any) -> tuple[float, ...]:
-    """Return heights (n,) as floats, or (), which `drawn` rejects, if they are not a row of numbers."""
+    """Return heights (n,) as floats, or (), which `drawn` rejects,
+    if they are not a row of numbers.
+    """
     try:
         h = np.asarray(heights)
     except (TypeError, ValueError, RuntimeError):  # ragged rows, or tensors that NumPy cannot read

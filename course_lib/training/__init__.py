@@ -1,8 +1,9 @@
-"""The training loop for all models, checkpoints for resuming a run bit for bit, and the training steps.
+"""The training loop for all models, checkpoints for resuming a run bit for bit,
+and the training steps.
 
-A chapter needs only `Run`. The modules `vae` and `gan` define the training steps of the models. The other
-modules save, interrupt and resume runs, replay steps as CUDA graphs on a GPU, and share steps among
-processes.
+A chapter needs only `Run`. The modules `vae` and `gan` define the training steps of the models. The
+other modules save, interrupt and resume runs, replay steps as CUDA graphs on a GPU, and share steps
+among processes.
 """
 
 from course_lib.training.loop import Run

@@ -29,8 +29,8 @@ def write(
 ) -> None:
     """Write CPU tensors and JSON-serializable metadata to one file.
 
-    Raises OSError if the file cannot be written; an existing file is then left unchanged. With replace=False,
-    raises FileExistsError if the file exists.
+    Raises OSError if the file cannot be written; an existing file is then left unchanged. With
+    replace=False, raises FileExistsError if the file exists.
     """
     blob = safetensors.torch.save(
         tensors, {"kind": kind, METADATA: json.dumps(metadata), "sha256": NO_SUM.decode()}
@@ -43,8 +43,8 @@ def write(
 def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
     """Return the tensors of a file, on the CPU, and its metadata.
 
-    Raises FileNotFoundError if the file does not exist, and CheckpointError if it is damaged or of a
-    different kind.
+    Raises FileNotFoundError if the file does not exist, and CheckpointError if it is damaged or of
+    a different kind.
     """
     blob = usable(path).read_bytes()
     try:
@@ -52,20 +52,29 @@ def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
         digest = texts["sha256"].encode()
         if hashlib.sha256(blob.replace(digest, NO_SUM, 1)).hexdigest().encode() != digest:
             raise ValueError
-        found, metadata, tensors = texts["kind"], json.loads(texts[METADATA]), safetensors.torch.load(blob)
+        found, metadata, tensors = (
+            texts["kind"],
+            json.loads(texts[METADATA]),
+            safetensors.torch.load(blob),
+        )
     except (ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError):
-        why = "is truncated, modified, or not a file of this course. Delete the file or choose another one."
+        why = (
+            "is truncated, modified, or not a file of this course. Delete the file or choose "
+            "another one."
+        )
         raise CheckpointError(f"{path} {why}") from None
     if found != kind:
         raise CheckpointError(f"{path} contains {found!r}, not {kind!r}. Choose another file.")
     return tensors, metadata
 
 
-Copy = tuple[int, Any, dict[str, Tensor]]  # the step of a run, its state as JSON, and the state's tensors
+# The step of a run, its state as JSON, and the state's tensors.
+Copy = tuple[int, Any, dict[str, Tensor]]
 
 
 class RunFile:
-    """The checkpoint file of one training run; a file that belongs to another run is never replaced.
+    """The checkpoint file of one training run; a file that belongs
+    to another run is never replaced.
 
     identity: the named values that must match for a file to belong to this run.
     """
@@ -86,7 +95,8 @@ class RunFile:
     def check(self) -> None:
         """Check that the file can be written.
 
-        Print a warning if an existing file is not writable; raise ValueError if a new one cannot be created.
+        Print a warning if an existing file is not writable; raise ValueError if a new one cannot be
+        created.
         """
         try:
             check_writable(self.path)
@@ -125,19 +135,24 @@ def read_run(path: Path, identity: dict[str, str]) -> Copy:
     keys = [key for key in identity | there if identity.get(key) != there.get(key)]
     if keys:
         differ = "; ".join(
-            f"{key} is {identity.get(key)} here but {there.get(key)} in the file" for key in keys[:3]
+            f"{key} is {identity.get(key)} here but {there.get(key)} in the file"
+            for key in keys[:3]
         )
-        raise CheckpointError(f"{path} belongs to another run ({differ}). Delete it or choose another file.")
+        raise CheckpointError(
+            f"{path} belongs to another run ({differ}). Delete it or choose another file."
+        )
     return step, tree, tensors
 
 
-def write_run(path: Path, identity: dict[str, str], step: int, tree: Any, tensors: dict[str, Tensor]) -> Path:
+def write_run(
+    path: Path, identity: dict[str, str], step: int, tree: Any, tensors: dict[str, Tensor]
+) -> Path:
     """Write the state of a training run to a file, and return the file's path.
 
-    An existing file is checked again, because another process may have written it in the meantime. The file
-    is replaced if it contains an earlier state of this run. Any other file is left unchanged, and the state
-    is written under the next free name. Two processes that use the same name therefore never overwrite each
-    other's states.
+    An existing file is checked again, because another process may have written it in the meantime.
+    The file is replaced if it contains an earlier state of this run. Any other file is left
+    unchanged, and the state is written under the next free name. Two processes that use the same
+    name therefore never overwrite each other's states.
     """
     target = path
     number = 1
@@ -152,7 +167,9 @@ def write_run(path: Path, identity: dict[str, str], step: int, tree: Any, tensor
 
 
 def _holds_earlier(path: Path, identity: dict[str, str], step: int) -> bool:
-    """Return whether a file, judged by its header, contains a state of this run from `step` or earlier."""
+    """Return whether a file, judged by its header,
+    contains a state of this run from `step` or earlier.
+    """
     try:
         with safetensors.safe_open(path, "pt") as file:
             texts = file.metadata()
@@ -167,25 +184,30 @@ def save_model(
 ) -> None:
     """Save a course_lib model that has a `.config`, together with JSON-serializable metadata.
 
-    dtype=torch.float16 halves the size of the file. A loaded model is always float32, even if the saved model
-    was float64. Raises TypeError for a model from another package, and ValueError if the weights are too
-    large for `dtype`.
+    dtype=torch.float16 halves the size of the file. A loaded model is always float32, even if the
+    saved model was float64. Raises TypeError for a model from another package, and ValueError if
+    the weights are too large for `dtype`.
     """
     if dtype is not None and not dtype.is_floating_point:
-        raise ValueError(f"dtype must be a floating-point type, such as torch.float16, not {dtype}.")
+        raise ValueError(
+            f"dtype must be a floating-point type, such as torch.float16, not {dtype}."
+        )
     cls = type(model)
     config = getattr(model, "config", None)
     if not (cls.__module__.startswith("course_lib.") and isinstance(config, Config | dict)):
         raise TypeError(
-            f"Only course_lib models with a .config can be saved this way, not {cls.__qualname__}. Save the "
-            "state_dict() with checkpoints.write, and load the state_dict into a model that you create."
+            "Only course_lib models with a .config can be saved this way, not "
+            f"{cls.__qualname__}. Save the state_dict() with checkpoints.write, and load the "
+            "state_dict into a model that you create."
         )
     tensors: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
         kind = dtype if dtype and value.is_floating_point() else value.dtype
         tensors[name] = value.to("cpu", kind, copy=True, memory_format=torch.contiguous_format)
         if kind != value.dtype and bool((tensors[name].isinf() & value.cpu().isfinite()).any()):
-            raise ValueError(f"{name} contains numbers too large for {kind}. Save the model without dtype.")
+            raise ValueError(
+                f"{name} contains numbers too large for {kind}. Save the model without dtype."
+            )
     made = {
         "class": f"{cls.__module__}:{cls.__name__}",
         "config": config.to_json() if isinstance(config, Config) else config,
@@ -194,10 +216,11 @@ def save_model(
 
 
 def load_model(path: str | Path, device: str | torch.device | None = None) -> nn.Module:
-    """Load a model saved by `save_model` onto the given device (default: the CPU), in evaluation mode.
+    """Load a model saved by `save_model` onto the given device (default: the CPU),
+    in evaluation mode.
 
-    Raises CheckpointError if the file and the class do not match, and ValueError if the device is not
-    available.
+    Raises CheckpointError if the file and the class do not match, and ValueError if the device is
+    not available.
     """
     place = None if device is None else pick_device(device)
     tensors, made = read(path, "model")
@@ -209,7 +232,9 @@ def load_model(path: str | Path, device: str | torch.device | None = None) -> nn
         model.load_state_dict(tensors)
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         why = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"{path} does not fit the current class {made['class']}: {why}") from None
+        raise CheckpointError(
+            f"{path} does not fit the current class {made['class']}: {why}"
+        ) from None
     return model.to(place).eval()
 
 

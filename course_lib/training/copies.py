@@ -8,17 +8,33 @@ from torch import Tensor
 
 from course_lib.training.checkpoints import RunFile
 from course_lib.training.history import History, NotFinite
-from course_lib.training.state import get_rng_states, load, not_finite, pack, set_rng_states, state_of, unpack
+from course_lib.training.state import (
+    get_rng_states,
+    load,
+    not_finite,
+    pack,
+    set_rng_states,
+    state_of,
+    unpack,
+)
 
-COPY_SECONDS = 1.0  # roughly how much work is lost in a reset; copying a small model takes milliseconds
+# Roughly how much work is lost in a reset; copying a small model takes milliseconds.
+COPY_SECONDS = 1.0
 SAVE_SECONDS = 15.0  # roughly how much work is lost if the process is killed
 
 
 class Copies:
-    """The last copy of a run's models, optimizers, schedulers, noise and history, in memory and in a file."""
+    """The last copy of a run's models, optimizers, schedulers, noise and history,
+    in memory and in a file.
+    """
 
     def __init__(
-        self, parts: dict[str, Any], history: History, device: torch.device, seed: int, file: RunFile | None
+        self,
+        parts: dict[str, Any],
+        history: History,
+        device: torch.device,
+        seed: int,
+        file: RunFile | None,
     ) -> None:
         self.parts = parts
         self.history = history
@@ -29,7 +45,8 @@ class Copies:
         self._bad_before = set(not_finite(parts))  # not caused by a step, such as a mask of −∞
 
     def take(self, step: int, save: bool = False) -> None:
-        """Copy the state after `step` steps; write the copy to the file if `save` is True or a write is due.
+        """Copy the state after `step` steps; write the copy to the file
+        if `save` is True or a write is due.
 
         Raises NotFinite, and makes no copy, if a number has become NaN or infinite.
         """
@@ -53,8 +70,9 @@ class Copies:
     def undo(self, error: BaseException, step: int) -> tuple[int, BaseException]:
         """Restore the last copy in response to an error that occurred after `step` steps.
 
-        Returns the step of the copy, and the error to raise, with a note about the reset. If NaN or infinite
-        values caused `error`, the error to raise is NotFinite; otherwise, it is `error` itself.
+        Returns the step of the copy, and the error to raise, with a note about the reset. If NaN or
+        infinite values caused `error`, the error to raise is NotFinite; otherwise, it is `error`
+        itself.
         """
         if isinstance(error, Exception):
             try:
@@ -62,7 +80,9 @@ class Copies:
             except NotFinite as cause:
                 error = cause
         back = self.go_back()
-        error.add_note(f"Because of this error, the run was reset to its state after step {back:,}.")
+        error.add_note(
+            f"Because of this error, the run was reset to its state after step {back:,}."
+        )
         return back, error
 
     def take_if_due(self, step: int) -> None:
@@ -72,7 +92,8 @@ class Copies:
 
     def go_back(self) -> int:
         """Restore everything from the last copy, and return its step."""
-        torch.set_grad_enabled(True)  # an interrupt on entry to no_grad() can leave gradients disabled
+        # an interrupt on entry to no_grad() can leave gradients disabled
+        torch.set_grad_enabled(True)
         step, tree, tensors = self._last
         state = unpack(tree, tensors)
         for name, part in self.parts.items():
@@ -83,7 +104,9 @@ class Copies:
         return step
 
     def resume(self) -> int | None:
-        """Restore everything from the file, and return the copy's step, or None if there is no such file."""
+        """Restore everything from the file, and return the copy's step,
+        or None if there is no such file.
+        """
         found = self.file.read() if self.file else None
         if found is None:
             return None

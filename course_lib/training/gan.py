@@ -18,10 +18,11 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class GANRecipe:
-    """A GAN and its training, with one Adam optimizer per player and `d_steps` updates of D per update of G.
+    """A GAN and its training, with one Adam optimizer per player and `d_steps` updates
+    of D per update of G.
 
-    If the last batch of an epoch has fewer than two images for each update of D, D is updated only once, on
-    the whole batch.
+    If the last batch of an epoch has fewer than two images for each update of D, D is updated only
+    once, on the whole batch.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -30,7 +31,8 @@ class GANRecipe:
     loss: str = "nonsaturating"
     lr_generator: float = 1e-3
     lr_discriminator: float = 1e-3
-    betas: tuple[float, float] = (0.0, 0.99)  # no momentum: old gradients mislead when the other player moves
+    # no momentum: old gradients mislead when the other player moves
+    betas: tuple[float, float] = (0.0, 0.99)
     cosine: bool = True  # both learning rates fall to 0 along half a cosine
     d_steps: int = 1
     r1: float = 0.0  # weight γ of `r1_penalty`; 0 means no penalty
@@ -44,7 +46,8 @@ class GANRecipe:
         steps = require.is_count(self.d_steps) and require.is_count(self.r1_every)
         if not require.is_count(self.batch_size, 2) or not steps:
             raise ValueError(
-                "batch_size must be an integer of at least 2, and d_steps and r1_every must be at least 1."
+                "batch_size must be an integer of at least 2, and d_steps and r1_every must be at "
+                "least 1."
             )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be at least 0 and below 1, but got {self.ema_decay}.")
@@ -60,7 +63,8 @@ class GANRecipe:
         gan = GAN(shape=list(images.shape[1:]), **self.config).to(images.device)
         gan.to(memory_format=torch.channels_last)  # faster convolutions
         if gan.config.labels:
-            require.labels(digits.labels, gan.config.labels)  # a GPU's error message would be unclear
+            # a GPU's error message would be unclear
+            require.labels(digits.labels, gan.config.labels)
         if self.mean_image:
             gan.start_at(images.flatten(1).float().mean(0) / 255)
         return gan
@@ -74,7 +78,16 @@ class GANRecipe:
 
     def hyperparameters(self, gan: GAN) -> dict[str, Any]:
         """Return the values, beyond the parts' own options, that a checkpoint must match."""
-        names = ("loss", "cosine", "d_steps", "r1", "r1_every", "penalty", "ema_decay", "mean_image")
+        names = (
+            "loss",
+            "cosine",
+            "d_steps",
+            "r1",
+            "r1_every",
+            "penalty",
+            "ema_decay",
+            "mean_image",
+        )
         return {name: getattr(self, name) for name in names}
 
     def rounds_products(self, gan: GAN) -> bool:
@@ -82,10 +95,14 @@ class GANRecipe:
         return False
 
     def batch(self, gan: GAN) -> None:
-        """Return None, because a GAN is trained on grey images and its step converts the bytes to pixels."""
+        """Return None, because a GAN is trained on grey images and its step converts
+        the bytes to pixels.
+        """
 
     def step(self, run: Run, loss: None = None) -> Callable[[tuple[Tensor, ...]], Losses]:
-        """Return a step of `d_steps` updates of D, each on its own part of the rows, and one update of G."""
+        """Return a step of `d_steps` updates of D, each on its own part of the rows,
+        and one update of G.
+        """
         gan, of_g, of_d = run.parts.values()
 
         def step(batch: tuple[Tensor, ...]) -> Losses:
@@ -98,9 +115,12 @@ class GANRecipe:
             for part in zip(*(rows.tensor_split(d_steps) for rows in batch), strict=True):
                 x = part[0] / 255
                 y = part[1] if len(part) > 1 else None
-                losses = update_discriminator(gan, x, of_d, self.loss, y=y, r1=r1, penalty=self.penalty)
+                losses = update_discriminator(
+                    gan, x, of_d, self.loss, y=y, r1=r1, penalty=self.penalty
+                )
             losses |= update_generator(gan, len(x), of_g, self.loss, y=y)
-            # Adam's count of G's steps is on the device; a graph would always use the run.step of its capture
+            # Adam's count of G's steps is on the device; a graph would always use the run.step of
+            # its capture
             steps = of_g.state[gan.generator.bias]["step"].to(gan.generator.bias.dtype)
             gan.update_ema((steps / (9 + steps)).clamp(max=self.ema_decay))
             return losses
@@ -108,7 +128,9 @@ class GANRecipe:
         return step
 
     def variant(self, run: Run) -> Callable[[], Hashable]:
-        """Return a function that tells whether the next step has R1, which launches different kernels."""
+        """Return a function that tells whether the next step has R1,
+        which launches different kernels.
+        """
         return lambda: self._has_r1(run)
 
     def _has_r1(self, run: Run) -> bool:

@@ -12,13 +12,17 @@ Log = dict[str, list[float]]  # "step", and a list of the same length for each n
 class NotFinite(FloatingPointError):
     """Raised if a loss, or a value in a model or an optimizer, has become NaN or infinite.
 
-    step: the first step with a bad loss, or the step at which the bad value was found, counted from 1.
-    undone: a clause that says which steps were undone. what: the names of the bad values.
+    step: the first step with a bad loss, or the step at which the bad value was found, counted from
+    1. undone: a clause that says which steps were undone. what: the names of the bad values.
     """
 
     def __init__(self, step: int, undone: str, what: str) -> None:
-        causes = "a learning rate that is too high, exp of a large log-variance, and log or sqrt at 0"
-        super().__init__(f"{undone} because {what} became NaN or infinite. Common causes are {causes}.")
+        causes = (
+            "a learning rate that is too high, exp of a large log-variance, and log or sqrt at 0"
+        )
+        super().__init__(
+            f"{undone} because {what} became NaN or infinite. Common causes are {causes}."
+        )
         self.step = step
 
 
@@ -35,10 +39,13 @@ class History:
     def __init__(self) -> None:
         self.log = Log()
         self.evaluations = Log()
-        self.pending: list[tuple[int, dict[str, Tensor]]] = []  # (rows, losses) since the last report
+        # (rows, losses) since the last report
+        self.pending: list[tuple[int, dict[str, Tensor]]] = []
 
     def add(self, rows: int, losses: Any, device: torch.device) -> None:
-        """Record the losses of a step on `rows` rows. Raises TypeError if losses is not a dict of numbers."""
+        """Record the losses of a step on `rows` rows. Raises TypeError
+        if losses is not a dict of numbers.
+        """
         if not isinstance(losses, dict) or not losses:
             raise TypeError(f"step must return a dict of numbers, not {losses}.")
         if not isinstance(losses, Owned):
@@ -46,7 +53,9 @@ class History:
         self.pending.append((rows, losses))
 
     def report(self, step: int) -> None:
-        """Read the losses since the last report, up to step `step`, and append their means to the log."""
+        """Read the losses since the last report, up to step `step`,
+        and append their means to the log.
+        """
         self.log = self.so_far(step)
         self.pending = []
 
@@ -60,7 +69,9 @@ class History:
         return _append(self.log, step, self.means(step)) if self.pending else self.log
 
     def add_evaluation(self, step: int, found: Any) -> None:
-        """Record the result of `evaluate` after a step. Raises TypeError if the result is not a dict."""
+        """Record the result of `evaluate` after a step. Raises TypeError
+        if the result is not a dict.
+        """
         if not isinstance(found, dict):
             raise TypeError(f"evaluate must return a dict of numbers, not {found}.")
         self.evaluations = _append(self.evaluations, step, found)
@@ -79,7 +90,9 @@ class History:
         ]
 
     def plot(self, ax: Axes, step: int, epoch_steps: int) -> None:
-        """Plot the losses (solid lines) and the evaluations (dashed lines with dots) against the epoch."""
+        """Plot the losses (solid lines) and the evaluations
+        (dashed lines with dots) against the epoch.
+        """
         for log, style in ((self.so_far(step), "-"), (self.evaluations, "o--")):
             epochs = [step / epoch_steps for step in log.get("step", [])]
             for name in [name for name in log if name != "step"]:
@@ -97,7 +110,8 @@ class History:
         for _, losses in self.pending:
             _check_names(names, losses)
         on_device = torch.stack([losses[name] for name in names for _, losses in self.pending])
-        values = on_device.cpu().double().view(len(names), -1)  # (names, k); this waits for the device
+        # this waits for the device
+        values = on_device.cpu().double().view(len(names), -1)  # (names, k)
         is_good = values.isfinite()
         if not is_good.all():
             first = int(is_good.all(0).int().argmin())
@@ -109,7 +123,9 @@ class History:
 
 
 def _append(log: Log, step: int, values: dict[str, float]) -> Log:
-    """Return a new log with one more entry. Raises ValueError if the names differ from those in the log."""
+    """Return a new log with one more entry. Raises ValueError if the names differ
+    from those in the log.
+    """
     if log:
         _check_names(log.keys() - {"step"}, values)
     row = {**values, "step": step}
@@ -123,8 +139,8 @@ def _owned(name: str, loss: Any, device: torch.device) -> Tensor:
         raise TypeError(
             f"step must return scalars, but {name} has shape {tuple(loss.shape)}. Return its mean."
         )
-    # copy what was not computed in this step, such as run.progress, because later steps may modify it in
-    # place
+    # copy what was not computed in this step, such as run.progress, because later steps may modify
+    # it in place
     return loss.detach() if loss.grad_fn is not None else loss.detach().to(device, copy=True)
 
 
@@ -132,5 +148,6 @@ def _check_names(before: Any, now: Any) -> None:
     if set(before) != set(now):
         names = ", ".join(sorted(before)), ", ".join(sorted(now))
         raise ValueError(
-            f"The names of the returned numbers changed from {names[0]} to {names[1]}. Create a new Run."
+            f"The names of the returned numbers changed from {names[0]} to {names[1]}. Create a "
+            "new Run."
         )

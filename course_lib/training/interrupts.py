@@ -1,4 +1,6 @@
-"""Handle Ctrl-C and a notebook's stop button, so that training stops only after the current step."""
+"""Handle Ctrl-C and a notebook's stop button, so that training stops only after the
+current step.
+"""
 
 import signal
 import threading
@@ -8,16 +10,18 @@ from types import FrameType
 class Interrupts:
     """A context in which an interrupt only sets `asked`: `with Interrupts() as interrupts:`.
 
-    While `breakable` is True, a second interrupt raises KeyboardInterrupt at once, and later interrupts have
-    no effect. Outside the main thread, or if other code handles the signal, interrupts have their usual
-    effect.
+    While `breakable` is True, a second interrupt raises KeyboardInterrupt at once, and later
+    interrupts have no effect. Outside the main thread, or if other code handles the signal,
+    interrupts have their usual effect.
     """
 
     def __enter__(self) -> "Interrupts":
         self.asked = False
         self.breakable = False
         in_main_thread = threading.current_thread() is threading.main_thread()
-        self._ours = in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        self._ours = (
+            in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
         if self._ours:
             signal.signal(signal.SIGINT, self._on_interrupt)
         return self

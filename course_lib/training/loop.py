@@ -1,9 +1,10 @@
-"""The course's training loop, for any model: `step(batch)` takes a training step and returns the losses.
+"""The course's training loop, for any model: `step(batch)` takes a training step and
+returns the losses.
 
-The core of the loop is `Run._loop`. From time to time, a `Run` copies everything that changes (models,
-optimizers, noise, history) to host memory. After a NaN or an error, the run returns to its last copy. A copy
-stored in a file is a checkpoint. `Copies.take` decides when the file is written, and `files.write_whole`
-never leaves a partial file.
+The core of the loop is `Run._loop`. From time to time, a `Run` copies everything that changes
+(models, optimizers, noise, history) to host memory. After a NaN or an error, the run returns to its
+last copy. A copy stored in a file is a checkpoint. `Copies.take` decides when the file is written,
+and `files.write_whole` never leaves a partial file.
 """
 
 import sys
@@ -33,21 +34,23 @@ StepOnRows = Callable[[Tensor], dict[str, Any]]  # from row indices (B,) to loss
 class Run:
     """A training run: the data, the parts that change, and the progress.
 
-    data: tensors with N rows, on the device. parts: the models, optimizers and schedulers that the steps
-    change. An epoch uses every row once, in an order determined by (seed, epoch); a single leftover row is
-    added to the last batch. weights: the relative probability (N,) of drawing each row, for example to
-    balance classes; an epoch then draws N rows with replacement. batch(tensors, index): returns the batch for
-    the row indices (B,); by default, the batch consists of these rows. Noise comes from torch's global
-    generator, seeded before step 1. checkpoint: a file to resume from if it exists, written about every 15
-    seconds (`copies.SAVE_SECONDS`) and at the end; it contains everything but the data. hyperparameters:
-    values such as β; a checkpoint with different values is rejected. run_file: the class that reads and
-    writes the checkpoint; see `distributed.SharedFile`.
+    data: tensors with N rows, on the device. parts: the models, optimizers and schedulers that the
+    steps change. An epoch uses every row once, in an order determined by (seed, epoch); a single
+    leftover row is added to the last batch. weights: the relative probability (N,) of drawing each
+    row, for example to balance classes; an epoch then draws N rows with replacement. batch(tensors,
+    index): returns the batch for the row indices (B,); by default, the batch consists of these
+    rows. Noise comes from torch's global generator, seeded before step 1. checkpoint: a file to
+    resume from if it exists, written about every 15 seconds (`copies.SAVE_SECONDS`) and at the end;
+    it contains everything but the data. hyperparameters: values such as β; a checkpoint with
+    different values is rejected. run_file: the class that reads and writes the checkpoint; see
+    `distributed.SharedFile`.
 
-    step, epoch: the progress so far. progress: the fraction of the training completed so far, as a scalar
-    tensor on the device, for use in schedules. history: "step", and the mean of each loss over the rows since
-    the previous entry. evaluations: "step", and what `evaluate` returned after that step.
-    Raises ValueError for invalid data, weights, sizes, parts or paths, and CheckpointError for a file that is
-    damaged or was saved with a different architecture, optimizer, seed, batch size, data or weights.
+    step, epoch: the progress so far. progress: the fraction of the training completed so far, as a
+    scalar tensor on the device, for use in schedules. history: "step", and the mean of each loss
+    over the rows since the previous entry. evaluations: "step", and what `evaluate` returned after
+    that step. Raises ValueError for invalid data, weights, sizes, parts or paths, and
+    CheckpointError for a file that is damaged or was saved with a different architecture,
+    optimizer, seed, batch size, data or weights.
     """
 
     def __init__(
@@ -64,7 +67,9 @@ class Run:
         **parts: Any,
     ) -> None:
         if not parts or not all(hasattr(part, "load_state_dict") for part in parts.values()):
-            raise ValueError("Pass the models and optimizers by name: Run(data, model=…, optimizer=…).")
+            raise ValueError(
+                "Pass the models and optimizers by name: Run(data, model=…, optimizer=…)."
+            )
         self._rows = Rows(data, batch_size, seed, weights)
         pick = _pick_single if isinstance(data, Tensor) else gather
         self._batch = batch or pick
@@ -125,16 +130,20 @@ class Run:
     ) -> Log:
         """Train up to a total of `epochs` epochs, and return the history. Call again to continue.
 
-        step(batch): takes a step on a batch (a tensor or a tuple), and returns a dict of numbers, which are
-        read every `report_every` steps. evaluate() returns a dict of numbers, and picture(run) returns a
-        figure or axes; `evaluate_every` and `picture_every` give the epochs between calls. Neither function
-        affects the noise or the training mode. autocast: use bfloat16. graph, variant: see `cuda_graph`.
-        quiet: show no progress bar. After an interrupt, training stops at the end of the current step. Raises
-        NotFinite for NaN or infinite values. An error resets the run to its last copy.
+        step(batch): takes a step on a batch (a tensor or a tuple), and returns a dict of numbers,
+        which are read every `report_every` steps. evaluate() returns a dict of numbers, and
+        picture(run) returns a figure or axes; `evaluate_every` and `picture_every` give the epochs
+        between calls. Neither function affects the noise or the training mode. autocast: use
+        bfloat16. graph, variant: see `cuda_graph`. quiet: show no progress bar. After an interrupt,
+        training stops at the end of the current step. Raises NotFinite for NaN or infinite values.
+        An error resets the run to its last copy.
         """
         self._last_step = round(epochs * self._rows.epoch_steps)
         if self.step >= self._last_step:
-            print(f"Nothing to do: the run is already at epoch {self.epoch:.4g} (requested: {epochs:.4g}).")
+            print(
+                f"Nothing to do: the run is already at epoch {self.epoch:.4g} (requested: "
+                f"{epochs:.4g})."
+            )
             return self.history
         graph = wants_graph(self, graph, quiet)
         on_batch = in_bfloat16(step, self.device, graph) if autocast else step
@@ -147,7 +156,9 @@ class Run:
         if evaluate:
             self._extras.append((self._steps_of(evaluate_every), partial(self._evaluate, evaluate)))
         if picture:
-            self._extras.append((self._steps_of(picture_every), partial(_show, self, picture, _screen())))
+            self._extras.append(
+                (self._steps_of(picture_every), partial(_show, self, picture, _screen()))
+            )
         preferred = CapturedStep(step_on_rows, self, variant) if graph else step_on_rows
         self._train(preferred, step_on_rows, quiet)
         return self.history
@@ -155,7 +166,8 @@ class Run:
     def _train(self, preferred: StepOnRows, plain: StepOnRows, quiet: bool) -> None:
         """Run the loop, and handle errors and interrupts."""
         with Interrupts() as stop:
-            # continue the noise of the last `train`, and take a copy because even the first step may fail
+            # continue the noise of the last `train`, and take a copy because even the first step
+            # may fail
             self._copies.restore_rng()
             self._copies.take(self.step)
             try:
@@ -175,12 +187,17 @@ class Run:
                     raise
                 # a second Ctrl-C aborted a step: the run is back at its last copy, which is saved
                 self._copies.take(self.step, save=True)
-                print(f"Interrupted during a step. Back at epoch {self.epoch:.4g}; call train to continue.")
+                print(
+                    f"Interrupted during a step. Back at epoch {self.epoch:.4g}; call train to "
+                    "continue."
+                )
             finally:
                 self._copies.keep_rng()
 
     def _loop(self, step_on_rows: StepOnRows, stop: Interrupts, quiet: bool) -> None:
-        """Draw rows, take a step and record its losses; at intervals, report, evaluate, plot and copy."""
+        """Draw rows, take a step and record its losses; at intervals, report,
+        evaluate, plot and copy.
+        """
         stop.breakable = True  # from here on, a second Ctrl-C may abort a step
         with _bar(self.step, self._last_step, quiet) as bar:
             while self.step < self._last_step and not stop.asked:
@@ -201,10 +218,14 @@ class Run:
                     self._copies.take_if_due(self.step)
         stop.breakable = False
         if self.step < self._last_step:
-            print(f"Interrupted at epoch {self.epoch:.4g}. Nothing is lost; call train to continue.")
+            print(
+                f"Interrupted at epoch {self.epoch:.4g}. Nothing is lost; call train to continue."
+            )
 
     def _is_report(self) -> bool:
-        """Return whether to report the losses. Each epoch ends with a report, so no mean spans two epochs."""
+        """Return whether to report the losses. Each epoch ends with a report,
+        so no mean spans two epochs.
+        """
         in_epoch = self.step % self._rows.epoch_steps
         return in_epoch % self._report_every == 0 or self.step == self._last_step
 
@@ -212,7 +233,9 @@ class Run:
         return max(1, round(epochs * self._rows.epoch_steps))
 
     def _resume(self, file: RunFile) -> None:
-        """Resume from the file if it exists; `checkpoints.read_run` rejects a file with another identity."""
+        """Resume from the file if it exists; `checkpoints.read_run` rejects a file
+        with another identity.
+        """
         step = self._copies.resume()
         if step is not None:
             self.step = step
@@ -225,7 +248,9 @@ class Run:
         self._history.add_evaluation(self.step, found)
 
     def plot(self, ax: Any = None) -> Any:
-        """Plot the losses and evaluations against the epoch, on `ax` or on new axes, and return the axes."""
+        """Plot the losses and evaluations against the epoch, on `ax` or on new axes,
+        and return the axes.
+        """
         ax = plt.subplots(figsize=(7, 3))[1] if ax is None else ax
         self._history.plot(ax, self.step, self._rows.epoch_steps)
         return ax

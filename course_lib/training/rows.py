@@ -12,8 +12,8 @@ from course_lib.data import Digits
 class Rows:
     """The data of a run, and the choice of rows for each step's batch.
 
-    An epoch uses every row once, in an order determined by (seed, epoch). A single leftover row is added to
-    the last batch. With weights (N,), an epoch draws N rows with replacement instead.
+    An epoch uses every row once, in an order determined by (seed, epoch). A single leftover row is
+    added to the last batch. With weights (N,), an epoch draws N rows with replacement instead.
     Raises ValueError for invalid data, weights or batch sizes.
     """
 
@@ -22,7 +22,8 @@ class Rows:
         n = len(self.tensors[0])
         if not 1 <= batch_size <= n or int(batch_size) != batch_size:
             raise ValueError(
-                f"batch_size must be an integer from 1 to {n:,}, the number of rows, but got {batch_size}."
+                f"batch_size must be an integer from 1 to {n:,}, the number of rows, but got "
+                f"{batch_size}."
             )
         self.weights = None if weights is None else as_weights(weights, n)
         self.batch_size = int(batch_size)
@@ -71,9 +72,14 @@ def as_rows(data: Any) -> tuple[Tensor, ...]:
 
 def _how_to_make_tensors(data: Any) -> str:
     if isinstance(data, Digits):
-        return "Pass digits.images.flatten(1), or the tuple (digits.images.flatten(1), digits.labels)"
+        return (
+            "Pass digits.images.flatten(1), or the tuple (digits.images.flatten(1), digits.labels)"
+        )
     if isinstance(data, DataLoader):
-        return f"Run makes the batches, so use the loader's dataset. {_how_to_make_tensors(data.dataset)}"
+        return (
+            "Run makes the batches, so use the loader's dataset. "
+            f"{_how_to_make_tensors(data.dataset)}"
+        )
     if isinstance(data, TensorDataset):
         return "Pass dataset.tensors"
     if isinstance(data, Dataset):
@@ -84,28 +90,40 @@ def _how_to_make_tensors(data: Any) -> str:
 
 
 def as_weights(weights: Any, n: int) -> Tensor:
-    """Return the weights (n,) of n rows as float64 on the CPU. Raises ValueError for invalid weights."""
+    """Return the weights (n,) of n rows as float64 on the CPU. Raises ValueError
+    for invalid weights.
+    """
     if not isinstance(weights, Tensor):
         kind = type(weights).__name__
-        raise ValueError(f"weights must be a tensor, not {kind}. Convert the weights with torch.as_tensor.")
+        raise ValueError(
+            f"weights must be a tensor, not {kind}. Convert the weights with torch.as_tensor."
+        )
     if weights.shape != (n,):
-        raise ValueError(f"weights must have shape ({n},), one per row, but got {tuple(weights.shape)}.")
+        raise ValueError(
+            f"weights must have shape ({n},), one per row, but got {tuple(weights.shape)}."
+        )
     if weights.is_complex():
         raise ValueError("weights must be real, not complex. Did you mean weights.abs()?")
     weights = weights.detach().cpu().double()
     wrong = ~(weights.isfinite() & (weights >= 0))
     if wrong.any():
         row = int(wrong.int().argmax())
-        raise ValueError(f"weights must be finite and not negative, but row {row} has {weights[row]:g}.")
+        raise ValueError(
+            f"weights must be finite and not negative, but row {row} has {weights[row]:g}."
+        )
     if not 0 < weights.sum() < float("inf"):
-        raise ValueError(f"The sum of the weights must be positive and finite, but it is {weights.sum():g}.")
+        raise ValueError(
+            f"The sum of the weights must be positive and finite, but it is {weights.sum():g}."
+        )
     return weights
 
 
 def order(n: int, seed: int, epoch: int, weights: Tensor | None) -> Tensor:
-    """Return the row indices (n,) of an epoch, which are the same in every call and on every machine.
+    """Return the row indices (n,) of an epoch, which are the same in every call and
+    on every machine.
 
-    Without weights, each row appears once. With weights, rows are drawn in proportion to their weights.
+    Without weights, each row appears once. With weights, rows are drawn in proportion to their
+    weights.
     """
     generator = torch.Generator().manual_seed(1_000_003 * (seed + 1) + epoch)
     if weights is None:

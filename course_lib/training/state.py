@@ -13,7 +13,8 @@ from torch.utils._pytree import tree_leaves
 from course_lib import require
 from course_lib.models.config import Config
 
-HOW = ("capturable", "foreach", "fused")  # options for how an optimizer computes, not for what it computes
+# Options for how an optimizer computes, not for what it computes.
+HOW = ("capturable", "foreach", "fused")
 
 
 def pack(tree: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
@@ -25,18 +26,27 @@ def pack(tree: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
         tensors[name] = tree.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         return {"tensor": name}
     if isinstance(tree, dict):  # as pairs, because JSON would turn the key 0 into "0"
-        return {"dict": [[key, pack(value, tensors, f"{name}/{key}")] for key, value in tree.items()]}
+        return {
+            "dict": [[key, pack(value, tensors, f"{name}/{key}")] for key, value in tree.items()]
+        }
     if isinstance(tree, list | tuple):
-        return {type(tree).__name__: [pack(value, tensors, f"{name}/{i}") for i, value in enumerate(tree)]}
+        return {
+            type(tree).__name__: [
+                pack(value, tensors, f"{name}/{i}") for i, value in enumerate(tree)
+            ]
+        }
     if tree is None or isinstance(tree, bool | int | float | str):
         return tree
     raise TypeError(
-        f"A checkpoint cannot contain {name} of type {type(tree).__name__}. Use numbers and tensors."
+        f"A checkpoint cannot contain {name} of type {type(tree).__name__}. Use numbers and "
+        "tensors."
     )
 
 
 def unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
-    """Rebuild the state_dict that was passed to `pack`, with new copies of the tensors on the CPU."""
+    """Rebuild the state_dict that was passed to `pack`,
+    with new copies of the tensors on the CPU.
+    """
     if not isinstance(tree, dict):
         return tree
     ((kind, inside),) = tree.items()
@@ -48,7 +58,9 @@ def unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def state_of(part: Any) -> dict[str, Any]:
-    """Return the state of a model, an optimizer or a scheduler; a model's state includes all its buffers."""
+    """Return the state of a model, an optimizer or a scheduler;
+    a model's state includes all its buffers.
+    """
     if isinstance(part, nn.Module):
         return dict(part.named_parameters()) | dict(part.named_buffers())
     return part.state_dict()
@@ -65,12 +77,16 @@ def load(part: Any, state: dict[str, Any]) -> None:
         for name, tensor in state_of(part).items():
             tensor.copy_(state[name])
         return
-    how = [{key: group[key] for key in HOW if key in group} for group in getattr(part, "param_groups", [])]
+    how = [
+        {key: group[key] for key in HOW if key in group}
+        for group in getattr(part, "param_groups", [])
+    ]
     part.load_state_dict(state)
     for group, here in zip(getattr(part, "param_groups", []), how, strict=True):
         device = group["params"][0].device  # the device for a learning rate that is a tensor
         group |= {k: v.to(device) for k, v in group.items() if isinstance(v, Tensor)} | here
-        for p in group["params"]:  # fused kernels need averages with the memory layout of the weights
+        # fused kernels need averages with the memory layout of the weights
+        for p in group["params"]:
             for key, value in part.state.get(p, {}).items():
                 if isinstance(value, Tensor) and value.shape == p.shape:
                     part.state[p][key] = torch.empty_like(p).copy_(value)
@@ -90,7 +106,9 @@ def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         if isinstance(part, nn.Module):
             names |= {p: f"{name}.{key}" for key, p in part.named_parameters()}
             yield from ((f"the parameter {name}.{key}", p) for key, p in part.named_parameters())
-            yield from ((f"the buffer {name}.{key}", buffer) for key, buffer in part.named_buffers())
+            yield from (
+                (f"the buffer {name}.{key}", buffer) for key, buffer in part.named_buffers()
+            )
     for name, part in parts.items():
         if isinstance(part, torch.optim.Optimizer):
             for p, averages in part.state.items():
@@ -118,7 +136,9 @@ def get_rng_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_rng_states(device: torch.device, states: dict[str, Tensor], seed: int) -> None:
-    """Restore the stored states of the generators; seed any without one, as after a change of device."""
+    """Restore the stored states of the generators; seed any without one,
+    as after a change of device.
+    """
     for name, generator in _generators(device).items():
         if name in states:
             generator.set_state(states[name])
@@ -138,7 +158,9 @@ def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """A context in which the seed determines the noise; on exit, the random generators are restored."""
+    """A context in which the seed determines the noise; on exit,
+    the random generators are restored.
+    """
     with rng_states_kept(device, seed):
         torch.manual_seed(seed)
         yield
@@ -146,8 +168,12 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def aside(device: torch.device, seed: int, *models: Any) -> Iterator[None]:
-    """A context without gradients; on exit, the random generators and the training modes are restored."""
-    modes = {m: m.training for model in models if isinstance(model, nn.Module) for m in model.modules()}
+    """A context without gradients; on exit, the random generators and the training
+    modes are restored.
+    """
+    modes = {
+        m: m.training for model in models if isinstance(model, nn.Module) for m in model.modules()
+    }
     try:
         with torch.no_grad(), rng_states_kept(device, seed):
             yield
@@ -174,8 +200,8 @@ def identity(
 ) -> dict[str, str]:
     """Return the named values that must match for a checkpoint to belong to this run.
 
-    These are the hyperparameters, the parts with their options and shapes, and checksums of the data and
-    weights.
+    These are the hyperparameters, the parts with their options and shapes, and checksums of the
+    data and weights.
     """
     same = {name: str(value) for name, value in hyperparameters.items()}
     tensors = {f"data[{i}]": rows for i, rows in enumerate(data)}
@@ -193,5 +219,7 @@ def identity(
         if isinstance(part, nn.Module):
             inner = list(part.named_modules())[1:]
             same |= {f"{name}.{key}": f"{type(m).__name__}({m.extra_repr()})" for key, m in inner}
-            same |= {f"{name}.{key}": str(tuple(tensor.shape)) for key, tensor in state_of(part).items()}
+            same |= {
+                f"{name}.{key}": str(tuple(tensor.shape)) for key, tensor in state_of(part).items()
+            }
     return same

@@ -23,10 +23,10 @@ Losses = dict[str, Tensor]
 class Recipe:
     """A model and its training with Adam.
 
-    warmup: the initial fraction of the training during which the weight of the KL term rises from 0 to beta.
-    model: VAE, ConditionalVAE or AutoEncoder. An AutoEncoder has no KL term, so warmup and beta have no
-    effect on it. A VAE for black-and-white pixels is trained on images that are binarized anew at each step.
-    A VAE with a Gaussian likelihood is trained on grey images.
+    warmup: the initial fraction of the training during which the weight of the KL term rises from 0
+    to beta. model: VAE, ConditionalVAE or AutoEncoder. An AutoEncoder has no KL term, so warmup and
+    beta have no effect on it. A VAE for black-and-white pixels is trained on images that are
+    binarized anew at each step. A VAE with a Gaussian likelihood is trained on grey images.
     """
 
     model: Callable[..., Any] = VAE
@@ -43,7 +43,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 0 <= self.warmup <= 1:
             raise ValueError(
-                f"warmup, a fraction of the training steps, must be from 0 to 1, but got {self.warmup}."
+                "warmup, a fraction of the training steps, must be from 0 to 1, but got "
+                f"{self.warmup}."
             )
 
     @property
@@ -85,13 +86,15 @@ class Recipe:
     def rounds_products(self, model: Any) -> bool:
         """Return whether the factors of matrix products may be rounded to bfloat16 on a CPU.
 
-        A Gaussian likelihood divides squared errors by a variance that may be tiny, so the rounding errors
-        would be amplified, and the model would learn them as noise.
+        A Gaussian likelihood divides squared errors by a variance that may be tiny, so the rounding
+        errors would be amplified, and the model would learn them as noise.
         """
         return likelihood_name(model) != "gaussian"
 
     def batch(self, model: Any) -> Callable[[tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]:
-        """Return a function that selects the rows `index` (B,) of the data and converts images to pixels."""
+        """Return a function that selects the rows `index` (B,) of the data and
+        converts images to pixels.
+        """
         likelihood = likelihood_name(model)
 
         def batch(data: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:
@@ -101,7 +104,9 @@ class Recipe:
         return batch
 
     def step(self, run: Run, loss: Callable[..., Losses]) -> Callable[[tuple[Tensor, ...]], Losses]:
-        """Return an Adam step on `loss`, which is the model's own loss or an equivalent for the GPU."""
+        """Return an Adam step on `loss`, which is the model's own loss or an
+        equivalent for the GPU.
+        """
         optimizer = run.parts["optimizer"]
         has_kl = not isinstance(run.parts["model"], AutoEncoder)
 

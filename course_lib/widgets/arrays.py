@@ -1,4 +1,6 @@
-"""Convert the arguments of widgets to arrays, without importing PyTorch just to recognize tensors."""
+"""Convert the arguments of widgets to arrays, without importing PyTorch just
+to recognize tensors.
+"""
 
 from typing import Any
 
@@ -16,8 +18,8 @@ def as_array(values: Any, dtype: type = np.float64) -> np.ndarray:
         return values.numpy().astype(dtype)
     if np.ma.is_masked(values):
         raise ValueError(
-            "Masked arrays are not supported, because their mask would be lost. Remove the masked rows with "
-            "np.ma.compress_rows."
+            "Masked arrays are not supported, because their mask would be lost. Remove the masked "
+            "rows with np.ma.compress_rows."
         )
     array = np.asarray(values)
     if array.dtype == object and array.ndim == 0:

@@ -14,20 +14,25 @@ ASKING = Path(__file__).with_name("asking.js")
 class Asking(Live):
     """A live widget that answers requests from its page.
 
-    Each request is a message {tick, ...}. The reply contains rows of float32 values in a single buffer, or an
-    error message. A subclass puts `ASKING` before its own scripts and implements `answer`. A page without a
-    kernel receives no replies, so every subclass must also work without them.
+    Each request is a message {tick, ...}. The reply contains rows of float32 values in a single
+    buffer, or an error message. A subclass puts `ASKING` before its own scripts and implements
+    `answer`. A page without a kernel receives no replies, so every subclass must also work without
+    them.
     """
 
     def __init__(self, **traits: Any) -> None:
-        # Requests may be answered in a different thread from the cells, so this lock guards the state.
+        # Requests may be answered in a different thread from the cells, so this lock guards the
+        # state.
         self.lock = threading.RLock()
-        self.error: Exception | None = None  # the last error; `raise widget.error` shows its traceback
+        # the last error; `raise widget.error` shows its traceback
+        self.error: Exception | None = None
         super().__init__(**traits)
         self.on_msg(self._reply)
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Return the rows (n, F) that answer a request from the page. The caller must hold `lock`."""
+        """Return the rows (n, F) that answer a request from the page. The caller must
+        hold `lock`.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not implement answer()")
 
     def _reply(self, _widget: Any, content: Any, _buffers: Any) -> None:
@@ -47,7 +52,9 @@ class Asking(Live):
 
 
 def sentence(error: Exception) -> str:
-    """Return the first line of an error's message, after the error's type unless this is ValueError."""
+    """Return the first line of an error's message,
+    after the error's type unless this is ValueError.
+    """
     first = str(error).strip().partition("\n")[0][:300]
     if first and isinstance(error, ValueError):
         return first

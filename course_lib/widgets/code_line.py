@@ -17,17 +17,19 @@ LINES = {PURPLE: "--", MODEL: "-", BOUND: ":", PRIOR: "-."}  # in the order of t
 
 
 class CodeLine(Live):
-    """A walk along a line of codes: each model's image, the nearest true image, and the distance to it.
+    """A walk along a line of codes: each model's image, the nearest true image,
+    and the distance to it.
 
-    decoders: for each of one to four models, name -> function that maps codes (n, 1), float32 on `device`, to
-    pixels in [0, 1] of shape (n, H, W), or (n, 3, H, W) in colour.
-    limits: name -> (low, high); position t in [0, 1] corresponds to that model's code low + t·(high − low).
-    truth: true images of shape (M, H, W) or (M, 3, H, W); the distance is the square root of the sum of
-    squared pixel differences.
+    decoders: for each of one to four models, name -> function that maps codes (n, 1), float32 on
+    `device`, to pixels in [0, 1] of shape (n, H, W), or (n, 3, H, W) in colour.
+    limits: name -> (low, high); position t in [0, 1] corresponds to that model's code low + t·(high
+    − low). truth: true images of shape (M, H, W) or (M, 3, H, W); the distance is the square root
+    of the sum of squared pixel differences.
     marks: name -> codes (K,) of true images, drawn as ticks below the curves.
 
-    All `positions` are decoded in advance, so the page needs no kernel. `t` is updated by the browser and can
-    be set from Python; `distances` has shape (models, positions). Raises ValueError for invalid arguments.
+    All `positions` are decoded in advance, so the page needs no kernel. `t` is updated by the
+    browser and can be set from Python; `distances` has shape (models, positions). Raises ValueError
+    for invalid arguments.
     """
 
     script = Path(__file__).with_name("code_line.js")
@@ -36,7 +38,8 @@ class CodeLine(Live):
     limits: Any = traitlets.List().tag(sync=True)  # (models, 2)
     shape: Any = traitlets.List().tag(sync=True)  # [positions, H, W, M]
     distances: Any = traitlets.List().tag(sync=True)  # empty without truth
-    nearest: Any = traitlets.List().tag(sync=True)  # (models, positions), indices of cells of the sprite
+    # indices of cells of the sprite
+    nearest: Any = traitlets.List().tag(sync=True)  # (models, positions)
     marks: Any = traitlets.List().tag(sync=True)  # for each model, positions on the line
     sprite = traitlets.Unicode().tag(sync=True)  # one row of images per model, then true images
 
@@ -67,16 +70,25 @@ class CodeLine(Live):
         self.images = np.concatenate(rows, 1).swapaxes(0, 1)  # (models, T, H, W, C)
         given: dict[str, Any] = {"names": list(decoders), "limits": ends, "marks": []}
         for name, (low, high) in zip(decoders, ends, strict=True):
-            spots = (torch.as_tensor((marks or {}).get(name, [])).double() - low) / (high - low)  # (K,)
+            # (K,)
+            spots = (torch.as_tensor((marks or {}).get(name, [])).double() - low) / (high - low)
             given["marks"].append(spots.flatten().tolist())
         given["shape"] = [positions, height, width, len(true)]
         if len(true):
             flat = torch.from_numpy(self.images).double().flatten(2)  # (models, T, D)
-            far = torch.cdist(flat, true.double().flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
+            far = torch.cdist(
+                flat, true.double().flatten(1), compute_mode="donot_use_mm_for_euclid_dist"
+            )
             distances, places = far.min(2)  # (models, T)
-            used, nearest = places.unique(return_inverse=True)  # only the true images that are shown are sent
-            given |= {"distances": distances.tolist(), "nearest": (nearest + len(rows) * positions).tolist()}
-            true = torch.cat([true[used], true.new_zeros(-len(used) % positions, height, width, channels)])
+            # only the true images that are shown are sent
+            used, nearest = places.unique(return_inverse=True)
+            given |= {
+                "distances": distances.tolist(),
+                "nearest": (nearest + len(rows) * positions).tolist(),
+            }
+            true = torch.cat(
+                [true[used], true.new_zeros(-len(used) % positions, height, width, channels)]
+            )
         below = true.reshape(-1, positions, height, width, channels).numpy()
         cells = np.concatenate([self.images, below])  # (rows, T, H, W, C)
         super().__init__(**given, sprite=data_url(cells))
@@ -88,7 +100,9 @@ class CodeLine(Live):
         n, known, t = len(self.names), bool(self.distances), np.linspace(0, 1, self.shape[0])
         some = np.linspace(0, len(t) - 1, 11).round().astype(int)
         figure = Figure(figsize=(9, 0.9 * n + 2.4 * known), dpi=72, layout="constrained")
-        panels = figure.subplots(n + known, height_ratios=[1] * n + [2.6] * known, squeeze=False)[:, 0]
+        panels = figure.subplots(n + known, height_ratios=[1] * n + [2.6] * known, squeeze=False)[
+            :, 0
+        ]
         for i, (name, (colour, dash)) in enumerate(zip(self.names, LINES.items(), strict=False)):
             film = sheet(self.images[i : i + 1, some])
             panels[i].imshow(film, "gray", extent=(-0.05, 1.05, 0, 1), aspect="auto")
@@ -97,6 +111,8 @@ class CodeLine(Live):
             if known:
                 panels[n].plot(t, self.distances[i], dash, color=colour, label=name)
         if known:
-            panels[n].set(xlim=(-0.05, 1.05), ylim=0, xlabel="position", ylabel="distance to a true image")
+            panels[n].set(
+                xlim=(-0.05, 1.05), ylim=0, xlabel="position", ylabel="distance to a true image"
+            )
             panels[n].legend()
         return figure

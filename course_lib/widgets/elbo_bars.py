@@ -1,4 +1,6 @@
-"""The bars of log P(x) = L_b + KL(q ‖ posterior) for a single x, with a q that the user can move."""
+"""The bars of log P(x) = L_b + KL(q ‖ posterior) for a single x,
+with a q that the user can move.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,9 @@ from course_lib.widgets.live import Live
 
 if (
     TYPE_CHECKING
-):  # PyTorch and Matplotlib are imported only where Python computes: for the model, its bound, and the strip
+    # PyTorch and Matplotlib are imported only where Python computes: for the model, its bound, and
+    # the strip.
+):
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -23,7 +27,8 @@ DECODERS: "dict[str, Callable[[Tensor], Tensor]]" = {
     "bend": lambda z: (2 * z).tanh(),
     "fold": lambda z: z**2,
 }
-# Wide enough for six sigma of the widest and farthest q; fine enough for the narrowest (2½ points per sigma).
+# Wide enough for six sigma of the widest and farthest q; fine enough for the narrowest (2½ points
+# per sigma).
 GRID = (-12, 12, 1201)
 
 
@@ -37,9 +42,10 @@ def grid() -> "Tensor":
 class ElboBars(Live):
     """The lecture's bars: L_b and the gap KL(q ‖ P(z|x)), which add up to log P(x), in nats.
 
-    The model: z ~ N(0, 1), x|z ~ N(w·h(z), s²), with h(z) = z ("line"), tanh 2z ("bend") or z² ("fold").
-    q(z|x) = N(m, sigma²). `m`, `sigma`, `w`, `x` and `decoder` are updated by the browser and can be set from
-    Python; `bound()` computes the values in Python. A value out of range raises traitlets.TraitError.
+    The model: z ~ N(0, 1), x|z ~ N(w·h(z), s²), with h(z) = z ("line"), tanh 2z ("bend") or z²
+    ("fold"). q(z|x) = N(m, sigma²). `m`, `sigma`, `w`, `x` and `decoder` are updated by the browser
+    and can be set from Python; `bound()` computes the values in Python. A value out of range raises
+    traitlets.TraitError.
     """
 
     script = Path(__file__).with_name("elbo_bars.js")
@@ -79,8 +85,8 @@ class ElboBars(Live):
     def strip(self) -> "Figure":
         """Draw three choices of q and their bars.
 
-        The first q is the current one, the last has the posterior's mean and sigma (within the limits of `m`
-        and `sigma`), and the second is halfway between the two.
+        The first q is the current one, the last has the posterior's mean and sigma (within the
+        limits of `m` and `sigma`), and the second is halfway between the two.
         """
         import torch
         from matplotlib.figure import Figure
@@ -96,14 +102,24 @@ class ElboBars(Live):
         figure = Figure(figsize=(14, 3.4), dpi=80, layout="constrained")
         panels = figure.subplots(1, 4, width_ratios=[1, 1, 1, 2.4])
         bounds = {}
-        for axes, part, name in zip(panels, (0.0, 0.5, 1.0), ("q", "half way", "near"), strict=False):
-            m, spread = self.m + part * float(mean - self.m), self.sigma + part * float(sigma - self.sigma)
+        for axes, part, name in zip(
+            panels, (0.0, 0.5, 1.0), ("q", "half way", "near"), strict=False
+        ):
+            m, spread = (
+                self.m + part * float(mean - self.m),
+                self.sigma + part * float(sigma - self.sigma),
+            )
             m, spread = min(max(m, -3), 3), min(max(spread, 0.05), 1.5)
             bounds[name] = self.bound(m, spread)
             axes.plot(z, Normal(0.0, 1.0).log_prob(z).exp(), color=PRIOR, label="prior P(z)")
             axes.plot(z, posterior, color=MODEL, lw=2, label="posterior P(z|x)")
             axes.plot(z, Normal(m, spread).log_prob(z).exp(), color=Q, lw=2, label="q(z|x)")
-            axes.set(title=f"{name}: gap {bounds[name].gap.item():.3f}", xlim=(-4, 4), yticks=[], xlabel="z")
+            axes.set(
+                title=f"{name}: gap {bounds[name].gap.item():.3f}",
+                xlim=(-4, 4),
+                yticks=[],
+                xlabel="z",
+            )
         panels[0].legend(fontsize=8)
         bound_bars(bounds, ax=panels[3])
         return figure

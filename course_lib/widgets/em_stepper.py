@@ -17,28 +17,33 @@ if TYPE_CHECKING:  # PyTorch and Matplotlib are imported only to draw a strip
 class EMStepper(Live):
     """EM, one half-step at a time: responsibilities, ellipses, and log P(x) = L_b + gap.
 
-    x: 8 to 2,000 points of shape (N,), (N, 1) or (N, 2), as an array or a tensor; None draws 240 points.
-    n_components: 1 to 8. seed: determines the twenty starts that "New start" cycles through.
-    reg_covar: added to every variance, so that no component can shrink onto a single point.
+    x: 8 to 2,000 points of shape (N,), (N, 1) or (N, 2), as an array or a tensor; None draws 240
+    points. n_components: 1 to 8. seed: determines the twenty starts that "New start" cycles
+    through. reg_covar: added to every variance, so that no component can shrink onto a single
+    point.
 
-    The computation runs in the browser. `n_components` and `start` are updated by the browser and can be set
-    from Python. Whenever the user pauses, steps or rewinds, `state` is set to the values shown: "kind"
-    ("start", "E", "M" or "dragged"), "step" of "steps" (the position on the timeline), "weights" (K,),
-    "means" (K, D), "covariances" (K, D, D), "responsibilities" (N, K), and "log_px" = "bound" + "gap",
-    averaged over the points, in nats. Until then, `state` is empty.
+    The computation runs in the browser. `n_components` and `start` are updated by the browser and
+    can be set from Python. Whenever the user pauses, steps or rewinds, `state` is set to the values
+    shown: "kind" ("start", "E", "M" or "dragged"), "step" of "steps" (the position on the
+    timeline), "weights" (K,), "means" (K, D), "covariances" (K, D, D), "responsibilities" (N, K),
+    and "log_px" = "bound" + "gap", averaged over the points, in nats. Until then, `state` is empty.
 
-    Raises ValueError for points that cannot be drawn, and traitlets.TraitError for a number out of range.
+    Raises ValueError for points that cannot be drawn, and traitlets.TraitError for a number out of
+    range.
     """
 
     script = Path(__file__).with_name("em_stepper.js")
     points: Any = traitlets.List().tag(sync=True)
-    starts: Any = traitlets.List().tag(sync=True)  # (20, 8): indices of the points where the means start
+    # indices of the points where the means start
+    starts: Any = traitlets.List().tag(sync=True)  # (20, 8)
     start = traitlets.Int(0).tag(sync=True)
     n_components = traitlets.Int(3, min=1, max=8).tag(sync=True)
     reg_covar = traitlets.Float(1e-6, min=0.0).tag(sync=True)
     state: Any = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, x: Any = None, n_components: int = 3, seed: int = 0, reg_covar: float = 1e-6):
+    def __init__(
+        self, x: Any = None, n_components: int = 3, seed: int = 0, reg_covar: float = 1e-6
+    ):
         rng = np.random.default_rng(seed)
         points = usable(three_clouds(rng) if x is None else x)  # (N, D)
         starts = [rng.choice(len(points), 8, replace=False).tolist() for _ in range(20)]
@@ -46,7 +51,9 @@ class EMStepper(Live):
         super().__init__(reg_covar=reg_covar, **given)
 
     def strip(self) -> "Figure":
-        """Draw the start, the first E-step, the first M-step, and the state after 40 rounds (or fewer)."""
+        """Draw the start, the first E-step, the first M-step,
+        and the state after 40 rounds (or fewer).
+        """
         import torch
         from matplotlib.figure import Figure
 
@@ -54,7 +61,9 @@ class EMStepper(Live):
 
         moments = self._moments()
         end = "40 times E, M" if len(moments) == 81 else "the last E"
-        found = [*zip(("start", "E", "M"), moments, strict=False), (end, moments[-1])][: len(moments)]
+        found = [*zip(("start", "E", "M"), moments, strict=False), (end, moments[-1])][
+            : len(moments)
+        ]
         figure = Figure(figsize=(12, 3.4), dpi=80, layout="constrained")
         row = figure.subplots(1, len(found), sharex=True, sharey=True)
         x = torch.tensor(self.points, dtype=torch.float64)  # (N, D)
@@ -69,7 +78,9 @@ class EMStepper(Live):
         return figure
 
     def _moments(self) -> list[Any]:
-        """Return (parameters, responsibilities, log P(x), gap) at the start and after each half-step."""
+        """Return (parameters, responsibilities, log P(x),
+        gap) at the start and after each half-step.
+        """
         import torch
 
         from course_lib.probability.em import e_step, m_step
@@ -88,7 +99,9 @@ class EMStepper(Live):
 
 
 def first_parameters(x: Any, start: list[int], k: int) -> Any:
-    """Return starting parameters: means at k of the points x, equal weights, and spherical covariances."""
+    """Return starting parameters: means at k of the points x, equal weights,
+    and spherical covariances.
+    """
     import torch
 
     from course_lib.probability.em import Parameters
@@ -99,29 +112,40 @@ def first_parameters(x: Any, start: list[int], k: int) -> Any:
 
 
 def worth(x: Any, parameters: Any, resp: Any) -> tuple[float, float]:
-    """Return log P(x) and log P(x) − L_b = KL(q ‖ P(k | x)), averaged over the points x (N, D), in nats."""
+    """Return log P(x) and log P(x) − L_b = KL(q ‖ P(k | x)),
+    averaged over the points x (N, D), in nats.
+    """
     import torch
 
     from course_lib.probability.em import log_joint
 
     joint = log_joint(x, *parameters)  # (N, K)
     log_px = torch.logsumexp(joint, 1)  # (N,)
-    kl = torch.special.xlogy(resp, resp) - resp * (joint - log_px[:, None])  # (N, K); the sum over K is KL
+    # the sum over K is KL
+    kl = torch.special.xlogy(resp, resp) - resp * (joint - log_px[:, None])  # (N, K)
     return float(log_px.mean()), float(kl.sum(1).mean().clamp_min(0))  # rounding may leave −1e-17
 
 
 def usable(x: Any) -> np.ndarray:
-    """Return x as a float64 array (N, D) with D = 1 or 2. Raises ValueError if the points cannot be drawn."""
+    """Return x as a float64 array (N, D) with D = 1 or 2. Raises ValueError
+    if the points cannot be drawn.
+    """
     points = np.atleast_2d(as_array(x).T).T
     if points.ndim != 2 or points.shape[1] not in (1, 2) or not 8 <= len(points) <= 2000:
-        raise ValueError(f"EMStepper needs 8 to 2,000 points in one or two columns, but got {points.shape}.")
+        raise ValueError(
+            f"EMStepper needs 8 to 2,000 points in one or two columns, but got {points.shape}."
+        )
     if not np.isfinite(points).all() or not (points.std(0) > 0).all():
         raise ValueError("EMStepper needs finite points with a positive variance in each column.")
     return points
 
 
 def three_clouds(rng: np.random.Generator) -> np.ndarray:
-    """Draw 240 points in two dimensions from three Gaussians that overlap enough to need many EM steps."""
+    """Draw 240 points in two dimensions from three Gaussians that overlap enough
+    to need many EM steps.
+    """
     shapes = [((-1.2, -0.3), (0.5, 0.9)), ((0.9, 0.8), (1.0, 0.35)), ((0.8, -0.9), (0.6, 0.45))]
     turn = [[0.9, -0.45], [0.45, 0.9]]
-    return np.concatenate([(rng.normal(size=(80, 2)) * scale) @ turn + centre for centre, scale in shapes])
+    return np.concatenate(
+        [(rng.normal(size=(80, 2)) * scale) @ turn + centre for centre, scale in shapes]
+    )

@@ -20,14 +20,14 @@ PIXELS = 700_000  # in all decoded images together, so that the compressed sprit
 class LatentExplorer(Asking):
     """A latent plane in which the user drags a point and sees the image or images decoded from it.
 
-    decode: a function of z (n, 2), float32 on `device`, that returns pixels in [0, 1] of shape (n, H, W),
-    (n, 3, H, W) in colour, (n, m, H, W) for m grey images, or (n, m, 3, H, W) for m colour images; m images
-    are shown side by side. points: the codes (N, 2) of at most 3,000 test digits. labels: the digits (N,),
-    from 0 to 9, that are drawn at the points. limits: the plane extends from −limits to limits. size: the
-    maximum width of the plane on the screen, in CSS pixels.
+    decode: a function of z (n, 2), float32 on `device`, that returns pixels in [0, 1] of shape (n,
+    H, W), (n, 3, H, W) in colour, (n, m, H, W) for m grey images, or (n, m, 3, H, W) for m colour
+    images; m images are shown side by side. points: the codes (N, 2) of at most 3,000 test digits.
+    labels: the digits (N,), from 0 to 9, that are drawn at the points. limits: the plane extends
+    from −limits to limits. size: the maximum width of the plane on the screen, in CSS pixels.
 
-    `z` is updated by the browser and can be set from Python; `refresh()` decodes all images again. Raises
-    ValueError for invalid arguments.
+    `z` is updated by the browser and can be set from Python; `refresh()` decodes all images again.
+    Raises ValueError for invalid arguments.
     """
 
     script = (ASKING, Path(__file__).with_name("latent_explorer.js"))
@@ -57,8 +57,9 @@ class LatentExplorer(Asking):
 
         self.decode, self.device = decode, device
         m, height, width, channels = pictures(decode, torch.zeros(2, 2, device=device)).shape[1:]
-        # With 25 points per side, those from −3 to 3 are 0.25 apart, and the page blends between them. With
-        # ten images per code there are fewer, so that the page stays small. An odd number includes z = 0.
+        # With 25 points per side, those from −3 to 3 are 0.25 apart, and the page blends between
+        # them. With ten images per code there are fewer, so that the page stays small. An odd
+        # number includes z = 0.
         side = min(25, max(3, int((PIXELS / (m * height * width * channels)) ** 0.5)))
         side -= 1 - side % 2
         given = {"limits": limits, "size": size, "names": list(names), "channels": channels}
@@ -67,7 +68,9 @@ class LatentExplorer(Asking):
         self.refresh()
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Decode question["z"] (n, 2) to rows: the time in ms, followed by m·H·W·C bytes viewed as floats."""
+        """Decode question["z"] (n, 2) to rows: the time in ms,
+        followed by m·H·W·C bytes viewed as floats.
+        """
         import torch
 
         start = time.perf_counter()
@@ -90,11 +93,14 @@ class LatentExplorer(Asking):
         self.send({"changed": True})
 
     def strip(self) -> "Figure":
-        """Draw the points beside the decoded grid or, for m > 1, beside the images along each axis."""
+        """Draw the points beside the decoded grid or, for m > 1,
+        beside the images along each axis.
+        """
         from matplotlib.figure import Figure
 
         m, height = self.shape[1:3]
-        every = 2 if len(self.grid) > 13 else 1  # more than thirteen in a row would be too small to see
+        # more than thirteen in a row would be too small to see
+        every = 2 if len(self.grid) > 13 else 1
         grid = self.grid[::every, ::every]  # (side, side, m, H, W, C)
         side = len(grid)
         line, edge = np.linspace(-self.limits, self.limits, side), self.limits * side / (side - 1)
@@ -105,9 +111,15 @@ class LatentExplorer(Asking):
             points, labels = np.array(self.points), np.array(self.labels or [9] * len(self.points))
             for d in set(labels.tolist()):
                 x, y = points[labels == d].T
-                look = {"marker": f"${d}$" if self.labels else ".", "edgecolors": "k", "linewidths": 0.3}
+                look = {
+                    "marker": f"${d}$" if self.labels else ".",
+                    "edgecolors": "k",
+                    "linewidths": 0.3,
+                }
                 first[0].scatter(x, y, 36, self.colours[d], **look)
-            first[0].set(xlim=ends, ylim=ends, aspect="equal", xlabel=one, ylabel=two, title="encoded images")
+            first[0].set(
+                xlim=ends, ylim=ends, aspect="equal", xlabel=one, ylabel=two, title="encoded images"
+            )
         if m == 1:
             last.imshow(sheet(grid[:, :, 0]), "gray", extent=ends + ends)
             last.set(title="decoded points of the plane", xlabel=one, ylabel=two)
@@ -116,5 +128,7 @@ class LatentExplorer(Asking):
         for name, (axes, cells, values) in zip(self.names, along, strict=True):
             axes.imshow(sheet(cells), "gray")
             axes.set(xticks=[], title=f"decoded along {name}", ylabel=name)
-            axes.set_yticks(height * (np.arange(side) + 0.5), [f"{v:z.1f}".replace("-", "−") for v in values])
+            axes.set_yticks(
+                height * (np.arange(side) + 0.5), [f"{v:z.1f}".replace("-", "−") for v in values]
+            )
         return figure

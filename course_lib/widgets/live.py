@@ -1,4 +1,6 @@
-"""The base class of the live widgets, which keeps a picture and a working page in the saved notebook."""
+"""The base class of the live widgets, which keeps a picture and a working page
+in the saved notebook.
+"""
 
 import base64
 import io
@@ -28,8 +30,8 @@ MOUNTED = re.compile(
 class Live(anywidget.AnyWidget):
     """A notebook canvas whose content is computed in the browser, with or without a kernel.
 
-    A subclass sets `script` (one file or several, appended to live.js) and draws a `strip`. The strip is
-    shown where scripts cannot run, and in a saved page until the script has started.
+    A subclass sets `script` (one file or several, appended to live.js) and draws a `strip`. The
+    strip is shown where scripts cannot run, and in a saved page until the script has started.
     """
 
     script: ClassVar[Path | tuple[Path, ...]]
@@ -45,14 +47,21 @@ class Live(anywidget.AnyWidget):
 
     def __init__(self, **traits: Any) -> None:
         if unknown := [name for name in traits if not self.has_trait(name)]:
-            own = [name for name, trait in vars(type(self)).items() if isinstance(trait, traitlets.TraitType)]
+            own = [
+                name
+                for name, trait in vars(type(self)).items()
+                if isinstance(trait, traitlets.TraitType)
+            ]
             raise ValueError(
-                f"{type(self).__name__} has no trait {unknown[0]!r}. Its traits are {', '.join(own)}."
+                f"{type(self).__name__} has no trait {unknown[0]!r}. Its traits are "
+                f"{', '.join(own)}."
             )
         super().__init__(uid=uuid.uuid4().hex[:12], **traits)
 
     def strip(self) -> "Figure":
-        """Draw a few stages with Figure(), so that the result does not become pyplot's current figure."""
+        """Draw a few stages with Figure(), so that the result does not become pyplot's
+        current figure.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not implement strip()")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -63,14 +72,16 @@ class Live(anywidget.AnyWidget):
         picture = base64.b64encode(file.getvalue()).decode()
         data |= {"text/plain": f"{type(self).__name__}(…)", "image/png": picture}
         data["text/html"] = (
-            f'<div data-course="{self.uid}"><img style="max-width:100%" alt="a few frames" src="data:'
-            f'image/png;base64,{picture}"></div>\n{self._script(self.uid, state)}'
+            f'<div data-course="{self.uid}"><img style="max-width:100%" alt="a few frames" '
+            f'src="data:image/png;base64,{picture}"></div>\n{self._script(self.uid, state)}'
         )
         return data, metadata
 
     @classmethod
     def _script(cls, uid: str, state: str) -> str:
-        """Return the script that starts the widget in a page. state: the widget's traits as JSON."""
+        """Return the script that starts the widget in a page. state:
+        the widget's traits as JSON.
+        """
         call = f"mount({json.dumps(uid)}, {state}, definition);".replace("<", "\\u003c")
         return f'<script type="module">\n{cls.source}\n{call}\n</script>'
 
@@ -85,13 +96,23 @@ class Live(anywidget.AnyWidget):
             return html
         uid, saved = found["uid"], json.loads(found["state"])
         traits = cls.class_traits(sync=True)
-        missing = {name: trait.default() for name, trait in traits.items() if name in cls._own(traits)}
-        return html[: found.start()] + cls._script(uid, json.dumps(missing | saved)) + html[found.end() :]
+        missing = {
+            name: trait.default() for name, trait in traits.items() if name in cls._own(traits)
+        }
+        return (
+            html[: found.start()]
+            + cls._script(uid, json.dumps(missing | saved))
+            + html[found.end() :]
+        )
 
     @staticmethod
     def _own(names: Iterable[str]) -> list[str]:
         """Select the synced traits that are not common to all Jupyter widgets."""
-        return [name for name in names if name[0] != "_" and name not in ("layout", "tabbable", "tooltip")]
+        return [
+            name
+            for name in names
+            if name[0] != "_" and name not in ("layout", "tabbable", "tooltip")
+        ]
 
 
 def source(*scripts: Path) -> str:

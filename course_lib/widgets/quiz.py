@@ -1,4 +1,6 @@
-"""Real or made? A quiz that keeps score, for one person or for a class that votes by a show of hands."""
+"""Real or made? A quiz that keeps score, for one person or for a class that votes
+by a show of hands.
+"""
 
 import json
 import math
@@ -21,17 +23,18 @@ MOST_PIXELS = 500_000  # in all images together, enough for 318 pairs of 28×28
 
 
 class Quiz(Asking):
-    """Ask which images are real and which are made, one at a time as in the lecture's study, or in pairs.
+    """Ask which images are real and which are made,
+    one at a time as in the lecture's study, or in pairs.
 
-    real, made: images of shape (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if they are square, with pixels
-    in [0, 1]; real[i] and made[i] form a pair. If there are more images of one kind, the extra ones are not
-    used. seed: determines the order of the pairs and the side on which the real image appears. mode: "one" or
-    "pairs". file: the name of the file that `save` writes.
+    real, made: images of shape (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if they are square,
+    with pixels in [0, 1]; real[i] and made[i] form a pair. If there are more images of one kind,
+    the extra ones are not used. seed: determines the order of the pairs and the side on which the
+    real image appears. mode: "one" or "pairs". file: the name of the file that `save` writes.
 
-    `answers` is updated by the browser. It is a list of dicts with the keys "mode", "class", "seed", "image",
-    "shown" (one image) or "left" (pairs), and "votes". The votes are [said real, said made] for a single
-    image and [left, right] for a pair; a person who plays alone has one vote. Raises ValueError for invalid
-    arguments.
+    `answers` is updated by the browser. It is a list of dicts with the keys "mode", "class",
+    "seed", "image", "shown" (one image) or "left" (pairs), and "votes". The votes are [said real,
+    said made] for a single image and [left, right] for a pair; a person who plays alone has one
+    vote. Raises ValueError for invalid arguments.
     """
 
     script = (ASKING, *(Path(__file__).with_name(name) for name in ("quiz_score.js", "quiz.js")))
@@ -39,13 +42,19 @@ class Quiz(Asking):
     classroom = traitlets.Bool(False).tag(sync=True)  # large type, and hands are counted
     seed = traitlets.Int(0, min=0).tag(sync=True)
     answers: Any = traitlets.List().tag(sync=True)
-    revealed = traitlets.Bool(False).tag(sync=True)  # the truth about the last answer is on the screen
+    # the truth about the last answer is on the screen
+    revealed = traitlets.Bool(False).tag(sync=True)
     file = traitlets.Unicode("quiz_answers.json").tag(sync=True)
     shape: Any = traitlets.List().tag(sync=True)  # [pairs, H, W, images in a row of the sprite]
     sprite = traitlets.Unicode().tag(sync=True)  # all real images, then all made ones
 
     def __init__(
-        self, real: Any, made: Any, seed: Any = 0, mode: str = "one", file: str | Path = "quiz_answers.json"
+        self,
+        real: Any,
+        made: Any,
+        seed: Any = 0,
+        mode: str = "one",
+        file: str | Path = "quiz_answers.json",
     ):
         if mode not in ("one", "pairs"):
             raise ValueError(f'mode must be "one" or "pairs", not {mode!r}.')
@@ -63,7 +72,8 @@ class Quiz(Asking):
         self.pairs = np.stack([x[:n] for x in both])  # (2, N, H, W, C)
         if self.pairs.size > MOST_PIXELS:
             raise ValueError(
-                f"{n:,} pairs are too many for one page. Pass at most {MOST_PIXELS * n // self.pairs.size:,}."
+                f"{n:,} pairs are too many for one page. Pass at most "
+                f"{MOST_PIXELS * n // self.pairs.size:,}."
             )
         columns = math.ceil(math.sqrt(2 * n))
         cells = self.pairs.reshape(2 * n, *self.pairs.shape[2:])
@@ -78,13 +88,15 @@ class Quiz(Asking):
         )
 
     def score(self, mode: str | None = None, classroom: bool | None = None) -> dict[str, Any]:
-        """Return the score of the answers given with the current seed, in one mode, alone or in class.
+        """Return the score of the answers given with the current seed, in one mode,
+        alone or in class.
 
         mode, classroom: None selects the current setting of the widget. "made_taken_for_real" and
-        "real_called_made" each contain the number of "images", the number of "voters", the number of "hands"
-        that were wrong, the "share" of wrong hands, and its 95 % "interval", with n equal to the number of
-        images. Each of the two is None until an image of its kind has been judged. For pairs,
-        "real_called_made" is always None, because it would repeat the other result.
+        "real_called_made" each contain the number of "images", the number of "voters", the number
+        of "hands" that were wrong, the "share" of wrong hands, and its 95 % "interval", with n
+        equal to the number of images. Each of the two is None until an image of its kind has been
+        judged. For pairs, "real_called_made" is always None, because it would repeat the other
+        result.
         """
         which = {"mode": mode or self.mode, "seed": self.seed}
         which["class"] = self.classroom if classroom is None else classroom
@@ -92,14 +104,23 @@ class Quiz(Asking):
         found: dict[str, Any] = {}
         for name, kind in (("made_taken_for_real", "made"), ("real_called_made", "real")):
             if which["mode"] == "pairs":
-                votes = [(a["votes"][a["left"] != "made"], sum(a["votes"])) for a in rows if kind == "made"]
+                votes = [
+                    (a["votes"][a["left"] != "made"], sum(a["votes"]))
+                    for a in rows
+                    if kind == "made"
+                ]
             else:
-                votes = [(a["votes"][kind == "real"], sum(a["votes"])) for a in rows if a["shown"] == kind]
+                votes = [
+                    (a["votes"][kind == "real"], sum(a["votes"]))
+                    for a in rows
+                    if a["shown"] == kind
+                ]
             found[name] = rate(votes)
         return which | found
 
     def save(self) -> Path:
-        """Write the score and the answers as JSON, without overwriting a file written by another quiz.
+        """Write the score and the answers as JSON, without overwriting a file written
+        by another quiz.
 
         Raises ValueError if the file cannot be written; an existing file is then left unchanged.
         """
@@ -112,13 +133,18 @@ class Quiz(Asking):
                 path = path if own else free(path)
                 write_whole(path, f"{text}\n".encode(), replace=own)
             except OSError as error:
-                why = f"{path} cannot be written ({reason(error)}). No answer is lost. Set the quiz's .file"
+                why = (
+                    f"{path} cannot be written ({reason(error)}). No answer is lost. Set the "
+                    "quiz's .file"
+                )
                 raise ValueError(f"{why} to another name, and save again.") from error
             self.written, self.file = path, str(path)
         return path
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Save question["save"], the browser's answers, and return a message as one number per byte."""
+        """Save question["save"], the browser's answers,
+        and return a message as one number per byte.
+        """
         self.answers = question["save"]
         path = self.save()
         where = "" if path.is_absolute() else ", next to the notebook"
@@ -144,7 +170,8 @@ class Quiz(Asking):
 def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
     """Summarize the votes; for each image, `votes` contains (wrong hands, voters).
 
-    The votes on one image are not independent, so the interval is computed from the number of images.
+    The votes on one image are not independent, so the interval is computed from the number of
+    images.
     """
     if not votes:
         return None
@@ -155,9 +182,17 @@ def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
 
 
 def wilson(share: float, n: int, z: float = 1.959963984540054) -> list[float]:
-    """Return the 95 % confidence interval of a share in n trials (Wilson 1927, no continuity correction)."""
-    centre, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    return [max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))]
+    """Return the 95 % confidence interval of a share in n trials (Wilson 1927,
+    no continuity correction).
+    """
+    centre, half = (
+        share + z * z / (2 * n),
+        z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2),
+    )
+    return [
+        max(0.0, (centre - half) / (1 + z * z / n)),
+        min(1.0, (centre + half) / (1 + z * z / n)),
+    ]
 
 
 def free(path: Path) -> Path:

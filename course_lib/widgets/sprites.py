@@ -1,7 +1,7 @@
 """Check the arguments of the widgets that use decoders, and combine many images into one picture.
 
-In this module, an image has shape (H, W, C), with C = 1 for grey or 3 for red, green and blue. Arguments have
-PyTorch's layout, (C, H, W), or (H, W) for grey images.
+In this module, an image has shape (H, W, C), with C = 1 for grey or 3 for red, green and blue.
+Arguments have PyTorch's layout, (C, H, W), or (H, W) for grey images.
 """
 
 import base64
@@ -20,14 +20,17 @@ if TYPE_CHECKING:  # only a caller with a decoder needs PyTorch
     from torch import Tensor
 
 Decoder: TypeAlias = "Callable[[Tensor], Any]"
-MOST = 120_000  # bytes per sprite, so that one notebook has room for several widgets and their pictures
+# Bytes per sprite, so that one notebook has room for several widgets and their pictures.
+MOST = 120_000
 
 
 def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
-    """Decode the codes z (n, d) into m images per code, as float32 (n, m, H, W, C) with pixels in [0, 1].
+    """Decode the codes z (n, d) into m images per code, as float32 (n, m, H, W,
+    C) with pixels in [0, 1].
 
-    `decode` must return an array of shape (n, H, W) or (n, 1, H, W) for grey images, (n, 3, H, W) for colour,
-    (n, m, H, W) for m grey images, or (n, m, C, H, W) for m images with one or three channels.
+    `decode` must return an array of shape (n, H, W) or (n, 1, H, W) for grey images, (n, 3, H, W)
+    for colour, (n, m, H, W) for m grey images, or (n, m, C, H, W) for m images with one or three
+    channels.
 
     Raises ValueError for any other shape, for NaN or infinity, and for pixels outside [0, 1].
     """
@@ -36,26 +39,29 @@ def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
     try:
         with torch.no_grad():
             x = decode(z)
-    except (RuntimeError, ValueError) as error:  # z has the wrong length, or the model is not a function of z
+    except (RuntimeError, ValueError) as error:
+        # z has the wrong length, or the model is not a function of z
         raise ValueError(
             f"{name}(z) must accept z of shape {tuple(z.shape)} and return images, like `lambda z: "
             f"vae.likelihood(z).mean.reshape(-1, H, W)`; it failed with: {sentence(error)}."
         ) from error
     if not isinstance(x, torch.Tensor | np.ndarray):
         raise ValueError(
-            f"{name}(z) must return a tensor, but returned {type(x).__name__}. For a distribution, return "
-            "its .mean."
+            f"{name}(z) must return a tensor, but returned {type(x).__name__}. For a "
+            "distribution, return its .mean."
         )
     channels = channels_of(x.shape)
     if channels is None or len(x) != len(z) or 0 in x.shape:
         side = math.isqrt(x.shape[-1]) if x.ndim == 2 else 0
         size = f"{side}, {side}" if side and side * side == x.shape[-1] else "H, W"
         raise ValueError(
-            f"{name}(z) must return images of shape ({len(z)}, H, W) for z of shape {tuple(z.shape)}, "
-            f"({len(z)}, 3, H, W) in colour, or ({len(z)}, m, H, W) for m images per code, "
-            f"but got {tuple(x.shape)}. Reshape rows of pixels with .reshape(-1, {size})."
+            f"{name}(z) must return images of shape ({len(z)}, H, W) for z of shape "
+            f"{tuple(z.shape)}, ({len(z)}, 3, H, W) in colour, or ({len(z)}, m, H, W) for m "
+            f"images per code, but got {tuple(x.shape)}. Reshape rows of pixels with .reshape(-1, "
+            f"{size})."
         )
-    stored = torch.as_tensor(x).cpu().float().reshape(len(z), -1, channels, *x.shape[-2:])  # (n, m, C, H, W)
+    # (n, m, C, H, W)
+    stored = torch.as_tensor(x).cpu().float().reshape(len(z), -1, channels, *x.shape[-2:])
     images = stored.movedim(2, -1).numpy()  # (n, m, H, W, C)
     bad = ~np.isfinite(images).all((1, 2, 3, 4))  # (n,)
     if bad.any():
@@ -67,7 +73,9 @@ def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
 
 
 def channels_of(shape: Any) -> int | None:
-    """Return the number of channels, 1 or 3, that a shape implies, or None if it is not an image shape."""
+    """Return the number of channels, 1 or 3, that a shape implies,
+    or None if it is not an image shape.
+    """
     if len(shape) == 3:
         return 1
     if len(shape) == 4:
@@ -78,7 +86,9 @@ def channels_of(shape: Any) -> int | None:
 
 
 def in_range(images: np.ndarray, says: str) -> np.ndarray:
-    """Clip images to [0, 1]. Raises ValueError if a pixel is outside [0, 1] by more than rounding error."""
+    """Clip images to [0, 1]. Raises ValueError if a pixel is outside [0,
+    1] by more than rounding error.
+    """
     low, high = float(images.min()), float(images.max())
     if low < -1e-3 or high > 1 + 1e-3:  # anything below one grey level is rounding
         raise ValueError(
@@ -106,8 +116,8 @@ def image_stack(x: Any, name: str) -> np.ndarray:
     coloured = images.ndim == 4 and images.shape[1] in (1, 3)
     if not (images.ndim == 3 or coloured) or 0 in images.shape:
         raise ValueError(
-            f"{name} must contain images of shape (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if they are "
-            f"square, but got {images.shape}."
+            f"{name} must contain images of shape (N, H, W), (N, 3, H, W) in colour, or (N, H·W) "
+            f"if they are square, but got {images.shape}."
         )
     images = np.moveaxis(images, 1, -1) if coloured else images[..., None]  # (N, H, W, C)
     bad = ~np.isfinite(images).all((1, 2, 3))  # (N,)
@@ -117,7 +127,9 @@ def image_stack(x: Any, name: str) -> np.ndarray:
 
 
 def sheet(images: np.ndarray) -> np.ndarray:
-    """Join images (rows, columns, H, W, C) in [0, 1] into one picture (rows·H, columns·W[, 3]) of uint8."""
+    """Join images (rows, columns, H, W, C) in [0, 1] into one picture (rows·H,
+    columns·W[, 3]) of uint8.
+    """
     rows, columns, height, width, channels = images.shape
     flat = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
     picture = np.round(255 * flat).astype(np.uint8)
@@ -125,9 +137,18 @@ def sheet(images: np.ndarray) -> np.ndarray:
 
 
 def data_url(images: np.ndarray) -> str:
-    """Join images into a data URL: a PNG if it fits into MOST bytes, or else the best JPEG that fits."""
+    """Join images into a data URL: a PNG if it fits into MOST bytes,
+    or else the best JPEG that fits.
+    """
     picture = Image.fromarray(sheet(images))
-    for kind, quality in (("png", 0), ("jpeg", 85), ("jpeg", 60), ("jpeg", 30), ("jpeg", 10), ("jpeg", 5)):
+    for kind, quality in (
+        ("png", 0),
+        ("jpeg", 85),
+        ("jpeg", 60),
+        ("jpeg", 30),
+        ("jpeg", 10),
+        ("jpeg", 5),
+    ):
         file = io.BytesIO()
         picture.save(file, kind, quality=quality)
         if file.tell() <= MOST:
@@ -136,7 +157,8 @@ def data_url(images: np.ndarray) -> str:
 
 
 def plane_points(points: Any, labels: Any) -> dict[str, list]:
-    """Convert points (N, 2), rounded for display, and labels (N,) to lists; None becomes an empty list.
+    """Convert points (N, 2), rounded for display, and labels (N,) to lists;
+    None becomes an empty list.
 
     Raises ValueError for points or labels that cannot be drawn.
     """
@@ -145,8 +167,8 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
     z = as_array(points)  # (N, 2)
     if z.ndim != 2 or z.shape[1] != 2 or not 1 <= len(z) <= 3000 or not np.isfinite(z).all():
         raise ValueError(
-            f"points must be finite and have shape (N, 2), with N from 1 to 3,000, but got {z.shape}. "
-            "To show more points, pass a subset of them."
+            "points must be finite and have shape (N, 2), with N from 1 to 3,000, but got "
+            f"{z.shape}. To show more points, pass a subset of them."
         )
     if labels is None:
         return {"points": z.round(3).tolist(), "labels": []}
@@ -155,7 +177,8 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
     if y.shape != z.shape[:1] or wrong.any():
         found = f"the label {y[wrong][0]:g}" if y.shape == z.shape[:1] else y.shape
         raise ValueError(
-            f"labels must contain a digit from 0 to 9 for each of the {len(z)} points, but got {found}."
+            f"labels must contain a digit from 0 to 9 for each of the {len(z)} points, but got "
+            f"{found}."
         )
     return {"points": z.round(3).tolist(), "labels": y.astype(int).tolist()}
 
@@ -171,6 +194,7 @@ def line_ends(names: Any, limits: Any) -> list[list[float]]:
     for name, pair in zip(names, ends, strict=True):
         if len(pair) != 2 or not np.isfinite(pair).all() or pair[0] == pair[1]:
             raise ValueError(
-                f"{name!r} needs two different finite limits, such as limits={{{name!r}: (low, high)}}."
+                f"{name!r} needs two different finite limits, such as limits={{{name!r}: (low, "
+                "high)}."
             )
     return ends

@@ -1,4 +1,6 @@
-"""An interactive 1-D GAN: figure 1 of the GAN paper, played step by step or at sixty frames per second."""
+"""An interactive 1-D GAN: figure 1 of the GAN paper,
+played step by step or at sixty frames per second.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,48 +21,69 @@ HERE = Path(__file__).parent
 
 
 class ToyGAN(Live):
-    """G against D on a line: the data, both players, the best D, and the push on each generated point.
+    """G against D on a line: the data, both players, the best D,
+    and the push on each generated point.
 
-    settings: a `Settings` object or the name of a preset. changes: individual settings that override those of
-    `settings`, such as lr_g=0.01, or data="drawn", heights=[0, 1, 3, 1] for a custom density on [−8, 8]. All
-    settings can be changed during the game, in the browser or from Python with `change(...)`, `load(preset)`,
-    or `settings = {...}`.
+    settings: a `Settings` object or the name of a preset. changes: individual settings that
+    override those of `settings`, such as lr_g=0.01, or data="drawn", heights=[0, 1, 3, 1] for a
+    custom density on [−8, 8]. All settings can be changed during the game, in the browser or from
+    Python with `change(...)`, `load(preset)`, or `settings = {...}`.
 
-    The game runs in the browser. When the game pauses, `settings` and `state` contain the values shown:
-    `state` has "rounds" and the other numbers of `toy_gan.HEAD`, with None for values that are not finite.
-    `state` is empty until the user first interacts with the widget. To play a game in Python, use
-    `toy_gan.History`.
+    The game runs in the browser. When the game pauses, `settings` and `state` contain the values
+    shown: `state` has "rounds" and the other numbers of `toy_gan.HEAD`, with None for values that
+    are not finite. `state` is empty until the user first interacts with the widget. To play a game
+    in Python, use `toy_gan.History`.
 
     Raises ValueError for an unknown setting or preset.
     """
 
     script = tuple(
         HERE / f"toy_gan{part}.js"
-        for part in ("_kernels", "_players", "_engine", "_words", "_settings", "_picture", "_hands", "")
+        for part in (
+            "_kernels",
+            "_players",
+            "_engine",
+            "_words",
+            "_settings",
+            "_picture",
+            "_hands",
+            "",
+        )
     )
     settings: Any = traitlets.Dict().tag(sync=True)
-    state: Any = traitlets.Dict().tag(sync=True)  # numbers of the moment shown; a loaded page plays up to it
+    # numbers of the moment shown; a loaded page plays up to it
+    state: Any = traitlets.Dict().tag(sync=True)
     presets: Any = traitlets.List().tag(sync=True)
-    kept_runs: Any = traitlets.List().tag(sync=True)  # name, settings, rounds, JSD; None for a deleted run
-    tables: Any = traitlets.Dict().tag(sync=True)  # what a page cannot compute: the densities' masses
+    # name, settings, rounds, JSD; None for a deleted run
+    kept_runs: Any = traitlets.List().tag(sync=True)
+    # what a page cannot compute: the densities' masses
+    tables: Any = traitlets.Dict().tag(sync=True)
 
     def __init__(self, settings: "Settings | str" = "balanced", **changes: Any):
         from course_lib.toy_gan import Settings
 
         if not isinstance(settings, Settings | str):
-            raise ValueError(f"settings must be a Settings object or the name of a preset, not {settings!r}.")
+            raise ValueError(
+                f"settings must be a Settings object or the name of a preset, not {settings!r}."
+            )
         chosen = preset(settings).settings if isinstance(settings, str) else settings
-        super().__init__(settings=chosen.change(**changes).to_json(), tables=tables(), presets=listed())
+        super().__init__(
+            settings=chosen.change(**changes).to_json(), tables=tables(), presets=listed()
+        )
 
     @traitlets.validate("settings")
     def _complete(self, proposal: Any) -> dict[str, Any]:
-        """Fill in missing settings with their defaults. Raises ValueError for an unknown setting."""
+        """Fill in missing settings with their defaults. Raises ValueError
+        for an unknown setting.
+        """
         from course_lib.toy_gan import Settings
 
         return Settings(**proposal["value"]).to_json()
 
     def change(self, **changes: Any) -> "ToyGAN":
-        """Change settings. The game continues, or restarts if the changes define a different game."""
+        """Change settings. The game continues, or restarts if the changes define a
+        different game.
+        """
         from course_lib.toy_gan import Settings
 
         self.settings = Settings(**self.settings).change(**changes).to_json()
@@ -90,7 +113,9 @@ class ToyGAN(Live):
         return figure
 
     def _played(self) -> "History":
-        """Play as many rounds as the preset with these settings (or 300), and return the history."""
+        """Play as many rounds as the preset with these settings (or 300),
+        and return the history.
+        """
         from course_lib.toy_gan import PRESETS, History, Settings
 
         settings = Settings(**self.settings)
@@ -124,7 +149,9 @@ def draw_course(axes: Any, past: "History") -> None:
 
 
 def tables() -> dict[str, Any]:
-    """Compute the masses of each named density and of normal noise in the cells of the game's grid."""
+    """Compute the masses of each named density and of normal noise in the cells
+    of the game's grid.
+    """
     from course_lib.toy_gan import Settings
     from course_lib.toy_gan.grid import grid
     from course_lib.toy_gan.settings import CHOICES
@@ -132,9 +159,14 @@ def tables() -> dict[str, Any]:
     lines, keep = {}, ("low", "dx", "p", "hill", "modes")
     for name in CHOICES["data"]:
         if name != "drawn":
-            lines[name] = {k: v for k, v in grid(Settings(data=name)).to_json().items() if k in keep}
+            lines[name] = {
+                k: v for k, v in grid(Settings(data=name)).to_json().items() if k in keep
+            }
     noise = grid(Settings(z="normal")).to_json()
-    return {"lines": lines, "normal": {name: noise[name] for name in ("z_edges", "z_mass", "z_points")}}
+    return {
+        "lines": lines,
+        "normal": {name: noise[name] for name in ("z_edges", "z_mass", "z_points")},
+    }
 
 
 def preset(name: str) -> "Preset":

@@ -2,7 +2,8 @@
 
     python docs/clusters/slurm.py mixtures --submissions submissions.zip --out grades
 
-Before the first time: pip install dask-jobqueue. Put your cluster's own account and partition below.
+Before the first time: pip install dask-jobqueue. Put your cluster's own account and partition
+below.
 """
 
 import shutil
@@ -38,7 +39,10 @@ def make_cluster() -> SLURMCluster:
 
 def main() -> int:
     if shutil.which("sbatch") is None:
-        print("There is no sbatch here: run this on a machine from which you submit jobs.", file=sys.stderr)
+        print(
+            "There is no sbatch here: run this on a machine from which you submit jobs.",
+            file=sys.stderr,
+        )
         return 2
     with make_cluster() as cluster:
         cluster.scale(jobs=JOBS)

@@ -1,9 +1,10 @@
-"""A hub on one machine: each student's server is a container of the course's image. docs/hub.md explains it.
+"""A hub on one machine: each student's server is a container of the course's image.
+docs/hub.md explains it.
 
     sudo .venv/bin/jupyterhub -f docs/hub/jupyterhub_config.py
 
-Needs Docker, the image (binder/Dockerfile) and what `make hub` installs. docs/hub.md says where its numbers
-come from.
+Needs Docker, the image (binder/Dockerfile) and what `make hub` installs. docs/hub.md says where its
+numbers come from.
 """
 
 import sys
@@ -17,7 +18,8 @@ PROGRAMS = Path(sys.prefix)  # where `make hub` installs
 
 # ---------------------------------------------------------------- what a student gets
 
-# The most demanding chapter peaks at 1.6 GB. This leaves room for the server and for a second kernel.
+# The most demanding chapter peaks at 1.6 GB. This leaves room for the server and for a second
+# kernel.
 c.Spawner.mem_limit = "3G"
 c.Spawner.cpu_limit = 2  # one for the kernel, one for the server and a second notebook
 c.Spawner.environment = {
@@ -28,12 +30,14 @@ c.Spawner.default_url = "/lab"
 c.Spawner.cmd = ["jupyterhub-singleuser"]
 c.Spawner.args = [
     "--KernelManager.transport_encryption=auto",  # messages to a kernel are nobody else's to read
-    # A notebook that was left gives its memory back, even if its tab is open; what computes goes on.
+    # A notebook that was left gives its memory back, even if its tab is open; what computes goes
+    # on.
     "--MappingKernelManager.cull_idle_timeout=1800",
     "--MappingKernelManager.cull_connected=True",
 ]
 c.Spawner.start_timeout = 300
-c.Spawner.http_timeout = 120  # when a lecture begins, 200 servers start at once, and each takes its time
+# When a lecture begins, 200 servers start at once, and each takes its time.
+c.Spawner.http_timeout = 120
 
 # ---------------------------------------------------------------- where it runs
 
@@ -47,13 +51,17 @@ c.JupyterHub.hub_ip = "172.17.0.1"  # Docker's own bridge, over which the contai
 
 # ---------------------------------------------------------------- how it is reached
 
-# A web server in front of it speaks HTTPS. Without one, anybody on the way could read the passwords.
+# A web server in front of it speaks HTTPS. Without one, anybody on the way could read the
+# passwords.
 c.JupyterHub.bind_url = "http://127.0.0.1:8000"
-c.ConfigurableHTTPProxy.command = [str(PROGRAMS / "node_modules" / ".bin" / "configurable-http-proxy")]
+c.ConfigurableHTTPProxy.command = [
+    str(PROGRAMS / "node_modules" / ".bin" / "configurable-http-proxy")
+]
 
 # ---------------------------------------------------------------- who may log in
 
-# The accounts of this machine. For your university's own login, put a class of `oauthenticator` here instead.
+# The accounts of this machine. For your university's own login, put a class of `oauthenticator`
+# here instead.
 c.JupyterHub.authenticator_class = "pam"
 c.PAMAuthenticator.allowed_groups = {"students"}
 c.PAMAuthenticator.admin_groups = {"instructors"}

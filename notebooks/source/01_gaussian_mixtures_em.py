@@ -165,11 +165,13 @@ stds = torch.tensor([0.5, 0.8, 0.2, 0.4, 0.7])
 exact = (weights * Normal(means, stds).log_prob(grid[:, None]).exp()).sum(1)  # (G,)
 
 # %%
-k = torch.multinomial(weights, 10_000, replacement=True, generator=generator)  # which Gaussian, (N,)
+# Which Gaussian, (N,).
+k = torch.multinomial(weights, 10_000, replacement=True, generator=generator)
 drawn = means[k] + stds[k] * torch.randn(10_000, generator=generator)  # then a draw from it, (N,)
 
 # %%
-each = means + stds * torch.randn(10_000, 5, generator=generator)  # one draw from each Gaussian, (N, K)
+# One draw from each Gaussian, (N, K).
+each = means + stds * torch.randn(10_000, 5, generator=generator)
 averaged = (weights * each).sum(1)  # (N,): not how a mixture is sampled
 
 # %% alt="Left: a histogram with five bumps that fills the area under the black curve. Right: the same black curve, and a histogram with one narrow tall bump near zero." slideshow={"slide_type": "slide"} slide={"text": "## Densities are averaged, not numbers"}
@@ -196,7 +198,10 @@ def mixture_cdf(t):
 
 distance = kstest(drawn, mixture_cdf).statistic
 distance_averaged = kstest(averaged, mixture_cdf).statistic
-print(f"largest difference: {distance:.4f} for ancestral samples, {distance_averaged:.3f} for averages")
+print(
+    f"largest difference: {distance:.4f} for ancestral samples, {distance_averaged:.3f} for "
+    "averages"
+)
 
 # %% tags=["check"]
 # with 10,000 samples of the right density, the difference exceeds 0.0195 once in a thousand runs
@@ -304,11 +309,14 @@ figures.log_likelihood(history)
 # %%
 gains = torch.tensor(history).diff()
 for first, last in ((0, 1), (1, 10), (10, 30), (30, 50), (50, 100), (100, 150)):
-    print(f"steps {first:3d} to {last:3d}: gain {history[last] - history[first]:.6f} nats per point")
+    print(
+        f"steps {first:3d} to {last:3d}: gain {history[last] - history[first]:.6f} nats per point"
+    )
 weights_3, means_3, variances_3, resp_3 = trace[-1]  # where EM ended
 
 # %% tags=["check"]
-# the log-likelihood never falls; float64 keeps 16 digits, and a sum of 400 terms may lose four of them
+# the log-likelihood never falls; float64 keeps 16 digits, and a sum of 400 terms may lose four of
+# them
 assert (gains > -1e-12).all()
 # the plateau: these twenty steps gain less than a quarter of what the next fifty gain
 assert history[50] - history[30] < (history[100] - history[50]) / 4
@@ -393,7 +401,8 @@ def em(x, theta, steps=150):
 # %%
 points = eight_modes.sample(600, torch.Generator().manual_seed(seed))  # (N, 2)
 equal, round_ones = torch.full((8,), 1 / 8), torch.eye(2).expand(8, 2, 2)
-trace_2d, history_2d = em(points, (equal, points[:8], round_ones))  # the means start on eight points
+# The means start on eight points.
+trace_2d, history_2d = em(points, (equal, points[:8], round_ones))
 truth_2d = float(eight_modes.log_prob(points).mean())
 
 # %% alt="Four panels with eight clouds of points on a ring and eight ellipses. Early ellipses are large and overlap; at the end most clouds have an ellipse of their own, but one ellipse still spans two clouds and two ellipses share one cloud." slideshow={"slide_type": "slide"} slide={"text": "## A local optimum"}
@@ -428,7 +437,8 @@ apart = max(differences)
 print(f"largest difference from scikit-learn, in means and log-likelihood: {apart:.1e}")
 
 # %% tags=["check"]
-assert apart < 1e-8  # EM is deterministic given its start; rounding is 1e-16, and plateaus enlarge it
+# EM is deterministic given its start; rounding is 1e-16, and plateaus enlarge it.
+assert apart < 1e-8
 
 # %% [markdown]
 # Our program is not at fault: scikit-learn takes the same steps and ends in the same place.
@@ -482,7 +492,8 @@ apart_k_means = abs(lloyd.cluster_centers_ - hard_means.numpy()).max()
 print(f"largest difference between these means and those of k-means: {apart_k_means:.1e}")
 
 # %% tags=["check"]
-# more than a few σ from every border, all responsibilities round to 0 or 1; only rounding errors remain
+# more than a few σ from every border, all responsibilities round to 0 or 1; only rounding errors
+# remain
 assert apart_k_means < 1e-6
 
 
@@ -565,7 +576,8 @@ log_two = torch.logaddexp(broad.log_prob(twenty), narrow.log_prob(twenty)) - mat
 figures.spike(widths, log_two.mean(1))
 
 # %% tags=["check"]
-# for each factor of e by which s shrinks, the point on the spike gains 1 nat, so the mean gains 1/20
+# for each factor of e by which s shrinks, the point on the spike gains 1 nat, so the mean gains
+# 1/20
 rise = log_two.mean(1)[-1] - log_two.mean(1)[100]
 assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 
@@ -597,13 +609,16 @@ assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 # %%
 def fit_forty(floor, number):
     forty = skyline.sample(40, torch.Generator().manual_seed(number))[:, None]  # (40, 1)
-    mixture = GaussianMixture(8, reg_covar=floor, max_iter=200, tol=1e-6, random_state=number).fit(forty)
+    mixture = GaussianMixture(8, reg_covar=floor, max_iter=200, tol=1e-6, random_state=number).fit(
+        forty
+    )
     return mixture.score(forty), mixture.score(fresh[:20_000, None])
 
 
 # %%
 floors = (1e-9, 1e-6, 1e-4, 1e-2, 1e-1, 1.0)
-on_forty, on_fresh = torch.zeros(6, 5), torch.zeros(6, 5)  # one row for each floor, one column for each set
+# One row for each floor, one column for each set.
+on_forty, on_fresh = torch.zeros(6, 5), torch.zeros(6, 5)
 for row, floor in enumerate(floors):
     for number in range(5):
         on_forty[row, number], on_fresh[row, number] = fit_forty(floor, number)
@@ -713,7 +728,8 @@ figures.bic_curves(candidates, bics, truth=8)
 chosen_by_bic = [candidates[row.index(min(row))] for row in bics]
 print(f"BIC chooses {chosen_by_bic}; the data have 8 clouds")
 print(
-    f"with a single start, an extra component lowered the likelihood in {falls} of {10 * n_data_sets} cases"
+    f"with a single start, an extra component lowered the likelihood in {falls} of "
+    f"{10 * n_data_sets} cases"
 )
 
 # %% tags=["check"]
@@ -757,9 +773,11 @@ fit, validation = order[: len(z) * 5 // 6], order[len(z) * 5 // 6 :]
 print(f"{len(fit):,} digits to fit, {len(validation):,} to validate, {len(z_test):,} to test")
 
 # %% tags=["check"]
-# One Gaussian has a closed form: scikit-learn, on the first 20,000 digits of MNIST, gives −31.635 nats
+# One Gaussian has a closed form: scikit-learn, on the first 20,000 digits of MNIST, gives −31.635
+# nats
 reference = GaussianMixture(1).fit(z[:20_000]).score(z_test)
-assert abs(reference + 31.635) < 0.005 or not (on_mnist and len(z) == 60_000)  # PCA runs in float32 here
+# PCA runs in float32 here.
+assert abs(reference + 31.635) < 0.005 or not (on_mnist and len(z) == 60_000)
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Digits, through 20 numbers\n\nAccording to the lecture, mixtures used to have at most 512 components. We try mixtures of up to that size."}
 # According to the lecture, mixtures used to have at most 512 components. We try mixtures of up to that size.
@@ -899,8 +917,14 @@ figures.bits_with_bits(by_label, by_bits, unrounded)
 
 # %%
 label_bits, label_share = max(by_label), by_label[max(by_label)]
-print(f"on average, the most responsible of {sizes[-1]} components has {sure:.0%} of the responsibility")
-print(f"label of {label_bits:.0f} bits: {label_share:.1%} of the variance, from {sizes[-1]} mean images")
+print(
+    f"on average, the most responsible of {sizes[-1]} components has {sure:.0%} of the "
+    "responsibility"
+)
+print(
+    f"label of {label_bits:.0f} bits: {label_share:.1%} of the variance, from {sizes[-1]} mean "
+    "images"
+)
 for count in (9, 40):
     print(f"vector of {count} bits: {by_bits[count]:.1%} of the variance, from {count + 1} images")
 
@@ -990,7 +1014,8 @@ def my_m_step(x, resp):
     # 2. the weights, (K,): what fraction of all N points is N_k?
     # 3. the means, (K, D): the sum of the points weighted by resp, divided by N_k
     # 4. the points minus each component's own mean, (N, K, D)
-    # 5. the covariances, (K, D, D): the weighted sum of the outer products of step 4, divided by N_k
+    # 5. the covariances, (K, D, D): the weighted sum of the outer products of step 4, divided by
+    #    N_k
     raise NotImplementedError  # return weights, means, covariances
 
 
@@ -1007,7 +1032,8 @@ checks.m_step(my_m_step)
 # %%
 def my_sample_mixture(n, weights, means, stds, generator):
     """Return n samples, (n,), from the 1-D mixture with weights, means and stds (K,)."""
-    # 1. pick a component for each of the n samples, (n,): torch.multinomial(..., generator=generator)
+    # 1. pick a component for each of the n samples, (n,): torch.multinomial(...,
+    #    generator=generator)
     # 2. the mean and the std of the picked components, (n,) each: index with step 1
     # 3. draw standard normal noise, one number for each sample: torch.randn(n, generator=generator)
     # 4. scale and shift the noise
@@ -1028,7 +1054,8 @@ checks.sample_mixture(my_sample_mixture)
 
 # %%
 new_weights, new_means, new_variances = maximization(few, resp_3)  # one variance for each component
-my_shared_variance = None  # your formula, one number, from few (N,), resp_3 (N, K) and the line above
+# Your formula, one number, from few (N,), resp_3 (N, K) and the line above.
+my_shared_variance = None
 
 # %%
 print(checks.mixtures.shared_variance(my_shared_variance, few, resp_3))

@@ -54,7 +54,8 @@ from course_lib.probability.em import e_step, m_step
 from course_lib.probability.gaussians import kl_diag
 from course_lib.widgets import ElboBars
 
-torch.set_default_dtype(torch.float64)  # the identities below hold to 1e-10; float32 would end at 1e-6
+# The identities below hold to 1e-10; float32 would end at 1e-6.
+torch.set_default_dtype(torch.float64)
 plots.use_style()
 
 # %% tags=["parameters"]
@@ -105,7 +106,8 @@ p_x_given_z = decoder(z[:, None]).log_prob(x).exp()  # (Z, X)
 p_x = (p_z[:, None] * p_x_given_z * dz).sum(0)  # (X,)
 
 # %% tags=["check"]
-# P(x) integrates to 1. On a fine grid the sums are exact up to rounding, as both integrands fall smoothly to 0
+# P(x) integrates to 1. On a fine grid the sums are exact up to rounding, as both integrands fall
+# smoothly to 0
 assert abs(torch.trapezoid(p_x, x) - 1) < 1e-10
 
 
@@ -364,7 +366,9 @@ random_q = MultivariateNormal(torch.randn(50, 2), torch.diag_embed(variances))
 
 # %%
 b = elbo(linear, random_q, points)
-error_linear = (b.log_px - b.elbo - kl_divergence(random_q, linear.true_posterior(points))).abs().max()
+error_linear = (
+    (b.log_px - b.elbo - kl_divergence(random_q, linear.true_posterior(points))).abs().max()
+)
 print(f"linear decoder: largest difference {error_linear:.0e}")
 
 # %% tags=["check"]
@@ -423,7 +427,8 @@ assert min(q_to_p.min(), p_to_q.min()) > 0
 assert back > 2 * there
 p_mean = (p * u * du).sum()
 p_sigma = ((p * (u - p_mean) ** 2 * du).sum()).sqrt()
-assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)  # grid steps are 0.1 and 0.05
+# Grid steps are 0.1 and 0.05.
+assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** $\\mathrm{KL}(q\\,\\|\\,p)$: narrow, on the heavier hump. $\\mathrm{KL}(p\\,\\|\\,q)$: wide, over both."}
 # **Answer.** $\mathrm{KL}(q\,\|\,p)$ is smallest for a narrow $q$ on the heavier hump. $\mathrm{KL}(p\,\|\,q)$ is
@@ -496,7 +501,10 @@ w_trap = best_w(m_lazy, sigma_lazy)
 # %%
 rise = float(bound_at(w_trap, m_lazy, sigma_lazy) - bound_at(w_start, m_lazy, sigma_lazy))
 fall = float(evidence_at(w_trap) - evidence_at(w_start))
-print(f"w from {w_start:.2f} to {w_trap:.2f}: L_b changes by {rise:+.2f}, log P(x) by {fall:+.2f} nats")
+print(
+    f"w from {w_start:.2f} to {w_trap:.2f}: L_b changes by {rise:+.2f}, log P(x) by {fall:+.2f} "
+    "nats"
+)
 
 # %% alt="Two curves against w. The solid one, log P(x), climbs steeply from minus 8 and flattens near minus 2 around w = 2; the dashed bound is a parabola with its top near w = 0.2. From start (w = 1) to end (w = 0.2) the bound's arrow points up and the evidence's arrow points down." slideshow={"slide_type": "slide"} slide={"text": "## The bound rises, the likelihood falls"}
 ws = torch.linspace(0, 2.5, 251)
@@ -504,7 +512,8 @@ bound_lazy = bound_at(ws, m_lazy, sigma_lazy)
 figures.over_w(ws, evidence_at(ws), bound_lazy, float(w_start), float(w_trap), y_min=-13)
 
 # %% tags=["check"]
-assert abs(w_trap - ws[bound_lazy.argmax()]) < 0.01  # the formula against the grid, whose step is 0.01
+# The formula against the grid, whose step is 0.01.
+assert abs(w_trap - ws[bound_lazy.argmax()]) < 0.01
 assert rise > 1
 assert fall < -4
 
@@ -561,7 +570,8 @@ figures.levels(states)
 # %% tags=["check"]
 assert abs(q_first[0] - start[0]) < 1e-10  # q has no say in log P(x)
 assert abs(q_first[0] - q_first[1]) < 1e-10  # the gap is closed
-assert then_p[0] >= then_p[1] > q_first[0]  # L_b rose from the old log P(x) and does not exceed the new one
+# L_b rose from the old log P(x) and does not exceed the new one.
+assert then_p[0] >= then_p[1] > q_first[0]
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Neither: $\\;\\log P_{\\text{old}}(x) = L_b^{\\text{old}} \\le L_b^{\\text{new}} \\le \\log P_{\\text{new}}(x)$. This is EM."}
 # **Answer.** Neither can. Here the step in $q$ leaves $\log P(x)$ at −2.63, and the step in $P$ raises it to −2.41.
@@ -645,7 +655,9 @@ figures.half_rounds(runs, y_min=-5)
 # %%
 for name, history in runs.items():
     log_p = torch.tensor(history)[:, 0]
-    print(f"{name:12s} log P(x): start {log_p[0]:.3f}, lowest {log_p.min():.3f}, end {log_p[-1]:.3f}")
+    print(
+        f"{name:12s} log P(x): start {log_p[0]:.3f}, lowest {log_p.min():.3f}, end {log_p[-1]:.3f}"
+    )
 
 # %% tags=["check"]
 for history in runs.values():
@@ -761,7 +773,8 @@ def fitted_q(theta):
 
 # %%
 torch.manual_seed(seed)
-encoder = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, K))  # one function for all points
+# One function for all points.
+encoder = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, K))
 encoder_optimizer = torch.optim.Adam(encoder.parameters(), lr=0.03)
 
 
@@ -787,16 +800,19 @@ figures.methods(histories)
 # %%
 for name, history in histories.items():
     print(
-        f"{name:9s} after the last q-step: log P(x) {history[-2].log_px:.4f}, gap {history[-2].gap:.1e} nats"
+        f"{name:9s} after the last q-step: log P(x) {history[-2].log_px:.4f}, gap "
+        f"{history[-2].gap:.1e} nats"
     )
 
 # %% tags=["check"]
 assert max(b.gap for b in em_history[::2]) < 1e-10  # after every E-step the gap is closed
 q_moves = max(abs(float(b.log_px - a.log_px)) for a, b in zip(em_history[1::2], em_history[2::2]))
 assert q_moves < 1e-10  # an E-step leaves log P(x) alone
-assert all(b.log_px - a.log_px > -1e-10 for a, b in pairwise(em_history))  # and log P(x) never falls
+# And log P(x) never falls.
+assert all(b.log_px - a.log_px > -1e-10 for a, b in pairwise(em_history))
 final_gap = {name: float(history[-2].gap) for name, history in histories.items()}
-assert min(final_gap["fitted q"], final_gap["encoder"]) > 1e-6  # a few gradient steps do not close it
+# a few gradient steps do not close it.
+assert min(final_gap["fitted q"], final_gap["encoder"]) > 1e-6
 
 
 # %% [markdown]
@@ -875,7 +891,10 @@ digits_model = LinearGaussian.create(W, mean_image, s2)
 # %%
 log_p = float(digits_model.log_px(held_out).mean())
 library = float(pca.score(held_out.numpy()))  # a mean over the images, too
-print(f"log P of {len(held_out):,} test digits: {log_p:.4f} nats per image; scikit-learn: {library:.4f}")
+print(
+    f"log P of {len(held_out):,} test digits: {log_p:.4f} nats per image; scikit-learn: "
+    f"{library:.4f}"
+)
 
 # %% tags=["check"]
 assert abs(log_p - library) < 1e-6 * abs(library)  # two routes through a covariance of all pixels
@@ -936,7 +955,8 @@ history = []
 for step in range(encoder_steps + 1):
     if step in at_step:
         with torch.no_grad():
-            history.append(elbo(digits_model, q_of(held_out), held_out).mean())  # exact, not sampled
+            # exact, not sampled
+            history.append(elbo(digits_model, q_of(held_out), held_out).mean())
     batch = train.pixels(torch.randint(n_fit, (256,)), torch.float64)  # (256, D)
     loss = -bound_estimate(batch)
     optimizer.zero_grad()
@@ -1049,7 +1069,8 @@ at_posterior = factors.index(1.0)
 noise_closed = with_closed_form[at_posterior]
 noise_sampled = fully_sampled[at_posterior]
 print(
-    f"q is the posterior: deviation {noise_closed:.1f} nats with the closed form, {noise_sampled:.0e} sampled"
+    f"q is the posterior: deviation {noise_closed:.1f} nats with the closed form, "
+    f"{noise_sampled:.0e} sampled"
 )
 
 # %% tags=["check"]
@@ -1117,7 +1138,8 @@ print("nats below log P(x):", "   ".join(f"k = {k}: {nats:.2f}" for k, nats in z
 # %% tags=["check"]
 if on_mnist:
     assert missing[0] > missing[1] > missing[2] > missing[3]
-    assert missing[3] > -4 * missing_errors[3]  # a bound holds on average; 100 digits leave an error
+    # a bound holds on average; 100 digits leave an error
+    assert missing[3] > -4 * missing_errors[3]
 
 # %% [markdown]
 # **Answer.** Ten draws remove most of the gap, and a thousand remove nearly all of it. On MNIST, the gap
@@ -1146,7 +1168,9 @@ from_error = constant - squared_error / (2 * s2)  # (N,)
 
 # %%
 error_difference = float((decoded.log_prob(some) - from_error).abs().max())
-print(f"log P(x|z) and its form with the squared error differ by at most {error_difference:.0e} nats")
+print(
+    f"log P(x|z) and its form with the squared error differ by at most {error_difference:.0e} nats"
+)
 
 # %% tags=["check"]
 size = train.n_pixels + from_error.abs().max()

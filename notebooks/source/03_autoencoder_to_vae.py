@@ -90,10 +90,14 @@ def distance_to_truth(pictures):
 # fraction of the distance between the crescent and the full moon.
 
 # %%
-walk = torch.linspace(0, 1, 101)[:, None]  # (T, 1), positions from the crescent (0) to the full moon (1)
+# Positions from the crescent (0) to the full moon (1).
+walk = torch.linspace(0, 1, 101)[:, None]  # (T, 1)
 cross_fade = crescent + (full - crescent) * walk  # (T, D)
 fade = distance_to_truth(cross_fade)  # (T,)
-print(f"distance between crescent and full moon {(full - crescent).norm():.1f}, half way {fade[50]:.1f}")
+print(
+    f"distance between crescent and full moon {(full - crescent).norm():.1f}, half way "
+    f"{fade[50]:.1f}"
+)
 
 # %% alt="Eleven pictures from crescent to full moon: the bright crescent stays and the rest of the disc turns from black through grey to white."
 figures.image_rows({"cross-fade": cross_fade[::10]})
@@ -231,7 +235,8 @@ class VAE(nn.Module):
 # %%
 def train(model, x, watch=None, **options):
     """Adam on all images at once. Returns the loss of every step, or what `watch(model)` returns after each step."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3, fused=True)  # fused: faster, the same steps
+    # fused: faster, the same steps
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     history = []
     for _ in range(steps):
@@ -289,7 +294,10 @@ def squared_error(model, x, draws=100):
 for name, model in {"AE": ae, "VAE": vae}.items():
     mean, std = code(model, moons)
     error = squared_error(model, moons)
-    print(f"{name:4} squared error {error:.2f}, spread of the codes {mean.std():.2f}, noise {std.mean():.2f}")
+    print(
+        f"{name:4} squared error {error:.2f}, spread of the codes {mean.std():.2f}, noise "
+        f"{std.mean():.2f}"
+    )
 
 # %% alt="Three rows of eleven moons from new to full. The rows of the two models look like the row of true moons." slideshow={"slide_type": "-"}
 some = moons[::3]
@@ -297,7 +305,8 @@ rows = {"true": some, "AE": picture(ae, code(ae, some)[0]), "VAE": picture(vae, 
 figures.image_rows(rows)
 
 # %% tags=["check"]
-assert squared_error(ae, moons) < squared_error(vae, moons)  # noise costs reconstruction, on every seed tried
+# Noise costs reconstruction, on every seed tried.
+assert squared_error(ae, moons) < squared_error(vae, moons)
 assert code(vae, moons)[0].std() < code(ae, moons)[0].std()
 
 
@@ -330,12 +339,16 @@ def between(model):
 
 
 # %% alt="Three rows from crescent to full moon. The cross-fade turns the disc grey; in the rows of both models the bright part grows as it does on the real moon." slideshow={"slide_type": "slide"} slide={"text": "## No hole"}
-figures.image_rows({"cross-fade": cross_fade[::10], "AE": between(ae)[::10], "VAE": between(vae)[::10]})
+figures.image_rows(
+    {"cross-fade": cross_fade[::10], "AE": between(ae)[::10], "VAE": between(vae)[::10]}
+)
 
 # %%
 for name, model in {"AE": ae, "VAE": vae}.items():
     distance = distance_to_truth(between(model))
-    print(f"{name:4} distance to the truth: half way {distance[50]:.2f}, worst {distance.max():.2f}")
+    print(
+        f"{name:4} distance to the truth: half way {distance[50]:.2f}, worst {distance.max():.2f}"
+    )
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Both are. Nothing in the loss forbids holes, but a small smooth network has no room for them."}
@@ -367,7 +380,8 @@ for name, model in {"AE": ae, "VAE": vae}.items():
 class Waves(nn.Module):
     def __init__(self, pitch, n=32):
         super().__init__()
-        self.omega = nn.Parameter(pitch * torch.randn(1, n))  # frequencies, learned like all weights
+        # frequencies, learned like all weights
+        self.omega = nn.Parameter(pitch * torch.randn(1, n))
 
     def forward(self, z):
         phase = z @ self.omega  # (N, n)
@@ -506,7 +520,8 @@ for case, kinds in parts.items():
     line = next(iter(kinds.values()))
     worst = line.amax(1)
     print(
-        f"{case:16} worst distance {worst.mean():5.2f} ± {worst.std():.2f}, a hole on {count_holes(line)} of {n_seeds}"
+        f"{case:16} worst distance {worst.mean():5.2f} ± {worst.std():.2f}, a hole on "
+        f"{count_holes(line)} of {n_seeds}"
     )
 
 # %% [markdown]
@@ -568,7 +583,8 @@ figures.image_rows({name: between(gap_models[name][0])[::10] for name in ("AE", 
 
 # %% tags=["check"]
 for name in ("AE", "VAE"):
-    # no moon in between was shown, so somewhere on the line every network is nearly as far off as the cross-fade
+    # no moon in between was shown, so somewhere on the line every network is nearly as far off as
+    # the cross-fade
     assert gap_lines[name].amax(1).min() > 0.6 * fade.max()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It shows a cross-fade. Noise makes neighbours blend, but it cannot tell the decoder about moons that were never in the training data."}
@@ -644,7 +660,10 @@ figures.order_costs(scales, in_order, shuffled, neighbours=0.5)
 # %%
 half = (scales - 0.25).abs().argmin()  # noise of half the distance between neighbours
 cheapest = (shuffled[half].min() / in_order[half]).item()
-print(f"noise {scales[half]:.2f}: the best of {n_orders} shuffled orders costs {cheapest:.1f} times as much")
+print(
+    f"noise {scales[half]:.2f}: the best of {n_orders} shuffled orders costs {cheapest:.1f} times "
+    "as much"
+)
 
 # %% tags=["check"]
 assert shuffled[0].max() < 1e-6  # no overlap, no preference
@@ -716,7 +735,8 @@ def f(z):
 # %%
 z = mu + s * torch.linspace(-9, 9, 3601, dtype=torch.float64)
 q = Normal(mu, s).log_prob(z).exp()
-exact = torch.trapezoid(f(z) * q * (z - mu) / s**2, z).item()  # the derivative of ∫ q f with respect to µ
+# The derivative of ∫ q f with respect to µ.
+exact = torch.trapezoid(f(z) * q * (z - mu) / s**2, z).item()
 
 # %%
 torch.manual_seed(seed)
@@ -783,7 +803,10 @@ figures.estimator_variances(dimensions, bowl, xlabel="dimensions of the code")
 
 # %%
 bowl_ratio = bowl["score function"][4] / bowl["reparameterization"][4]
-print(f"20 dimensions: the score function's variance is {bowl_ratio:.0f} times that of reparameterization")
+print(
+    f"20 dimensions: the score function's variance is {bowl_ratio:.0f} times that of "
+    "reparameterization"
+)
 
 # %% tags=["check"]
 assert 350 < bowl_ratio < 600  # exactly 473; heavy tails leave an uncertainty of several per cent
@@ -805,7 +828,8 @@ print(f"reparameterization: variance of one draw {sine_slopes.var():.1f}")
 print(f"score function: variance of one draw {sine_scores.var():.2f}")
 
 # %% tags=["check"]
-# exactly 50 and ½ up to e⁻¹⁰⁰; ten per cent is more than three standard errors, even with 5,000 draws
+# exactly 50 and ½ up to e⁻¹⁰⁰; ten per cent is more than three standard errors, even with 5,000
+# draws
 assert abs(sine_slopes.var() - 50) < 5
 assert abs(sine_scores.var() - 0.5) < 0.05
 
@@ -896,7 +920,9 @@ for name, group in groups.items():
 assert last["VAE without KL"].max() < last["VAE"].min()
 assert last["VAE without KL"].mean() < last["VAE"].mean() / 2
 # what noise is left costs little: the error is nearer to the auto-encoder's than to the VAE's
-assert (errors["VAE without KL"] - errors["AE"]).mean() < 0.5 * (errors["VAE"] - errors["AE"]).mean()
+assert (errors["VAE without KL"] - errors["AE"]).mean() < 0.5 * (
+    errors["VAE"] - errors["AE"]
+).mean()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not quite, but it falls far below the usual VAE's. What is left of the VAE is an auto-encoder."}
 # **Answer.** Not quite. Without the KL term, the noise falls far below that of the usual VAE, but it can never *be* 0,
@@ -925,7 +951,8 @@ print(f"minimum found at σ = {lowest:.0e}, where the difference is {green.fun:.
 figures.price_of_noise(sigma, sigma.exp(), 1 + sigma, lowest)
 
 # %% tags=["check"]
-assert abs(lowest) < 1e-6  # the curve is flat at its minimum, so σ is found to about the root of 1e-16
+# The curve is flat at its minimum, so σ is found to about the root of 1e-16.
+assert abs(lowest) < 1e-6
 assert abs(green.fun) < 1e-12
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** At $\\sigma = 0$. The red line is tangent to the blue curve. The rest of the price is $m^2$."}
@@ -1002,7 +1029,9 @@ T = sigma.exp() - (1 + sigma) + m**2
 
 
 def kl_of_pairs(scales):
-    return torch.stack([kl_by_quadrature(mean, scale, log_normal) for mean, scale in zip(m, scales)])
+    return torch.stack(
+        [kl_by_quadrature(mean, scale, log_normal) for mean, scale in zip(m, scales)]
+    )
 
 
 kl_variance = kl_of_pairs((sigma / 2).exp())  # (49,), σ read as log v
@@ -1105,7 +1134,10 @@ humps = TwoHumps()
 train(humps, moons)
 z_line = torch.linspace(-3.5, 3.5, 701)
 densities = {"normal prior": prior.log_prob(z_line).exp(), "two humps": log_two_humps(z_line).exp()}
-codes = {"normal prior": code(vae, moons)[0].flatten(), "two humps": code(humps, moons)[0].flatten()}
+codes = {
+    "normal prior": code(vae, moons)[0].flatten(),
+    "two humps": code(humps, moons)[0].flatten(),
+}
 
 # %% alt="Two panels, each with a prior's density and below it ticks for the codes of the moons. In both, the ticks crowd at the two ends. Between the ends, they are closest near 0 under the bell-shaped prior, and closer below the humps than near 0 under the two-humped one."
 figures.codes_and_prior(z_line, densities, codes)

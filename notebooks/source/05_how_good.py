@@ -32,7 +32,13 @@ import math
 import torch
 from IPython.display import Markdown, display
 from torch import nn
-from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
+from torch.distributions import (
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+)
 from torch.nn.functional import softplus
 
 # %% tags=["imports"]
@@ -161,10 +167,12 @@ for k in (1, 50, many):
     print(f"k = {k:<3}  {nlls[k].mean():.2f} nats per image")
 
 # %% tags=["check"]
-# On average more draws can only tighten the bound; 50 draws gain whole nats, far more than the noise of k = 1.
+# On average more draws can only tighten the bound; 50 draws gain whole nats, far more than the
+# noise of k = 1.
 assert nlls[50].mean() < nlls[1].mean()
 assert nlls[many].mean() < nlls[50].mean() + 0.1
-# The package's function computes the same from its own draws; the results differ by hundredths of a nat.
+# The package's function computes the same from its own draws; the results differ by hundredths of a
+# nat.
 assert abs(evaluation.nll(vae, x_test, 50, progress=False)[50].mean - nlls[50].mean()) < 0.3
 
 # %% slideshow={"slide_type": "-"}
@@ -263,7 +271,10 @@ assert flat_nlls[many].mean() < flat_nlls[1].mean() + 0.1
 for k in flat_nlls:
     gap = flat_nlls[k] - exact  # (T,)
     share = float((gap > 1).float().mean())
-    print(f"k = {k:<3}  {gap.mean():.2f} nats above the integral; more than a nat for {share:.0%} of images")
+    print(
+        f"k = {k:<3}  {gap.mean():.2f} nats above the integral; more than a nat for {share:.0%} "
+        "of images"
+    )
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A nat or two with one draw, a fraction of a nat with many; a few images keep a large gap.\n\n---\n\n## A mixture of infinitely many\n\nDraw $K$ codes from the *prior*. Each is a distribution over images; together they are a mixture of $K$ components.\n\n**Predict.** How many components do we need to come within a nat of the integral?"}
 # **Answer.** With one draw the bound is too high by a nat or two, and with 50 draws or more by less than half a nat.
@@ -349,7 +360,9 @@ for s, values in of_seed.items():
     print(f"seed {s}: {values.mean():.2f} ± {standard_error(values):.2f}")
 for s in seeds[1:]:
     difference = of_seed[s] - of_seed[seed]  # (T,), image by image
-    print(f"seed {s} minus seed {seed}: {difference.mean():+.2f} ± {standard_error(difference):.2f}")
+    print(
+        f"seed {s} minus seed {seed}: {difference.mean():+.2f} ± {standard_error(difference):.2f}"
+    )
 
 # %% [markdown]
 # The next figure compares the first two networks image by image.
@@ -363,8 +376,9 @@ single_se = standard_error(of_seed[seed])
 means = torch.stack([values.mean() for values in of_seed.values()])
 display(
     Markdown(
-        f"**Answer.** It need not be. Each NLL has a standard error of {single_se:.2f}, but the difference between two has "
-        f"only {paired_se:.2f}. The means of the three seeds have a standard deviation of {means.std():.2f} nats."
+        f"**Answer.** It need not be. Each NLL has a standard error of {single_se:.2f}, but the "
+        f"difference between two has only {paired_se:.2f}. The means of the three seeds have a "
+        f"standard deviation of {means.std():.2f} nats."
     )
 )
 
@@ -441,7 +455,10 @@ figures.protocols(as_trained, on_drawn)
 
 # %%
 for name in as_trained:
-    print(f"{name:<10} on its own pixels {as_trained[name]:6.1f}, on drawn pixels {on_drawn[name]:6.1f} nats")
+    print(
+        f"{name:<10} on its own pixels {as_trained[name]:6.1f}, on drawn pixels "
+        f"{on_drawn[name]:6.1f} nats"
+    )
 
 # %% tags=["check"]
 if on_mnist:
@@ -537,7 +554,9 @@ display(
 
 # %% alt="Two planes side by side with grey points. The draws from the normal prior form a round cloud that is densest in the centre. Those from the flower-shaped prior form five separate petals, which grow wider towards their ends, around an empty centre."
 torch.manual_seed(seed)
-figures.priors({"normal prior": flat_vae.prior.sample((4_000,)), "flower prior": flower.sample(4_000)})
+figures.priors(
+    {"normal prior": flat_vae.prior.sample((4_000,)), "flower prior": flower.sample(4_000)}
+)
 
 # %% [markdown]
 # The KL from a Gaussian to the flower-shaped prior has no closed form. In the loss, the KL is therefore replaced by an
@@ -568,14 +587,17 @@ figures.seeds(exact_means)
 
 # %% slideshow={"slide_type": "fragment"}
 mean_normal, mean_flower = float(exact_means["normal"].mean()), float(exact_means["flower"].mean())
-spread_normal, spread_flower = float(exact_means["normal"].std()), float(exact_means["flower"].std())
+spread_normal, spread_flower = (
+    float(exact_means["normal"].std()),
+    float(exact_means["flower"].std()),
+)
 prior_gap = mean_flower - mean_normal
 prior_se = math.sqrt((spread_normal**2 + spread_flower**2) / n_seeds)
 display(
     Markdown(
-        f"**Answer.** Exact NLL, mean and standard deviation over {n_seeds} seeds: normal {mean_normal:.1f} "
-        f"(± {spread_normal:.1f}), flower {mean_flower:.1f} (± {spread_flower:.1f}). "
-        f"Flower minus normal: {prior_gap:+.1f} ± {prior_se:.1f} nats."
+        f"**Answer.** Exact NLL, mean and standard deviation over {n_seeds} seeds: normal "
+        f"{mean_normal:.1f} (± {spread_normal:.1f}), flower {mean_flower:.1f} (± "
+        f"{spread_flower:.1f}). Flower minus normal: {prior_gap:+.1f} ± {prior_se:.1f} nats."
     )
 )
 
@@ -639,7 +661,9 @@ LatentExplorer(
 torch.manual_seed(seed)
 with torch.no_grad():
     codes = q_of(vae, binarize(images)).sample()  # (N, 20), draws from q(z)
-fitted = GaussianMixture(components, covariance_type="full", random_state=seed, reg_covar=1e-3, tol=1e-2)
+fitted = GaussianMixture(
+    components, covariance_type="full", random_state=seed, reg_covar=1e-3, tol=1e-2
+)
 fitted = fitted.fit(codes.double())
 
 # %% [markdown]
@@ -658,7 +682,9 @@ with torch.no_grad():
     from_normal = torch.sigmoid(vae.decoder(vae.prior.sample((1_000,))))  # (1000, 784)
     from_mixture = torch.sigmoid(vae.decoder(mixture_prior.sample((1_000,))))
     from_codes = torch.sigmoid(vae.decoder(q_of(vae, x_test).sample()))  # (T, 784)
-figures.sheets({"z from the normal prior": from_normal[:30], "z from the mixture": from_mixture[:30]}, shape)
+figures.sheets(
+    {"z from the normal prior": from_normal[:30], "z from the mixture": from_mixture[:30]}, shape
+)
 
 # %% [markdown]
 # Changing the prior also changes $P(x)$, so we measure the NLL again with the same five lines of code.
@@ -676,14 +702,19 @@ print(f"the mixture prior gains {gain.mean():.2f} ± {standard_error(gain):.2f} 
 sure = {}
 if on_mnist:
     referee = evaluation.Classifier.load()
-    groups = {"normal prior": from_normal, "mixture": from_mixture, "codes of test digits": from_codes}
+    groups = {
+        "normal prior": from_normal,
+        "mixture": from_mixture,
+        "codes of test digits": from_codes,
+    }
     for name, group in groups.items():
         with torch.no_grad():
             sure[name] = float((referee(group).softmax(1).amax(1) > 0.9).float().mean())
         print(f"{name:<21} {sure[name]:.1%} of the samples are clear digits")
 
 # %% tags=["check"]
-if on_mnist and len(train_digits) == 60_000:  # the small set of digits used offline cannot decide this
+# The small set of digits used offline cannot decide this.
+if on_mnist and len(train_digits) == 60_000:
     assert sure["normal prior"] < sure["mixture"]
     assert gain.mean() > 0
 
@@ -769,9 +800,9 @@ with torch.no_grad():
 pixel_difference = pixel_nll - nlls[many]  # (T,)
 display(
     Markdown(
-        f"**Answer.** Exact NLL {pixel_nll.mean():.1f} ± {standard_error(pixel_nll):.1f} nats. The bound of the VAE is "
-        f"{nlls[many].mean():.1f}; the paired difference is {pixel_difference.mean():+.1f} ± "
-        f"{standard_error(pixel_difference):.1f}."
+        f"**Answer.** Exact NLL {pixel_nll.mean():.1f} ± {standard_error(pixel_nll):.1f} nats. "
+        f"The bound of the VAE is {nlls[many].mean():.1f}; the paired difference is "
+        f"{pixel_difference.mean():+.1f} ± {standard_error(pixel_difference):.1f}."
     )
 )
 
@@ -791,7 +822,10 @@ def draw(model, n):
 
 # %% alt="Rows of ten black-and-white images. Pixel after pixel gives solid strokes and stray dots, but few clear digits; the VAE's drawn pixels give speckled shapes; and, where it is shown, the shipped model that joins both gives thin, connected strokes and mostly clear digits." slideshow={"slide_type": "-"}
 torch.manual_seed(seed)
-rows = {"pixel after pixel": draw(pixelwise, 10), "our VAE, drawn": torch.bernoulli(from_normal[:10])}
+rows = {
+    "pixel after pixel": draw(pixelwise, 10),
+    "our VAE, drawn": torch.bernoulli(from_normal[:10]),
+}
 if on_mnist:
     best = load_model(WEIGHTS / "vae.safetensors")
     rows["both joined"] = best.generate(10)
@@ -833,11 +867,14 @@ if on_mnist:
 # ## What the lecture said, what we measured
 
 # %% tags=["claims"]
-spread = f"{mean_normal:.1f} (± {spread_normal:.1f}), flower {mean_flower:.1f} (± {spread_flower:.1f})"
+spread = (
+    f"{mean_normal:.1f} (± {spread_normal:.1f}), flower {mean_flower:.1f} (± {spread_flower:.1f})"
+)
 surely = abs(prior_gap) > 3 * prior_se
 if on_mnist:
     sampled = (
-        f"clear digits: {sure['normal prior']:.0%} from the prior, {sure['mixture']:.0%} from the mixture"
+        f"clear digits: {sure['normal prior']:.0%} from the prior, {sure['mixture']:.0%} from the "
+        "mixture"
     )
 else:
     sampled = "clear digits are counted on MNIST only"

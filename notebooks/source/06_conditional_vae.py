@@ -36,9 +36,20 @@ from torch import nn
 
 # %% tags=["imports"]
 from course_lib import checks, plots, recipes
-from course_lib.data import binarize, course_digits, fixed_binarization, shipped_models_fit, uci_digits
+from course_lib.data import (
+    binarize,
+    course_digits,
+    fixed_binarization,
+    shipped_models_fit,
+    uci_digits,
+)
 from course_lib.device import FAST
-from course_lib.evaluation.likelihood import kl_per_dimension, linear_probe, nll, within_class_diversity
+from course_lib.evaluation.likelihood import (
+    kl_per_dimension,
+    linear_probe,
+    nll,
+    within_class_diversity,
+)
 from course_lib.figures import conditional as figures
 from course_lib.models.conditional_vae import ConditionalVAE
 from course_lib.models.networks import mlp
@@ -55,7 +66,8 @@ steps = 150 if FAST else 600  # training steps for each of the small models in s
 samples = 500 if FAST else 10_000  # samples that the classifier judges
 probe_digits = 1_000 if FAST else 4_000  # training digits from which a probe learns
 probe_test = 500 if FAST else 2_000  # test digits on which it is judged
-bound_digits, k = (100, 30) if FAST else (500, 100)  # test digits in section 7, and draws of z for each label
+# Test digits in section 7, and draws of z for each label.
+bound_digits, k = (100, 30) if FAST else (500, 100)
 uci_steps = 300 if FAST else 1_500  # for the second corpus
 retrain = False  # True: train the shipped model again, which takes a few minutes
 seed = 0
@@ -213,7 +225,8 @@ figures.training(losses)
 # the digit. After this correction, all four losses are upper bounds on the same quantity, $-\log P(x)$.
 
 # %%
-x_test, y_test = fixed_binarization(test.images).flatten(1), test.labels  # (N, 784) of 0 and 1, (N,)
+# (N, 784) of 0 and 1, (N,)
+x_test, y_test = fixed_binarization(test.images).flatten(1), test.labels
 comparable = {}
 for name, model in small.items():
     with torch.no_grad():
@@ -258,7 +271,8 @@ figures.told(rows, codes, y_test[few], train.shape)
 assert max(right["the encoder"], right["neither"]) < 2 / classes
 if on_mnist:
     assert min(right["both"], right["the decoder"]) > 0.5  # in spite of the short training
-    assert comparable["both"] < comparable["neither"]  # two numbers cannot hold both label and style
+    # two numbers cannot hold both label and style
+    assert comparable["both"] < comparable["neither"]
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The rows are mostly right if the *decoder* is told. If it is not, some labels lie apart."}
 # **Answer.** The models whose *decoder* is told the label draw the right digit in most samples; the other two are right
@@ -312,7 +326,9 @@ def in_all_labels(model, z):
 
 # %% alt="A sheet of eight rows and ten columns of digits. Each column shows one digit from 0 to 9, and the digits in a row are alike in slant and thickness." slideshow={"slide_type": "slide"} slide={"text": "## One z per row, one label per column"}
 torch.manual_seed(seed)
-figures.sheet(in_all_labels(cvae, torch.randn(8, d)), "one z per row, one label per column", train.shape)
+figures.sheet(
+    in_all_labels(cvae, torch.randn(8, d)), "one z per row, one label per column", train.shape
+)
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Slant, thickness, width: much of a person's handwriting."}
@@ -342,7 +358,8 @@ def style_of(model, x, y):
 
 
 # %%
-second = [int((y_test == label).nonzero()[:2][-1]) for label in every]  # the second test digit of each label
+# The second test digit of each label.
+second = [int((y_test == label).nonzero()[:2][-1]) for label in every]
 x_ten, y_ten = x_test[second], y_test[second]
 transferred = in_all_labels(cvae, style_of(cvae, x_ten, y_ten))  # (10, 10, 784)
 
@@ -365,7 +382,9 @@ def ink(images):
 def slant(images, shape):
     """The slope of the line that fits the ink best, x as a function of y: (..., H·W) -> (...)."""
     grid = images.unflatten(-1, shape)  # (..., H, W)
-    y, x = torch.meshgrid(torch.arange(float(shape[0])), torch.arange(float(shape[1])), indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(float(shape[0])), torch.arange(float(shape[1])), indexing="ij"
+    )
     mass = grid.sum((-2, -1)).clamp(min=1e-9)  # an empty image has no slant
     mean_x, mean_y = (grid * x).sum((-2, -1)) / mass, (grid * y).sum((-2, -1)) / mass
     dx, dy = x - mean_x[..., None, None], y - mean_y[..., None, None]
@@ -582,7 +601,8 @@ def judge(images, labels):
 # %%
 torch.manual_seed(seed)
 z = torch.randn(len(asked), d)
-class_means = torch.stack([train.pixels(train.labels == label).mean(0) for label in every])  # (10, 784)
+# (10, 784)
+class_means = torch.stack([train.pixels(train.labels == label).mean(0) for label in every])
 drawn = {"no z, each pixel on its own": class_means[asked].bernoulli()}
 for temperature in (1.0, 0.9, 0.75):
     with torch.no_grad():
@@ -598,7 +618,8 @@ for name, images in drawn.items():
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Neither number says anything alone", "show": "output"}
 for name, (accuracy, in_pixels, in_features) in verdicts.items():
     print(
-        f"{name:>28}: {accuracy:6.1%} read as asked, diversity {in_pixels:4.0%} pixels, {in_features:4.0%} features"
+        f"{name:>28}: {accuracy:6.1%} read as asked, diversity {in_pixels:4.0%} pixels, "
+        f"{in_features:4.0%} features"
     )
 
 # %% tags=["check"]
@@ -672,13 +693,15 @@ log_p = log_p_given_each(x_few)  # (N, 10)
 nll_x = math.log(classes) - log_p.logsumexp(1)  # −log P(x), (N,)
 
 # %%
-right_by_bayes = (log_p.argmax(1) == y_few).double()  # (N,), 1 for each correct label and 0 otherwise
+# 1 for each correct label and 0 otherwise.
+right_by_bayes = (log_p.argmax(1) == y_few).double()  # (N,)
 with torch.no_grad():
     right_by_classifier = (referee(x_few).argmax(1) == y_few).double()  # (N,)
 by_bayes, by_classifier = float(right_by_bayes.mean()), float(right_by_classifier.mean())
 error = math.sqrt(by_bayes * (1 - by_bayes) / len(x_few))  # its standard error
 print(
-    f"of the same {len(x_few)} test digits: by Bayes' rule {by_bayes:.1%} ± {error:.1%}, classifier {by_classifier:.1%}"
+    f"of the same {len(x_few)} test digits: by Bayes' rule {by_bayes:.1%} ± {error:.1%}, "
+    f"classifier {by_classifier:.1%}"
 )
 
 # %% [markdown]
@@ -719,7 +742,8 @@ nll_given_y = nll(cvae, x_few, (k,), y=y_few, seed=1, progress=False).per_image[
 slack = nll_given_y + math.log(classes) - nll_x  # (N,), an estimate of −log P(y|x)
 slack_error = float(slack.std()) / math.sqrt(len(slack))
 print(
-    f"−log P(x) {nll_x.mean():.2f}, −log P(x|y) + ln {classes} {(nll_given_y + math.log(classes)).mean():.2f}"
+    f"−log P(x) {nll_x.mean():.2f}, −log P(x|y) + ln {classes} "
+    f"{(nll_given_y + math.log(classes)).mean():.2f}"
 )
 print(f"slack {slack.mean():.2f} ± {slack_error:.2f} nats")
 
@@ -744,7 +768,9 @@ if on_mnist:
 
 # %%
 height, width = train.shape[-2:]
-foreign = {name: torch.zeros(height, width) for name in ("blank page", "short stroke", "frame", "noise")}
+foreign = {
+    name: torch.zeros(height, width) for name in ("blank page", "short stroke", "frame", "noise")
+}
 foreign["short stroke"][height // 3 : height // 2, width // 2] = 1
 foreign["frame"][[2, -3], 2:-2] = 1
 foreign["frame"][2:-2, [2, -3]] = 1
@@ -758,10 +784,15 @@ nll_of = dict(zip(foreign, nll_foreign, strict=True))
 passes = {}
 for name, value in nll_of.items():
     passes[name] = float((nll_x > value).double().mean())  # test digits that are less probable
-    print(f"{name:>12}: −log P(x) {value:6.1f} nats; {passes[name]:.0%} of the test digits are less probable")
+    print(
+        f"{name:>12}: −log P(x) {value:6.1f} nats; {passes[name]:.0%} of the test digits are less "
+        "probable"
+    )
 
 # %% alt="Above: a black image, one with a short white stroke, one with a white frame, and noise. Below: a histogram of the negative log-likelihoods of test digits, with four vertical lines. Those of the blank page and the short stroke lie together near its left end; those of the noise and the frame lie far to its right." slideshow={"slide_type": "slide"} slide={"text": "## The detector fails"}
-figures.foreign({name: image.flatten() for name, image in foreign.items()}, nll_of, nll_x, train.shape)
+figures.foreign(
+    {name: image.flatten() for name, image in foreign.items()}, nll_of, nll_x, train.shape
+)
 
 # %% tags=["check"]
 if on_mnist:
@@ -842,7 +873,10 @@ uci_diverse = within_class_diversity(uci_drawn, tens) / within_class_diversity(x
 
 # %%
 print(f"slant follows with correlation {uci_kept['slant']:.2f}, ink with {uci_kept['ink']:.2f}")
-print(f"read as asked: {uci_right:.1%} of the samples; read correctly: {uci_real:.1%} of the test digits")
+print(
+    f"read as asked: {uci_right:.1%} of the samples; read correctly: {uci_real:.1%} of the test "
+    "digits"
+)
 print(f"diversity of the samples, in pixels: {uci_diverse:.0%} of that of the test digits")
 
 # %% tags=["check"]
@@ -869,7 +903,9 @@ def spread_within_label(values, y):
 
 
 # %%
-print(f"ink varies by {spread_within_label(ink(x_test), y_test):.0%} within a label of {train.name},")
+print(
+    f"ink varies by {spread_within_label(ink(x_test), y_test):.0%} within a label of {train.name},"
+)
 print(f"and by {spread_within_label(ink(x_uci), y_uci):.0%} within a label of UCI")
 
 # %% [markdown]
@@ -894,7 +930,8 @@ print(f"and by {spread_within_label(ink(x_uci), y_uci):.0%} within a label of UC
 by_kl = kl_per_dimension(cvae, x_test[:1000], y=y_test[:1000])  # (d,), nats
 top = by_kl.topk(2).indices
 print(
-    f"these two dimensions account for {by_kl[top].sum():.1f} of {by_kl.sum():.1f} nats; {d} dimensions in all"
+    f"these two dimensions account for {by_kl[top].sum():.1f} of {by_kl.sum():.1f} nats; {d} "
+    "dimensions in all"
 )
 
 
@@ -975,7 +1012,8 @@ checks.conditional_forward(my_conditional_forward)
 def my_style_rows(encode, decode, x, y):
     """Images x (N, D) with labels y (N,) give images (N, 10, D): row n keeps the style of x[n]."""
     # 1. the mean code of each image, under its own label, (N, d)
-    # 2. for each label c from 0 to 9: the label c for every image, (N,), and the decoded codes, (N, D)
+    # 2. for each label c from 0 to 9: the label c for every image, (N,), and the decoded codes, (N,
+    #    D)
     # 3. stack the ten results along a new axis 1
     raise NotImplementedError
 

@@ -52,7 +52,8 @@ torch.set_num_threads(1)  # for networks this small a second thread only waits
 # %% tags=["parameters"]
 rounds = 400 if FAST else 1000  # of the game that is played by hand
 d_steps = 400 if FAST else 2000  # updates that train one discriminator to convergence
-rates = (1e-4, 1e-3, 1e-2) if FAST else (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of the map, for both players
+# Of the map, for both players.
+rates = (1e-4, 1e-3, 1e-2) if FAST else (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 map_rounds = 100 if FAST else 300  # of each game of the map
 map_seeds = 1 if FAST else 2
 longer = (100, 200) if FAST else (300, 1000, 2000)  # budgets of one slow pair of rates
@@ -158,7 +159,8 @@ def play(g, d, optimizer_g, optimizer_d, rounds, batch=256):
 
 @torch.no_grad()
 def look(g, d):
-    return g(draw_noise(20_000)), d(line).sigmoid()  # generated points (20000, 1), D on the line (200, 1)
+    # generated points (20000, 1), D on the line (200, 1)
+    return g(draw_noise(20_000)), d(line).sigmoid()
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Data: dotted black. Generated points: a green histogram. $D$: dashed blue, from 0 to 1. Where will the histogram be after many rounds, and how high will $D$ be?"}
@@ -250,7 +252,8 @@ def frozen_g(z):
 # %%
 best = player()
 optimizer = adam(best, 1e-2)
-decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=d_steps)  # so that D comes to rest
+# So that D comes to rest.
+decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=d_steps)
 for _ in range(d_steps):
     update(optimizer, d_loss(frozen_g, best, draw_hills(1000), torch.randn(1000, 1)))
     decay.step()
@@ -403,7 +406,9 @@ for length in chosen.values():
     hill.keep()
 
 # %% alt="Four panels with the same dashed D, which rises from near 0 on the left to nearly 1. Before the step, and after the short one, the green points lie in a spike on the left. After the best step they overlap the dotted data. After the step that is too long they lie to the right of the data, in a spike with a long tail." slideshow={"slide_type": "slide"} slide={"text": "## Short, right, and too long"}
-titles = ["before the step"] + [f"{name} step, rate {length:.2g}" for name, length in chosen.items()]
+titles = ["before the step"] + [
+    f"{name} step, rate {length:.2g}" for name, length in chosen.items()
+]
 moments(hill, [2, 3, 4, 5], titles)
 
 # %%
@@ -496,7 +501,10 @@ loss_at_10, moved = {}, {}
 for name, seeds in paths.items():
     loss_at_10[name] = np.array([losses[10] for losses, _ in seeds])  # (S,)
     moved[name] = np.array([means[-1] for _, means in seeds])
-    print(f"{name}: loss after 10 steps {loss_at_10[name].round(2)}, moved {moved[name].round(2)} in 40")
+    print(
+        f"{name}: loss after 10 steps {loss_at_10[name].round(2)}, moved {moved[name].round(2)} "
+        "in 40"
+    )
 
 # %% tags=["check"]
 # on each seed the loss falls faster with D free; the points move less on average
@@ -540,7 +548,9 @@ whole_loss, whole_jsd = {}, {}
 for name, games in whole.items():
     whole_loss[name] = np.array([game.column("loss_g")[-5:].mean() for game in games])  # (S,)
     whole_jsd[name] = np.array([game.column("jsd")[-5:].mean() for game in games])
-    print(f"{name}: generator's loss {whole_loss[name].mean():.3f}, JSD {whole_jsd[name].mean():.3f}")
+    print(
+        f"{name}: generator's loss {whole_loss[name].mean():.3f}, JSD {whole_jsd[name].mean():.3f}"
+    )
 
 # %% tags=["check"]
 assert (whole_loss["D free"] < whole_loss["D frozen"] - 0.15).all()  # on every seed
@@ -609,7 +619,8 @@ print(f"at distance 2: {saturating(2):.4f} for log(1 − D), {non_saturating(2):
 print(f"at distance 6: {saturating(6):.4f} for log(1 − D), {non_saturating(6):.4f} for −log D")
 
 # %% tags=["check"]
-assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 1e-4  # known to four digits
+# Known to four digits.
+assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 1e-4
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The non-saturating loss: its gradient contains the factor $1 - D \\approx 1$, that of the other $D \\approx 0$."}
@@ -650,7 +661,8 @@ def kl_less_jsd(mu):
 
 
 # %% tags=["check"]
-assert abs(2 * slope(jensen_shannon, 2) - saturating(2)) < 1e-5  # finite differences err by about h²
+# Finite differences err by about h².
+assert abs(2 * slope(jensen_shannon, 2) - saturating(2)) < 1e-5
 assert abs(slope(kl_less_jsd, 2) - non_saturating(2)) < 1e-5
 
 # %% [markdown]
@@ -723,7 +735,10 @@ for name, changes in paces.items():
         games[name].append(game)
 
 # %% alt="Left: D's loss settles just below the dotted line at log 4 in the games with a good pace, and swings widely on both sides of it with a weak D. Right: the JSD ends near 0 in the games with a good pace and stays far above that in the games with a weak D." slideshow={"slide_type": "slide"} slide={"text": "## The loss does not know"}
-titles = {"loss_d": "D's loss: what you see (dotted: log 4)", "jsd": "JSD(p, q), nats: what is true"}
+titles = {
+    "loss_d": "D's loss: what you see (dotted: log 4)",
+    "jsd": "JSD(p, q), nats: what is true",
+}
 figures.runs(games, titles, levels={"loss_d": math.log(4)})
 
 # %%
@@ -781,9 +796,11 @@ figures.rate_map(wrong, rates, map_rounds)
 
 # %%
 good = wrong < 0.35
-d_faster = np.array(rates)[None, :] > np.array(rates)[:, None]  # [i, j]: D's rate j above G's rate i
+# [i, j]: D's rate j above G's rate i.
+d_faster = np.array(rates)[None, :] > np.array(rates)[:, None]
 print(
-    f"{good.sum()} of {good.size} pairs are good; in {(good & d_faster).sum()} of them D is the faster player"
+    f"{good.sum()} of {good.size} pairs are good; in {(good & d_faster).sum()} of them D is the "
+    "faster player"
 )
 
 # %% [markdown]
@@ -843,10 +860,13 @@ figures.runs({"G made too fast": collapsed}, titles, levels={"std": 0.5}, change
 
 # %%
 late = slice(-(frames // 2), None)  # the second half of the time since the change
-narrow = np.array([(game.column("std")[late] < 0.5).mean() for game in collapsed])  # (S,) shares of moments
+# (S,) shares of moments.
+narrow = np.array([(game.column("std")[late] < 0.5).mean() for game in collapsed])
 travel = np.array([np.ptp(game.column("mean")[late]) for game in collapsed])  # (S,)
 fooled = np.array([game.column("loss_d")[late].mean() for game in collapsed])
-paid_before = np.array([game.column("loss_d")[frames - 5 : frames + 1].mean() for game in collapsed])
+paid_before = np.array(
+    [game.column("loss_d")[frames - 5 : frames + 1].mean() for game in collapsed]
+)
 print(f"collapsed in {narrow.mean():.0%} of the late moments")
 print(f"D's loss: {paid_before.mean():.2f} before the change, {fooled.mean():.2f} in these moments")
 print(f"the mean travels at least {travel.min():.1f} units along x")
@@ -885,7 +905,9 @@ for game in collapsed:
 
 # %% alt="The standard deviation over all three parts of the games. It rises before the first vertical line, falls below the dotted level before the second, and rises above that level again on every seed."
 titles = {"std": "standard deviation of the points"}
-figures.runs({"rates put right again": collapsed}, titles, levels={"std": 0.5}, changes=[change, 2 * change])
+figures.runs(
+    {"rates put right again": collapsed}, titles, levels={"std": 0.5}, changes=[change, 2 * change]
+)
 
 # %% alt="The generator as a function of z at three moments. At first it climbs over the range of the data, in the collapse it is nearly flat, and at the end it is a bent curve that spans a part of the range again. On the right is the dotted density of the data, with three hills."
 at = {"before the change": frames, "collapsed": 2 * frames, "at the end": collapsed[0].at}
@@ -964,7 +986,9 @@ dirac_planes(dirac_paths, together)
 
 # %%
 for gamma, path in dirac_paths.items():
-    print(f"in turns, γ = {gamma:g}: distance from the equilibrium at the end {path[-1].norm():.1e}")
+    print(
+        f"in turns, γ = {gamma:g}: distance from the equilibrium at the end {path[-1].norm():.1e}"
+    )
 print(f"at the same time, γ = 0: {together[-1].norm():.2f} after 100 steps")
 
 # %% tags=["check"]
@@ -1056,17 +1080,22 @@ for name, seeds in last.items():
     jsd_end[name] = np.array([game.column("jsd")[-10:].mean() for game in seeds])
     accuracy[name] = np.mean([game.column("accuracy")[-10:].mean() for game in seeds])
     print(
-        f"{name}: |D − ½| {d_end[name].mean():.3f}, JSD {jsd_end[name].mean():.4f}, accuracy {accuracy[name]:.2f}"
+        f"{name}: |D − ½| {d_end[name].mean():.3f}, JSD {jsd_end[name].mean():.4f}, accuracy "
+        f"{accuracy[name]:.2f}"
     )
 
 # %%
 without, braked_jsd = jsd_end["without R1"], jsd_end["with R1, γ = 1"]
 worse = int((braked_jsd > without).sum())
 times = float(braked_jsd.mean() / without.mean())
-print(f"with R1 the JSD is larger on {worse} of {n_seeds} seeds, {times:.1f} times as large on average")
+print(
+    f"with R1 the JSD is larger on {worse} of {n_seeds} seeds, {times:.1f} times as large on "
+    "average"
+)
 
 # %% tags=["check"]
-assert (d_end["with R1, γ = 1"] < d_end["without R1"]).all()  # R1 brings D nearer to ½, on every seed
+# R1 brings D nearer to ½, on every seed.
+assert (d_end["with R1, γ = 1"] < d_end["without R1"]).all()
 assert times > 1  # and costs something
 assert all(abs(value - 0.5) < 0.05 for value in accuracy.values())
 
@@ -1089,7 +1118,8 @@ assert all(abs(value - 0.5) < 0.05 for value in accuracy.values())
 
 # %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 pairs = (
-    f"{good.sum()} of {good.size} pairs of learning rates leave less than 0.35 of the mass in the wrong place"
+    f"{good.sum()} of {good.size} pairs of learning rates leave less than 0.35 of the mass in the "
+    "wrong place"
 )
 claims = f"""
 | # | the lecture | measured here | verdict |

@@ -56,7 +56,8 @@ plots.use_style()
 seeds = range(2) if FAST else range(3)  # of the arms race
 small_seeds = range(2) if FAST else range(5)  # of the small games of section 7
 edited = 20 if FAST else 400  # digits of each class that are edited
-rounds, looks = (16, 4) if FAST else (320, 8)  # of the arms race, and how often both players are copied
+# Of the arms race, and how often both players are copied.
+rounds, looks = (16, 4) if FAST else (320, 8)
 frozen_rounds = 4 if FAST else 40  # with D frozen and free in G's step
 updates = 44 if FAST else 440  # of each uneven game, D's and G's together
 samples = 200 if FAST else 3_000  # images of each kind that are judged
@@ -94,7 +95,8 @@ mixed, columns = (
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
 on_mnist = shipped_models_fit(train)  # what was measured on MNIST is asserted on MNIST only
 torch.manual_seed(0)
-test = test.subset(torch.randperm(len(test)))  # MNIST's first 5,000 test digits are cleaner than the others
+# MNIST's first 5,000 test digits are cleaner than the others.
+test = test.subset(torch.randperm(len(test)))
 held_out = test.pixels()  # (N, D), pixels in [0, 1]
 referee = classifier_for(train)
 shipped, cvae = model_for(train, "gan"), model_for(train, "conditional_vae")
@@ -108,7 +110,8 @@ classes = torch.arange(train.n_classes)
 places = torch.cartesian_prod(
     torch.arange(28.0), torch.arange(28.0)
 )  # (784, 2), row and column of each pixel
-inner = ((places >= 4) & (places < 24)).all(1)  # (784,), the part of the image where MNIST's digits lie
+# The part of the image where MNIST's digits lie.
+inner = ((places >= 4) & (places < 24)).all(1)  # (784,)
 
 
 def near_ink(x, size):
@@ -179,11 +182,13 @@ if on_mnist:
     verdicts = {name: three_judges(x, sevens) for name, x in edits.items()}
     for name, (error, logit, seven) in verdicts.items():
         print(
-            f"{name:>11}: squared error {error:.2f}, D's logit {logit:+.2f}, P(7) {seven:.3f}, −L_b {bounds[name]:.0f} nats"
+            f"{name:>11}: squared error {error:.2f}, D's logit {logit:+.2f}, P(7) {seven:.3f}, "
+            f"−L_b {bounds[name]:.0f} nats"
         )
 
 # %% tags=["check"]
-if on_mnist:  # five pixels from 0 to 1 cost 5 in both edits; the VAE's bound minds scattered pixels more
+# Five pixels from 0 to 1 cost 5 in both edits; the VAE's bound minds scattered pixels more.
+if on_mnist:
     assert all(abs(verdicts[name][0] - 5) < 1e-3 for name in ("at a stroke", "scattered"))
     assert bounds["scattered"] > bounds["at a stroke"]
 
@@ -429,7 +434,10 @@ own = tables.diagonal(dim1=1, dim2=2)  # (seeds, versions), D_i on G_i
 next_d = tables.diagonal(1, dim1=1, dim2=2)  # (seeds, versions − 1), D_{i+1} on G_i
 next_g = tables.diagonal(-1, dim1=1, dim2=2)  # D_i on G_{i+1}
 caught, fooled = next_d > own[:, :-1], next_g < own[:, :-1]
-print(f"the next D catches the old G better in {int(caught.sum())} of {caught.numel()} pairs of versions,")
+print(
+    f"the next D catches the old G better in {int(caught.sum())} of {caught.numel()} pairs of "
+    "versions,"
+)
 print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.numel()}")
 
 
@@ -481,7 +489,11 @@ runs = []
 for versions, losses in games:
     distances = [distance(g) for g, _ in versions]
     runs.append(
-        {"discriminator": losses[:, 0].tolist(), "generator": losses[:, 1].tolist(), "distance": distances}
+        {
+            "discriminator": losses[:, 0].tolist(),
+            "generator": losses[:, 1].tolist(),
+            "distance": distances,
+        }
     )
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Do the losses tell?\n\nAs a yardstick, the *Fr\u00e9chet distance* in the features of the course\u2019s classifier.\n\n**Predict.** As a game goes on, its images get better. Will $D$\u2019s loss rise as they do? Will $G$\u2019s loss fall?"}
@@ -494,7 +506,10 @@ figures.losses_against_distance(runs)
 tells = {}
 for key in ("discriminator", "generator"):
     tells[key] = [spearmanr(run[key], run["distance"])[0] for run in runs]
-    print(f"{key}'s loss, rank correlation with the distance:", ", ".join(f"{v:+.2f}" for v in tells[key]))
+    print(
+        f"{key}'s loss, rank correlation with the distance:",
+        ", ".join(f"{v:+.2f}" for v in tells[key]),
+    )
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Here both do. But a loss near $\\log 4$ has two readings: the images are good, or $D$ is poor."}
 # **Answer.** Yes to both, though not at every step. In the figure, each line runs from right to left as the game goes
@@ -578,7 +593,11 @@ def go_on(version, d_rate):
 # %% alt="Two panels of points, one row per kind of game and one point per seed. With D free at G's rate, the points of G's loss lie near 0 and those of the Fr\u00e9chet distance far to the right; the other two rows lie close together." slideshow={"slide_type": "slide"} slide={"text": "## The lowest loss, the worst images"}
 last = [versions[-1] for versions, _ in games]
 after = {}
-for name, d_rate in {"D frozen": 0.0, "D free, its own rate": 2e-3, "D free, G's rate": 4e-3}.items():
+for name, d_rate in {
+    "D frozen": 0.0,
+    "D free, its own rate": 2e-3,
+    "D free, G's rate": 4e-3,
+}.items():
     after[name] = [go_on(version, d_rate) for version in last]
 figures.frozen_and_free(after)
 
@@ -634,7 +653,13 @@ def bare_discriminator():
 
 # %%
 def short_game(
-    seed, g_steps=1, g_rate=1e-2, d_rate=1e-3, make_g=bare_generator, make_d=bare_discriminator, r1=0.0
+    seed,
+    g_steps=1,
+    g_rate=1e-2,
+    d_rate=1e-3,
+    make_g=bare_generator,
+    make_d=bare_discriminator,
+    r1=0.0,
 ):
     """`g_steps` updates of G after each update of D, about `updates` in all."""
     players = make_players(seed, make_g, make_d, g_rate, d_rate)
@@ -650,7 +675,11 @@ def outcome(players, n=500):
     """D's ranking, the spread of G's images and their Fréchet distance, after the last update of G."""
     real, made = held_out[:n], images_of(players.g, noise(n))
     spread = made.var(0).sum() / held_out.var(0).sum()
-    return ranking(players.d, real, made), float(spread), frechet_distance(features(made), real_features)
+    return (
+        ranking(players.d, real, made),
+        float(spread),
+        frechet_distance(features(made), real_features),
+    )
 
 
 # %%
@@ -669,10 +698,13 @@ figures.matching(ends)
 # %% alt="Three rows of sixteen images from different codes: varied blots that resemble digits for well-matched players, one and the same pattern of dots where G is too fast, and faint, nearly equal blots where it is too slow." slideshow={"slide_type": "slide"} slide={"text": "## Collapsed and fooling, or collapsed and caught"}
 torch.manual_seed(0)
 z = noise(16)
-figures.digit_rows({name: images_of(found[0].g, z) for name, found in played.items()}, shape=train.shape)
+figures.digit_rows(
+    {name: images_of(found[0].g, z) for name, found in played.items()}, shape=train.shape
+)
 
 # %% tags=["check"]
-means = {name: torch.tensor(found).mean(0) for name, found in ends.items()}  # ranking, spread, distance
+# Ranking, spread, distance.
+means = {name: torch.tensor(found).mean(0) for name, found in ends.items()}
 well, fast, slow = means.values()
 if on_mnist and updates >= 400:
     assert max(fast[1], slow[1]) < well[1] / 3  # both have collapsed,
@@ -707,10 +739,18 @@ def final_losses(g, d, n=500):
 
 # %%
 in_race = torch.tensor([final_losses(g, d) for g, d in last]).mean(0)
-in_collapse = torch.tensor([final_losses(players.g, players.d) for players in played["G too fast"]]).mean(0)
+in_collapse = torch.tensor(
+    [final_losses(players.g, players.d) for players in played["G too fast"]]
+).mean(0)
 in_distance = torch.tensor([run["distance"][-1] for run in runs]).mean()
-print(f"arms race:  D's loss {in_race[0]:.2f}, G's {in_race[1]:.2f}, Fréchet distance {in_distance:.0f}")
-print(f"G too fast: D's loss {in_collapse[0]:.2f}, G's {in_collapse[1]:.2f}, Fréchet distance {fast[2]:.0f}")
+print(
+    f"arms race:  D's loss {in_race[0]:.2f}, G's {in_race[1]:.2f}, Fréchet distance "
+    f"{in_distance:.0f}"
+)
+print(
+    f"G too fast: D's loss {in_collapse[0]:.2f}, G's {in_collapse[1]:.2f}, Fréchet distance "
+    f"{fast[2]:.0f}"
+)
 
 
 # %% [markdown]
@@ -740,7 +780,9 @@ class SeesSpread(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(pixels + 1, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
+        self.layers = nn.Sequential(
+            nn.Linear(pixels + 1, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1)
+        )
 
     def forward(self, x):
         spread = x.std(0).mean().expand(len(x), 1)  # (N, 1), the same number for the whole batch
@@ -768,7 +810,11 @@ for name, change in cures.items():
 # **Predict.** Which of the cures will bring the spread back?
 
 # %% alt="Three panels with one row for the fast G without a cure, one row per cure, and one point per seed. The spread stays below 0.2 in all rows but two, a D that sees the spread and one update of each; only with one update of each does D's ranking reach one half, and there the Fr\u00e9chet distances are smallest." slideshow={"slide_type": "slide"} slide={"text": "## Two of five"}
-rows = {"G too fast, no cure": ends["G too fast"]} | cured | {"one update of each": ends["well matched"]}
+rows = (
+    {"G too fast, no cure": ends["G too fast"]}
+    | cured
+    | {"one update of each": ends["well matched"]}
+)
 figures.matching(rows)
 
 # %%
@@ -811,7 +857,8 @@ print(f"(means of {len(small_seeds)} seeds)")
 # %% alt="Two rows of sixteen images: above, those of the shipped generator, nearly all of them clear digits of different classes; below, the rough ones of the game played in this notebook."
 recipe = recipes.RECIPES["gan"]
 print(
-    f"the shipped GAN: {recipe.epochs} passes through the data, R1 with γ = {recipe.r1}, α = {recipe.ema_decay}"
+    f"the shipped GAN: {recipe.epochs} passes through the data, R1 with γ = {recipe.r1}, α = "
+    f"{recipe.ema_decay}"
 )
 torch.manual_seed(0)
 figures.digit_rows(
@@ -879,7 +926,8 @@ judged = {name: evaluation.judge(x, beside, referee) for name, x in made.items()
 figures.judgements(judged)
 
 # %% tags=["check"]
-if on_mnist and samples >= 3_000:  # the shipped GAN draws all ten digits, and lies between floor and ceiling
+# The shipped GAN draws all ten digits, and lies between floor and ceiling.
+if on_mnist and samples >= 3_000:
     assert judged["shipped GAN"]["smallest share"] > 0.04
     assert (
         judged["other test digits"]["frechet"]
@@ -952,7 +1000,8 @@ with torch.no_grad():
     on_train, on_test = shipped.logit(some), shipped.logit(beside)  # (N,) each
 knows = float((on_train[:, None] > on_test).double().mean())
 print(
-    f"D ranks a training digit above a test digit in {knows:.1%} of the pairs (50 %: it does not know them)"
+    f"D ranks a training digit above a test digit in {knows:.1%} of the pairs (50 %: it does not "
+    "know them)"
 )
 
 
@@ -986,13 +1035,16 @@ images = made["shipped GAN"][:copies]
 gaps, index = nearest_shifted(images, known)
 test_gaps, _ = nearest_shifted(held_out[:copies], known)
 read = referee(images).argmax(1)  # (N,), the class of each sample
-closest = torch.stack([torch.where(read == label, gaps, torch.inf).argmin() for label in read.unique()])
+closest = torch.stack(
+    [torch.where(read == label, gaps, torch.inf).argmin() for label in read.unique()]
+)
 nearest_pairs = {"nearest samples": images[closest], "their neighbours": known[index[closest]]}
 figures.digit_rows(nearest_pairs, shape=train.shape)
 
 # %%
 print(
-    f"median distance to the nearest training digit: samples {gaps.median():.2f}, test digits {test_gaps.median():.2f}"
+    f"median distance to the nearest training digit: samples {gaps.median():.2f}, test digits "
+    f"{test_gaps.median():.2f}"
 )
 print(f"smallest distance: samples {gaps.min():.2f}, test digits {test_gaps.min():.2f}")
 
@@ -1021,7 +1073,9 @@ assert gaps.min() > 0.3 or not on_mnist  # a copy would be at a distance of 0, u
 # and the same test digits blurred.
 
 # %%
-blurred = avg_pool2d(held_out[:mixed].view(-1, channels, height, width), 3, stride=1, padding=1).flatten(1)
+blurred = avg_pool2d(
+    held_out[:mixed].view(-1, channels, height, width), 3, stride=1, padding=1
+).flatten(1)
 to_mix = {
     "VAE, means": made["conditional VAE, means"],
     "GAN": made["shipped GAN"],
@@ -1038,7 +1092,8 @@ figures.boxes(left_over, f"share of |x|² that no mixture of the {columns} neare
 # %%
 for name, share in left_over.items():
     print(
-        f"{name:>20}: {share.mean():.3f} of the squared length is unexplained (mean of {len(share)} images)"
+        f"{name:>20}: {share.mean():.3f} of the squared length is unexplained (mean of "
+        f"{len(share)} images)"
     )
 del known  # 188 MB
 
@@ -1069,7 +1124,8 @@ fade = torch.lerp(walk[:, :1], walk[:, -1:], t)  # (200, 13, D), between the sam
 
 # %% alt="Four rows of thirteen images, two walks, each above a cross-fade between the same ends. In the walks, strokes bend and move from one digit to the other; in the cross-fades one digit fades out while the other fades in."
 figures.digit_rows(
-    {"walk": walk[0], "cross-fade": fade[0], "walk ": walk[1], "cross-fade ": fade[1]}, shape=train.shape
+    {"walk": walk[0], "cross-fade": fade[0], "walk ": walk[1], "cross-fade ": fade[1]},
+    shape=train.shape,
 )
 
 # %%
@@ -1088,7 +1144,10 @@ def confidence(paths):
 # %% alt="Left, the lengths of the twelve steps: the walks' steps are about two to three times as long as the cross-fade's and longest in the middle. Right, the classifier's confidence along the way, which sags in the middle for both, a little less for the walk."
 sure = {"walk": confidence(walk), "cross-fade": confidence(fade)}
 figures.step_sizes(sizes, sure)
-print(f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a single leap would give 12")
+print(
+    f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a single leap would "
+    "give 12"
+)
 
 
 # %% [markdown]
@@ -1178,19 +1237,28 @@ gap = {name: share.mean() for name, share in left_over.items()}
 two_edits = "skipped: it was measured on MNIST only"
 if on_mnist:
     two_edits = (
-        f"squared errors {verdicts['at a stroke'][0]:.2f} and {verdicts['scattered'][0]:.2f}; −L_b {bounds['at a stroke']:.0f} "
-        f"and {bounds['scattered']:.0f} nats; D prefers the stroke in {min(shares):.0%} to {max(shares):.0%} of the images, by digit"
+        f"squared errors {verdicts['at a stroke'][0]:.2f} and {verdicts['scattered'][0]:.2f}; "
+        f"−L_b {bounds['at a stroke']:.0f} and {bounds['scattered']:.0f} nats; D prefers the "
+        f"stroke in {min(shares):.0%} to {max(shares):.0%} of the images, by digit"
     )
 holds = {True: "holds", False: "not shown"}
 catches, fools = float(caught.double().mean()), float(fooled.double().mean())
-correlations = "; ".join(f"{key}'s {min(found):+.2f} to {max(found):+.2f}" for key, found in tells.items())
+correlations = "; ".join(
+    f"{key}'s {min(found):+.2f} to {max(found):+.2f}" for key, found in tells.items()
+)
 worse = int((free[:, 1] > fixed[:, 1]).sum())
 mild = torch.tensor(after["D free, its own rate"]).mean(0)
-spreads = ", ".join(f"{name} {torch.tensor(found)[:, 1].mean():.2f}" for name, found in cured.items())
+spreads = ", ".join(
+    f"{name} {torch.tensor(found)[:, 1].mean():.2f}" for name, found in cured.items()
+)
 
 # %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 wrong = [quiz.score("one")[kind] for kind in ("made_taken_for_real", "real_called_made")]
-yours = f"{sum(w['share'] for w in wrong) / 2:.0%}" if all(wrong) else "answer the quiz, then run this cell"
+yours = (
+    f"{sum(w['share'] for w in wrong) / 2:.0%}"
+    if all(wrong)
+    else "answer the quiz, then run this cell"
+)
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
@@ -1228,7 +1296,8 @@ display(Markdown(claims))
 def my_r1_penalty(logit, x):
     """logit: images (N, D) to logits (N,). Real images x (N, D) give ½ · mean of ‖∂logit/∂x‖², a tensor ()."""
     # 1. make x a leaf that requires a gradient
-    # 2. the gradient of the sum of the logits with respect to x, (N, D): row i is the slope at image i;
+    # 2. the gradient of the sum of the logits with respect to x, (N, D): row i is the slope at
+    #    image i;
     #    create_graph=True
     # 3. the squared norm of each row, and half of their mean
     raise NotImplementedError
@@ -1247,7 +1316,8 @@ checks.r1_penalty(my_r1_penalty)
 # %%
 def my_class_kl(labels):
     """labels (N,), integers 0 to 9, give KL(shares ‖ uniform) in nats, a tensor ()."""
-    # 1. the share of each of the ten classes, including those that do not occur (see bincount's minlength)
+    # 1. the share of each of the ten classes, including those that do not occur (see bincount's
+    #    minlength)
     # 2. the sum of share · log(share / 0.1), where 0 · log 0 counts as 0
     raise NotImplementedError
 
@@ -1267,7 +1337,8 @@ def my_precision(real, fake, k):
     """real (N, d) and fake (M, d) give the share of fake points within some real point's radius, a tensor ()."""
     # 1. the distances between real points, (N, N); each point's smallest is 0, to itself
     # 2. each real point's radius: the distance to its k-th nearest other, (N,)
-    # 3. the distances from fake to real points, (M, N): is there a real point whose radius covers it?
+    # 3. the distances from fake to real points, (M, N): is there a real point whose radius covers
+    #    it?
     # 4. the share of fake points for which there is
     raise NotImplementedError
 

@@ -1,10 +1,11 @@
-"""Build the course's website from the saved notebooks, without executing them or downloading anything.
+"""Build the course's website from the saved notebooks,
+without executing them or downloading anything.
 
 python tools/site/build.py [FOLDER]      writes the site into FOLDER (default: build/site)
 
-The notebooks and pages are copied into a source folder and prepared for reading: setup code is folded, links
-and alternative texts are added, and widgets get the current script. Then Sphinx builds the site. In addition,
-`toygan.html` is written as a single file that can be sent by mail.
+The notebooks and pages are copied into a source folder and prepared for reading: setup code is
+folded, links and alternative texts are added, and widgets get the current script. Then Sphinx
+builds the site. In addition, `toygan.html` is written as a single file that can be sent by mail.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))  # so that the widgets are found even if the course is not installed
 
-# The pages in docs/, in the order in which they are listed. Pages that do not exist are left out, and pages
-# that are not named here come last.
+# The pages in docs/, in the order in which they are listed. Pages that do not exist are left out,
+# and pages that are not named here come last.
 TEACH = (
     "teaching",
     "installing",
@@ -48,7 +49,8 @@ LOOK_UP = ("glossary", "errata")
 
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)\s#]+)(#[^)\s]*)?(?=\))")
 TO_GLOSSARY = re.compile(r"\[([^]]*)\]\(\.\./docs/glossary\.md#[^)]*\)")
-VERBATIM = re.compile(r"(```.*?```|``.*?``|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`)", re.DOTALL)  # code and formulas
+# Code and formulas.
+VERBATIM = re.compile(r"(```.*?```|``.*?``|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`)", re.DOTALL)
 HYPHEN = re.compile(r"(?<=[\s(])-(?=\d)|(?<=\de)-(?=\d)")
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 FOLDED = {
@@ -84,8 +86,8 @@ def launch(chapter: Path) -> str:
     colab = f"https://colab.research.google.com/github/{repository()}/blob/main/{path}"
     binder = f"https://mybinder.org/v2/gh/{repository()}/main?urlpath={quote(f'lab/tree/{path}', safe='')}"
     return (
-        f'<p class="launch"><a href="{colab}">Open in Colab</a> <a href="{binder}">Open in Binder</a> '
-        f'<a href="{chapter.name}" download>Download the notebook</a></p>'
+        f'<p class="launch"><a href="{colab}">Open in Colab</a> <a href="{binder}">Open in '
+        f'Binder</a> <a href="{chapter.name}" download>Download the notebook</a></p>'
     )
 
 
@@ -125,7 +127,9 @@ def describe(nb: NotebookNode) -> None:
 
 
 def renew_widgets(nb: NotebookNode) -> None:
-    """Give each saved widget the current script, so that corrections of a widget also reach its page."""
+    """Give each saved widget the current script, so that corrections
+    of a widget also reach its page.
+    """
     from course_lib import widgets  # imported late, because it imports torch
 
     for cell in nb.cells:
@@ -139,7 +143,8 @@ def renew_widgets(nb: NotebookNode) -> None:
 def linked(text: str, folder: str) -> str:
     """Redirect links in Markdown to files outside the site to the repository.
 
-    A chapter's links to the glossary become plain text, because the site and the slides add their own.
+    A chapter's links to the glossary become plain text, because the site and the slides add their
+    own.
     """
 
     def lead(match: re.Match[str]) -> str:
@@ -153,7 +158,9 @@ def linked(text: str, folder: str) -> str:
 
 
 def with_minus_signs(text: str) -> str:
-    """Replace hyphens in negative numbers that code has printed in Markdown with true minus signs."""
+    """Replace hyphens in negative numbers that code has printed in Markdown
+    with true minus signs.
+    """
     parts = VERBATIM.split(text)
     parts[::2] = [HYPHEN.sub("\N{MINUS SIGN}", part) for part in parts[::2]]
     return "".join(parts)
@@ -229,7 +236,9 @@ def toy_gan() -> str:
         "numbers": NUMBERS | WHOLE,
         "whole": list(WHOLE),
     }
-    script = re.sub(r"^export .*;$", "", ToyGAN.source, flags=re.MULTILINE).replace("</script", "<\\/script")
+    script = re.sub(r"^export .*;$", "", ToyGAN.source, flags=re.MULTILINE).replace(
+        "</script", "<\\/script"
+    )
     gif = (HERE / "vendor" / "gifenc.js").read_text(encoding="utf-8")
     return template.render(
         address=address(),
@@ -243,7 +252,9 @@ def toy_gan() -> str:
 
 
 def as_constants(module: str) -> str:
-    """Embed a JavaScript module in another one: its exports become constants, and all else stays local."""
+    """Embed a JavaScript module in another one: its exports become constants,
+    and all else stays local.
+    """
     body, listed = re.fullmatch(r"(.*)export\{([^}]*)\};?\s*", module, re.DOTALL).groups()
     pairs = [pair.split(" as ") for pair in listed.split(",") if not pair.endswith(" as default")]
     inside = ", ".join(f"{name}: {own}" for own, name in pairs)
@@ -252,7 +263,9 @@ def as_constants(module: str) -> str:
 
 
 def card(path: Path, title: str, line: str, picture: Any) -> None:
-    """Write the preview picture for shared links, 1200×630, with two lines of text above an image."""
+    """Write the preview picture for shared links, 1200×630,
+    with two lines of text above an image.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 6.3), dpi=100)
@@ -271,7 +284,12 @@ def cards(folder: Path) -> None:
     from course_lib.widgets import ToyGAN
 
     course = imread(ROOT / "notebooks" / "images" / "course.png")
-    card(folder / "card.png", "Deep generative models", "From mixtures and EM to VAEs and GANs", course)
+    card(
+        folder / "card.png",
+        "Deep generative models",
+        "From mixtures and EM to VAEs and GANs",
+        course,
+    )
     game = io.BytesIO()
     ToyGAN("balanced").strip().savefig(game, dpi=100)
     game.seek(0)
@@ -298,7 +316,13 @@ def build(folder: Path) -> int:
     stage(source)
     nocolor()
     app = Sphinx(
-        str(source), str(HERE), str(folder), str(source / ".doctrees"), "html", freshenv=True, status=None
+        str(source),
+        str(HERE),
+        str(folder),
+        str(source / ".doctrees"),
+        "html",
+        freshenv=True,
+        status=None,
     )
     app.build()
     for chapter in chapters():
@@ -306,7 +330,8 @@ def build(folder: Path) -> int:
     (folder / "toygan.html").write_text(toy_gan(), encoding="utf-8")
     cards(folder / "_static")
     (folder / ".nojekyll").touch()  # otherwise GitHub Pages omits folders whose names begin with _
-    for work in (source, folder.with_name("jupyter_execute")):  # myst-nb stores pictures in the second one
+    # myst-nb stores pictures in the second one
+    for work in (source, folder.with_name("jupyter_execute")):
         shutil.rmtree(work, ignore_errors=True)
     return app.statuscode
 
@@ -324,7 +349,10 @@ def main() -> int:
     began = time.perf_counter()
     status = build(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    print(f"{folder}: {size / 1e6:.1f} MB in {time.perf_counter() - began:.0f} s. Open index.html there.")
+    print(
+        f"{folder}: {size / 1e6:.1f} MB in {time.perf_counter() - began:.0f} s. Open index.html "
+        "there."
+    )
     return status
 
 

@@ -104,7 +104,9 @@ plain_image = NbElementRenderer.render_image
 
 
 def described_image(self: NbElementRenderer, data: Any) -> list[nodes.Element]:
-    """Render an image with the alternative text of its output; myst-nb only reads that of the cell."""
+    """Render an image with the alternative text of its output;
+    myst-nb only reads that of the cell.
+    """
     made = plain_image(self, data)
     if alt := data.output_metadata.get(data.mime_type, {}).get("alt"):
         made[0]["alt"] = alt
@@ -118,7 +120,14 @@ CHAPTERS = re.compile(r"\b[Cc]hapters? \d\d(?:(?:, and |, | and | or | to )\d\d)
 NAME = r"(?:(?:van den|van der|von|de) )?[A-Z][\w’'-]+"
 AUTHORS = rf"{NAME}(?: et al\.|(?:, {NAME})*,? (?:&|and) {NAME})?"
 CITED = re.compile(rf"\b({AUTHORS}),? \(?(\d{{4}})\b")
-NOT_IN = (nodes.reference, nodes.literal, nodes.literal_block, nodes.title, nodes.raw, nodes.citation)
+NOT_IN = (
+    nodes.reference,
+    nodes.literal,
+    nodes.literal_block,
+    nodes.title,
+    nodes.raw,
+    nodes.citation,
+)
 
 
 def slug(heading: str) -> str:
@@ -142,7 +151,9 @@ def cited_as(people: list[Any]) -> set[str]:
     names = [" ".join([*person.prelast_names, *person.last_names]) for person in people]
     if len(names) == 1:
         return {names[0]}
-    whole = {f"{', '.join(names[:-1])}{word}{names[-1]}" for word in (" & ", " and ", ", & ", ", and ")}
+    whole = {
+        f"{', '.join(names[:-1])}{word}{names[-1]}" for word in (" & ", " and ", ", & ", ", and ")
+    }
     return whole | {f"{names[0]} et al."} if len(names) > 2 else whole
 
 
@@ -190,7 +201,9 @@ class Links:
                 entry = self.words.get(match[1].lower())
                 if entry is None or any(a < match.end() and match.start() < b for a, b, _ in links):
                     continue
-                self.words = {word: other for word, other in self.words.items() if other[0] != entry[0]}
+                self.words = {
+                    word: other for word, other in self.words.items() if other[0] != entry[0]
+                }
                 target = f"{self.uri('docs/glossary')}#{entry[0]}"
                 made = self.anchor(target, match[0], **{"class": "term", "data-tip": entry[1]})
                 links.append((*match.span(), made))
@@ -226,7 +239,10 @@ def parents(node: Any) -> list[Any]:
 def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Add the metadata for shared links and for search engines."""
     title = re.sub(r"<[^>]+>", "", context.get("title", "")) or project
-    text = "A hands-on course: Gaussian mixtures and EM, the evidence lower bound, VAEs and GANs on MNIST."
+    text = (
+        "A hands-on course: Gaussian mixtures and EM, the evidence lower bound, VAEs and GANs on "
+        "MNIST."
+    )
     if doctree is not None and page != "index":
         prose = (p.astext() for p in doctree.findall(nodes.paragraph))
         text = next((" ".join(p.split()) for p in prose if len(p) > 60), text)
@@ -235,8 +251,12 @@ def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
     if address():  # a card needs absolute URLs
         tags["og:url"] = f"{address()}{page}.html"
         tags["og:image"] = f"{address()}_static/card.png"
-        tags["og:image:alt"] = "Pictures from the course: a mixture fitted to a pinwheel, a bound, and digits"
-    lines = [f'<meta property="{name}" content="{html.escape(value)}">' for name, value in tags.items()]
+        tags["og:image:alt"] = (
+            "Pictures from the course: a mixture fitted to a pinwheel, a bound, and digits"
+        )
+    lines = [
+        f'<meta property="{name}" content="{html.escape(value)}">' for name, value in tags.items()
+    ]
     lines.append(f'<meta name="description" content="{html.escape(tags["og:description"])}">')
     lines.append('<meta name="twitter:card" content="summary_large_image">')
     context["metatags"] = context.get("metatags", "") + "\n".join(lines)
@@ -244,7 +264,9 @@ def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
 
 
 def mend(app: Sphinx, failure: Exception | None) -> None:
-    """Correct the HTML for screen readers: empty headings, wrong names, and headings without a level."""
+    """Correct the HTML for screen readers: empty headings, wrong names,
+    and headings without a level.
+    """
     if failure is None:
         for path in Path(app.outdir).rglob("*.html"):
             page = path.read_text(encoding="utf-8")

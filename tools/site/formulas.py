@@ -6,7 +6,8 @@ import re
 
 from latex2mathml.converter import convert
 
-# Patterns in the converter's output, and replacements with which browsers draw the formula as TeX would.
+# Patterns in the converter's output, and replacements with which browsers draw the formula as TeX
+# would.
 MENDED = [
     # a small space before a function and before its argument
     (
@@ -20,7 +21,10 @@ MENDED = [
         r'\1<mo form="prefix">&#x02212;</mo>',
     ),
     # a prime is already raised
-    (r"<msup>(<mi>[^<]*</mi>)<mi>(&#x02032;)</mi></msup>", r'\1<mo lspace="0em" rspace="0em">\2</mo>'),
+    (
+        r"<msup>(<mi>[^<]*</mi>)<mi>(&#x02032;)</mi></msup>",
+        r'\1<mo lspace="0em" rspace="0em">\2</mo>',
+    ),
     # the variable goes below min and max, if there is space
     (
         r"<msub><mo>(min|max)</mo>(<mi>[^<]*</mi>)</msub>",
@@ -36,7 +40,8 @@ MENDED = [
 
 def formula(tex: str, display: str = "inline") -> str:
     """Convert a TeX formula to MathML, which browsers draw without a script."""
-    # The bars of a norm keep their height, because an exponent often belongs only to the closing bar.
+    # The bars of a norm keep their height, because an exponent often belongs only to the closing
+    # bar.
     drawn = convert(re.sub(r"\\[lr]?Vert\b", r"\\|", tex), display=display)
     for found, mended in MENDED:
         drawn = re.sub(found, mended, drawn)

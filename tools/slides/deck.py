@@ -1,4 +1,5 @@
-"""Convert a notebook to slides: which cells are shown, which parts of them, and the speaker's notes.
+"""Convert a notebook to slides: which cells are shown, which parts of them,
+and the speaker's notes.
 
 The metadata of a cell determine its part in the slides. Cells without such metadata are not shown.
 
@@ -11,9 +12,9 @@ The metadata of a cell determine its part in the slides. Cells without such meta
         lines    the lines of code to show, such as "3-9" or "1-4, 8-12", counted from 1
         below    Markdown below what the cell shows
 
-The speaker's notes consist of the notebook's own text: the full text of cells for which the slide shows a
-shorter one, and the prose up to the next slide or section. If there is none, the notes are the prose before
-the slide.
+The speaker's notes consist of the notebook's own text: the full text of cells for which the slide
+shows a shorter one, and the prose up to the next slide or section. If there is none, the notes are
+the prose before the slide.
 """
 
 from __future__ import annotations
@@ -99,20 +100,25 @@ def excerpt(source: str, lines: str) -> str:
         first, _, last = part.strip().partition("-")
         piece = all_lines[int(first) - 1 : int(last or first)]
         if not piece:
-            raise SlideError(f"there are no lines {part.strip()} in a cell of {len(all_lines)} lines")
+            raise SlideError(
+                f"there are no lines {part.strip()} in a cell of {len(all_lines)} lines"
+            )
         chosen += piece
     return textwrap.dedent("\n".join(chosen))
 
 
 @cache
 def readable(source: str) -> str:
-    """Fit code to a slide: long lines lose their comments, and lines that are still too long are wrapped."""
+    """Fit code to a slide: long lines lose their comments,
+    and lines that are still too long are wrapped.
+    """
     lines = source.strip("\n").splitlines()
     short = [line if len(line) <= CODE_WIDTH else re.sub(r"\s{2,}# .*", "", line) for line in lines]
     if max(map(len, short)) > CODE_WIDTH:
         command = [sys.executable, "-m", "ruff", "format", "--line-length", str(CODE_WIDTH), "-"]
         done = subprocess.run(command, input="\n".join(short), capture_output=True, text=True)
-        if done.returncode == 0:  # otherwise the excerpt is not valid Python by itself, and stays as it is
+        # otherwise the excerpt is not valid Python by itself, and stays as it is
+        if done.returncode == 0:
             short = done.stdout.splitlines()
     return "\n".join(short)
 
@@ -141,7 +147,8 @@ def shown(cell: NotebookNode) -> list[Part]:
     own: dict[str, Any] = cell.metadata.get("slide", {})
     if unknown := set(own) - KEYS:
         raise SlideError(
-            f"`slide` has the unknown key {min(unknown)!r}; the known keys are {', '.join(sorted(KEYS))}"
+            f"`slide` has the unknown key {min(unknown)!r}; the known keys are "
+            f"{', '.join(sorted(KEYS))}"
         )
     if cell.cell_type == "markdown":
         parts = [Part("text", own.get("text", cell.source))]
@@ -200,7 +207,9 @@ def slides_of(nb: NotebookNode) -> list[Slide]:
     for slide in slides:
         slide.notes = slide.notes or [slide.before]
         slide.notes += [f"*In the figure:* {part.alt}" for part in slide.of("picture") if part.alt]
-    return [one for slide in slides for one in (claims_slides(slide) if slide.of("claims") else [slide])]
+    return [
+        one for slide in slides for one in (claims_slides(slide) if slide.of("claims") else [slide])
+    ]
 
 
 def add(slides: list[Slide], piece: Part) -> None:
@@ -221,7 +230,9 @@ def read(notebook: Path) -> Deck:
 
 
 def problems(deck: Deck) -> list[str]:
-    """List everything that is not legible from the last row, and answers shown before their questions."""
+    """List everything that is not legible from the last row,
+    and answers shown before their questions.
+    """
     found = []
     if not 15 <= len(deck.slides) <= 25:
         found.append(f"{deck.name}: {len(deck.slides)} slides; a chapter must have 15 to 25")
@@ -234,7 +245,9 @@ def problems(deck: Deck) -> list[str]:
                 found.append(f"{here}: {len(lines)} lines of code, more than {CODE_LINES}")
             longest = max(map(len, lines))
             if longest > CODE_WIDTH:
-                found.append(f"{here}: a line of code has {longest} characters, more than {CODE_WIDTH}")
+                found.append(
+                    f"{here}: a line of code has {longest} characters, more than {CODE_WIDTH}"
+                )
         if not slide.notes:
             found.append(f"{here}: the speaker has no notes")
         if not slide.title:
@@ -248,7 +261,12 @@ def problems(deck: Deck) -> list[str]:
                 elif asked > 1:
                     found.append(f"{here}: a new question before the last one is answered")
                     asked = 1
-        if asked and PREDICT.search(slide.text) and slide.of("picture") and not ANSWER.search(slide.text):
+        if (
+            asked
+            and PREDICT.search(slide.text)
+            and slide.of("picture")
+            and not ANSWER.search(slide.text)
+        ):
             found.append(f"{here}: the answer is visible together with its question")
     if asked:
         found.append(f"{deck.name}: the last question has no answer")
@@ -268,7 +286,9 @@ def marks(part: Part) -> list[bool]:
 
 
 def claims_slides(slide: Slide) -> list[Slide]:
-    """Distribute tables of claims over slides. If there is a verdict, the numbers move to the notes."""
+    """Distribute tables of claims over slides. If there is a verdict,
+    the numbers move to the notes.
+    """
     made: list[Slide] = []
     for header, rows in tables(slide.of("claims")[0].content):
         measured = next(at for at, name in enumerate(header) if name.startswith(MEASURED))
@@ -276,12 +296,16 @@ def claims_slides(slide: Slide) -> list[Slide]:
         if len(columns) == 1:  # there is nothing to show but the numbers
             columns = [at for at, name in enumerate(header) if name != "#"]
         for page in pages(rows, columns):
-            shown = [[row[at] for at in columns] for row in ([*header], ["---"] * len(header), *page)]
+            shown = [
+                [row[at] for at in columns] for row in ([*header], ["---"] * len(header), *page)
+            ]
             lines = "\n".join(f"| {' | '.join(row)} |" for row in shown)
             title = f"## {slide.title}, continued" if made else f"## {slide.title}"
             figures = [f"*{row[columns[0]]}:* {row[measured]}" for row in page]
             made.append(
-                Slide([Part("text", title), Part("claims", lines)], figures, slide.below and not made)
+                Slide(
+                    [Part("text", title), Part("claims", lines)], figures, slide.below and not made
+                )
             )
     made[0].notes += slide.notes
     return made

@@ -1,4 +1,6 @@
-"""Print handouts as A4 PDFs with Chromium: the slides with their notes, then the text of the chapter."""
+"""Print handouts as A4 PDFs with Chromium: the slides with their notes,
+then the text of the chapter.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def chromium() -> str:
     for name in (os.environ.get("COURSE_CHROMIUM"), *names):
         if name and (path := shutil.which(name)):
             return path
-    raise HandoutError("Handouts need Chromium, which was not found. Set COURSE_CHROMIUM to its path.")
+    raise HandoutError(
+        "Handouts need Chromium, which was not found. Set COURSE_CHROMIUM to its path."
+    )
 
 
 def strip(part: Part) -> str:
@@ -45,7 +49,9 @@ def strip(part: Part) -> str:
 
 
 def sheet(slide: Slide, chapter: str) -> str:
-    """The HTML of a slide for paper, with all steps visible and a picture in place of each widget."""
+    """The HTML of a slide for paper, with all steps visible and a picture in place
+    of each widget.
+    """
     parts = [Part("text", strip(part)) if part.kind == "widget" else part for part in slide.parts]
     return render.body(Slide(parts), chapter).replace('class="fragment later"', 'class="later"')
 
@@ -53,7 +59,9 @@ def sheet(slide: Slide, chapter: str) -> str:
 def page(notebook: Path) -> str:
     """The handout of a chapter as one HTML page."""
     deck = decks.read(notebook)
-    slides = [{"sheet": sheet(slide, deck.name), "notes": render.notes(slide)} for slide in deck.slides]
+    slides = [
+        {"sheet": sheet(slide, deck.name), "notes": render.notes(slide)} for slide in deck.slides
+    ]
     return (
         environment()
         .get_template("handout.html")

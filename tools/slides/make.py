@@ -3,8 +3,8 @@
 python tools/slides/make.py [NB ...] [--out FOLDER]             write slides into build/slides
 python tools/slides/make.py --handout [NB ...] [--out FOLDER]   write PDFs into build/handout
 
-A file of slides is self-contained: it includes reveal.js, the fonts, the figures and the widgets. reveal.js
-and the fonts are downloaded once with npm.
+A file of slides is self-contained: it includes reveal.js, the fonts, the figures and the widgets.
+reveal.js and the fonts are downloaded once with npm.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ NOTEBOOKS = ROOT / "notebooks"
 
 
 def chosen(names: list[str]) -> list[Path]:
-    """Return the notebooks whose names begin with one of the given names, or all notebooks without names."""
+    """Return the notebooks whose names begin with one of the given names,
+    or all notebooks without names.
+    """
     there = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not names:
         return there
@@ -82,7 +84,11 @@ def front_page(all_decks: list[decks.Deck]) -> str:
         environment()
         .get_template("index.html")
         .render(
-            decks=shown, icon=icon(), fonts=vendor.fonts(), css=text("slides.css"), script=text("theme.js")
+            decks=shown,
+            icon=icon(),
+            fonts=vendor.fonts(),
+            css=text("slides.css"),
+            script=text("theme.js"),
         )
     )
 
@@ -103,7 +109,9 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NB")
-    parser.add_argument("--handout", action="store_true", help="write handouts as PDFs instead of slides")
+    parser.add_argument(
+        "--handout", action="store_true", help="write handouts as PDFs instead of slides"
+    )
     parser.add_argument("--out", type=Path, help="the output folder")
     options = parser.parse_args(arguments)
     try:

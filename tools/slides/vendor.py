@@ -60,7 +60,9 @@ def package(name: str) -> Path:
         return folder
     npm = shutil.which("npm")
     if npm is None:
-        raise VendorError("The slides need reveal.js from npm, but npm was not found. Install Node.js.")
+        raise VendorError(
+            "The slides need reveal.js from npm, but npm was not found. Install Node.js."
+        )
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
         command = [npm, "pack", f"{name}@{version}", "--silent", "--pack-destination", work]
@@ -68,13 +70,15 @@ def package(name: str) -> Path:
             subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
         except (subprocess.SubprocessError, OSError) as error:
             raise VendorError(
-                f"npm could not download {name} {version}, which the slides need. Check the network."
+                f"npm could not download {name} {version}, which the slides need. Check the "
+                "network."
             ) from error
         archive = next(Path(work).glob("*.tgz"))
         found = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
         if found != known:
             raise VendorError(
-                f"The package that npm delivered as {name} {version} does not have the expected hash."
+                f"The package that npm delivered as {name} {version} does not have the expected "
+                "hash."
             )
         unpack(archive, Path(work))
         (Path(work) / "package").replace(folder)
@@ -82,7 +86,9 @@ def package(name: str) -> Path:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Extract an archive safely. Early releases of Python 3.11 have no `filter` in tarfile for this."""
+    """Extract an archive safely. Early releases of Python 3.11 have no `filter`
+    in tarfile for this.
+    """
     with tarfile.open(archive) as packed:
         for member in packed:
             path = (folder / member.name).resolve()
@@ -94,7 +100,9 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def available() -> str:
-    """Return an empty string if all packages are available or can be downloaded, or else the reason."""
+    """Return an empty string if all packages are available or can be downloaded,
+    or else the reason.
+    """
     try:
         for name in PACKAGES:
             package(name)
@@ -116,7 +124,9 @@ def fonts() -> str:
         for style in styles:
             for face in FACE.findall((folder / f"{style}.css").read_text(encoding="utf-8")):
                 file = FILE.search(face)
-                if file is None or not any(f"-{script}-{style[:3]}" in file[1] for script in SCRIPTS):
+                if file is None or not any(
+                    f"-{script}-{style[:3]}" in file[1] for script in SCRIPTS
+                ):
                     continue
                 data = base64.b64encode((folder / file[1]).read_bytes()).decode()
                 source = f"src: url(data:font/woff2;base64,{data}) format('woff2');"

@@ -1,7 +1,7 @@
 """Question 1: three ways to feed a label into a network, each as a function from arrays to arrays.
 
-Sources: FiLM, Perez et al. 2018; classifier-free guidance, Ho & Salimans 2022; weights that depend on a label, Ha et al. 2017
-(hypernetworks). A label of −1 means that the label is unknown.
+Sources: FiLM, Perez et al. 2018; classifier-free guidance, Ho & Salimans 2022; weights that depend
+on a label, Ha et al. 2017 (hypernetworks). A label of −1 means that the label is unknown.
 """
 
 import numpy as np
@@ -10,7 +10,9 @@ from scipy.special import log_expit, softmax
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
-TOLERANCE = Tolerance(2e-4, 2e-5, "float32 sums of at most two dozen terms, through one smooth function")
+TOLERANCE = Tolerance(
+    2e-4, 2e-5, "float32 sums of at most two dozen terms, through one smooth function"
+)
 
 
 def labels(rng, n, classes):
@@ -95,9 +97,11 @@ also be correct where hidden units are in the thousands, positive or negative.""
             0.5,
         ),
         Mistake(
-            "an unknown label gets γ = 1, which doubles h: the factor is 1 + γ, so γ = 0 changes nothing.",
+            "an unknown label gets γ = 1, which doubles h: the factor is 1 + γ, so γ = 0 changes "
+            "nothing.",
             lambda h, y, scale, shift: softplus(
-                h * (1 + np.where((y >= 0)[:, None], scale[y], 1)) + np.where((y >= 0)[:, None], shift[y], 0)
+                h * (1 + np.where((y >= 0)[:, None], scale[y], 1))
+                + np.where((y >= 0)[:, None], shift[y], 0)
             ),
             0.6,
         ),
@@ -126,7 +130,9 @@ also be correct where hidden units are in the thousands, positive or negative.""
         ),
         Mistake(
             "rows without a label are set to 0: apply the softplus to them as to all other rows.",
-            lambda h, y, scale, shift: np.where((y >= 0)[:, None], film_reference(h, y, scale, shift), 0.0),
+            lambda h, y, scale, shift: np.where(
+                (y >= 0)[:, None], film_reference(h, y, scale, shift), 0.0
+            ),
             0.6,
         ),
         Mistake(
@@ -174,7 +180,8 @@ def conditioned(h, y, scale, shift):
     ),
 )
 
-# ---------------------------------------------------------------- guidance with a token for "unknown"
+# ---------------------------------------------------------------- guidance with a token for
+# "unknown"
 
 
 def guided_inputs(rng, case):
@@ -183,7 +190,8 @@ def guided_inputs(rng, case):
         arguments = guided_draw(rng, case)
         if (
             case != "extreme"
-            or right_way(*two_logits(**without_strength(arguments)), arguments["strength"]).min() < -1500
+            or right_way(*two_logits(**without_strength(arguments)), arguments["strength"]).min()
+            < -1500
         ):
             return arguments
 
@@ -236,7 +244,9 @@ guided_reference = guided(right_way)
 
 
 def guided_independent(z, y, strength, table, inner, outer):
-    """The answer row by row, without concatenation: the inner weights act on z and on the label separately."""
+    """The answer row by row, without concatenation:
+    the inner weights act on z and on the label separately.
+    """
     d = z.shape[1]
     rows = []
     for code, label in zip(z, y):
@@ -292,7 +302,8 @@ thousands, positive or negative.""",
     guided_reference,
     (
         Mistake(
-            "σ of a very negative logit underflows to 0, and its logarithm is −∞: use a log-sigmoid.",
+            "σ of a very negative logit underflows to 0, and its logarithm is −∞: use a "
+            "log-sigmoid.",
             guided(right_way, lambda a: np.log(1 / (1 + np.exp(-a)))),
             0.6,
         ),
@@ -308,7 +319,8 @@ thousands, positive or negative.""",
             0.4,
         ),
         Mistake(
-            "the logits with and without the label are swapped: w = 1 must give f(z, y), and w = 0 must give f(z, ?).",
+            "the logits with and without the label are swapped: w = 1 must give f(z, y), and w = "
+            "0 must give f(z, ?).",
             guided(lambda told, untold, w: told + w * (untold - told)),
             0.5,
         ),
@@ -318,17 +330,20 @@ thousands, positive or negative.""",
             0.2,
         ),
         Mistake(
-            "the embeddings are combined: run the network on each embedding, and combine the logits.",
+            "the embeddings are combined: run the network on each embedding, and combine the "
+            "logits.",
             mixed_embeddings,
             0.4,
         ),
         Mistake(
-            "the logits with the label are multiplied by w: multiply only the difference from the logits without the label.",
+            "the logits with the label are multiplied by w: multiply only the difference from the "
+            "logits without the label.",
             guided(lambda told, untold, w: w * told),
             0.3,
         ),
         Mistake(
-            "the difference is multiplied by 1 + w: here w = 1, not w = 0, leaves the decoder as it is.",
+            "the difference is multiplied by 1 + w: here w = 1, not w = 0, leaves the decoder as "
+            "it is.",
             guided(lambda told, untold, w: (1 + w) * told - w * untold),
             0.6,
         ),
@@ -355,7 +370,8 @@ thousands, positive or negative.""",
             0.6,
         ),
         Mistake(
-            "the logits without the label are missing from the sum: f(z, ?) + w·(f(z, y) − f(z, ?)).",
+            "the logits without the label are missing from the sum: f(z, ?) + w·(f(z, y) − f(z, "
+            "?)).",
             guided(lambda told, untold, w: w * (told - untold)),
             0.5,
         ),
@@ -363,7 +379,8 @@ thousands, positive or negative.""",
     Tolerance(
         2e-4,
         3e-5,
-        "float32 differences of two logits, multiplied by a thousand, relative to the largest number",
+        "float32 differences of two logits, multiplied by a thousand, relative to the largest "
+        "number",
     ),
     independent=guided_independent,
     styles=(
@@ -402,7 +419,8 @@ def conditioned(z, y, strength, table, inner, outer):
     ),
 )
 
-# ---------------------------------------------------------------- soft labels, and weights for each label
+# ---------------------------------------------------------------- soft labels, and weights for each
+# label
 
 
 def soft_inputs(rng, case):
@@ -434,7 +452,9 @@ soft_reference = soft_mixture(lambda logits: softmax(logits, axis=1))
 
 
 def soft_independent(z, logits, weight, bias):
-    """The answer from weights that are mixed first and then applied; by linearity, the result is the same."""
+    """The answer from weights that are mixed first and then applied; by linearity,
+    the result is the same.
+    """
     shares = torch.distributions.Categorical(logits=torch.tensor(logits)).probs
     rows = []
     for code, p in zip(torch.tensor(z), shares):
@@ -468,7 +488,8 @@ the thousands, positive or negative.""",
     soft_reference,
     (
         Mistake(
-            "it overflows or divides 0 by 0: subtract the largest logit before you exponentiate, or use a softmax.",
+            "it overflows or divides 0 by 0: subtract the largest logit before you exponentiate, "
+            "or use a softmax.",
             soft_mixture(lambda logits: np.exp(logits) / np.exp(logits).sum(1, keepdims=True)),
             0.6,
         ),
@@ -478,12 +499,14 @@ the thousands, positive or negative.""",
             0.4,
         ),
         Mistake(
-            "the softmax runs over the rows: the labels' probabilities in each row must add up to 1.",
+            "the softmax runs over the rows: the labels' probabilities in each row must add up to "
+            "1.",
             soft_mixture(lambda logits: softmax(logits, axis=0)),
             0.4,
         ),
         Mistake(
-            "each logit goes through a sigmoid: take a softmax, so that the labels' probabilities add up to 1.",
+            "each logit goes through a sigmoid: take a softmax, so that the labels' probabilities "
+            "add up to 1.",
             soft_mixture(lambda logits: np.exp(log_expit(logits))),
             0.4,
         ),

@@ -1,8 +1,8 @@
 """Question 2: the conditional bound with a prior that depends on the label.
 
-log P(x|y) ≥ E_q[log P(x|z, y)] − KL(q(z|x, y) ‖ P(z|y)), where P(z|y) has a location and a width for each label.
-Source: Sohn, Lee & Yan 2015, whose prior network computes P(z|y). The KL between two Laplace distributions is worked
-out in `laplace_kl`.
+log P(x|y) ≥ E_q[log P(x|z, y)] − KL(q(z|x, y) ‖ P(z|y)), where P(z|y) has a location and a width
+for each label. Source: Sohn, Lee & Yan 2015, whose prior network computes P(z|y). The KL between
+two Laplace distributions is worked out in `laplace_kl`.
 """
 
 from itertools import pairwise
@@ -32,7 +32,8 @@ def gaussian_inputs(rng, case):
     n, pixels, d, classes = sizes(case)
     logits = rng.normal(size=(n, pixels)) * 2
     spread = 1.0
-    if case == "extreme":  # pixels about which the decoder is certain, and very narrow and very wide codes
+    # pixels about which the decoder is certain, and very narrow and very wide codes
+    if case == "extreme":
         logits = rng.choice([-2000.0, 2000.0], size=(n, pixels))
         spread = 4.0
     return {
@@ -53,7 +54,9 @@ def pixels_log_p(x, logits):
 
 def gaussian_kl(mu, logvar, m, prior_logvar):
     """KL(N(mu, e^logvar) ‖ N(m, e^prior_logvar)), one number per dimension."""
-    return 0.5 * (prior_logvar - logvar + (np.exp(logvar) + (mu - m) ** 2) / np.exp(prior_logvar) - 1)
+    return 0.5 * (
+        prior_logvar - logvar + (np.exp(logvar) + (mu - m) ** 2) / np.exp(prior_logvar) - 1
+    )
 
 
 def gaussian_bound(kl=gaussian_kl, log_p=pixels_log_p, over_pixels=np.sum, sign=-1):
@@ -96,7 +99,11 @@ def whole(reference, change):
 def afterwards(reference):
     """Mistakes common to all variants: a loss instead of a bound, and the mean over the images."""
     return (
-        Mistake("the sign is flipped: return the bound, not a loss.", whole(reference, lambda v: -v), 0.7),
+        Mistake(
+            "the sign is flipped: return the bound, not a loss.",
+            whole(reference, lambda v: -v),
+            0.7,
+        ),
         Mistake(
             "the mean over the images is taken: return one number per image.",
             whole(reference, np.mean),
@@ -135,9 +142,12 @@ Your function must also be correct where logits are ±2000.""",
     gaussian_reference,
     (
         Mistake(
-            "the logarithm of 0: σ of a logit of ±2000 is exactly 0 or 1. Compute log P(x|z, y) from the logits.",
+            "the logarithm of 0: σ of a logit of ±2000 is exactly 0 or 1. Compute log P(x|z, y) "
+            "from the logits.",
             gaussian_bound(
-                log_p=lambda x, logits: x * np.log(expit(logits)) + (1 - x) * np.log(1 - expit(logits))
+                log_p=lambda x, logits: (
+                    x * np.log(expit(logits)) + (1 - x) * np.log(1 - expit(logits))
+                )
             ),
             0.6,
         ),
@@ -162,7 +172,8 @@ Your function must also be correct where logits are ±2000.""",
             0.5,
         ),
         Mistake(
-            "the mean over the pixels is taken: for independent pixels the log-probabilities add up.",
+            "the mean over the pixels is taken: for independent pixels the log-probabilities add "
+            "up.",
             gaussian_bound(over_pixels=np.mean),
             0.4,
         ),
@@ -187,7 +198,8 @@ Your function must also be correct where logits are ±2000.""",
             0.6,
         ),
         Mistake(
-            "the squared distance between the means is divided by q's variance: divide it by the prior's.",
+            "the squared distance between the means is divided by q's variance: divide it by the "
+            "prior's.",
             gaussian_bound(
                 lambda mu, logvar, m, v: (
                     0.5 * (v - logvar + np.exp(logvar - v) + (mu - m) ** 2 / np.exp(logvar) - 1)
@@ -206,7 +218,8 @@ Your function must also be correct where logits are ±2000.""",
             0.2,
         ),
         Mistake(
-            "the reconstruction term is a squared error: the pixels are 0 or 1, and their likelihood is Bernoulli.",
+            "the reconstruction term is a squared error: the pixels are 0 or 1, and their "
+            "likelihood is Bernoulli.",
             gaussian_bound(log_p=lambda x, logits: -((x - expit(logits)) ** 2)),
             0.3,
         ),
@@ -273,7 +286,9 @@ def laplace_inputs(rng, case):
 
 
 def stirling(x):
-    """What PyTorch's `poisson_nll_loss` adds with `full=True`: an approximation where x > 1, else 0."""
+    """What PyTorch's `poisson_nll_loss` adds with `full=True`:
+    an approximation where x > 1, else 0.
+    """
     many = np.maximum(x, 2)
     return np.where(x > 1, many * np.log(many) - many + 0.5 * np.log(2 * np.pi * many), 0)
 
@@ -283,7 +298,9 @@ def counts_log_p(x, log_rate):
 
 
 def laplace_kl(mu, log_scale, m, prior_log_scale):
-    """KL(Laplace(mu, b) ‖ Laplace(m, s)) = log(s/b) − 1 + E_q|z − m| / s, and E_q|z − m| = |mu − m| + b·e^(−|mu − m|/b)."""
+    """KL(Laplace(mu, b) ‖ Laplace(m, s)) = log(s/b) − 1 + E_q|z − m| / s, and E_q|z − m| = |mu − m|
+    + b·e^(−|mu − m|/b).
+    """
     b, s, away = np.exp(log_scale), np.exp(prior_log_scale), np.abs(mu - m)
     return prior_log_scale - log_scale - 1 + (away + b * np.exp(-away / b)) / s
 
@@ -317,7 +334,10 @@ def laplace_independent(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale
     rate = np.exp(log_rate)
     table = [poisson.logpmf(row, mean).sum() for row, mean in zip(x, rate)]
     losses = [
-        sum(kl(*four) for four in zip(mu[n], np.exp(log_scale[n]), prior_mu[c], np.exp(prior_log_scale[c])))
+        sum(
+            kl(*four)
+            for four in zip(mu[n], np.exp(log_scale[n]), prior_mu[c], np.exp(prior_log_scale[c]))
+        )
         for n, c in enumerate(y)
     ]
     return np.array(table) - np.array(losses)
@@ -357,7 +377,8 @@ one draw and the KL in closed form. Your function must also be correct where a d
     laplace_reference,
     (
         Mistake(
-            "the logarithm of 0: λ underflows where log λ is −2000. Use log λ itself, not the logarithm of λ.",
+            "the logarithm of 0: λ underflows where log λ is −2000. Use log λ itself, not the "
+            "logarithm of λ.",
             laplace_bound(log_p=lambda x, a: x * np.log(np.exp(a)) - np.exp(a) - gammaln(x + 1)),
             0.6,
         ),
@@ -397,7 +418,8 @@ one draw and the KL in closed form. Your function must also be correct where a d
             0.5,
         ),
         Mistake(
-            "log x! is approximated by Stirling's formula, which is not accurate enough: use the log-gamma function.",
+            "log x! is approximated by Stirling's formula, which is not accurate enough: use the "
+            "log-gamma function.",
             laplace_bound(log_p=lambda x, a: x * a - np.exp(a) - stirling(x)),
             0.7,
         ),
@@ -412,7 +434,8 @@ one draw and the KL in closed form. Your function must also be correct where a d
             0.5,
         ),
         Mistake(
-            "the mean over the pixels is taken: for independent pixels the log-probabilities add up.",
+            "the mean over the pixels is taken: for independent pixels the log-probabilities add "
+            "up.",
             laplace_bound(over_pixels=np.mean),
             0.4,
         ),
@@ -494,7 +517,9 @@ def codes_terms(log_px, y, q_logits, prior_logits):
 
 def codes_bound(combine):
     """The answer if the three terms are combined in another way."""
-    return lambda log_px, y, q_logits, prior_logits: combine(*codes_terms(log_px, y, q_logits, prior_logits))
+    return lambda log_px, y, q_logits, prior_logits: combine(
+        *codes_terms(log_px, y, q_logits, prior_logits)
+    )
 
 
 codes_reference = codes_bound(lambda log_p, prior, q: (np.exp(q) * (log_p + prior - q)).sum(1))
@@ -504,7 +529,9 @@ def codes_independent(log_px, y, q_logits, prior_logits):
     """log P(x|y) − KL(q(k|x, y) ‖ P(k|x, y)): the bound in its other form."""
     prior = torch.distributions.Categorical(logits=torch.tensor(prior_logits)[torch.tensor(y)])
     joint = torch.tensor(log_px) + prior.logits  # (N, K)
-    q, posterior = (torch.distributions.Categorical(logits=a) for a in (torch.tensor(q_logits), joint))
+    q, posterior = (
+        torch.distributions.Categorical(logits=a) for a in (torch.tensor(q_logits), joint)
+    )
     return (joint.logsumexp(1) - torch.distributions.kl_divergence(q, posterior)).numpy()
 
 
@@ -534,13 +561,18 @@ underflows to 0. What does q·log q tend to there?""",
     codes_reference,
     (
         Mistake(
-            "0 times the logarithm of 0: q underflows, and its logarithm is −∞. Get log q from a log-softmax.",
-            codes_bound(lambda log_p, prior, q: (np.exp(q) * (log_p + prior - np.log(np.exp(q)))).sum(1)),
+            "0 times the logarithm of 0: q underflows, and its logarithm is −∞. Get log q from a "
+            "log-softmax.",
+            codes_bound(
+                lambda log_p, prior, q: (np.exp(q) * (log_p + prior - np.log(np.exp(q)))).sum(1)
+            ),
             0.6,
         ),
         Mistake(
             "all styles have the prior 1/K: use the prior of the image's own label.",
-            codes_bound(lambda log_p, prior, q: (np.exp(q) * (log_p - np.log(q.shape[1]) - q)).sum(1)),
+            codes_bound(
+                lambda log_p, prior, q: (np.exp(q) * (log_p - np.log(q.shape[1]) - q)).sum(1)
+            ),
             0.3,
         ),
         Mistake(
@@ -561,21 +593,25 @@ underflows to 0. What does q·log q tend to there?""",
         Mistake(
             "the prior's logits are used as log-probabilities: normalize them with a log-softmax.",
             lambda log_px, y, q_logits, prior_logits: (
-                softmax(q_logits, axis=1) * (log_px + prior_logits[y] - log_softmax(q_logits, axis=1))
+                softmax(q_logits, axis=1)
+                * (log_px + prior_logits[y] - log_softmax(q_logits, axis=1))
             ).sum(1),
             0.5,
         ),
         Mistake(
-            "the KL is the wrong way round: log P(k|y) − log q is averaged over q, not over the prior.",
-            codes_bound(lambda log_p, prior, q: (np.exp(q) * log_p - np.exp(prior) * (prior - q)).sum(1)),
+            "the KL is the wrong way round: log P(k|y) − log q is averaged over q, not over the "
+            "prior.",
+            codes_bound(
+                lambda log_p, prior, q: (np.exp(q) * log_p - np.exp(prior) * (prior - q)).sum(1)
+            ),
             0.4,
         ),
         Mistake(
             "only q's most probable style is used: the bound is a mean over all of them.",
             codes_bound(
-                lambda log_p, prior, q: np.take_along_axis(log_p + prior - q, q.argmax(1)[:, None], axis=1)[
-                    :, 0
-                ]
+                lambda log_p, prior, q: np.take_along_axis(
+                    log_p + prior - q, q.argmax(1)[:, None], axis=1
+                )[:, 0]
             ),
             0.3,
         ),
@@ -585,7 +621,8 @@ underflows to 0. What does q·log q tend to there?""",
             0.3,
         ),
         Mistake(
-            "the logarithm is taken outside the sum over k: this is the log of the mean of P(x|k, y) under q, not the bound.",
+            "the logarithm is taken outside the sum over k: this is the log of the mean of P(x|k, "
+            "y) under q, not the bound.",
             codes_bound(lambda log_p, prior, q: logsumexp(log_p + q, axis=1)),
             0.2,
         ),
@@ -595,7 +632,8 @@ underflows to 0. What does q·log q tend to there?""",
             0.2,
         ),
         Mistake(
-            "the prior's softmax runs over the labels: for each label, the styles' probabilities must add up to 1.",
+            "the prior's softmax runs over the labels: for each label, the styles' probabilities "
+            "must add up to 1.",
             lambda log_px, y, q_logits, prior_logits: (
                 softmax(q_logits, axis=1)
                 * (log_px + log_softmax(prior_logits, axis=0)[y] - log_softmax(q_logits, axis=1))

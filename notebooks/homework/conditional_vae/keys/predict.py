@@ -1,7 +1,8 @@
-"""Question 4: the conditional VAE as a classifier, through Bayes' rule, from estimates of log P(x|y) for each label.
+"""Question 4: the conditional VAE as a classifier, through Bayes' rule, from estimates of log
+P(x|y) for each label.
 
-log P(x|y) ≈ log (1/K) Σ_k w_k with w_k = P(x|z_k, y) P(z_k) / q(z_k|x, y), Burda et al. 2016. The rule that may refuse
-an image is Chow's (1970).
+log P(x|y) ≈ log (1/K) Σ_k w_k with w_k = P(x|z_k, y) P(z_k) / q(z_k|x, y), Burda et al. 2016. The
+rule that may refuse an image is Chow's (1970).
 """
 
 import numpy as np
@@ -13,8 +14,9 @@ from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 TOLERANCE = Tolerance(
     8e-4,
     3e-5,
-    "float32 rounds a logarithm near −3000 by up to 1.2·10⁻⁴: the logsumexp, then minus log K, then plus log P(y). "
-    "Three roundings of two labels move their difference, and with it P(y|x), by up to 7.3·10⁻⁴",
+    "float32 rounds a logarithm near −3000 by up to 1.2·10⁻⁴: the logsumexp, then minus log K, "
+    "then plus log P(y). Three roundings of two labels move their difference, and with it P(y|x), "
+    "by up to 7.3·10⁻⁴",
 )
 
 
@@ -28,7 +30,8 @@ def table(rng, shape, case):
     """Log-probabilities for each image and label that leave some doubt about the label."""
     shift = rng.normal(size=(shape[0], *[1] * (len(shape) - 1)))
     values = rng.normal(size=shape) + 0.5 * shift - 2
-    # a multiple of 1/1024, so that float32 holds it exactly, and rounding does not blur the answer where it lies near −3000
+    # a multiple of 1/1024, so that float32 holds it exactly, and rounding does not blur the answer
+    # where it lies near −3000
     return np.round(1024 * values) / 1024 - (3000 if case == "extreme" else 0)
 
 
@@ -98,24 +101,30 @@ P(y|x) (N, C). Your function must also be correct where log w is about −3000."
             0.6,
         ),
         Mistake(
-            "the weights are added, not averaged: a label with more draws is not more probable. Divide by `drawn`.",
-            lambda log_w, drawn, prior: softmax(unequal_joint(log_w, drawn, prior) + np.log(drawn), axis=1),
+            "the weights are added, not averaged: a label with more draws is not more probable. "
+            "Divide by `drawn`.",
+            lambda log_w, drawn, prior: softmax(
+                unequal_joint(log_w, drawn, prior) + np.log(drawn), axis=1
+            ),
             0.5,
         ),
         Mistake(
             "this uses the mean of log w, which is the bound: take the logarithm of the mean of w.",
             lambda log_w, drawn, prior: softmax(
-                np.where(np.isfinite(used(log_w, drawn)), log_w, 0).sum(2) / drawn + np.log(prior), axis=1
+                np.where(np.isfinite(used(log_w, drawn)), log_w, 0).sum(2) / drawn + np.log(prior),
+                axis=1,
             ),
             0.4,
         ),
         Mistake(
-            "entries that are not draws are counted: for label c, only the first `drawn[c]` weights are draws.",
+            "entries that are not draws are counted: for label c, only the first `drawn[c]` "
+            "weights are draws.",
             lambda log_w, drawn, prior: softmax(logsumexp(log_w, axis=2) + np.log(prior), axis=1),
             0.3,
         ),
         Mistake(
-            "one entry too many is counted: indices start at 0, so the draws of label c end at index `drawn[c]` − 1.",
+            "one entry too many is counted: indices start at 0, so the draws of label c end at "
+            "index `drawn[c]` − 1.",
             lambda log_w, drawn, prior: softmax(
                 logsumexp(used(log_w, drawn + 1), axis=2) - np.log(drawn) + np.log(prior), axis=1
             ),
@@ -133,7 +142,9 @@ P(y|x) (N, C). Your function must also be correct where log w is about −3000."
         ),
         Mistake(
             "P(y) is missing: Bayes' rule weights each label by its prior.",
-            lambda log_w, drawn, prior: softmax(unequal_joint(log_w, drawn, np.ones_like(prior)), axis=1),
+            lambda log_w, drawn, prior: softmax(
+                unequal_joint(log_w, drawn, np.ones_like(prior)), axis=1
+            ),
             0.5,
         ),
         Mistake(
@@ -142,7 +153,8 @@ P(y|x) (N, C). Your function must also be correct where log w is about −3000."
             0.3,
         ),
         Mistake(
-            "the result is normalized over the images: for each image, the labels' probabilities must add up to 1.",
+            "the result is normalized over the images: for each image, the labels' probabilities "
+            "must add up to 1.",
             lambda log_w, drawn, prior: softmax(unequal_joint(log_w, drawn, prior), axis=0),
             0.4,
         ),
@@ -153,7 +165,9 @@ P(y|x) (N, C). Your function must also be correct where log w is about −3000."
         ),
         Mistake(
             "this is the most probable label as a one-hot row: return the probabilities.",
-            lambda log_w, drawn, prior: np.eye(len(prior))[unequal_joint(log_w, drawn, prior).argmax(1)],
+            lambda log_w, drawn, prior: np.eye(len(prior))[
+                unequal_joint(log_w, drawn, prior).argmax(1)
+            ],
             0.4,
         ),
         Mistake(
@@ -164,7 +178,8 @@ P(y|x) (N, C). Your function must also be correct where log w is about −3000."
         Mistake(
             "the sum is divided by K for every label: the mean is over the label's own draws.",
             lambda log_w, drawn, prior: softmax(
-                logsumexp(np.where(np.isfinite(used(log_w, drawn)), log_w, -20.0), axis=2) + np.log(prior),
+                logsumexp(np.where(np.isfinite(used(log_w, drawn)), log_w, -20.0), axis=2)
+                + np.log(prior),
                 axis=1,
             ),
             0.4,
@@ -205,11 +220,15 @@ def predict(log_w, drawn, prior):
 
 # ---------------------------------------------------------------- costs, and the option to refuse
 
-CLEAR = 0.02  # the least gap between the best decision's cost and all others, so that rounding does not change the decision
+# The least gap between the best decision's cost and all others, so that rounding does not change
+# the decision.
+CLEAR = 0.02
 
 
 def reject_inputs(rng, case):
-    """Draw again until some images are refused and some are not, no decision is a close call, and the costs change a decision."""
+    """Draw again until some images are refused and some are not, no decision is a close call, and
+    the costs change a decision.
+    """
     n, classes = {"small": (5, 3), "large": (9, 4), "extreme": (6, 5)}[case]
     while True:
         log_px = table(rng, (n, classes), case)
@@ -243,14 +262,18 @@ def reject_reference(log_px, prior, cost, refusal):
 def reject_independent(log_px, prior, cost, refusal):
     """The refusal as one more decision, whose cost is the same for all labels."""
     joint = torch.distributions.Categorical(logits=torch.tensor(log_px) + torch.tensor(prior).log())
-    table = torch.cat([torch.tensor(cost), torch.full((1, len(prior)), refusal, dtype=torch.float64)])
+    table = torch.cat(
+        [torch.tensor(cost), torch.full((1, len(prior)), refusal, dtype=torch.float64)]
+    )
     risk, decision = torch.einsum("dc,nc->nd", table, joint.probs).min(1)
     return torch.where(decision == len(prior), -1, decision).numpy(), risk.numpy()
 
 
 def reject_mistake(change):
     """The answer with other probabilities, costs or refusal."""
-    return lambda log_px, prior, cost, refusal: change(softmax(log_px + np.log(prior), axis=1), cost, refusal)
+    return lambda log_px, prior, cost, refusal: change(
+        softmax(log_px + np.log(prior), axis=1), cost, refusal
+    )
 
 
 def most_probable(p, cost, refusal):
@@ -311,7 +334,9 @@ refuse, and the expected cost of that decision (N,). Your function must also be 
         ),
         Mistake(
             "the expected cost of a refused image is `refusal`, not that of the best label.",
-            reject_mistake(lambda p, cost, refusal: (decide(p @ cost.T, refusal)[0], (p @ cost.T).min(1))),
+            reject_mistake(
+                lambda p, cost, refusal: (decide(p @ cost.T, refusal)[0], (p @ cost.T).min(1))
+            ),
             0.7,
         ),
         Mistake(
@@ -330,7 +355,8 @@ refuse, and the expected cost of that decision (N,). Your function must also be 
             0.5,
         ),
         Mistake(
-            "the decision with the largest expected cost is chosen: choose the one with the smallest.",
+            "the decision with the largest expected cost is chosen: choose the one with the "
+            "smallest.",
             reject_mistake(
                 lambda p, cost, refusal: (
                     np.where((p @ cost.T).max(1) > refusal, -1, (p @ cost.T).argmax(1)),
@@ -345,7 +371,8 @@ refuse, and the expected cost of that decision (N,). Your function must also be 
             0.3,
         ),
         Mistake(
-            "the result is normalized over the images: for each image, the labels' probabilities must add up to 1.",
+            "the result is normalized over the images: for each image, the labels' probabilities "
+            "must add up to 1.",
             lambda log_px, prior, cost, refusal: decide(
                 softmax(log_px + np.log(prior), axis=0) @ cost.T, refusal
             ),
@@ -353,7 +380,9 @@ refuse, and the expected cost of that decision (N,). Your function must also be 
         ),
         Mistake(
             "P(y) is added to log P(x|y): add its logarithm.",
-            lambda log_px, prior, cost, refusal: decide(softmax(log_px + prior, axis=1) @ cost.T, refusal),
+            lambda log_px, prior, cost, refusal: decide(
+                softmax(log_px + prior, axis=1) @ cost.T, refusal
+            ),
             0.5,
         ),
     ),
@@ -468,7 +497,8 @@ P(y|x_1, …, x_M) for each sender (N, C). Your function must also be correct wh
             0.6,
         ),
         Mistake(
-            "the prior is counted once for each image: count it only once, because the label was drawn only once.",
+            "the prior is counted once for each image: count it only once, because the label was "
+            "drawn only once.",
             lambda log_w, prior: softmax((several_estimates(log_w) + np.log(prior)).sum(1), axis=1),
             0.5,
         ),
@@ -478,7 +508,8 @@ P(y|x_1, …, x_M) for each sender (N, C). Your function must also be correct wh
             0.3,
         ),
         Mistake(
-            "the weights of all images are multiplied draw by draw: average over the draws of each image first.",
+            "the weights of all images are multiplied draw by draw: average over the draws of "
+            "each image first.",
             lambda log_w, prior: softmax(logsumexp(log_w.sum(1), axis=2) + np.log(prior), axis=1),
             0.4,
         ),
@@ -488,13 +519,17 @@ P(y|x_1, …, x_M) for each sender (N, C). Your function must also be correct wh
             0.4,
         ),
         Mistake(
-            "log P(x|y) is averaged over the images: for independent images, the logarithms add up.",
+            "log P(x|y) is averaged over the images: for independent images, the logarithms add "
+            "up.",
             lambda log_w, prior: softmax(several_estimates(log_w).mean(1) + np.log(prior), axis=1),
             0.5,
         ),
         Mistake(
-            "P(x|y) is added up over the images: for independent images, the probabilities are multiplied.",
-            lambda log_w, prior: softmax(logsumexp(several_estimates(log_w), axis=1) + np.log(prior), axis=1),
+            "P(x|y) is added up over the images: for independent images, the probabilities are "
+            "multiplied.",
+            lambda log_w, prior: softmax(
+                logsumexp(several_estimates(log_w), axis=1) + np.log(prior), axis=1
+            ),
             0.3,
         ),
         Mistake(
@@ -508,13 +543,16 @@ P(y|x_1, …, x_M) for each sender (N, C). Your function must also be correct wh
             0.3,
         ),
         Mistake(
-            "the result is normalized over the senders: for each sender, the labels' probabilities must add up to 1.",
+            "the result is normalized over the senders: for each sender, the labels' "
+            "probabilities must add up to 1.",
             lambda log_w, prior: softmax(several_estimates(log_w).sum(1) + np.log(prior), axis=0),
             0.4,
         ),
         Mistake(
             "these are the logarithms of the probabilities: return the probabilities.",
-            lambda log_w, prior: log_softmax(several_estimates(log_w).sum(1) + np.log(prior), axis=1),
+            lambda log_w, prior: log_softmax(
+                several_estimates(log_w).sum(1) + np.log(prior), axis=1
+            ),
             0.7,
         ),
         Mistake(

@@ -1,9 +1,9 @@
 """Question 3: the bound for images whose label is unknown, or known only in part.
 
-If y is not observed, it is one more latent variable, and the encoder gets a classifier q(y|x) in addition to q(z|x, y).
-Because y is discrete, the sum over y is exact. Source: Kingma et al. 2014, equations 7 to 9 (the model M2). With
-A_c = L(x, c) + log P(c) the bound is also log Σ_c e^(A_c) − KL(q(y|x) ‖ softmax(A)), which gives the independent
-answers.
+If y is not observed, it is one more latent variable, and the encoder gets a classifier q(y|x) in
+addition to q(z|x, y). Because y is discrete, the sum over y is exact. Source: Kingma et al. 2014,
+equations 7 to 9 (the model M2). With A_c = L(x, c) + log P(c) the bound is also log Σ_c e^(A_c) −
+KL(q(y|x) ‖ softmax(A)), which gives the independent answers.
 """
 
 import numpy as np
@@ -12,7 +12,9 @@ from scipy.special import log_softmax, logsumexp, softmax
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
-TOLERANCE = Tolerance(2e-4, 2e-5, "float32 sums of a dozen terms; the largest number decides the rounding")
+TOLERANCE = Tolerance(
+    2e-4, 2e-5, "float32 sums of a dozen terms; the largest number decides the rounding"
+)
 
 
 def common(rng, case):
@@ -36,7 +38,9 @@ def average(bound, logits, prior):
 
 
 def from_above(bound, logits, prior):
-    """The same bound, as log P of the mixture of all labels minus the KL from q(y|x) to the mixture's posterior."""
+    """The same bound, as log P of the mixture of all labels minus the KL from q(y|x) to the
+    mixture's posterior.
+    """
     joint = torch.tensor(bound) + torch.tensor(prior).log()
     q, best = (torch.distributions.Categorical(logits=a) for a in (torch.tensor(logits), joint))
     return (joint.logsumexp(1) - torch.distributions.kl_divergence(q, best)).numpy()
@@ -126,23 +130,27 @@ underflows to 0.""",
             0.5,
         ),
         Mistake(
-            "only the classifier's most probable label is used: the bound is a mean over all labels.",
+            "only the classifier's most probable label is used: the bound is a mean over all "
+            "labels.",
             likeliest_only,
             0.3,
         ),
         Mistake(
-            "the logarithm is taken outside the sum over y: q(y|x) weights logarithms, not probabilities.",
+            "the logarithm is taken outside the sum over y: q(y|x) weights logarithms, not "
+            "probabilities.",
             log_outside,
             0.2,
         ),
         Mistake(
-            "the classifier has no effect: this is the bound with the best possible q(y|x), not with the given one.",
+            "the classifier has no effect: this is the bound with the best possible q(y|x), not "
+            "with the given one.",
             no_classifier,
             0.3,
         ),
         Mistake("all labels get the same weight: weight label y by q(y|x).", labels_alike, 0.2),
         Mistake(
-            "the softmax runs over the images: for each image, the labels' probabilities must add up to 1.",
+            "the softmax runs over the images: for each image, the labels' probabilities must add "
+            "up to 1.",
             lambda bound, logits, prior: (
                 softmax(logits, axis=0) * (bound + np.log(prior) - log_softmax(logits, axis=0))
             ).sum(1),
@@ -154,7 +162,9 @@ underflows to 0.""",
             0.5,
         ),
         Mistake("the sign is flipped: return the bound, not a loss.", negative(average), 0.7),
-        Mistake("the mean over the images is taken: return one number per image.", mean_of(average), 0.7),
+        Mistake(
+            "the mean over the images is taken: return one number per image.", mean_of(average), 0.7
+        ),
     ),
     TOLERANCE,
     independent=from_above,
@@ -218,7 +228,9 @@ mixed_reference = mixed()
 
 
 def mixed_independent(bound, logits, prior, y, alpha):
-    """Both cases in one formula: with a label, q(y|x) is replaced by a certain one, whose entropy is 0."""
+    """Both cases in one formula: with a label, q(y|x) is replaced by a certain one,
+    whose entropy is 0.
+    """
     s, joint = torch.tensor(logits), torch.tensor(bound) + torch.tensor(prior).log()
     known, label = torch.tensor(y >= 0), torch.tensor(y).clamp(min=0)
     sure = torch.nn.functional.one_hot(label, len(prior)).double()
@@ -269,7 +281,9 @@ maximized, for each image (N,), in nats. Your function must also be correct wher
     mixed_reference,
     (
         Mistake(
-            "the logarithm of 0: q(y|x) underflows. Get log q from a log-softmax.", mixed_underflowing, 0.6
+            "the logarithm of 0: q(y|x) underflows. Get log q from a log-softmax.",
+            mixed_underflowing,
+            0.6,
         ),
         Mistake(
             "an index of −1 picks the last label: without a label, take the mean over all labels.",
@@ -284,10 +298,14 @@ maximized, for each image (N,), in nats. Your function must also be correct wher
             0.6,
         ),
         Mistake(
-            "α · log q(y|x) is missing where the label is known.", mixed(lambda a, p, q, alpha: a + p), 0.5
+            "α · log q(y|x) is missing where the label is known.",
+            mixed(lambda a, p, q, alpha: a + p),
+            0.5,
         ),
         Mistake(
-            "log P(y) is missing where the label is known.", mixed(lambda a, p, q, alpha: a + alpha * q), 0.6
+            "log P(y) is missing where the label is known.",
+            mixed(lambda a, p, q, alpha: a + alpha * q),
+            0.6,
         ),
         Mistake(
             "log P(y) is missing: it belongs to both cases.",
@@ -297,7 +315,9 @@ maximized, for each image (N,), in nats. Your function must also be correct wher
             0.5,
         ),
         Mistake(
-            "α is missing: log q(y|x) is multiplied by it.", mixed(lambda a, p, q, alpha: a + p + q), 0.6
+            "α is missing: log q(y|x) is multiplied by it.",
+            mixed(lambda a, p, q, alpha: a + p + q),
+            0.6,
         ),
         Mistake(
             "log q(y|x) of a known label is subtracted: add it, because it is to be maximized.",
@@ -321,12 +341,14 @@ maximized, for each image (N,), in nats. Your function must also be correct wher
             0.5,
         ),
         Mistake(
-            "the unknown label is replaced by the classifier's most probable one: U(x) is a mean over all labels.",
+            "the unknown label is replaced by the classifier's most probable one: U(x) is a mean "
+            "over all labels.",
             mixed(unlabelled=likeliest_only),
             0.3,
         ),
         Mistake(
-            "the sign is flipped: this is a loss, but the function must return the objective, which is maximized.",
+            "the sign is flipped: this is a loss, but the function must return the objective, "
+            "which is maximized.",
             negative(mixed_reference),
             0.7,
         ),
@@ -469,7 +491,8 @@ function must also be correct where q(y|x) underflows to 0 for every label in S.
     partial_reference,
     (
         Mistake(
-            "0 divided by 0: q(y|x) underflows for all allowed labels. Restrict the logits before you take the softmax.",
+            "0 divided by 0: q(y|x) underflows for all allowed labels. Restrict the logits before "
+            "you take the softmax.",
             partial_underflowing,
             0.6,
         ),
@@ -493,7 +516,8 @@ function must also be correct where q(y|x) underflows to 0 for every label in S.
             0.5,
         ),
         Mistake(
-            "the prior is renormalized over S: P(y) stays as it is, because the bound is on log P(x, y ∈ S).",
+            "the prior is renormalized over S: P(y) stays as it is, because the bound is on log "
+            "P(x, y ∈ S).",
             lambda bound, logits, prior, allowed: (
                 partial_reference(bound, logits, prior, allowed) - np.log(allowed @ prior)
             ),
@@ -510,7 +534,8 @@ function must also be correct where q(y|x) underflows to 0 for every label in S.
             0.5,
         ),
         Mistake(
-            "the classifier has no effect: this is the bound with the best possible q, not with the given one.",
+            "the classifier has no effect: this is the bound with the best possible q, not with "
+            "the given one.",
             partial(lambda log_q, joint, s: logsumexp(joint, axis=1, b=s)),
             0.3,
         ),
@@ -528,11 +553,14 @@ function must also be correct where q(y|x) underflows to 0 for every label in S.
             0.5,
         ),
         Mistake(
-            "logits outside S are set to 0, which is not a small logit: those labels must not count at all.",
+            "logits outside S are set to 0, which is not a small logit: those labels must not "
+            "count at all.",
             lambda bound, logits, prior, allowed: average(bound, logits * allowed, prior),
             0.3,
         ),
-        Mistake("the sign is flipped: return the bound, not a loss.", negative(partial_reference), 0.7),
+        Mistake(
+            "the sign is flipped: return the bound, not a loss.", negative(partial_reference), 0.7
+        ),
         Mistake(
             "the mean over the images is taken: return one number per image.",
             mean_of(partial_reference),

@@ -1,28 +1,32 @@
 """Question 6, a design: a thousand generated small digits, compared with unseen ones.
 
-The digits are the 8×8 digits from UCI that come with scikit-learn, with pixels in [0, 1]. Students get the first 1,437;
-the judge compares with the last 360. The score is −log of the Fréchet distance (Heusel et al. 2017) between the samples
-and these 360, in the space of ten class scores: 400 random ReLU features of the pixels and a ridge regression on the
-labels of the students' digits, which recognizes 95 % of the judge's digits. The features are fixed, so the same samples
-always get the same score. Nonsense or copies can match ten means and their covariances, so two conditions keep the
+The digits are the 8×8 digits from UCI that come with scikit-learn, with pixels in [0, 1]. Students
+get the first 1,437; the judge compares with the last 360. The score is −log of the Fréchet distance
+(Heusel et al. 2017) between the samples and these 360, in the space of ten class scores: 400 random
+ReLU features of the pixels and a ridge regression on the labels of the students' digits, which
+recognizes 95 % of the judge's digits. The features are fixed, so the same samples always get the
+same score. Nonsense or copies can match ten means and their covariances, so two conditions keep the
 score honest:
 
-- Coverage (Naeem et al. 2020): at least 60 % of the judge's digits must have a sample that is nearer, in pixels, than
-  their fifth nearest neighbour among the judge's digits. One Gaussian covers 39 %, and the students' digits themselves
-  cover 91 %.
-- Copies: in the first 12 principal components, where noise does not hide a copy, at most 25 % of the samples may be
-  nearer to a digit than 95 % of the judge's digits are to the students'.
+- Coverage (Naeem et al. 2020): at least 60 % of the judge's digits must have a sample that is
+  nearer, in pixels, than their fifth nearest neighbour among the judge's digits. One Gaussian
+  covers 39 %, and the students' digits themselves cover 91 %.
+- Copies: in the first 12 principal components, where noise does not hide a copy, at most 25 % of
+  the samples may be nearer to a digit than 95 % of the judge's digits are to the students'.
 
-Measured, as score and coverage: noise 0.7 and 0; a mean digit 0.1 and 0.05; pixels drawn independently 1.9 and 0.04;
-one Gaussian 2.0 and 0.4; one Gaussian per class 3.8 to 4.1 and 0.87; mixtures of 10, 30, 60 Gaussians 3.7, 4.2, 4.3 and 0.82,
-0.88, 0.91; the students' digits 4.5 and 0.91 (refused as copies). Students' digits plus noise of 0.10, 0.13, 0.15 reach
-4.0, 3.9, 3.7 and are refused: 96 %, 67 %, 42 % count as copies. Noise of 0.17 leaves 25 %, covers 55 % and reaches 3.5.
-The model answer reaches 4.2 to 4.9 on five seeds, covers 76 to 78 %, and 2 to 4 % count as copies; it takes 25 seconds.
-One Gaussian per class, fitted to the judge's digits, is refused for its coverage of 100 %.
+Measured, as score and coverage: noise 0.7 and 0; a mean digit 0.1 and 0.05; pixels drawn
+independently 1.9 and 0.04; one Gaussian 2.0 and 0.4; one Gaussian per class 3.8 to 4.1 and 0.87;
+mixtures of 10, 30, 60 Gaussians 3.7, 4.2, 4.3 and 0.82, 0.88, 0.91; the students' digits 4.5 and
+0.91 (refused as copies). Students' digits plus noise of 0.10, 0.13, 0.15 reach 4.0, 3.9, 3.7 and
+are refused: 96 %, 67 %, 42 % count as copies. Noise of 0.17 leaves 25 %, covers 55 % and reaches
+3.5. The model answer reaches 4.2 to 4.9 on five seeds, covers 76 to 78 %, and 2 to 4 % count as
+copies; it takes 25 seconds. One Gaussian per class, fitted to the judge's digits, is refused for
+its coverage of 100 %.
 
-Scores of 4.4 and above earn all points, and scores of 3.0 and below earn none. The thresholds are this high because a
-distance between means and covariances favours Gaussians: one per class earns 60 to 76 % of the points, and mixtures of
-10, 30 and 60 earn 49, 87 and 91 %. The model answer earns 88 % on its worst seed and all points on the four others.
+Scores of 4.4 and above earn all points, and scores of 3.0 and below earn none. The thresholds are
+this high because a distance between means and covariances favours Gaussians: one per class earns 60
+to 76 % of the points, and mixtures of 10, 30 and 60 earn 49, 87 and 91 %. The model answer earns 88
+% on its worst seed and all points on the four others.
 """
 
 import functools
@@ -38,10 +42,12 @@ NEIGHBOUR = 5
 LEAST_COVERAGE = 0.6
 MOST_COPIES = 0.25
 MOST_COVERAGE = (
-    0.98  # the students' digits cover 91 to 93 %, samples drawn around the judge's digits 96 to 100 %
+    # the students' digits cover 91 to 93 %, samples drawn around the judge's digits 96 to 100 %
+    0.98
 )
 MOST_BETTER = (
-    0.4  # honest scores are at most 0.15 better against the judge's digits than against the students'
+    # honest scores are at most 0.15 better against the judge's digits than against the students'
+    0.4
 )
 
 
@@ -55,7 +61,9 @@ def digits():
 
 @functools.cache
 def network():
-    """The fixed features: random weights (64, 400) and biases (400,), and the fitted output weights (400, 10)."""
+    """The fixed features: random weights (64, 400) and biases (400,),
+    and the fitted output weights (400, 10).
+    """
     own, _, labels = digits()
     draw = np.random.RandomState(0)  # a generator whose numbers never change between versions
     w, b = draw.normal(size=(64, 400)) / 4, draw.normal(size=400) / 2
@@ -74,7 +82,9 @@ def frechet(a, b):
     values, vectors = np.linalg.eigh(np.cov(a.T))
     root = vectors * np.sqrt(np.clip(values, 0, None))  # root @ root.T is A
     inner = np.linalg.eigvalsh(root.T @ np.cov(b.T) @ root)
-    spread = a.var(0, ddof=1).sum() + b.var(0, ddof=1).sum() - 2 * np.sqrt(np.clip(inner, 0, None)).sum()
+    spread = (
+        a.var(0, ddof=1).sum() + b.var(0, ddof=1).sum() - 2 * np.sqrt(np.clip(inner, 0, None)).sum()
+    )
     return ((a.mean(0) - b.mean(0)) ** 2).sum() + spread
 
 
@@ -96,7 +106,9 @@ def coverage(samples):
 
 
 def copies(samples):
-    """The share of samples nearer to some digit than 95 % of the judge's digits are to the students'."""
+    """The share of samples nearer to some digit than 95 % of the judge's digits are
+    to the students'.
+    """
     own, judges, _ = digits()
     _, vectors = np.linalg.eigh(np.cov(own.T))
     axes = vectors[:, -12:]  # the first 12 principal components
@@ -114,19 +126,24 @@ def guard(arrays):
     """Return the reason why these samples do not count, or an empty string."""
     samples = arrays["samples"].astype(np.float64)
     if not ((samples >= 0) & (samples <= 1)).all():
-        return "Pixels must be between 0 and 1: end the generator with a sigmoid, or clip its output."
+        return (
+            "Pixels must be between 0 and 1: end the generator with a sigmoid, or clip its output."
+        )
     if copies(samples) > MOST_COPIES:
-        return "Too many of these samples are copies, or near copies, of real digits: draw new digits."
+        return (
+            "Too many of these samples are copies, or near copies, of real digits: draw new digits."
+        )
     covered = coverage(samples)
     if covered < LEAST_COVERAGE:
         return (
-            f"These samples cover {covered:.0%} of the real digits, but {LEAST_COVERAGE:.0%} must be covered. "
-            "Has the generator collapsed, or are its digits blurred or noisy?"
+            f"These samples cover {covered:.0%} of the real digits, but {LEAST_COVERAGE:.0%} must "
+            "be covered. Has the generator collapsed, or are its digits blurred or noisy?"
         )
     better = score(samples, digits()[1]) - score(samples, digits()[0])
     if better > MOST_BETTER or covered > MOST_COVERAGE:
         return (
-            "These samples resemble the judge's digits more than yours: train on the first 1,437 digits only."
+            "These samples resemble the judge's digits more than yours: train on the first 1,437 "
+            "digits only."
         )
     return ""
 

@@ -1,10 +1,12 @@
-"""Question 3: unbiased estimates of a distance between two distributions, computed from one sample of each.
+"""Question 3: unbiased estimates of a distance between two distributions,
+computed from one sample of each.
 
-The estimate is the mean of the kernel over pairs of different points within x, plus the same mean within y, minus twice
-the mean over all pairs of an x and a y. This is the U-statistic of Gretton et al. 2012, lemma 6. The energy distance is
-the special case of the kernel −‖x − y‖ (Székely & Rizzo 2013), and the kernel inception distance is the case of a cubic
-kernel (Bińkowski et al. 2018, section 4). An unbiased estimate may be negative, and its mean over samples of one
-distribution is 0.
+The estimate is the mean of the kernel over pairs of different points within x, plus the same mean
+within y, minus twice the mean over all pairs of an x and a y. This is the U-statistic of Gretton et
+al. 2012, lemma 6. The energy distance is the special case of the kernel −‖x − y‖ (Székely & Rizzo
+2013), and the kernel inception distance is the case of a cubic kernel (Bińkowski et al. 2018,
+section 4). An unbiased estimate may be negative, and its mean over samples of one distribution is
+0.
 """
 
 import numpy as np
@@ -13,11 +15,14 @@ from scipy.spatial.distance import cdist, pdist
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
-FAR = 30_000.0  # this far from the origin, squares in float32 lose all relevant digits, but differences lose none
+# This far from the origin, squares in float32 lose all relevant digits, but differences lose none.
+FAR = 30_000.0
 
 
 def samples(rng, case):
-    """Two samples of different sizes, slightly apart; in the extreme case, both are far from the origin."""
+    """Two samples of different sizes, slightly apart; in the extreme case,
+    both are far from the origin.
+    """
     n, m, d = {"small": (4, 3, 2), "large": (31, 19, 7), "extreme": (9, 14, 3)}[case]
     x = rng.normal(size=(n, d))
     y = rng.normal(size=(m, d)) * 1.4 + 0.8
@@ -35,11 +40,15 @@ def off_diagonal(table):
 
 
 def unbiased(kernel):
-    """The U-statistic of a kernel that turns (N, d), (M, d) and any further arguments into a table (N, M)."""
+    """The U-statistic of a kernel that turns (N, d), (M,
+    d) and any further arguments into a table (N, M).
+    """
 
     def function(x, y, *more):
         return combined(
-            off_diagonal(kernel(x, x, *more)), off_diagonal(kernel(y, y, *more)), kernel(x, y, *more).mean()
+            off_diagonal(kernel(x, x, *more)),
+            off_diagonal(kernel(y, y, *more)),
+            kernel(x, y, *more).mean(),
         )
 
     return function
@@ -50,7 +59,8 @@ def pair_by_pair(kernel):
 
     def function(x, y, *more):
         within = [
-            np.mean([kernel(z[i], z[j], *more) for i in range(len(z)) for j in range(i)]) for z in (x, y)
+            np.mean([kernel(z[i], z[j], *more) for i in range(len(z)) for j in range(i)])
+            for z in (x, y)
         ]
         return combined(*within, np.mean([kernel(a, b, *more) for a in x for b in y]))
 
@@ -62,7 +72,9 @@ def common(kernel):
     right = unbiased(kernel)
 
     def with_diagonal(x, y, *more):
-        return combined(kernel(x, x, *more).mean(), kernel(y, y, *more).mean(), kernel(x, y, *more).mean())
+        return combined(
+            kernel(x, x, *more).mean(), kernel(y, y, *more).mean(), kernel(x, y, *more).mean()
+        )
 
     def half_corrected(x, y, *more):
         n, m = len(x), len(y)
@@ -90,22 +102,26 @@ def common(kernel):
 
     return (
         Mistake(
-            "the estimate is biased: each point is paired with itself. Leave the diagonal out, and divide by n(n − 1).",
+            "the estimate is biased: each point is paired with itself. Leave the diagonal out, "
+            "and divide by n(n − 1).",
             lambda **given: with_diagonal(*given.values()),
             0.5,
         ),
         Mistake(
-            "the diagonal is left out, but the sum is still divided by n²: divide by n(n − 1), the number of pairs.",
+            "the diagonal is left out, but the sum is still divided by n²: divide by n(n − 1), "
+            "the number of pairs.",
             lambda **given: zero_diagonal(*given.values()),
             0.6,
         ),
         Mistake(
-            "the mean over the pairs of an x and a y is used once: it counts twice, once for each order.",
+            "the mean over the pairs of an x and a y is used once: it counts twice, once for each "
+            "order.",
             lambda **given: between_once(*given.values()),
             0.5,
         ),
         Mistake(
-            "each pair i < j is counted once, but the sum is divided by n(n − 1), which counts each pair twice.",
+            "each pair i < j is counted once, but the sum is divided by n(n − 1), which counts "
+            "each pair twice.",
             lambda **given: pairs_once(*given.values()),
             0.6,
         ),
@@ -128,15 +144,22 @@ def squares(x, y):
 
 
 def expanded_squares(x, y):
-    """Mistake: ‖x‖² + ‖y‖² − 2 x·y in float32, which loses all relevant digits far from the origin."""
+    """Mistake: ‖x‖² + ‖y‖² − 2 x·y in float32, which loses all relevant digits far
+    from the origin.
+    """
     x, y = x.astype(np.float32), y.astype(np.float32)
     table = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
     return np.maximum(table, 0).astype(np.float64)
 
 
-EXPANDED = "far from the origin, ‖x‖² + ‖y‖² − 2x·y loses all its digits in float32: square the differences, or use float64."
+EXPANDED = (
+    "far from the origin, ‖x‖² + ‖y‖² − 2x·y loses all its digits in float32: square the "
+    "differences, or use float64."
+)
 OVER_DIMENSIONS = Tolerance(
-    3e-4, 3e-5, "float32 means of up to 600 pairs that partly cancel in the difference of the three means"
+    3e-4,
+    3e-5,
+    "float32 means of up to 600 pairs that partly cancel in the difference of the three means",
 )
 
 # ---------------------------------------------------------------- the energy distance
@@ -186,11 +209,17 @@ are only a few units apart.""",
     energy_inputs,
     unbiased(energy_kernel),
     (
-        # the diagonal of this kernel is 0, so dropping it and dividing by n² is the same as the biased mean
+        # the diagonal of this kernel is 0, so dropping it and dividing by n² is the same as the
+        # biased mean
         *(mistake for number, mistake in enumerate(common(energy_kernel)[0]) if number != 1),
-        Mistake(EXPANDED, lambda x, y: unbiased(lambda a, b: -np.sqrt(expanded_squares(a, b)))(x, y), 0.6),
         Mistake(
-            "squared lengths are averaged: with squared lengths, only the means of x and y are compared.",
+            EXPANDED,
+            lambda x, y: unbiased(lambda a, b: -np.sqrt(expanded_squares(a, b)))(x, y),
+            0.6,
+        ),
+        Mistake(
+            "squared lengths are averaged: with squared lengths, only the means of x and y are "
+            "compared.",
             lambda x, y: unbiased(lambda a, b: -squares(a, b))(x, y),
             0.3,
         ),
@@ -436,7 +465,8 @@ kernel exceeds the largest number in float32.""",
             0.5,
         ),
         Mistake(
-            "the kernel overflows in float32, whose largest number is 3·10³⁸: convert to float64 with `.double()`.",
+            "the kernel overflows in float32, whose largest number is 3·10³⁸: convert to float64 "
+            "with `.double()`.",
             kid_of(narrow_kernel),
             0.7,
         ),
@@ -462,7 +492,9 @@ kernel exceeds the largest number in float32.""",
         ),
     ),
     Tolerance(
-        3e-4, 3e-5, "float32 means of up to 600 cubes that partly cancel in the difference of three means"
+        3e-4,
+        3e-5,
+        "float32 means of up to 600 cubes that partly cancel in the difference of three means",
     ),
     independent=pair_by_pair(lambda a, b: (np.dot(a, b) / len(a) + 1) ** 3),
     styles=(

@@ -1,9 +1,10 @@
-"""Question 4: penalties on the slope of a discriminator with given weights, with the slope derived by hand.
+"""Question 4: penalties on the slope of a discriminator with given weights,
+with the slope derived by hand.
 
-D is a(x) = v · h(Wx + b) with one hidden layer, so its slope at a point is ∇a(x) = Wᵀ (v ⊙ h'(Wx + b)): a row of
-(h'(xWᵀ + b) ⊙ v) W. One-sided penalty: WGAN-LP, Petzka et al. 2018. Perturbed data: DRAGAN, Kodali et al. 2017, with
-noise from a normal distribution. Weighted slopes: the regularizer for the Jensen-Shannon divergence of Roth et al.
-2017.
+D is a(x) = v · h(Wx + b) with one hidden layer, so its slope at a point is ∇a(x) = Wᵀ (v ⊙ h'(Wx +
+b)): a row of (h'(xWᵀ + b) ⊙ v) W. One-sided penalty: WGAN-LP, Petzka et al. 2018. Perturbed data:
+DRAGAN, Kodali et al. 2017, with noise from a normal distribution. Weighted slopes: the regularizer
+for the Jensen-Shannon divergence of Roth et al. 2017.
 """
 
 import numpy as np
@@ -12,12 +13,15 @@ from scipy.special import expit
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
-TOLERANCE = Tolerance(3e-4, 3e-5, "float32 sums of at most a few dozen products, squared and averaged")
+TOLERANCE = Tolerance(
+    3e-4, 3e-5, "float32 sums of at most a few dozen products, squared and averaged"
+)
 FAR = 1500.0  # a hidden unit so far from 0 that its exponential overflows
 
 
 def network(rng, case, points):
-    """Weights (h, d), biases (h,) and output weights (h,), scaled so that half of the slopes at the points exceed 1.
+    """Weights (h, d), biases (h,) and output weights (h,),
+    scaled so that half of the slopes at the points exceed 1.
 
     In the extreme case, some hidden units are far from 0, on both sides.
     """
@@ -48,7 +52,9 @@ def lengths(rows):
 
 
 def by_torch(x, w, b, v, activation):
-    """The logits (N,) and slopes (N, d), computed by automatic differentiation, one point at a time, in float64."""
+    """The logits (N,) and slopes (N, d), computed by automatic differentiation,
+    one point at a time, in float64.
+    """
     w, b, v = (torch.as_tensor(part, dtype=torch.float64) for part in (w, b, v))
     logits, found = [], []
     for row in x:
@@ -70,13 +76,19 @@ def naive_tanh(a):
     return (np.exp(a) - np.exp(-a)) / (np.exp(a) + np.exp(-a))
 
 
-OVERFLOWS = "an exponential overflows where a hidden unit is far from 0, which gives NaN: use torch's own sigmoid, softplus or tanh."
+OVERFLOWS = (
+    "an exponential overflows where a hidden unit is far from 0, which gives NaN: use torch's own "
+    "sigmoid, softplus or tanh."
+)
 NO_DERIVATIVE = (
     "the activation is treated as linear: its derivative at Wx + b belongs between the two layers."
 )
 NOT_DERIVED = "the activation itself is used where its derivative belongs."
 NO_BIAS = "the bias b is missing in the hidden layer."
-SHARED = "the slopes are too small by a factor of N: differentiate the sum of the logits, not their mean."
+SHARED = (
+    "the slopes are too small by a factor of N: differentiate the sum of the logits, not their "
+    "mean."
+)
 SQUARED = "the squared length is compared with 1: take the square root first."
 OF_MEAN = "the slopes are averaged first: take the length of each point's slope, and average last."
 SUMMED = "the penalties are added up over the points: take their mean."
@@ -85,9 +97,11 @@ its logit is """
 
 
 def common(points, derivative, activation, price, naive):
-    """Mistakes of the variants that penalize the lengths of slopes at some points and return slopes and penalty.
+    """Mistakes of the variants that penalize the lengths of slopes at some points and
+    return slopes and penalty.
 
-    points: a function from the arguments other than the network's to the points (N, d). price: a function of lengths (N,).
+    points: a function from the arguments other than the network's to the points (N, d). price: a
+    function of lengths (N,).
     """
 
     def with_slopes(change):
@@ -116,10 +130,15 @@ def common(points, derivative, activation, price, naive):
         Mistake(NO_BIAS, with_slopes(lambda x, w, b, v: right(x, w, 0 * b, v)), 0.4),
         Mistake(SHARED, with_slopes(lambda x, w, b, v: right(x, w, b, v) / len(x)), 0.5),
         Mistake(SQUARED, with_price(lambda found: price((found**2).sum(1)).mean()), 0.6),
-        Mistake(OF_MEAN, with_price(lambda found: price(lengths(found.mean(0, keepdims=True))).mean()), 0.5),
+        Mistake(
+            OF_MEAN,
+            with_price(lambda found: price(lengths(found.mean(0, keepdims=True))).mean()),
+            0.5,
+        ),
         Mistake(SUMMED, with_price(lambda found: price(lengths(found)).sum()), 0.7),
         Mistake(
-            "one length is computed from all slopes together: compute one length per point, with `.norm(dim=1)`.",
+            "one length is computed from all slopes together: compute one length per point, with "
+            "`.norm(dim=1)`.",
             with_price(lambda found: price(lengths(found.reshape(1, -1))).mean()),
             0.4,
         ),
@@ -136,7 +155,8 @@ def common(points, derivative, activation, price, naive):
     )
 
 
-# ---------------------------------------------------------------- one-sided, between real and generated points
+# ---------------------------------------------------------------- one-sided, between real and
+# generated points
 
 
 def softplus(a):
@@ -215,9 +235,12 @@ need it.""",
     one_sided_reference,
     (
         *common(between, expit, softplus, one_sided_price, naive_sigmoid),
-        Mistake("slopes shorter than 1 are penalized as well: take max(0, ‖∇a‖ − 1).", two_sided, 0.5),
         Mistake(
-            "the slopes are taken at the real points: take them at the points between real and generated ones.",
+            "slopes shorter than 1 are penalized as well: take max(0, ‖∇a‖ − 1).", two_sided, 0.5
+        ),
+        Mistake(
+            "the slopes are taken at the real points: take them at the points between real and "
+            "generated ones.",
             one_sided_elsewhere(lambda real, fake, mix: real),
             0.4,
         ),
@@ -341,7 +364,8 @@ be correct where elements of Wx + b are about ±1500. You may use automatic diff
     (
         *common(around, silu_slope, silu, around_price, naive_silu_slope),
         Mistake(
-            "the derivative of silu is σ(u) here: the product rule gives a second term, u σ(u) (1 − σ(u)).",
+            "the derivative of silu is σ(u) here: the product rule gives a second term, u σ(u) (1 "
+            "− σ(u)).",
             lambda real, noise, w, b, v: (
                 slopes(around(real, noise), w, b, v, expit),
                 around_price(lengths(slopes(around(real, noise), w, b, v, expit))).mean(),
@@ -359,12 +383,14 @@ be correct where elements of Wx + b are about ±1500. You may use automatic diff
             0.6,
         ),
         Mistake(
-            "the standard deviation is computed for each column: s is one number, computed from all numbers in `real`.",
+            "the standard deviation is computed for each column: s is one number, computed from "
+            "all numbers in `real`.",
             around_elsewhere(lambda real, noise: real + real.std(0) / 2 * noise),
             0.6,
         ),
         Mistake(
-            "the standard deviation divides by the number of values minus 1, as `torch.std` does by default: divide by the number of values.",
+            "the standard deviation divides by the number of values minus 1, as `torch.std` does "
+            "by default: divide by the number of values.",
             around_elsewhere(lambda real, noise: real + real.std(ddof=1) / 2 * noise),
             0.9,
         ),
@@ -425,11 +451,14 @@ def weighted_inputs(rng, case):
     real, fake = rng.normal(size=(n, d)) + 0.5, rng.normal(size=(m, d)) - 0.5
     w, b, v = network(rng, case, real)
     v = with_median_one(w, b, v, real, tanh_slope)
-    v = v * min(1.0, 3 / abs(v).sum())  # logits of at most 3: D is uncertain, and every point counts
+    # logits of at most 3: D is uncertain, and every point counts
+    v = v * min(1.0, 3 / abs(v).sum())
     return {"real": real, "fake": fake, "w": w, "b": b, "v": v}
 
 
-def weighted_terms(real, fake, w, b, v, *, act=np.tanh, slope=tanh_slope, on_real=None, on_fake=None):
+def weighted_terms(
+    real, fake, w, b, v, *, act=np.tanh, slope=tanh_slope, on_real=None, on_fake=None
+):
     """Both terms; on_real and on_fake compute the weight of a point from its logit."""
     on_real = on_real or (lambda a: expit(-a) ** 2)
     on_fake = on_fake or (lambda a: expit(a) ** 2)
@@ -448,7 +477,9 @@ def weighted_independent(real, fake, w, b, v):
     terms = []
     for x, sign in ((real, -1), (fake, 1)):
         logit, slope = by_torch(x, w, b, v, torch.tanh)
-        terms.append(np.mean([np.dot(s, s) / (1 + np.exp(-sign * a)) ** 2 for a, s in zip(logit, slope)]))
+        terms.append(
+            np.mean([np.dot(s, s) / (1 + np.exp(-sign * a)) ** 2 for a, s in zip(logit, slope)])
+        )
     return tuple(terms)
 
 
@@ -493,17 +524,21 @@ need it.""",
         weighted_mistake(NO_DERIVATIVE, 0.2, slope=np.ones_like),
         weighted_mistake(NOT_DERIVED, 0.3, slope=np.tanh),
         weighted_mistake(
-            "the derivative of tanh is 1 − tanh²: a square is missing.", 0.4, slope=lambda a: 1 - np.tanh(a)
+            "the derivative of tanh is 1 − tanh²: a square is missing.",
+            0.4,
+            slope=lambda a: 1 - np.tanh(a),
         ),
         Mistake(NO_BIAS, lambda real, fake, w, b, v: weighted_terms(real, fake, w, 0 * b, v), 0.4),
         weighted_mistake(
-            "the factors (1 − D)² and D² are missing: these are R1 and R2, which give every point the same weight.",
+            "the factors (1 − D)² and D² are missing: these are R1 and R2, which give every point "
+            "the same weight.",
             0.3,
             on_real=np.ones_like,
             on_fake=np.ones_like,
         ),
         weighted_mistake(
-            "the factors are swapped: a real point costs most where D is near 0, a generated one where D is near 1.",
+            "the factors are swapped: a real point costs most where D is near 0, a generated one "
+            "where D is near 1.",
             0.5,
             on_real=lambda a: expit(a) ** 2,
             on_fake=lambda a: expit(-a) ** 2,
@@ -537,7 +572,8 @@ need it.""",
             0.7,
         ),
         Mistake(
-            "the slopes are too small by a factor of N: differentiate the sum of the logits, not their mean.",
+            "the slopes are too small by a factor of N: differentiate the sum of the logits, not "
+            "their mean.",
             lambda **given: (
                 weighted_terms(**given)[0] / len(given["real"]) ** 2,
                 weighted_terms(**given)[1] / len(given["fake"]) ** 2,

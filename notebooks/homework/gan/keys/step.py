@@ -1,14 +1,15 @@
 """Question 5: one training step of a linear game, weights in and weights out.
 
-The Dirac-GAN of chapter 07, in d dimensions and with samples: D's logit is ψ·x, and G adds θ to its noise,
-G(z) = θ + z. The slopes follow from d softplus(u)/du = σ(u):
+The Dirac-GAN of chapter 07, in d dimensions and with samples: D's logit is ψ·x, and G adds θ to its
+noise, G(z) = θ + z. The slopes follow from d softplus(u)/du = σ(u):
 
     D's loss: ∂/∂ψ = −mean σ(−ψ·x) x + mean σ(ψ·(θ + z)) (θ + z)
     G's loss: ∂/∂θ = −mean σ(−ψ·(θ + z)) ψ
 
-Extragradient: Korpelevich 1976, for GANs Gidel et al. 2019. Optimistic steps: Daskalakis et al. 2018, where the slopes
-of the last step are kept. Steps in turns with R1, two learning rates and an average: Mescheder et al. 2018, Heusel et
-al. 2017, and Yazıcı et al. 2019; ψ·x has the slope ψ everywhere, so R1 adds γψ.
+Extragradient: Korpelevich 1976, for GANs Gidel et al. 2019. Optimistic steps: Daskalakis et al.
+2018, where the slopes of the last step are kept. Steps in turns with R1, two learning rates and an
+average: Mescheder et al. 2018, Heusel et al. 2017, and Yazıcı et al. 2019; ψ·x has the slope ψ
+everywhere, so R1 adds γψ.
 """
 
 import numpy as np
@@ -17,7 +18,9 @@ from scipy.special import expit
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
-TOLERANCE = Tolerance(2e-4, 2e-5, "float32 means of at most a few dozen terms, added to the weights")
+TOLERANCE = Tolerance(
+    2e-4, 2e-5, "float32 means of at most a few dozen terms, added to the weights"
+)
 
 
 def naive_sigmoid(a):
@@ -26,7 +29,9 @@ def naive_sigmoid(a):
 
 
 def players(rng, case):
-    """Points and weights; in the extreme case, D's logits are in the thousands, and D is wrong about most points."""
+    """Points and weights; in the extreme case, D's logits are in the thousands,
+    and D is wrong about most points.
+    """
     n, m, d = {"small": (4, 3, 2), "large": (19, 27, 5), "extreme": (7, 5, 3)}[case]
     scale = 40.0 if case == "extreme" else 1.0
     theta, psi = rng.normal(size=d) * scale + scale, rng.normal(size=d) * scale
@@ -40,7 +45,9 @@ def players(rng, case):
 def d_slope(theta, psi, real, z, sigmoid=expit):
     """The slope of D's loss with respect to ψ."""
     fake = theta + z
-    return -(sigmoid(-real @ psi)[:, None] * real).mean(0) + (sigmoid(fake @ psi)[:, None] * fake).mean(0)
+    return -(sigmoid(-real @ psi)[:, None] * real).mean(0) + (
+        sigmoid(fake @ psi)[:, None] * fake
+    ).mean(0)
 
 
 def g_slope(theta, psi, real, z, sigmoid=expit):
@@ -65,7 +72,9 @@ def d_without_fake(theta, psi, real, z):
 
 def d_noise_only(theta, psi, real, z):
     """Mistake: the second factor is z, but the generated points are θ + z."""
-    return -(expit(-real @ psi)[:, None] * real).mean(0) + (expit((theta + z) @ psi)[:, None] * z).mean(0)
+    return -(expit(-real @ psi)[:, None] * real).mean(0) + (
+        expit((theta + z) @ psi)[:, None] * z
+    ).mean(0)
 
 
 def d_sum(theta, psi, real, z):
@@ -75,8 +84,12 @@ def d_sum(theta, psi, real, z):
 
 
 def slopes_by_torch(theta, psi, real, z):
-    """Both slopes by automatic differentiation, in float64: G's loss with respect to θ, D's with respect to ψ."""
-    theta, psi, real, z = (torch.as_tensor(part, dtype=torch.float64) for part in (theta, psi, real, z))
+    """Both slopes by automatic differentiation, in float64:
+    G's loss with respect to θ, D's with respect to ψ.
+    """
+    theta, psi, real, z = (
+        torch.as_tensor(part, dtype=torch.float64) for part in (theta, psi, real, z)
+    )
     theta, psi = theta.clone().requires_grad_(), psi.clone().requires_grad_()
     sure = torch.nn.functional.logsigmoid
     d_loss = -sure(real @ psi).mean() - sure(-(theta + z) @ psi).mean()
@@ -105,7 +118,8 @@ def common(step):
 
     return (
         Mistake(
-            "e^u / (1 + e^u) overflows where D's logits are large, which gives NaN: use `torch.sigmoid`.",
+            "e^u / (1 + e^u) overflows where D's logits are large, which gives NaN: use "
+            "`torch.sigmoid`.",
             with_slopes(unstable(d_slope), unstable(g_slope)),
             0.6,
         ),
@@ -115,7 +129,8 @@ def common(step):
             0.6,
         ),
         Mistake(
-            "the factor ψ is missing in G's slope: the logit ψ·(θ + z) has the gradient ψ with respect to θ.",
+            "the factor ψ is missing in G's slope: the logit ψ·(θ + z) has the gradient ψ with "
+            "respect to θ.",
             with_slopes(g=g_without_psi),
             0.4,
         ),
@@ -213,7 +228,9 @@ def extra_own_look(theta, psi, real, z, lr):
     """Mistake: each player looks ahead alone, while the other has not moved."""
     half_theta = theta - lr * g_slope(theta, psi, real, z)
     half_psi = psi - lr * d_slope(theta, psi, real, z)
-    return theta - lr * g_slope(half_theta, psi, real, z), psi - lr * d_slope(theta, half_psi, real, z)
+    return theta - lr * g_slope(half_theta, psi, real, z), psi - lr * d_slope(
+        theta, half_psi, real, z
+    )
 
 
 EXTRAGRADIENT = Variant(
@@ -266,7 +283,8 @@ correct for logits of about ±3000.""",
             0.6,
         ),
         Mistake(
-            "in the second step, G sees the final ψ: take both slopes at the point that the first step reached.",
+            "in the second step, G sees the final ψ: take both slopes at the point that the first "
+            "step reached.",
             extra_new_psi,
             0.6,
         ),
@@ -362,7 +380,9 @@ def optimistic_by_torch(slopes, theta, psi, last_theta, last_psi, lr):
 
 
 def optimistic_other(move, keep=None):
-    """Another rule: move(lr, now, last) is added to the weights, and keep(now, last) is passed on to the next step."""
+    """Another rule: move(lr, now, last) is added to the weights, and keep(now,
+    last) is passed on to the next step.
+    """
     keep = keep or (lambda now, last: now)
 
     def function(theta, psi, real, z, last_theta, last_psi, lr):
@@ -447,7 +467,9 @@ returns four results, (d,) each: the new θ, the new ψ, and the two slopes that
         ),
         Mistake(
             "the predicted slopes are returned: the next step needs the slopes themselves.",
-            optimistic_other(lambda lr, now, last: -lr * (2 * now - last), lambda now, last: 2 * now - last),
+            optimistic_other(
+                lambda lr, now, last: -lr * (2 * now - last), lambda now, last: 2 * now - last
+            ),
             0.6,
         ),
         Mistake(
@@ -526,10 +548,14 @@ def turns_by_torch(slopes, theta, psi, average, lr_d, lr_g, gamma, decay):
 
 
 def turns_mistake(sentence, share, **changes):
-    """A mistake in the numbers: each of `changes` computes a replacement for one argument from all arguments."""
+    """A mistake in the numbers: each of `changes` computes a replacement
+    for one argument from all arguments.
+    """
 
     def function(**given):
-        return turns_reference(**(given | {name: change(given) for name, change in changes.items()}))
+        return turns_reference(
+            **(given | {name: change(given) for name, change in changes.items()})
+        )
 
     return Mistake(sentence, function, share)
 
@@ -613,7 +639,9 @@ logits of about ±3000.""",
         Mistake(
             "the penalty itself is added to D's slope: add the penalty's slope, γψ.",
             lambda **given: turns_step(
-                lambda *players: d_slope(*players) + given["gamma"] / 2 * (given["psi"] @ given["psi"]),
+                lambda *players: (
+                    d_slope(*players) + given["gamma"] / 2 * (given["psi"] @ given["psi"])
+                ),
                 g_slope,
                 **(given | {"gamma": 0.0}),
             ),
@@ -624,11 +652,20 @@ logits of about ±3000.""",
             0.6,
             gamma=lambda given: -given["gamma"],
         ),
-        Mistake("both players move at the same time: G must move against the new D.", turns_together, 0.5),
-        Mistake("G moves first: D moves first, and then G moves against the new D.", turns_g_first, 0.5),
-        Mistake("the average follows the old θ: update it last, with the new θ.", turns_old_average, 0.6),
         Mistake(
-            "the average has taken the place of θ: it is only a copy for drawing images, and the game continues with θ.",
+            "both players move at the same time: G must move against the new D.",
+            turns_together,
+            0.5,
+        ),
+        Mistake(
+            "G moves first: D moves first, and then G moves against the new D.", turns_g_first, 0.5
+        ),
+        Mistake(
+            "the average follows the old θ: update it last, with the new θ.", turns_old_average, 0.6
+        ),
+        Mistake(
+            "the average has taken the place of θ: it is only a copy for drawing images, and the "
+            "game continues with θ.",
             turns_averaged_game,
             0.5,
         ),

@@ -1,10 +1,13 @@
-"""Question 5, a design: a Bernoulli mixture of small digits, handed in as arrays and judged on unseen digits.
+"""Question 5, a design: a Bernoulli mixture of small digits,
+handed in as arrays and judged on unseen digits.
 
-The digits are the 8×8 digits from UCI that come with scikit-learn. A pixel is white if its grey level is at least 8 of
-16. Students use the first 1,437 digits; the judge computes the score on the last 360. These are public too, so a guard
-rejects a mixture that fits them much better than the students' own digits. The thresholds of the score were set after
-trying 1 to 200 components and four priors. A single component reaches −24.8; sensible choices, made on digits held out
-from the students' own, reach −18.4.
+The digits are the 8×8 digits from UCI that come with scikit-learn. A pixel is white if its grey
+level is at least 8 of
+16. Students use the first 1,437 digits; the judge computes the score on the last 360. These are
+    public too, so a guard
+rejects a mixture that fits them much better than the students' own digits. The thresholds of the
+score were set after trying 1 to 200 components and four priors. A single component reaches −24.8;
+sensible choices, made on digits held out from the students' own, reach −18.4.
 """
 
 import numpy as np
@@ -17,7 +20,8 @@ HELD_OUT = 360
 MOST_COMPONENTS = 200
 
 
-# nats: a mixture that was not fitted to the judge's digits does at most 1.1 better on them; they are slightly easier
+# nats: a mixture that was not fitted to the judge's digits does at most 1.1 better on them; they
+# are slightly easier
 MOST_BETTER = 2.0
 
 

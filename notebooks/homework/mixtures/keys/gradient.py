@@ -1,4 +1,6 @@
-"""Question 4, a derivation: the gradient of a mixture's log-likelihood is a sum weighted by responsibilities."""
+"""Question 4, a derivation: the gradient of a mixture's log-likelihood is a sum
+weighted by responsibilities.
+"""
 
 import numpy as np
 import torch
@@ -10,8 +12,9 @@ TOLERANCE = Tolerance(3e-4, 3e-5, "float32 sums of at most a dozen terms that pa
 NEAR_900 = Tolerance(
     3e-4,
     2.1e-4,
-    "float32 rounds log(P(k) P(x|k)) and its logsumexp near −900 by up to 3·10⁻⁵ each, which moves a responsibility r "
-    "by up to 3·10⁻⁵ r + 6·10⁻⁵ r(1 − r), at most 3.5·10⁻⁵, and the sum over six points by six times as much",
+    "float32 rounds log(P(k) P(x|k)) and its logsumexp near −900 by up to 3·10⁻⁵ each, which "
+    "moves a responsibility r by up to 3·10⁻⁵ r + 6·10⁻⁵ r(1 − r), at most 3.5·10⁻⁵, and the sum "
+    "over six points by six times as much",
 )
 
 
@@ -26,7 +29,8 @@ def slope_by_torch(log_likelihood, parameter):
     return parameter.grad.numpy()
 
 
-# ---------------------------------------------------------------- with respect to the weights' logits
+# ---------------------------------------------------------------- with respect to the weights'
+# logits
 
 
 def logits_inputs(rng, case):
@@ -45,7 +49,9 @@ def logits_reference(log_p, logits):
 
 def logits_independent(log_p, logits):
     table = torch.tensor(log_p)
-    return slope_by_torch(lambda s: torch.logsumexp(table + torch.log_softmax(s, 0), 1).sum(), logits)
+    return slope_by_torch(
+        lambda s: torch.logsumexp(table + torch.log_softmax(s, 0), 1).sum(), logits
+    )
 
 
 LOGITS = Variant(
@@ -85,10 +91,13 @@ Your function must also be correct where log P(x | k) is −900.""",
             0.7,
         ),
         Mistake(
-            "it underflows: you exponentiate log P(x | k) before normalizing. Work with logarithms and softmax.",
+            "it underflows: you exponentiate log P(x | k) before normalizing. Work with "
+            "logarithms and softmax.",
             lambda log_p, logits: (
                 (
-                    np.exp(log_p) * softmax(logits) / (np.exp(log_p) * softmax(logits)).sum(1, keepdims=True)
+                    np.exp(log_p)
+                    * softmax(logits)
+                    / (np.exp(log_p) * softmax(logits)).sum(1, keepdims=True)
                 ).sum(0)
                 - len(log_p) * softmax(logits)
             ),
@@ -100,7 +109,8 @@ Your function must also be correct where log P(x | k) is −900.""",
             0.6,
         ),
         Mistake(
-            "this is N_k / P(k), the gradient with respect to the weights themselves: differentiate with respect to s.",
+            "this is N_k / P(k), the gradient with respect to the weights themselves: "
+            "differentiate with respect to s.",
             lambda log_p, logits: logits_responsibilities(log_p, logits).sum(0) / softmax(logits),
             0.3,
         ),
@@ -161,7 +171,9 @@ def means_reference(x, weights, mean):
 
 def means_independent(x, weights, mean):
     x, w = torch.tensor(x), torch.tensor(weights)
-    return slope_by_torch(lambda m: torch.logsumexp(-0.5 * (x[:, None] - m) ** 2 + w.log(), 1).sum(), mean)
+    return slope_by_torch(
+        lambda m: torch.logsumexp(-0.5 * (x[:, None] - m) ** 2 + w.log(), 1).sum(), mean
+    )
 
 
 MEANS = Variant(
@@ -207,7 +219,8 @@ also be correct for points about 80 standard deviations away from every mean."""
             0.7,
         ),
         Mistake(
-            "it underflows: you compute densities before normalizing. Work with logarithms and softmax.",
+            "it underflows: you compute densities before normalizing. Work with logarithms and "
+            "softmax.",
             lambda x, weights, mean: (
                 weights
                 * np.exp(-0.5 * (x[:, None] - mean) ** 2)
@@ -217,7 +230,8 @@ also be correct for points about 80 standard deviations away from every mean."""
             0.6,
         ),
         Mistake(
-            "you divided by the sum of the responsibilities: that gives the change of the mean in an M-step, not the gradient.",
+            "you divided by the sum of the responsibilities: that gives the change of the mean in "
+            "an M-step, not the gradient.",
             lambda x, weights, mean: (
                 means_reference(x, weights, mean) / means_responsibilities(x, weights, mean).sum(0)
             ),
@@ -257,7 +271,8 @@ def gradient(x, weights, mean):
     ),
 )
 
-# ---------------------------------------------------------------- with respect to the logarithms of the rates
+# ---------------------------------------------------------------- with respect to the logarithms of
+# the rates
 
 
 def rates_inputs(rng, case):
@@ -265,7 +280,8 @@ def rates_inputs(rng, case):
     high = 300 if case == "extreme" else 9
     x = rng.integers(0, high, size=n).astype(np.float64)
     log_rate = rng.uniform(-1, np.log(high), size=k)
-    if case == "extreme":  # one large count and one high rate, for which θ^x e^(−θ) overflows even in float64
+    # one large count and one high rate, for which θ^x e^(−θ) overflows even in float64
+    if case == "extreme":
         x[0], log_rate[0] = rng.integers(250, high), np.log(rng.uniform(250, high))
     return {"x": x, "weights": rng.dirichlet(np.full(k, 3.0)), "log_rate": log_rate}
 
@@ -335,7 +351,8 @@ formula. Your function must also be correct for counts and rates in the hundreds
             0.7,
         ),
         Mistake(
-            "this is the gradient with respect to the rate: the chain rule gives one more factor, the rate itself.",
+            "this is the gradient with respect to the rate: the chain rule gives one more factor, "
+            "the rate itself.",
             lambda x, weights, log_rate: rates_reference(x, weights, log_rate) / np.exp(log_rate),
             0.5,
         ),

@@ -12,7 +12,9 @@ TOLERANCE = Tolerance(
 
 
 def common(rng, case):
-    """Return sizes, weights and the mask `seen`; the extreme case has so many coordinates that densities underflow."""
+    """Return sizes, weights and the mask `seen`; the extreme case has so many coordinates that
+    densities underflow.
+    """
     n, d, k = {"small": (5, 3, 2), "large": (9, 6, 4), "extreme": (4, 4000, 3)}[case]
     seen = (rng.uniform(size=(n, d)) < 0.6).astype(np.float64)
     seen[:, 0] = 1.0  # at least one coordinate of each point was measured
@@ -37,17 +39,22 @@ def mistakes(terms):
 
     def scaled(x, seen, weights, **parameters):
         share = seen.mean(1)[:, None]
-        return logsumexp(joint(x, seen, weights, parameters) / np.where(share > 0, share, 1), axis=1)
+        return logsumexp(
+            joint(x, seen, weights, parameters) / np.where(share > 0, share, 1), axis=1
+        )
 
     return (
         Mistake(
-            "it underflows: the densities are multiplied before the logarithm is taken. Use logsumexp.",
+            "it underflows: the densities are multiplied before the logarithm is taken. Use "
+            "logsumexp.",
             lambda x, seen, weights, **p: np.log((weights * np.exp(joint(x, seen, 1.0, p))).sum(1)),
             0.6,
         ),
         Mistake(
             "missing entries are counted as if they had been measured: leave them out.",
-            lambda x, seen, weights, **p: logsumexp(terms(x, **p).sum(-1) + np.log(weights), axis=1),
+            lambda x, seen, weights, **p: logsumexp(
+                terms(x, **p).sum(-1) + np.log(weights), axis=1
+            ),
             0.3,
         ),
         Mistake(
@@ -56,7 +63,8 @@ def mistakes(terms):
             0.4,
         ),
         Mistake(
-            "the logarithms are averaged over the components: the sum over k belongs inside the logarithm.",
+            "the logarithms are averaged over the components: the sum over k belongs inside the "
+            "logarithm.",
             lambda x, seen, weights, **p: (weights * joint(x, seen, 1.0, p)).sum(1),
             0.2,
         ),
@@ -71,7 +79,8 @@ def mistakes(terms):
             0.7,
         ),
         Mistake(
-            "you divided by the fraction that was measured: missing entries integrate to 1, so do not rescale the result.",
+            "you divided by the fraction that was measured: missing entries integrate to 1, so do "
+            "not rescale the result.",
             scaled,
             0.3,
         ),
@@ -92,7 +101,13 @@ def gaussian_inputs(rng, case):
     pick = rng.integers(k, size=n)
     x = mean[pick] + std[pick] * rng.normal(size=(n, d))
     # missing entries contain an absurd number, as in real tables
-    return {"x": np.where(seen == 1, x, 99.0), "seen": seen, "weights": weights, "mean": mean, "std": std}
+    return {
+        "x": np.where(seen == 1, x, 99.0),
+        "seen": seen,
+        "weights": weights,
+        "mean": mean,
+        "std": std,
+    }
 
 
 def gaussian_terms(x, mean, std):
@@ -134,7 +149,8 @@ thousands of columns, where every P(x_seen | k) underflows.""",
         Mistake(
             "the constant −½ log 2π is missing: it occurs once for each entry that was measured.",
             lambda x, seen, weights, **p: (
-                likelihood(gaussian_terms)(x, seen, weights, **p) + 0.5 * np.log(2 * np.pi) * seen.sum(1)
+                likelihood(gaussian_terms)(x, seen, weights, **p)
+                + 0.5 * np.log(2 * np.pi) * seen.sum(1)
             ),
             0.6,
         ),
@@ -240,7 +256,9 @@ thousands of pixels, where every P(x_seen | k) underflows.""",
         ),
         Mistake(
             "black pixels that were seen are left out: where x is 0, the term is log(1 − p).",
-            lambda x, seen, weights, p: logsumexp((x * seen) @ np.log(p).T + np.log(weights), axis=1),
+            lambda x, seen, weights, p: logsumexp(
+                (x * seen) @ np.log(p).T + np.log(weights), axis=1
+            ),
             0.3,
         ),
     ),
@@ -329,7 +347,8 @@ the answer is 0. Your function must also be correct for thousands of columns, wh
         Mistake(
             "−log x! is missing: it is part of log P(x | k).",
             lambda x, seen, weights, rate: (
-                likelihood(poisson_terms)(x, seen, weights, rate=rate) + (gammaln(x + 1) * seen).sum(1)
+                likelihood(poisson_terms)(x, seen, weights, rate=rate)
+                + (gammaln(x + 1) * seen).sum(1)
             ),
             0.6,
         ),

@@ -19,7 +19,9 @@ def weights_of(rng, k):
 
 
 def sizes(case):
-    """Numbers of rows, dimensions and components: two ordinary sizes, and one for which the likelihoods underflow."""
+    """Numbers of rows, dimensions and components: two ordinary sizes, and one for which the
+    likelihoods underflow.
+    """
     return {"small": (4, 3, 2), "large": (9, 5, 4), "extreme": (6, 1500, 3)}[case]
 
 
@@ -70,30 +72,41 @@ def hard(log_likelihood):
 
 def mean_over_dimensions(log_likelihood):
     """Mistake: the mean over the dimensions of x is taken instead of the sum."""
-    return lambda x, weights, theta: softmax(log_likelihood(x, theta) / x.shape[1] + np.log(weights), axis=1)
+    return lambda x, weights, theta: softmax(
+        log_likelihood(x, theta) / x.shape[1] + np.log(weights), axis=1
+    )
 
 
 def mistakes(log_likelihood):
     f = log_likelihood
     return (
         Mistake(
-            "it underflows: you divide 0 by 0 where all likelihoods are tiny. Work with logarithms and softmax.",
+            "it underflows: you divide 0 by 0 where all likelihoods are tiny. Work with "
+            "logarithms and softmax.",
             underflowing(f),
             0.6,
         ),
         Mistake("the weights are missing: add log P(k) before normalizing.", no_weights(f), 0.4),
-        Mistake("the result is normalized over the points: each row must add up to 1.", over_rows(f), 0.3),
         Mistake(
-            "the rows do not add up to 1: divide by the sum over the components.", not_normalized(f), 0.3
+            "the result is normalized over the points: each row must add up to 1.",
+            over_rows(f),
+            0.3,
+        ),
+        Mistake(
+            "the rows do not add up to 1: divide by the sum over the components.",
+            not_normalized(f),
+            0.3,
         ),
         Mistake("these are the logarithms of the responsibilities.", logarithms(f), 0.7),
         Mistake(
-            "this is a hard assignment, as in k-means: responsibilities are probabilities between 0 and 1.",
+            "this is a hard assignment, as in k-means: responsibilities are probabilities between "
+            "0 and 1.",
             hard(f),
             0.2,
         ),
         Mistake(
-            "the log-likelihood is averaged over the dimensions: for independent dimensions the logarithms add up.",
+            "the log-likelihood is averaged over the dimensions: for independent dimensions the "
+            "logarithms add up.",
             mean_over_dimensions(f),
             0.4,
         ),
@@ -120,9 +133,9 @@ def bernoulli_reference(x, weights, theta):
 
 def bernoulli_independent(x, weights, theta):
     joint = np.stack([bernoulli.logpmf(x, p).sum(1) for p in theta], axis=1) + np.log(weights)
-    return np.exp(joint - joint.max(1, keepdims=True)) / np.exp(joint - joint.max(1, keepdims=True)).sum(
-        1, keepdims=True
-    )
+    return np.exp(joint - joint.max(1, keepdims=True)) / np.exp(
+        joint - joint.max(1, keepdims=True)
+    ).sum(1, keepdims=True)
 
 
 BERNOULLI = Variant(
@@ -279,7 +292,9 @@ def exponential_reference(x, weights, theta):
 
 
 def exponential_independent(x, weights, theta):
-    joint = np.stack([expon.logpdf(x, scale=scale).sum(1) for scale in theta], axis=1) + np.log(weights)
+    joint = np.stack([expon.logpdf(x, scale=scale).sum(1) for scale in theta], axis=1) + np.log(
+        weights
+    )
     return np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
 
 
@@ -312,7 +327,9 @@ times in a row, where every P(x | k) underflows to 0.""",
         ),
         Mistake(
             "θ is treated as a rate: here it is the mean, so the exponent is −x/θ.",
-            lambda x, weights, theta: softmax(-x @ theta.T + np.log(theta).sum(1) + np.log(weights), axis=1),
+            lambda x, weights, theta: softmax(
+                -x @ theta.T + np.log(theta).sum(1) + np.log(weights), axis=1
+            ),
             0.5,
         ),
     ),

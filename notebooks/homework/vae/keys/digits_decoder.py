@@ -1,16 +1,18 @@
-"""Question 6, a design: a decoder with a code of two numbers, judged by the exact likelihood of unseen digits.
+"""Question 6, a design: a decoder with a code of two numbers,
+judged by the exact likelihood of unseen digits.
 
-The digits are the 8×8 digits from UCI that come with scikit-learn. Students use the first 1,437 digits; the judge
-computes the score on the last 360. With a code of two numbers, the integral over z becomes a sum over a grid, so the
-score is log P(x) itself, not a bound. The grid's weights are normalized, so that the model being measured is an exact
-mixture, whatever is handed in.
+The digits are the 8×8 digits from UCI that come with scikit-learn. Students use the first 1,437
+digits; the judge computes the score on the last 360. With a code of two numbers, the integral over
+z becomes a sum over a grid, so the score is log P(x) itself, not a bound. The grid's weights are
+normalized, so that the model being measured is an exact mixture, whatever is handed in.
 
-Measured with 64 hidden units: without a code, −24.8; with a VAE trained on the bound, −20.0 after 60 epochs and −19.0
-after 200; with log P(x) maximized directly, −18.9 to −19.2 after 600 steps (three runs), and −19.3 after 300 steps.
-Among decoders trained only on the students' digits, those that scored better than −20 did 0.3 to 0.6 worse on the
-judge's digits than on the students', and those near −20 did up to 0.1 better; worse ones may do up to 0.5 better,
-because the judge's digits are a little easier. A decoder that is also trained on the judge's digits reaches −18.1 and
-is rejected, because it does 0.6 better on the judge's digits.
+Measured with 64 hidden units: without a code, −24.8; with a VAE trained on the bound, −20.0 after
+60 epochs and −19.0 after 200; with log P(x) maximized directly, −18.9 to −19.2 after 600 steps
+(three runs), and −19.3 after 300 steps. Among decoders trained only on the students' digits, those
+that scored better than −20 did 0.3 to 0.6 worse on the judge's digits than on the students', and
+those near −20 did up to 0.1 better; worse ones may do up to 0.5 better, because the judge's digits
+are a little easier. A decoder that is also trained on the judge's digits reaches −18.1 and is
+rejected, because it does 0.6 better on the judge's digits.
 """
 
 import numpy as np
@@ -52,7 +54,9 @@ def guard(arrays):
     """Return the reason why these arrays are not a valid decoder, or an empty string."""
     hidden = len(arrays["w1"])
     if len(arrays["b1"]) != hidden or arrays["w2"].shape[1] != hidden:
-        return "`w1` (H, 2), `b1` (H,) and `w2` (64, H) must have the same number H of hidden units."
+        return (
+            "`w1` (H, 2), `b1` (H,) and `w2` (64, H) must have the same number H of hidden units."
+        )
     if not 1 <= hidden <= MOST_HIDDEN:
         return f"The decoder must have 1 to {MOST_HIDDEN} hidden units."
     own, judges = (log_likelihood(arrays, x) for x in digits())

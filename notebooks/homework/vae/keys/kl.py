@@ -1,8 +1,9 @@
 """Question 1: the KL divergence in closed form, for codes that are not Gaussian.
 
-Three pairs of distributions from the literature on VAEs: von Mises and uniform, for a code on a circle (the flat case
-of Davidson et al. 2018, "Hyperspherical Variational Auto-Encoders"); Weibull and Gamma, for a positive code (Zhang et
-al. 2018, "WHAI", appendix); and two Laplace distributions, given by the logarithms of their scales.
+Three pairs of distributions from the literature on VAEs: von Mises and uniform, for a code on a
+circle (the flat case of Davidson et al. 2018, "Hyperspherical Variational Auto-Encoders"); Weibull
+and Gamma, for a positive code (Zhang et al. 2018, "WHAI", appendix); and two Laplace distributions,
+given by the logarithms of their scales.
 """
 
 import numpy as np
@@ -14,7 +15,9 @@ from scipy.stats import weibull_min
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
 TOLERANCE = Tolerance(
-    5e-4, 5e-5, "float32 differences of terms that are about a hundred times as large as the KL itself"
+    5e-4,
+    5e-5,
+    "float32 differences of terms that are about a hundred times as large as the KL itself",
 )
 
 
@@ -23,7 +26,8 @@ def sizes(case):
     return {"small": (4, 2), "large": (9, 5), "extreme": (6, 3)}[case]
 
 
-# ---------------------------------------------------------------- von Mises and uniform, on a circle
+# ---------------------------------------------------------------- von Mises and uniform, on a
+# circle
 
 
 def circle_inputs(rng, case):
@@ -82,7 +86,8 @@ and for κ in the thousands, where I₀(κ) grows almost like e^κ and overflows
     circle_reference,
     (
         Mistake(
-            "it overflows: I₀(κ) is too large to represent. Use `i0e`, which is I₀(κ) times e^(−κ).",
+            "it overflows: I₀(κ) is too large to represent. Use `i0e`, which is I₀(κ) times "
+            "e^(−κ).",
             lambda mu, kappa: (kappa * i1(kappa) / i0(kappa) - np.log(i0(kappa))).sum(1),
             0.6,
         ),
@@ -92,7 +97,8 @@ and for κ in the thousands, where I₀(κ) grows almost like e^κ and overflows
             0.6,
         ),
         Mistake(
-            "the prior is missing: this is the negative entropy of q. Subtract log p(z) = −log 2π from it.",
+            "the prior is missing: this is the negative entropy of q. Subtract log p(z) = −log 2π "
+            "from it.",
             lambda mu, kappa: circle_reference(mu, kappa) - kappa.shape[1] * np.log(2 * np.pi),
             0.5,
         ),
@@ -117,15 +123,16 @@ and for κ in the thousands, where I₀(κ) grows almost like e^κ and overflows
             0.7,
         ),
         Mistake(
-            "½μ² is added, as for a Gaussian: on a circle all directions are equivalent, so μ costs nothing.",
+            "½μ² is added, as for a Gaussian: on a circle all directions are equivalent, so μ "
+            "costs nothing.",
             lambda mu, kappa: circle_reference(mu, kappa) + 0.5 * (mu**2).sum(1),
             0.5,
         ),
         Mistake(
             "there is an extra factor cos μ: the mean of cos(z − μ) is I₁(κ)/I₀(κ), whatever μ is.",
-            lambda mu, kappa: (kappa * (np.cos(mu) * i1e(kappa) / i0e(kappa) - 1) - np.log(i0e(kappa))).sum(
-                1
-            ),
+            lambda mu, kappa: (
+                kappa * (np.cos(mu) * i1e(kappa) / i0e(kappa) - 1) - np.log(i0e(kappa))
+            ).sum(1),
             0.5,
         ),
     ),
@@ -198,7 +205,9 @@ def weibull_reference(scale, shape, a, b):
 
 
 def weibull_independent(scale, shape, a, b):
-    """The mean of log q − log p, by quadrature: (z / scale)^shape is exponential, and y is its logarithm."""
+    """The mean of log q − log p, by quadrature: (z / scale)^shape is exponential,
+    and y is its logarithm.
+    """
     y = np.linspace(-50, 5, 20_001)
     density = np.exp(y - np.exp(y)) * (y[1] - y[0])
     z = scale[..., None] * np.exp(y / shape[..., None])  # (N, d, Y)
@@ -270,7 +279,9 @@ independent. Your function must also be correct for a and b around 300, where Γ
         ),
         Mistake(
             "Euler's constant is left out of the mean of log z.",
-            lambda scale, shape, a, b: weibull_kl(scale, shape, a, b, mean_log=np.log(scale)).sum(1),
+            lambda scale, shape, a, b: weibull_kl(scale, shape, a, b, mean_log=np.log(scale)).sum(
+                1
+            ),
             0.5,
         ),
         Mistake(
@@ -298,7 +309,9 @@ independent. Your function must also be correct for a and b around 300, where Γ
         ),
         Mistake(
             "log q contains (k − 1) log(z/λ), not (k − 1) log z.",
-            lambda scale, shape, a, b: (weibull_kl(scale, shape, a, b) + (shape - 1) * np.log(scale)).sum(1),
+            lambda scale, shape, a, b: (
+                weibull_kl(scale, shape, a, b) + (shape - 1) * np.log(scale)
+            ).sum(1),
             0.6,
         ),
         Mistake(
@@ -377,7 +390,9 @@ def laplace_reference(mean_q, log_scale_q, mean_p, log_scale_p):
 
 
 def laplace_independent(mean_q, log_scale_q, mean_p, log_scale_p):
-    """Quadrature over t = (z − m_q) / b_q, which has the density ½ e^(−|t|); only E|z − m_p| / b_p needs it."""
+    """Quadrature over t = (z − m_q) / b_q, which has the density ½ e^(−|t|);
+    only E|z − m_p| / b_p needs it.
+    """
     result = np.zeros(len(mean_q))
     for (n, j), log_scale in np.ndenumerate(log_scale_q):
         ratio = np.exp(log_scale - log_scale_p[j])  # b_q / b_p
@@ -431,7 +446,8 @@ underflows to 0.""",
     laplace_reference,
     (
         Mistake(
-            "it overflows: the scales are computed before their ratio. Subtract the logarithms first.",
+            "it overflows: the scales are computed before their ratio. Subtract the logarithms "
+            "first.",
             laplace_overflowing,
             0.6,
         ),
@@ -453,22 +469,30 @@ underflows to 0.""",
             0.4,
         ),
         Mistake(
-            "`log_scale` is treated as the logarithm of b²: b is e^(log_scale), without a factor ½.",
+            "`log_scale` is treated as the logarithm of b²: b is e^(log_scale), without a factor "
+            "½.",
             laplace_wrong(
                 lambda away, q, p: (
-                    (p - q) / 2 + away * np.exp(-p / 2) + np.exp((q - p) / 2 - away * np.exp(-q / 2)) - 1
+                    (p - q) / 2
+                    + away * np.exp(-p / 2)
+                    + np.exp((q - p) / 2 - away * np.exp(-q / 2))
+                    - 1
                 )
             ),
             0.5,
         ),
         Mistake(
             "the −1 is missing: E_q[log q] is −log 2b_q − 1.",
-            laplace_wrong(lambda away, q, p: p - q + away * np.exp(-p) + np.exp(q - p - away * np.exp(-q))),
+            laplace_wrong(
+                lambda away, q, p: p - q + away * np.exp(-p) + np.exp(q - p - away * np.exp(-q))
+            ),
             0.5,
         ),
         Mistake(
             "this is the formula for two Gaussians.",
-            laplace_wrong(lambda away, q, p: p - q + (np.exp(2 * q) + away**2) / (2 * np.exp(2 * p)) - 0.5),
+            laplace_wrong(
+                lambda away, q, p: p - q + (np.exp(2 * q) + away**2) / (2 * np.exp(2 * p)) - 0.5
+            ),
             0.2,
         ),
         Mistake(

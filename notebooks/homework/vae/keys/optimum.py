@@ -1,8 +1,9 @@
-"""Question 5, a derivation: where the bound is highest, in three models that can be solved with pencil and paper.
+"""Question 5, a derivation: where the bound is highest,
+in three models that can be solved with pencil and paper.
 
-Mean field: Bishop 2006, section 10.1.2. The decoder's best variance: Lucas et al. 2019, "Don't blame the ELBO!", and
-Rybkin et al. 2021, "Simple and effective VAE training with calibrated decoders". The tempered posterior is what
-the β of Higgins et al. 2017 gives in a conjugate model.
+Mean field: Bishop 2006, section 10.1.2. The decoder's best variance: Lucas et al. 2019, "Don't
+blame the ELBO!", and Rybkin et al. 2021, "Simple and effective VAE training with calibrated
+decoders". The tempered posterior is what the β of Higgins et al. 2017 gives in a conjugate model.
 """
 
 import numpy as np
@@ -10,7 +11,9 @@ from scipy import stats
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 
-TOLERANCE = Tolerance(2e-3, 1e-4, "float32 linear systems with condition numbers of up to a few thousand")
+TOLERANCE = Tolerance(
+    2e-3, 1e-4, "float32 linear systems with condition numbers of up to a few thousand"
+)
 
 
 # ---------------------------------------------------------------- mean field
@@ -39,7 +42,9 @@ def mean_field_reference(x, w, variance):
 
 
 def mean_field_independent(x, w, variance):
-    """The posterior from the joint covariance of z and x; the variance of z_j given x and all the other z."""
+    """The posterior from the joint covariance of z and x;
+    the variance of z_j given x and all the other z.
+    """
     d = w.shape[1]
     gain = w.T @ np.linalg.inv(w @ w.T + variance * np.eye(len(w)))  # (d, D)
     posterior = np.eye(d) - gain @ w
@@ -78,7 +83,8 @@ dimensions than there are pixels, d > D.""",
     mean_field_reference,
     (
         Mistake(
-            "these are the variances of the true posterior: without correlations, the best variances are smaller.",
+            "these are the variances of the true posterior: without correlations, the best "
+            "variances are smaller.",
             lambda x, w, variance: (
                 mean_field_mean(x, w, variance),
                 np.diag(np.linalg.inv(np.eye(w.shape[1]) + w.T @ w / variance)),
@@ -115,11 +121,15 @@ dimensions than there are pixels, d > D.""",
         ),
         Mistake(
             "inverse variances are returned: return variances.",
-            lambda x, w, variance: (mean_field_mean(x, w, variance), 1 / mean_field_variance(w, variance)),
+            lambda x, w, variance: (
+                mean_field_mean(x, w, variance),
+                1 / mean_field_variance(w, variance),
+            ),
             0.7,
         ),
         Mistake(
-            "each mean is found as if the others were 0: they explain part of x too, so solve for all means together.",
+            "each mean is found as if the others were 0: they explain part of x too, so solve for "
+            "all means together.",
             lambda x, w, variance: (
                 x @ w / variance * mean_field_variance(w, variance),
                 mean_field_variance(w, variance),
@@ -127,7 +137,8 @@ dimensions than there are pixels, d > D.""",
             0.4,
         ),
         Mistake(
-            "s² is missing from the right-hand side for the means: Wᵀx must be divided by s² as well.",
+            "s² is missing from the right-hand side for the means: Wᵀx must be divided by s² as "
+            "well.",
             lambda x, w, variance: (
                 mean_field_mean(x, w, variance) * variance,
                 mean_field_variance(w, variance),
@@ -135,7 +146,8 @@ dimensions than there are pixels, d > D.""",
             0.6,
         ),
         Mistake(
-            "s² is missing from the equation for the means: solve (WᵀW + s² I) m = Wᵀx, not (WᵀW + I) m = Wᵀx.",
+            "s² is missing from the equation for the means: solve (WᵀW + s² I) m = Wᵀx, not (WᵀW "
+            "+ I) m = Wᵀx.",
             lambda x, w, variance: (mean_field_mean(x, w, 1.0), mean_field_variance(w, variance)),
             0.6,
         ),
@@ -187,7 +199,9 @@ def decoder_inputs(rng, case):
 
 
 def decoder_parts(x, mu, logvar, w):
-    """The best offset (D,), the squared errors (N, D) at the means, and what the spread of z adds, (N, D)."""
+    """The best offset (D,), the squared errors (N, D) at the means,
+    and what the spread of z adds, (N, D).
+    """
     rest = x - mu @ w.T
     offset = rest.mean(0)
     return offset, (rest - offset) ** 2, np.exp(logvar) @ (w**2).T
@@ -245,7 +259,8 @@ spread of x.""",
     decoder_reference,
     (
         Mistake(
-            "the spread of z is left out: E_q of a squared error is the squared error at the mean plus a variance.",
+            "the spread of z is left out: E_q of a squared error is the squared error at the mean "
+            "plus a variance.",
             decoder_wrong(lambda error, noise: error.mean(0)),
             0.5,
         ),
@@ -281,12 +296,14 @@ spread of x.""",
             0.4,
         ),
         Mistake(
-            "`logvar` is treated as the logarithm of the standard deviation: it is the logarithm of the variance.",
+            "`logvar` is treated as the logarithm of the standard deviation: it is the logarithm "
+            "of the variance.",
             lambda x, mu, logvar, w: decoder_reference(x, mu, 2 * logvar, w),
             0.6,
         ),
         Mistake(
-            "the standard deviations of z are used in place of its variances: use e^(logvar), not e^(logvar/2).",
+            "the standard deviations of z are used in place of its variances: use e^(logvar), not "
+            "e^(logvar/2).",
             lambda x, mu, logvar, w: decoder_reference(x, mu, logvar / 2, w),
             0.6,
         ),
@@ -337,7 +354,8 @@ def optimum(x, mu, logvar, w):
     ),
 )
 
-# ---------------------------------------------------------------- the tempered posterior of a conjugate model
+# ---------------------------------------------------------------- the tempered posterior of a
+# conjugate model
 
 
 def tempered_inputs(rng, case):
@@ -360,7 +378,9 @@ def tempered_reference(x, a, b, beta):
 
 
 def tempered_independent(x, a, b, beta):
-    """q is proportional to P(z) P(x|z)^(1/β): its mean and variance by quadrature, and from them shape and rate."""
+    """q is proportional to P(z) P(x|z)^(1/β): its mean and variance by quadrature,
+    and from them shape and rate.
+    """
     shape, rate = np.empty(len(x)), np.empty(len(x))
     for n, row in enumerate(x):
 
@@ -387,7 +407,9 @@ def tempered_independent(x, a, b, beta):
 
 
 def both(change):
-    """A mistake, from the sum of the counts (N,), their number, a, b and β to shape (N,) and rate."""
+    """A mistake, from the sum of the counts (N,), their number, a,
+    b and β to shape (N,) and rate.
+    """
 
     def function(x, a, b, beta):
         shape, rate = change(x.sum(1), x.shape[1], a, b, beta)
@@ -437,12 +459,14 @@ correct for β = 0.002 and for β = 500.""",
             0.5,
         ),
         Mistake(
-            "log P(x | z) is averaged over the counts: for independent counts the logarithms add up.",
+            "log P(x | z) is averaged over the counts: for independent counts the logarithms add "
+            "up.",
             both(lambda total, m, a, b, beta: (a + total / m / beta, b + 1 / beta)),
             0.5,
         ),
         Mistake(
-            "the number of counts is missing from the rate: each of the M counts contributes a factor e^(−z).",
+            "the number of counts is missing from the rate: each of the M counts contributes a "
+            "factor e^(−z).",
             both(lambda total, m, a, b, beta: (a + total / beta, b + 1 / beta)),
             0.5,
         ),

@@ -1,8 +1,10 @@
-"""Question 2: reparameterization without a Gaussian. A draw is the quantile of given uniform noise, and has a slope.
+"""Question 2: reparameterization without a Gaussian. A draw is the quantile
+of given uniform noise, and has a slope.
 
-Weibull: Zhang et al. 2018. Kumaraswamy, in place of a Beta distribution: Nalisnick & Smyth 2017. Relaxed Bernoulli
-codes: Maddison et al. 2017 and Jang et al. 2017. Extreme noise is as small as 10⁻³⁰, where 1 − u is rounded to 1;
-float32 noise close to 1 loses nothing, because 1 − u is exact there.
+Weibull: Zhang et al. 2018. Kumaraswamy, in place of a Beta distribution: Nalisnick & Smyth 2017.
+Relaxed Bernoulli codes: Maddison et al. 2017 and Jang et al. 2017. Extreme noise is as small as
+10⁻³⁰, where 1 − u is rounded to 1; float32 noise close to 1 loses nothing, because 1 − u is exact
+there.
 """
 
 import numpy as np
@@ -38,7 +40,11 @@ def noise(rng, case):
 def weibull_inputs(rng, case):
     n, d, u = noise(rng, case)
     low, high = (25, 45) if case == "extreme" else (0.7, 4)  # a large shape, so that z is not tiny
-    return {"u": u, "scale": rng.uniform(0.5, 3, size=(n, d)), "shape": rng.uniform(low, high, size=(n, d))}
+    return {
+        "u": u,
+        "scale": rng.uniform(0.5, 3, size=(n, d)),
+        "shape": rng.uniform(low, high, size=(n, d)),
+    }
 
 
 def weibull_from(log_e, scale, shape):
@@ -98,12 +104,14 @@ rounded to 1.""",
     weibull_reference,
     (
         Mistake(
-            "precision is lost: for tiny u, 1 − u is rounded to 1, and its logarithm is 0. Use `log1p(-u)`.",
+            "precision is lost: for tiny u, 1 − u is rounded to 1, and its logarithm is 0. Use "
+            "`log1p(-u)`.",
             lambda u, scale, shape: weibull_from(np.log(-np.log(1 - u)), scale, shape),
             0.6,
         ),
         Mistake(
-            "u and 1 − u are swapped: z has the right distribution, but F(z) is 1 − u instead of u.",
+            "u and 1 − u are swapped: z has the right distribution, but F(z) is 1 − u instead of "
+            "u.",
             lambda u, scale, shape: weibull_from(np.log(-np.log(u)), scale, shape),
             0.7,
         ),
@@ -133,7 +141,8 @@ rounded to 1.""",
             0.6,
         ),
         Mistake(
-            "the slope is taken with respect to the base −log(1 − u): what varies is k, in the exponent.",
+            "the slope is taken with respect to the base −log(1 − u): what varies is k, in the "
+            "exponent.",
             weibull_wrong(lambda z, log_e, scale, shape: z / (shape * np.exp(log_e))),
             0.4,
         ),
@@ -255,12 +264,14 @@ rounded to 1.""",
     kumaraswamy_reference,
     (
         Mistake(
-            "precision is lost: for tiny u, 1 − u is rounded to 1. Use `log1p(-u)`, and `expm1` for e^t − 1.",
+            "precision is lost: for tiny u, 1 − u is rounded to 1. Use `log1p(-u)`, and `expm1` "
+            "for e^t − 1.",
             lambda u, a, b: kumaraswamy_from(np.log(1 - (1 - u) ** (1 / b)), a),
             0.6,
         ),
         Mistake(
-            "u and 1 − u are swapped: z has the right distribution, but F(z) is 1 − u instead of u.",
+            "u and 1 − u are swapped: z has the right distribution, but F(z) is 1 − u instead of "
+            "u.",
             lambda u, a, b: kumaraswamy_from(np.log(-np.expm1(np.log(u) / b)), a),
             0.7,
         ),
@@ -295,7 +306,8 @@ rounded to 1.""",
             0.6,
         ),
         Mistake(
-            "the factor 1/a is missing from the slope: log z is log(z^a) / a, which must be divided by a once more.",
+            "the factor 1/a is missing from the slope: log z is log(z^a) / a, which must be "
+            "divided by a once more.",
             kumaraswamy_wrong(lambda z, u, a, b: -z * np.log(z)),
             0.6,
         ),
@@ -348,7 +360,8 @@ def relaxed_inputs(rng, case):
     temperature = float(rng.uniform(0.3, 0.8))
     if case == "extreme":
         temperature = float(rng.uniform(0.01, 0.02))
-        logits[:, 1] = -logit(u[:, 1]) + rng.normal(size=n) * temperature  # so that z is neither 0 nor 1
+        # so that z is neither 0 nor 1
+        logits[:, 1] = -logit(u[:, 1]) + rng.normal(size=n) * temperature
         logits[:, 2] = rng.permutation(
             np.resize([-60.0, 60.0], n)
         )  # both signs: e^(…/τ) must overflow somewhere
@@ -369,7 +382,9 @@ def relaxed_independent(u, logits, temperature):
     """The first of the two entries of a softmax; its slope by automatic differentiation."""
     pair = np.stack([(logits + np.log(u)) / temperature, log1p(-u) / temperature], axis=-1)
     free = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
-    table = torch.stack([(free + torch.tensor(np.log(u))) / temperature, torch.tensor(pair[..., 1])], -1)
+    table = torch.stack(
+        [(free + torch.tensor(np.log(u))) / temperature, torch.tensor(pair[..., 1])], -1
+    )
     torch.softmax(table, -1)[..., 0].sum().backward()
     return softmax(pair, axis=-1)[..., 0], free.grad.numpy()
 
@@ -419,7 +434,8 @@ around 0.01, for u around 10^(−30) and for logits of about ±70, where e^(…/
     relaxed_reference,
     (
         Mistake(
-            "it overflows: e^t / (1 + e^t) is infinity divided by infinity for large t. Use `torch.sigmoid`.",
+            "it overflows: e^t / (1 + e^t) is infinity divided by infinity for large t. Use "
+            "`torch.sigmoid`.",
             relaxed_overflowing,
             0.6,
         ),
@@ -444,7 +460,8 @@ around 0.01, for u around 10^(−30) and for logits of about ±70, where e^(…/
             0.2,
         ),
         Mistake(
-            "the noise is −log(−log u), which suits the classes of a softmax: a single logit needs log(u/(1 − u)).",
+            "the noise is −log(−log u), which suits the classes of a softmax: a single logit "
+            "needs log(u/(1 − u)).",
             lambda u, logits, temperature: relaxed_from(logits - np.log(-np.log(u)), temperature),
             0.4,
         ),
@@ -455,19 +472,25 @@ around 0.01, for u around 10^(−30) and for logits of about ±70, where e^(…/
         ),
         Mistake(
             "the slope is divided by τ twice: divide by τ only once.",
-            relaxed_wrong(lambda z, total, temperature: z * expit(-total / temperature) / temperature**2),
+            relaxed_wrong(
+                lambda z, total, temperature: z * expit(-total / temperature) / temperature**2
+            ),
             0.6,
         ),
         Mistake(
             "the slope is taken with respect to the temperature: return ∂z/∂l.",
             relaxed_wrong(
-                lambda z, total, temperature: -z * expit(-total / temperature) * total / temperature**2
+                lambda z, total, temperature: (
+                    -z * expit(-total / temperature) * total / temperature**2
+                )
             ),
             0.5,
         ),
         Mistake(
             "u and 1 − u are swapped: the noise has the right distribution but the wrong sign.",
-            lambda u, logits, temperature: relaxed_from(logits - np.log(u) + log1p(-u), temperature),
+            lambda u, logits, temperature: relaxed_from(
+                logits - np.log(u) + log1p(-u), temperature
+            ),
             0.7,
         ),
         Mistake(

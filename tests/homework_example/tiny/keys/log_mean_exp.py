@@ -28,7 +28,8 @@ QUESTION = Question(
     (
         Variant(
             "rows",
-            "Write `log_mean_exp(x)`: for each row of x (N, d) the logarithm of the mean of exp(x), (N,).",
+            "Write `log_mean_exp(x)`: for each row of x (N, d) the logarithm of the mean of "
+            "exp(x), (N,).",
             "def log_mean_exp(x):\n    raise NotImplementedError",
             "def log_mean_exp(x):\n"
             "    top = x.max(1)\n"
@@ -37,7 +38,9 @@ QUESTION = Question(
             reference,
             (
                 Mistake(
-                    "this is the sum, not the mean: subtract log d.", lambda x: logsumexp(x, axis=1), 0.5
+                    "this is the sum, not the mean: subtract log d.",
+                    lambda x: logsumexp(x, axis=1),
+                    0.5,
                 ),
                 Mistake(
                     "exp overflows: subtract each row's maximum first.",
@@ -45,7 +48,8 @@ QUESTION = Question(
                     0.6,
                 ),
                 Mistake(
-                    "this is the mean of x: Jensen's inequality stands between the two.", lambda x: x.mean(1)
+                    "this is the mean of x: Jensen's inequality stands between the two.",
+                    lambda x: x.mean(1),
                 ),
                 Mistake(
                     "the wrong axis: one number a row is wanted.",

@@ -24,14 +24,21 @@ QUESTION = Question(
     (
         Variant(
             "plain",
-            "Write `sgd_step(weights, gradient, rate)`: the weights (n,) after one step down the gradient.",
+            "Write `sgd_step(weights, gradient, rate)`: the weights (n,) after one step down the "
+            "gradient.",
             "def sgd_step(weights, gradient, rate):\n    raise NotImplementedError",
             "def sgd_step(weights, gradient, rate):\n    return weights - rate * gradient",
             inputs,
             reference,
             (
-                Mistake("the step goes up.", lambda weights, gradient, rate: weights + rate * gradient, 0.5),
-                Mistake("the rate is missing.", lambda weights, gradient, rate: weights - gradient, 0.5),
+                Mistake(
+                    "the step goes up.",
+                    lambda weights, gradient, rate: weights + rate * gradient,
+                    0.5,
+                ),
+                Mistake(
+                    "the rate is missing.", lambda weights, gradient, rate: weights - gradient, 0.5
+                ),
                 Mistake(
                     "this is the step, not the weights after it.",
                     lambda weights, gradient, rate: -rate * gradient,
