@@ -1,5 +1,4 @@
-"""Compare the toy GAN's page with other pages that explain a network: what loads,
-and when it is shown.
+"""Compare the toy GAN's page with others that explain a network: what loads, and when it is shown.
 
     python benchmarks/doorstep.py [ganlab=FOLDER] [playground=FOLDER] [--elsewhere FOLDER]
 
@@ -31,8 +30,8 @@ from browser import FLAGS, ROOT, Page, find_chromium
 
 WATCHED = 30.0  # seconds after the first click
 PATIENCE = 300_000  # milliseconds within which a page must show its picture
-# Conditions that are true when the picture is shown; the buttons that start a page; and the
-# progress of each page.
+# For each page: a condition that is true when the picture is shown, the button that starts the
+# page, and its progress.
 READY = {
     "toygan": "document.querySelector('.course-widget')?.dataset.step === '80'",
     "ganlab": "document.querySelector('#vis-true-samples')?.childElementCount > 0",
@@ -77,14 +76,15 @@ class Visit:
         self.others: dict[str, int] = {}
         self.page.on("requestfinished", self.finished.append)
         self.page.on("request", self.count_other)
-        self.page.route(
-            lambda url: not url.startswith(address) and url.startswith("http"), self.answer
-        )
+        self.page.route(self.is_elsewhere, self.answer)
 
     def own_files(self) -> dict[str, bytes]:
         """Return the files from the page's own host. Call this while the page is open."""
         own = [request for request in self.finished if request.url.startswith(self.address)]
         return {request.url: request.response().body() for request in own}
+
+    def is_elsewhere(self, url: str) -> bool:
+        return url.startswith("http") and not url.startswith(self.address)
 
     def count_other(self, request: Request) -> None:
         if not request.url.startswith((self.address, "data:", "blob:")):
@@ -99,8 +99,9 @@ class Visit:
             route.abort()
 
     def open(self, ready: str) -> tuple[float, float]:
-        """Open the page. Returns the milliseconds to the load event and until the
-        picture is shown.
+        """Open the page.
+
+        Returns the milliseconds to the load event and until the picture is shown.
         """
         self.page.add_init_script(
             f"""const look = () => {{
@@ -125,9 +126,8 @@ def served(folder: Path) -> tuple[http.server.ThreadingHTTPServer, str]:
 
 
 def own_page(folder: Path) -> None:
-    spec = importlib.util.spec_from_file_location(
-        "site_build", ROOT / "tools" / "site" / "build.py"
-    )
+    path = ROOT / "tools" / "site" / "build.py"
+    spec = importlib.util.spec_from_file_location("site_build", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     (folder / "index.html").write_text(module.toy_gan(), encoding="utf-8")
@@ -162,9 +162,8 @@ def measure(browser: Browser, name: str, address: str, asked: argparse.Namespace
     before = page.evaluate(COUNT[name])
     page.locator(PLAY[name]).first.click()
     page.wait_for_timeout(1000 * WATCHED)
-    print(
-        f"  starts at {before}; {WATCHED:.0f} s after the first click: {page.evaluate(COUNT[name])}"
-    )
+    after = page.evaluate(COUNT[name])
+    print(f"  starts at {before}; {WATCHED:.0f} s after the first click: {after}")
     page.screenshot(path=pictures / f"{name}_played.png")
     print(f"  errors: {page.errors[:3]}")
     page.close()
@@ -173,8 +172,8 @@ def measure(browser: Browser, name: str, address: str, asked: argparse.Namespace
     phone.wait_for_function(f"() => {READY[name]}", timeout=PATIENCE)
     width, wide, letters = phone.evaluate(LETTERS)
     print(
-        f"  on a phone of 390 pixels: laid out for {width} pixels, {wide} pixels wide, "
-        f"{letters}-pixel type,"
+        f"  on a phone of 390 pixels: laid out for {width} pixels, "
+        f"{wide} pixels wide, {letters}-pixel type,"
     )
     print(f"  shown as {letters * 390 / width:.1f} pixels on the screen")
     phone.screenshot(path=pictures / f"{name}_phone.png")

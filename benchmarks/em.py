@@ -1,7 +1,7 @@
 """Compare one iteration of EM with scikit-learn's, on MNIST projected to 20 principal components.
 
     python benchmarks/em.py [--quick]
-    python benchmarks/em.py --peers [--quick] [--components K ...]    compare with other packages as well
+    python benchmarks/em.py --peers [--quick] [--components K ...]    compare with other packages
 
 Both implementations start from the same weights, means and full precisions, with float64,
 reg_covar=1e-6 and tol=0, and run alternately in one process. The time per iteration is the
@@ -50,7 +50,7 @@ from course_lib.mixtures import GaussianMixture
 # components: (rounds, extra iterations of the longer fit). With 512, scikit-learn needs about 8 s
 # per iteration.
 FULL = {20: (5, 4), 100: (3, 2), 512: (2, 1)}
-# Times as many for our fits, so that the difference between the two fits is larger than the noise.
+# How many times as many extra iterations our fits get, so that their difference exceeds the noise.
 OURS = 10
 QUICK = {20: (3, 2), 100: (2, 1), 512: (1, 1)}
 SCORED = (3, 20, 100)  # components, from a two-dimensional figure to a model of all digits
@@ -63,9 +63,7 @@ MOST = 10  # extra iterations at most, because components could collapse in a lo
 
 
 def projected() -> np.ndarray:
-    """Project the training digits, with pixels in [0, 1],
-    to their first 20 principal components: (N, 20).
-    """
+    """Project the training digits, pixels in [0, 1], to 20 principal components: (N, 20)."""
     pixels = mnist(True).pixels()
     pixels = pixels - pixels.mean(0)
     scatter = sum(block.double().T @ block.double() for block in pixels.split(10_000))
@@ -88,8 +86,7 @@ def timed(
     watcher = threading.Thread(target=watch)
     watcher.start()
     begin = clock()
-    # fits with tol=0 never converge, and both packages warn
-    with warnings.catch_warnings(record=True):
+    with warnings.catch_warnings(record=True):  # with tol=0 fits never converge, and packages warn
         result = run()
     seconds = clock() - begin
     done.set()
@@ -115,14 +112,12 @@ def compare(x: np.ndarray, k: int, rounds: int, more: int) -> str:
             steps = more if name == "theirs" else OURS * more
             took = {}
             for n in (1, 1 + steps):
-                model, took[n], grown = timed(
-                    functools.partial(kind(k, max_iter=n, **start).fit, x)
-                )
+                fit = functools.partial(kind(k, max_iter=n, **start).fit, x)
+                model, took[n], grown = timed(fit)
                 memory[name] = max(memory[name], grown)
             seconds[name].append((took[1 + steps] - took[1]) / steps)
-            bound[name] = float(
-                model.lower_bound_ if name == "theirs" else model.lower_bounds_[more]
-            )
+            last = model.lower_bound_ if name == "theirs" else model.lower_bounds_[more]
+            bound[name] = float(last)
     ours, theirs = (statistics.median(seconds[name]) for name in classes)
     apart = abs(bound["ours"] / bound["theirs"] - 1)
     return (
@@ -176,13 +171,11 @@ def compare_scoring(x: np.ndarray, k: int, covariance_type: str, rounds: int) ->
 
 
 class PeerTables:
-    """Compare the course with other packages in two tables: EM iterations,
-    and methods of fitted mixtures.
-    """
+    """Tables of the course and other packages: EM iterations, and methods of fitted mixtures."""
 
     def __init__(self, x: np.ndarray, peers: list[ModuleType], clock: Callable[[], float]):
         self.x, self.peers, self.clock = x, peers, clock
-        # of scikit-learn, in float64
+        # the parameters of scikit-learn, in float64
         self.reference: dict[tuple[int, str], em_peers.Parameters] = {}
 
     def print_tables(self, components: list[int]) -> None:
@@ -193,8 +186,9 @@ class PeerTables:
         self.print_table(title, self.methods, components)
 
     def print_table(self, title: str, measure: Callable[..., Any], components: list[int]) -> None:
-        """Print one table. measure: `iterations` or `methods`,
-        which returns cells and the last column.
+        """Print one table.
+
+        measure: `iterations` or `methods`, which returns cells and the last column.
         """
         names = " | ".join(peer.NAME for peer in self.peers)
         print(f"\n{title}:\n\n| components | covariances | dtype | {names} | largest difference |")
@@ -213,9 +207,7 @@ class PeerTables:
         ]
 
     def iterations(self, k: int, covariance_type: str, dtype: str) -> tuple[dict[str, str], float]:
-        """Return a cell for each package, and the largest difference of parameters
-        after one iteration.
-        """
+        """Return a cell per package and the largest parameter difference after one iteration."""
         x = self.x.astype(dtype)
         start = em_peers.start_at(x, k, covariance_type)
         peers = self.able(covariance_type, dtype)
@@ -223,7 +215,7 @@ class PeerTables:
         memory: dict[str, float] = {}
         more: dict[str, int] = {}  # extra iterations of the longer fit
         found = {}
-        # not counted, because mapping memory makes a first fit slower than an iteration
+        # these fits are not counted: mapping memory makes a first fit slower than an iteration
         for peer in peers:
             fit = peer.prepare(x, start, covariance_type, 1)
             model, short, memory[peer.NAME] = timed(fit, self.clock)
@@ -249,16 +241,14 @@ class PeerTables:
         return cells, apart
 
     def methods(self, k: int, covariance_type: str, dtype: str) -> tuple[dict[str, str], float]:
-        """Return a cell for each package that has the methods,
-        and the largest log-likelihood difference.
-        """
+        """Return a cell per package with the methods, and the largest log-likelihood difference."""
         x = self.x.astype(dtype)
         start = em_peers.start_at(x, k, covariance_type)
         peers = [peer for peer in self.able(covariance_type, dtype) if hasattr(peer, METHODS[0])]
         models = {}
         for peer in peers:
             models[peer.NAME], _, _ = timed(peer.prepare(x, start, covariance_type, 1))
-        # one for each method
+        # one text for each method
         milliseconds: dict[str, list[str]] = {peer.NAME: [] for peer in peers}
         apart = 0.0
         for method in METHODS:
@@ -266,8 +256,7 @@ class PeerTables:
                 peer.NAME: functools.partial(getattr(peer, method), models[peer.NAME], x)
                 for peer in peers
             }
-            # JAX compiles during the first call
-            values = {name: call() for name, call in calls.items()}
+            values = {name: call() for name, call in calls.items()}  # JAX compiles in a first call
             if method == "score_samples":
                 apart = max(float(np.abs(each - values["ours"]).max()) for each in values.values())
             seconds: dict[str, list[float]] = {name: [] for name in calls}
@@ -282,8 +271,9 @@ class PeerTables:
 
 
 def installed_peers() -> list[ModuleType]:
-    """Return the installed packages. Prints their versions,
-    and a message for each missing package.
+    """Return the installed packages.
+
+    Prints their versions, and a message for each missing package.
     """
     peers, versions = [], []
     for name in em_peers.NAMES:
@@ -297,7 +287,7 @@ def installed_peers() -> list[ModuleType]:
     return peers
 
 
-def main() -> None:
+def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -321,9 +311,11 @@ def main() -> None:
         choices=ROUNDS,
         help="with --peers, only these numbers of components",
     )
-    args = parser.parse_args()
-    quick = args.quick
-    plan = QUICK if quick else FULL
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = options()
     x = projected()
     print(
         f"\nEM on {len(x):,} digits in 20 dimensions. {os.cpu_count()} cores, "
@@ -333,9 +325,15 @@ def main() -> None:
     )
     if args.peers:
         clock = time.process_time if args.processor_time else time.perf_counter
-        components = args.components or ([20] if quick else list(ROUNDS))
+        components = args.components or ([20] if args.quick else list(ROUNDS))
         PeerTables(x, installed_peers(), clock).print_tables(components)
         return
+    print_iterations(x, QUICK if args.quick else FULL)
+    print_scoring(x, rounds=3 if args.quick else 11)
+
+
+def print_iterations(x: np.ndarray, plan: dict[int, tuple[int, int]]) -> None:
+    """Print the table of iterations, and the figures of a complete fit with many components."""
     print("Full covariance, float64:\n")
     print(
         "| components | ours, per iteration | scikit-learn | ratio | log-likelihood difference "
@@ -354,14 +352,17 @@ def main() -> None:
         f"\n{model.n_iter_} iterations with {k} components, including the k-means start: "
         f"{seconds:.0f} s, {grown:.0f} MB, {model.lower_bound_:.3f} nats per digit."
     )
-    rounds = 3 if quick else 11
+
+
+def print_scoring(x: np.ndarray, rounds: int) -> None:
+    """Print the table of the methods of a fitted mixture."""
     print(
         "\nThe methods of a fitted mixture, ours / scikit-learn's, and how many times as fast "
         "ours are:\n"
     )
     print(
-        "| components | covariances | score_samples | predict | predict_proba | largest "
-        "difference |"
+        "| components | covariances | score_samples | predict | predict_proba "
+        "| largest difference |"
     )
     print("|---:|---|---:|---:|---:|---:|")
     for k in SCORED:

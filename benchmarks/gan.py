@@ -1,9 +1,10 @@
-"""Compare the GANs of the course on MNIST with its VAEs and with real digits,
-in quality and in speed.
+"""Compare the course's GANs on MNIST with its VAEs and with real digits, in quality and speed.
 
-    python benchmarks/gan.py               print the stored figures
-    python benchmarks/gan.py --make        measure missing figures (half an hour on one core; can be stopped)
-    python benchmarks/gan.py --quick       train each loop for three epochs, and store nothing
+    python benchmarks/gan.py            print the stored figures
+    python benchmarks/gan.py --make     measure missing figures (half an hour on one core)
+    python benchmarks/gan.py --quick    train each loop for three epochs, and store nothing
+
+Measuring can be stopped at any time: each figure is stored as soon as it has been measured.
 
 Quality: 10,000 samples are compared with the 10,000 test digits, using the course's classifier, for
 three seeds of the samples. Black-and-white images are compared with the fixed binarization of the
@@ -40,17 +41,13 @@ SEEDS = range(3)
 
 
 def chimeras(digits: Digits) -> Tensor:
-    """Join the upper half of each digit to the lower half of another digit,
-    so that all strokes are real.
-    """
+    """Join each digit's upper half to the lower half of another, so that all strokes are real."""
     x = digits.pixels().reshape(-1, 28, 28)
     return torch.cat([x[:, :14], x.roll(1, 0)[:, 14:]], 1).flatten(1)
 
 
 def sources(digits: Digits, test: Digits) -> dict[str, tuple[Callable[[int], Tensor], bool]]:
-    """Map the name of a source to a function that returns n images,
-    and to whether these are binary.
-    """
+    """Map a source's name to a function that returns n images, and to whether these are binary."""
 
     def some(images: Tensor) -> Callable[[int], Tensor]:
         return lambda n: images[torch.randperm(len(images))[:n]]
@@ -92,16 +89,13 @@ def quality(
     for seed in SEEDS:
         torch.manual_seed(seed)
         images = generate(len(real))
-        rows.append(
-            judge(images, real, referee)
-            | {"taken for real": taken_for_real(real, images, seed=seed)}
-        )
+        row = judge(images, real, referee)
+        rows.append(row | {"taken for real": taken_for_real(real, images, seed=seed)})
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 class Tutorial:
-    """The loop of the usual DCGAN tutorials, with their Adam settings, batches,
-    and labels of ones and zeros.
+    """The loop of the usual DCGAN tutorials, with their Adam settings, batches and 0/1 labels.
 
     Their initialization, N(0, 0.02²), is left out in their favour: with it, this network draws
     nothing for five epochs.
@@ -160,9 +154,8 @@ def ours(digits: Digits, referee: Classifier, seed: int, epochs: int) -> list[fl
         return {"score": scores[-1]}
 
     recipe = RECIPES["gan_four_minutes"]
-    train(
-        replace(recipe, epochs=min(recipe.epochs, epochs)), digits, seed, evaluate=look, quiet=True
-    )
+    recipe = replace(recipe, epochs=min(recipe.epochs, epochs))
+    train(recipe, digits, seed, evaluate=look, quiet=True)
     return scores
 
 
@@ -170,8 +163,9 @@ LOOPS = {"ours": ours, "the tutorial's loop": tutorials}
 
 
 def pace(digits: Digits, rounds: int = 3, part: float = 0.2) -> dict[str, list[float]]:
-    """Measure the seconds per epoch on a part of the digits. The loops alternate,
-    for a fair comparison.
+    """Measure the seconds per epoch on a part of the digits.
+
+    The loops alternate, for a fair comparison.
     """
     recipe, some = RECIPES["gan_four_minutes"], round(part * len(digits))
     loop = Tutorial(digits.subset(slice(some)), recipe.config, 0)
@@ -200,10 +194,9 @@ def show() -> None:
         columns = list(next(iter(tables.values())))
         print("| |", " | ".join(columns), "|\n|---|" + "---:|" * len(columns))
         for name, row in tables.items():
-            cells = (
-                f"{statistics.mean(row[c]):.3f} ± {statistics.stdev(row[c]):.3f}" for c in columns
-            )
-            print(f"| {name} |", " | ".join(cells), "|")
+            spread = [(statistics.mean(row[c]), statistics.stdev(row[c])) for c in columns]
+            cells = " | ".join(f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in spread)
+            print(f"| {name} | {cells} |")
     paces = rows.get("seconds an epoch", {})
     print(
         f"\n| to a classifier score of {GOAL} | epochs | last score | seconds per epoch | seconds |"
@@ -213,10 +206,9 @@ def show() -> None:
         if "scores" in row:
             reached = next((i for i, score in enumerate(row["scores"], 1) if score >= GOAL), None)
             each = statistics.median(paces.get(name.split(", seed")[0], [float("nan")]))
-            cells = (
-                ("not reached", "") if reached is None else (f"{reached}", f"{reached * each:.0f}")
-            )
-            print(f"| {name} | {cells[0]} | {row['scores'][-1]:.2f} | {each:.1f} | {cells[1]} |")
+            epochs = "not reached" if reached is None else f"{reached}"
+            took = "" if reached is None else f"{reached * each:.0f}"
+            print(f"| {name} | {epochs} | {row['scores'][-1]:.2f} | {each:.1f} | {took} |")
 
 
 def main() -> None:
@@ -232,9 +224,8 @@ def main() -> None:
     asked = parser.parse_args()
     digits, test, referee = mnist(True, quiet=True), mnist(False, quiet=True), Classifier.load()
     if asked.quick:
-        print(
-            pace(digits, 1), {name: scores(digits, referee, 0, 3) for name, scores in LOOPS.items()}
-        )
+        seconds = pace(digits, 1)
+        print(seconds, {name: scores(digits, referee, 0, 3) for name, scores in LOOPS.items()})
         return
     real = {False: test.pixels(), True: fixed_binarization(test.images).flatten(1)}
     there = json.loads(GAN_QUALITY.read_text()) if GAN_QUALITY.exists() else {}

@@ -92,9 +92,7 @@ def copy_bandwidth(device: torch.device, size: int) -> float:
 
 
 def launch_seconds(device: torch.device) -> float:
-    """Measure the seconds per launch of a minimal operation,
-    adding 1 to one number a thousand times.
-    """
+    """Measure the seconds per launch of a minimal operation: add 1 to a number a thousand times."""
     one = torch.zeros(1, device=device)
 
     def thousand() -> None:
@@ -136,9 +134,7 @@ def setup(
 def step_seconds(
     digits: Digits, loss: str, graph: bool, steps: int, rounds: int, device: Any
 ) -> float:
-    """Return the median of (time of a long training − time of a short one) /
-    (number of extra steps).
-    """
+    """Return the median of (a long training's time − a short one's) / (number of extra steps)."""
     run, update = setup(digits, loss, device)
     epoch = -(-len(digits) // BATCH)  # steps per epoch, including an incomplete batch
 
@@ -168,9 +164,7 @@ class Counter(TorchDispatchMode):
 
 
 def operations(digits: Digits, loss: str, device: torch.device) -> int:
-    """Count the kernels that one eager step launches on a GPU,
-    or the operations that it calls on a CPU.
-    """
+    """Count an eager step's kernel launches on a GPU, or the operations that it calls on a CPU."""
     _, update = setup(digits, loss, device)
     index = torch.arange(BATCH, device=device)
     batch = index if loss == "fused" else digits.images.flatten(1)[:BATCH]
@@ -194,10 +188,8 @@ def floors(digits: Digits, device: torch.device, quick: bool) -> Row:
     # the gradient.
     moved = 4 * weights * (1 + 1 + 1 + 4 + 3) + BATCH * 784
     bandwidth = copy_bandwidth(device, 2**26 if quick or device.type != "cuda" else 2**30)
-    launch, count = (
-        launch_seconds(device),
-        {k: operations(digits, k, device) for k in ("plain", "fused")},
-    )
+    launch = launch_seconds(device)
+    count = {loss: operations(digits, loss, device) for loss in ("plain", "fused")}
     return {
         "bytes": moved,
         "copy_gb_s": bandwidth / 1e9,
@@ -211,11 +203,8 @@ def floors(digits: Digits, device: torch.device, quick: bool) -> Row:
 
 def steps(digits: Digits, device: torch.device, quick: bool) -> dict[str, Row]:
     rows: dict[str, Row] = {}
-    few = Digits(
-        digits.images[: BATCH * (8 if quick else 50)],
-        digits.labels[: BATCH * (8 if quick else 50)],
-        "",
-    )
+    size = BATCH * (8 if quick else 50)
+    few = Digits(digits.images[:size], digits.labels[:size], "")
     tutorial = Tutorial(few)
     rows[TUTORIAL] = row(clock(tutorial.epoch, device, 1 if quick else 5) / (len(few) // BATCH))
     count, rounds = (20, 1) if quick else (2000, 5) if device.type == "cuda" else (200, 3)
@@ -226,9 +215,8 @@ def steps(digits: Digits, device: torch.device, quick: bool) -> dict[str, Row]:
         try:
             rows[name] = row(step_seconds(digits, loss, graph, count, rounds, device))
         except Exception as error:  # without a compiler, the other rows are still useful
-            rows[name] = {
-                "left_out": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:100]}"
-            }
+            first_line = str(error).strip().splitlines()[0]
+            rows[name] = {"left_out": f"{type(error).__name__}: {first_line[:100]}"}
         if loss == "fused" and "us" in rows[name]:
             rows[name]["ran"] = sorted({kernels.ran["fused_elbo"], kernels.ran["gather_binarize"]})
     return rows
@@ -255,9 +243,7 @@ def hundred_epochs(digits: Digits, test: Tensor, loss: str, device: torch.device
 
 
 def with_gradients(function: Any, leaves: list[Tensor], *others: Any) -> Callable[[], None]:
-    """Return a function that calls `function`, averages all its results,
-    and computes the gradients.
-    """
+    """Return a function that calls `function`, averages its results, and computes the gradients."""
 
     def work() -> None:
         for leaf in leaves:
@@ -273,9 +259,7 @@ Job = tuple[int, Callable[[], object], dict[str, Callable[[], object]]]
 
 
 def kernel_jobs(device: torch.device, n: int) -> dict[str, Job]:
-    """Return, per kernel: the bytes it must move, the kernel alone,
-    and all ways to compute its results.
-    """
+    """Return, per kernel: the bytes it must move, the kernel alone, and all ways to its results."""
     torch.manual_seed(0)
     pixels, d = 784, 20
     logits, x = torch.randn(n, pixels, device=device), torch.rand(n, pixels, device=device)
@@ -285,9 +269,7 @@ def kernel_jobs(device: torch.device, n: int) -> dict[str, Job]:
     index, seed = torch.randperm(n, device=device), kernels.new_seed(device)
     wide = [torch.randn(n, pixels, device=device).requires_grad_() for _ in range(2)]
 
-    def ways(
-        job: Callable[[Any], Callable[[], object]], fused: Any, reference: Any
-    ) -> dict[str, Any]:
+    def ways(job: Callable[[Any], Callable[[], object]], fused: Any, reference: Any) -> Row:
         compiled = torch.compile(reference)
         return {
             "kernel": job(fused),
@@ -366,12 +348,8 @@ def measure_e_step(device: torch.device, quick: bool) -> dict[str, Row]:
     for d in (50, 784):
         torch.manual_seed(0)
         x, means = torch.randn(n, d, device=device), torch.randn(k, d, device=device)
-        arguments = (
-            x,
-            torch.full((k,), 1 / k, device=device),
-            means,
-            torch.ones(k, d, device=device),
-        )
+        weights, variances = torch.full((k,), 1 / k, device=device), torch.ones_like(means)
+        arguments = (x, weights, means, variances)
         entry: Row = {"n": n, "d": d, "k": k, "ms": {}, "peak_mb": {}}
         for way, function in ways.items():
             work = lambda f=function, a=arguments: f(*a)  # noqa: E731
@@ -387,9 +365,7 @@ def measure_e_step(device: torch.device, quick: bool) -> dict[str, Row]:
 
 
 def peak_mb(work: Callable[[], object], device: torch.device) -> float | None:
-    """Measure the peak memory that `work` allocates, in MB; None on a CPU,
-    where it is not tracked.
-    """
+    """Measure the peak memory of `work`, in MB; None on a CPU, where it is not tracked."""
     if device.type != "cuda":
         return None
     before = torch.cuda.memory_allocated()
@@ -406,9 +382,7 @@ Statistics = Callable[[], kernels.FullStatistics]
 
 
 def product_rate(device: torch.device, size: int) -> float:
-    """Measure the operations per second of a square float32 matrix product,
-    as a reference for kernels.
-    """
+    """Measure the operations per second of a square float32 matrix product, as a reference."""
     a = torch.ones(size, size, device=device)
     return 2 * size**3 / clock(lambda: a @ a, device, 10)
 
@@ -434,9 +408,7 @@ def full_statistics(x: Tensor, start: Parameters, factors: Tensor) -> dict[str, 
 
 
 def iteration(statistics: Statistics, means: Tensor) -> Callable[[], object]:
-    """Return a function for one iteration of EM: the E-step, the M-step,
-    and the next Cholesky factors.
-    """
+    """Return a function for an EM iteration: E-step, M-step, and the next Cholesky factors."""
 
     def work() -> Tensor:
         new = statistics().parameters(means, reg_covar=1e-6)
@@ -465,11 +437,10 @@ def by_scikit_learn(x: Tensor, start: Parameters, factors: Tensor) -> Callable[[
 
 def measure_full_em(device: torch.device, quick: bool, copy_gb_s: float) -> dict[str, Row]:
     """Measure an iteration of EM: time, lower bounds, memory, and the error of log P(x)."""
-    n, d, sizes = (
-        (60_000, 20, (20, 100, 512)) if device.type == "cuda" and not quick else (2_000, 20, (20,))
-    )
+    is_full = device.type == "cuda" and not quick
+    n, d, sizes = (60_000, 20, (20, 100, 512)) if is_full else (2_000, 20, (20,))
     rate = product_rate(device, 4096 if device.type == "cuda" else 1024)
-    # of the quadratic of a component; see kernels/full_e_step.py
+    # the coefficients of a component's quadratic; see kernels/full_e_step.py
     coefficients = 1 + d + d * (d + 1) // 2
     found = {}
     for k in sizes:
@@ -513,15 +484,15 @@ def report(found: Row) -> str:
     lines = [
         "Two floors (lower bounds) for the time of a step:",
         (
-            f"- bytes: {f['bytes'] / 1e6:.1f} MB at {f['copy_gb_s']:.0f} GB/s (copy) = "
-            f"{f['bytes_us']:.1f} µs"
+            f"- bytes: {f['bytes'] / 1e6:.1f} MB at {f['copy_gb_s']:.0f} GB/s (copy) "
+            f"= {f['bytes_us']:.1f} µs"
         ),
         f"- {names[found['device']]}: {f['operations']} ({f['operations_fused']} with the fused "
         f"functions) at {f['launch_us']:.2f} µs each = {f['launches_us']:.0f} µs",
         "",
         (
-            "| one step of the plain VAE, batch 128 | µs | images per second | speed-up over "
-            "tutorial |"
+            "| one step of the plain VAE, batch 128 | µs | images per second "
+            "| speed-up over tutorial |"
         ),
         "|---|---:|---:|---:|",
     ]
@@ -542,8 +513,8 @@ def report(found: Row) -> str:
     lines += [
         "",
         (
-            "| kernel, with its gradients | rows | ms | GB/s | share of copy | reference, ms | "
-            "compiled, ms |"
+            "| kernel, with its gradients | rows | ms | GB/s | share of copy "
+            "| reference, ms | compiled, ms |"
         ),
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
@@ -554,21 +525,23 @@ def report(found: Row) -> str:
             f"{number(gb_s, '.0f')} | {number(share, '.0%')} | {number(ms['reference'], '.3f')} | "
             f"{number(ms['compiled reference'], '.3f')} |"
         )
-    lines += [
+    lines += e_step_table(found["e_step"])
+    lines += full_em_table(found["full_em"])
+    return "\n".join(lines)
+
+
+def e_step_table(found: Row) -> list[str]:
+    lines = [
         "",
         "| E-step | kernel, ms | reference | compiled | peak, kernel, MB | reference | compiled |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for entry in found["e_step"].values():
-        ms, peak = (
-            " | ".join(
-                number(entry[key][way]) for way in ("kernel", "reference", "compiled reference")
-            )
-            for key in ("ms", "peak_mb")
-        )
+    ways = ("kernel", "reference", "compiled reference")
+    for entry in found.values():
+        ms = " | ".join(number(entry["ms"][way]) for way in ways)
+        peak = " | ".join(number(entry["peak_mb"][way]) for way in ways)
         lines.append(f"| N = {entry['n']:,}, d = {entry['d']}, K = {entry['k']} | {ms} | {peak} |")
-    lines += full_em_table(found["full_em"])
-    return "\n".join(lines)
+    return lines
 
 
 def full_em_table(found: Row) -> list[str]:
@@ -584,9 +557,8 @@ def full_em_table(found: Row) -> list[str]:
         for name, taken in entry["ms"].items():
             off = number(entry["nats_off"].get(name), ".1e")
             peak = number(entry["peak_mb"][name], ".1f")
-            lines.append(
-                f"| {size}: {name} | {number(taken, '.3f') or 'left out'} | {peak} | {off} |"
-            )
+            ms = number(taken, ".3f") or "left out"
+            lines.append(f"| {size}: {name} | {ms} | {peak} | {off} |")
     return lines
 
 
@@ -602,8 +574,8 @@ def measure(device: torch.device, quick: bool) -> Row:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
+        "triton": kernels.triton.__version__ if kernels.triton else None,
     }
-    versions["triton"] = kernels.triton.__version__ if kernels.triton else None
     found: Row = {
         "machine": machine(device),
         "device": device.type,
@@ -617,14 +589,9 @@ def measure(device: torch.device, quick: bool) -> Row:
     }
     if device.type == "cuda" and not quick:
         x = fixed_binarization(test.images).flatten(1)
-        ways = {
-            name: loss
-            for name, (loss, graph) in WAYS.items()
-            if graph and "us" in found["steps"][name]
-        }
-        found["hundred_epochs"] = {
-            k: hundred_epochs(digits, x, loss, device) for k, loss in ways.items()
-        }
+        for name, (loss, graph) in WAYS.items():
+            if graph and "us" in found["steps"][name]:
+                found["hundred_epochs"][name] = hundred_epochs(digits, x, loss, device)
     found["kernels"] = measure_kernels(device, quick, found["floors"]["copy_gb_s"])
     found["e_step"] = measure_e_step(device, quick)
     found["full_em"] = measure_full_em(device, quick, found["floors"]["copy_gb_s"])

@@ -1,10 +1,8 @@
-"""Measure how fast a class is graded, compared with nbgrader,
-and whether results survive killed workers.
+"""Measure the speed of grading, compared with nbgrader, and whether results survive killed workers.
 
-    python benchmarks/grading.py [--quick]                compare our `grade` with `nbgrader autograde`
-    python benchmarks/grading.py --arrays [--quick]       the same for homework in NumPy, without PyTorch
-    python benchmarks/grading.py --faults [--students N]  grade N submissions while processes are
-    killed
+    python benchmarks/grading.py [--quick]                compare `grade` with `nbgrader autograde`
+    python benchmarks/grading.py --arrays [--quick]       the same for homework without PyTorch
+    python benchmarks/grading.py --faults [--students N]  grade while processes are killed
 
 The submissions of a class are generated from the mixtures assignment, or with --arrays from the
 example in the tests. They contain correct answers in many styles, catalogued mistakes, unchanged
@@ -58,16 +56,14 @@ def choose(assignment: Assignment, question: Question) -> Variant:
 
 
 def catalogued(assignment: Assignment, question: Question, number: int) -> str:
-    """Return a cell whose function makes the catalogued mistake with this number,
-    using the key's code.
+    """Return a cell whose function makes the catalogued mistake `number`, using the key's code.
 
     The key runs in its own namespace, because the key of another question may define the same
     names.
     """
     variant = choose(assignment, question)
-    key = as_a_student_has_it(
-        dict(assignment.sources)[question.name], variant.mistakes[number].function
-    )
+    source = dict(assignment.sources)[question.name]
+    key = as_a_student_has_it(source, variant.mistakes[number].function)
     which = question.variants.index(variant)
     names = list(draw(variant, "small", 0))
     return f"""import numpy as np
@@ -93,10 +89,8 @@ def as_a_student_has_it(key: str, mistake: Callable) -> str:
     needed = names_used_by(mistake) | names_used_outside_functions(tree) | {"np", "torch"}
     kept: list[ast.stmt] = []
     for statement in tree.body:
-        if (
-            isinstance(statement, ast.ImportFrom)
-            and statement.module == "course_lib.grading.question"
-        ):
+        module = statement.module if isinstance(statement, ast.ImportFrom) else None
+        if module == "course_lib.grading.question":
             kept += ast.parse(AS_TUPLES).body
         elif isinstance(statement, ast.Import | ast.ImportFrom):
             statement.names = [one for one in statement.names if (one.asname or one.name) in needed]
@@ -107,9 +101,7 @@ def as_a_student_has_it(key: str, mistake: Callable) -> str:
 
 
 def names_used_by(function: Callable) -> set[str]:
-    """Return the global names that a function of a key uses,
-    directly or through functions of the key.
-    """
+    """Return the global names that a key's function uses, directly or through others of the key."""
     found: set[str] = set()
     seen: list[object] = []
     left: list[object] = [function]
@@ -142,9 +134,7 @@ def names_used_outside_functions(tree: ast.Module) -> set[str]:
 
 
 def as_tuple(kind: type) -> str:
-    """Return code for a named tuple with the fields of one of the grader's classes,
-    and defaults of None.
-    """
+    """Return code for a named tuple with a grader class's fields, and with defaults of None."""
     fields = dataclasses.fields(kind)
     names = [one.name for one in fields]
     optional = sum(one.default is not dataclasses.MISSING for one in fields)
@@ -217,12 +207,11 @@ class Measured:
 def watched(
     start: Callable[[], subprocess.Popen], also: tuple[psutil.Process, ...] = ()
 ) -> Measured:
-    """Run a command to its end and measure it. also:
-    processes that work for it but are not its children.
+    """Run a command to its end and measure it.
 
-    The CPU time of each process is read four times per second, because the CPU time of a sandbox is
-    lost when the sandbox is killed after its answers have arrived. Up to a quarter of a second per
-    process is missed.
+    also: processes that work for it but are not its children. The CPU time of each process is
+    read four times per second, because the CPU time of a sandbox is lost when the sandbox is killed
+    after its answers have arrived. Up to a quarter of a second per process is missed.
     """
     begin = time.perf_counter()
     before = {one.pid: cpu_of(one) for helper in also for one in tree(helper)}
@@ -235,7 +224,7 @@ def watched(
         for one in family:
             which = one.pid, born(one)
             spent[which] = max(spent.get(which, 0.0), cpu_of(one) - before.get(one.pid, 0.0))
-        # summing the pages of a process takes time
+        # not every time, because summing the pages of a process takes time
         if int(4 * (time.perf_counter() - begin)) % 8 == 0:
             peak = max(peak, sum(memory_of(one) for one in family))
         time.sleep(0.25)
@@ -253,9 +242,7 @@ def tree(process: psutil.Process) -> list[psutil.Process]:
 
 
 def born(process: psutil.Process) -> float:
-    """Return the start time of a process, which distinguishes it from a later process
-    with the same pid.
-    """
+    """Return a process's start time, which distinguishes it from a later one with the same pid."""
     try:
         return process.create_time()
     except psutil.Error:
@@ -311,9 +298,8 @@ def verdicts_in_words(assignment: Assignment, found: dict[str, bytes]) -> str:
         for name, verdict in json.loads(result)["verdicts"].items()
         if isinstance(assignment.questions[name], Question)
     )
-    return (
-        "Verdicts: " + ", ".join(f"{number} {kind}" for kind, number in counts.most_common()) + "."
-    )
+    kinds = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
+    return f"Verdicts: {kinds}."
 
 
 def kind_of_verdict(verdict: dict) -> str:
@@ -330,9 +316,7 @@ def kind_of_verdict(verdict: dict) -> str:
 
 
 def nbgrader_course(assignment: Assignment, folder: Path, students: int) -> None:
-    """Create an nbgrader course that uses nbgrader's own execution,
-    without our judge and sandbox.
-    """
+    """Create an nbgrader course with nbgrader's own execution, without our judge and sandbox."""
     (folder / "nbgrader_config.py").write_text(
         "c = get_config()\nc.CourseDirectory.course_id = 'course'\n"
         "c.Execute.kernel_name = 'python3'\nc.Execute.timeout = 120\n"
@@ -354,15 +338,15 @@ def autograde(assignment: Assignment, course: Path) -> subprocess.Popen:
     log = (course / "log.txt").open("w")
     # status 1 only means that a notebook raised an error, as some of these must
     command = f'"{sys.executable}" -m nbgrader autograde {assignment.name} || true'
-    return subprocess.Popen(
-        command, shell=True, cwd=course, env=environment(), stdout=log, stderr=log
-    )
+    settings = environment()
+    return subprocess.Popen(command, shell=True, cwd=course, env=settings, stdout=log, stderr=log)
 
 
 @contextmanager
 def dask_on_loopback(processes: int) -> Iterator[tuple[str, tuple[psutil.Process, ...]]]:
-    """Run a scheduler and workers as separate commands,
-    as on a cluster. Yields address and processes.
+    """Run a scheduler and workers as separate commands, as on a cluster.
+
+    Yields the scheduler's address and the processes.
     """
     settings = environment(DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="8")
     with tempfile.TemporaryDirectory() as folder:
@@ -375,15 +359,12 @@ def dask_on_loopback(processes: int) -> Iterator[tuple[str, tuple[psutil.Process
         }
         where = ["--scheduler-file", str(file)]
         dask, loopback = [sys.executable, "-m", "dask"], ["--host", "127.0.0.1", "--no-dashboard"]
-        started = [
-            subprocess.Popen([*dask, "scheduler", *loopback, "--port", "0", *where], **shared)
-        ]
+        scheduler = [*dask, "scheduler", *loopback, "--port", "0", *where]
+        started = [subprocess.Popen(scheduler, **shared)]
         while not file.exists():
             time.sleep(0.1)
-        started += [
-            subprocess.Popen([*dask, "worker", *loopback, "--nthreads", "1", *where], **shared)
-            for _ in range(processes)
-        ]
+        worker = [*dask, "worker", *loopback, "--nthreads", "1", *where]
+        started += [subprocess.Popen(worker, **shared) for _ in range(processes)]
         address = re.search(r"tcp://[\d.]+:\d+", file.read_text())
         assert address is not None
         try:
@@ -424,12 +405,10 @@ def compare(assignment: Assignment, students: int) -> None:
         for processes in (1, 2):
             out = folder / f"address{processes}"
             with dask_on_loopback(processes) as (address, helpers):
-                ours = watched(
-                    grading(assignment, submissions, out, "--scheduler", address), helpers
-                )
-            print(
-                ours.row(f"ours, scheduler by address, {processes} workers", students), flush=True
-            )
+                grade = grading(assignment, submissions, out, "--scheduler", address)
+                ours = watched(grade, helpers)
+            which = f"ours, scheduler by address, {processes} workers"
+            print(ours.row(which, students), flush=True)
             assert results(assignment, out) == first, (
                 "a cluster given by its address produced different results"
             )
@@ -444,9 +423,7 @@ def compare(assignment: Assignment, students: int) -> None:
 
 
 def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
-    """Return the Dask workers of a `grade` command,
-    which are the processes that multiprocessing spawned.
-    """
+    """Return the Dask workers of a `grade` command: the processes that multiprocessing spawned."""
     found = []
     for child in tree(psutil.Process(process.pid))[1:]:
         try:
@@ -472,8 +449,9 @@ def kill_all(process: subprocess.Popen) -> None:
 def disturbed_run(
     submissions: Path, out: Path, students: int, kills: int, restarts: int
 ) -> tuple[int, int]:
-    """Grade while workers and the command are killed. Returns the numbers of both kinds
-    of kills.
+    """Grade while workers and the command are killed.
+
+    Returns the numbers of both kinds of kills.
     """
     chance = random.Random(0)
     killed = restarted = 0
@@ -508,9 +486,9 @@ def faults(students: int) -> None:
         killed, restarted = disturbed_run(submitted, disturbed, students, kills, restarts)
         seconds = time.perf_counter() - begin
         print(
-            f"{students} submissions, with an attack in every tenth, were graded in {seconds:.0f} "
-            f"s by two workers. Workers were killed {killed} times, and the command itself "
-            f"{restarted} times.",
+            f"{students} submissions, with an attack in every tenth, "
+            f"were graded in {seconds:.0f} s by two workers. "
+            f"Workers were killed {killed} times, and the command itself {restarted} times.",
             flush=True,
         )
         undisturbed = watched(grading(MIXTURES, submitted, folder / "serial", "--workers", 0))

@@ -1,5 +1,4 @@
-"""Measure the images per second in training the plain VAE,
-in one process and in a group of processes.
+"""Measure the images per second in training the plain VAE, in one process and in a group.
 
     python benchmarks/processes.py [--processes 2] [--rounds 2] [--batch 128 1024]
 
@@ -25,8 +24,7 @@ EPOCHS = 4
 
 def train_and_time(batch_size: int) -> None:
     """Train, and print the images per second of every epoch except the first."""
-    # imported here, because the parent process does not need PyTorch
-    from course_lib.data import mnist
+    from course_lib.data import mnist  # here, because the parent process needs no PyTorch
     from course_lib.recipes import RECIPES, train
     from course_lib.training.processes import first, group, own_device
 

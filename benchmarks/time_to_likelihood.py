@@ -1,9 +1,9 @@
 """Measure how long a VAE must train to reach a given likelihood on MNIST's test digits.
 
-    python benchmarks/time_to_likelihood.py                        print the stored table
-    python benchmarks/time_to_likelihood.py benchmarks/entries/ours.py [--seeds 0 1 2]
-                                                                   measure an entry and store its
-                                                                   row
+    python benchmarks/time_to_likelihood.py                         print the stored table
+    python benchmarks/time_to_likelihood.py ENTRY [--seeds 0 1 2]   measure an entry, store its row
+
+ENTRY is a file such as benchmarks/entries/ours.py.
 
 The rules, and how to write an entry, are in docs/time_to_likelihood.md.
 """
@@ -41,15 +41,14 @@ TABLE = Path(__file__).with_suffix(".json")
 
 
 class Enough(Exception):
-    """Raised by `checkpoint` when the last goal is reached or the time is up. An entry
-    need not catch it.
+    """Raised by `checkpoint` when the last goal is reached or the time is up.
+
+    An entry need not catch it.
     """
 
 
 class Race:
-    """One training run: its clock, which stops while the model is measured,
-    and the goals reached so far.
-    """
+    """One training run: its clock, which stops during measurements, and the goals reached."""
 
     def __init__(self, test: Tensor, limit: float = LIMIT) -> None:
         self.test, self.limit = test, limit  # test: (N, D), zeros and ones
@@ -87,9 +86,7 @@ class Race:
 
 
 def likelihood_bound(model: Any, x: Tensor) -> float:
-    """Return the importance-weighted upper bound of −log P(x),
-    averaged over the images x (N, D), in nats.
-    """
+    """Return the mean importance-weighted upper bound of −log P(x) for images x (N, D), in nats."""
     half = knows_bfloat16(x.device)
     with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=half):
         return float(nll(model, x, DRAWS, rows_at_once=500, progress=False)[DRAWS].mean)
@@ -100,8 +97,8 @@ def load_entry(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise SystemExit(
-            f"{path} is not a Python file. Give the path of an entry, such as "
-            "benchmarks/entries/ours.py."
+            f"{path} is not a Python file. Give the path of an entry, "
+            "such as benchmarks/entries/ours.py."
         )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -139,9 +136,7 @@ def run(
 
 
 def row_of(name: str, entry: dict[str, Any]) -> str:
-    """Return the table row of an entry: for each goal,
-    the median and the slowest time over the seeds.
-    """
+    """Return an entry's table row: for each goal, the median and slowest time over the seeds."""
     runs = entry["runs"]
     cells = []
     for goal in map(str, GOALS):

@@ -1,5 +1,4 @@
-"""Compare the training of the plain VAE with a typical tutorial's loop,
-and with its matrix products alone.
+"""Compare training the plain VAE with a tutorial's loop, and with its matrix products alone.
 
     python benchmarks/vae.py [--quick]
 
@@ -45,24 +44,18 @@ HALF = dataclasses.replace(PLAIN, autocast=True)
 
 
 class OneByOne(Dataset):
-    """Like torchvision's MNIST: each access converts one digit from an array
-    to a PIL image to a tensor.
-    """
+    """Like torchvision's MNIST: each access turns an array into a PIL image and then a tensor."""
 
     def __init__(self, digits: Digits) -> None:
-        self.data, self.targets, self.transform = (
-            digits.images.cpu(),
-            digits.labels.cpu(),
-            ToTensor(),
-        )
+        self.data, self.targets = digits.images.cpu(), digits.labels.cpu()
+        self.transform = ToTensor()
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(to_pil_image(self.data[index].numpy(), mode="L")), int(
-            self.targets[index]
-        )
+        picture = to_pil_image(self.data[index].numpy(), mode="L")
+        return self.transform(picture), int(self.targets[index])
 
 
 class Tutorial:
@@ -70,11 +63,9 @@ class Tutorial:
 
     def __init__(self, digits: Digits, workers: int = 0) -> None:
         torch.manual_seed(0)
-        self.loader = DataLoader(
-            OneByOne(digits), batch_size=128, shuffle=True, num_workers=workers
-        )
-        # the same network as ours; only the loop differs
-        self.model = VAE().to(digits.images.device)
+        images = OneByOne(digits)
+        self.loader = DataLoader(images, batch_size=128, shuffle=True, num_workers=workers)
+        self.model = VAE().to(digits.images.device)  # the same network as ours
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
 
     def epoch(self) -> float:
@@ -111,9 +102,7 @@ def medium(work: Callable[[], object]) -> Callable[[], object]:
 
 
 def products(digits: Digits) -> Callable[[], object]:
-    """Return a function that computes only the matrix products of an epoch,
-    forward and backward.
-    """
+    """Return a function that computes only an epoch's matrix products, forward and backward."""
     shapes = [(784, 400), (400, 40), (20, 400), (400, 784)]
     device = digits.images.device
     pairs = []
@@ -196,20 +185,19 @@ def to_quality(digits: Digits, x: Tensor) -> None:
     rows.append(("the tutorial's loop", epochs, spent, reached))
     for seed in range(3):
         models = []
-        time_of_it = seconds(
-            lambda s=seed, m=models: m.append(train(FASTER, digits, s, quiet=True)[0])
-        )
-        rows.append(
-            (f"ours, seed {seed}", FASTER.epochs, time_of_it, -float(elbo(models[0], x).elbo))
-        )
+
+        def train_one(seed: int = seed, models: list[VAE] = models) -> None:
+            models.append(train(FASTER, digits, seed, quiet=True)[0])
+
+        spent = seconds(train_one)
+        reached = -float(elbo(models[0], x).elbo)
+        rows.append((f"ours, seed {seed}", FASTER.epochs, spent, reached))
     print(f"\n| to a test −ELBO of {GOAL} | epochs | seconds | −ELBO reached |\n|---|---|---|---|")
     for name, n, s, bound in rows:
         print(f"| {name} | {n:g} | {s:.1f} | {bound:.2f} |")
     slowest = max(s for _, _, s, _ in rows[1:])
-    print(
-        f"\nOurs reaches this quality {rows[0][2] / slowest:.1f} times as fast, with its slowest "
-        "seed."
-    )
+    ratio = rows[0][2] / slowest
+    print(f"\nOurs reaches this quality {ratio:.1f} times as fast, with its slowest seed.")
 
 
 if __name__ == "__main__":

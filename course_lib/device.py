@@ -10,12 +10,11 @@ FAST: bool = os.environ.get("COURSE_FAST", "") not in ("", "0")
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
-    """Return the device to use: `name`, else $COURSE_DEVICE,
-    else the first available of CUDA, MPS and CPU.
+    """Return the device `name`, else $COURSE_DEVICE, else the first available of CUDA, MPS and CPU.
 
-    MPS (Apple GPUs) does not support float64, so mixtures, densities and exact bounds stay on the
-    CPU. Raises ValueError if torch does not recognize the name, or if this machine has no such
-    device.
+    MPS (Apple GPUs) does not support float64, so mixtures, densities and exact bounds
+    stay on the CPU.
+    Raises ValueError if torch does not recognize the name, or if this machine has no such device.
     """
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     mps = torch.backends.mps.is_available()
@@ -23,17 +22,16 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
     asked = name if name not in (None, "") else os.environ.get("COURSE_DEVICE") or best
     try:
         device = torch.device(asked)
-    except (RuntimeError, TypeError):
-        # TypeError: the value is not even a string (2.5, for example)
+    except (RuntimeError, TypeError):  # TypeError: not even a string (2.5, for example)
         raise ValueError(
             f"{asked!r} is not a torch device. Use cpu, cuda, cuda:1 or mps."
         ) from None
-    if (device.type == "cuda" and (device.index or 0) >= gpus) or (
-        device.type == "mps" and not mps
-    ):
+    lacks_cuda = device.type == "cuda" and (device.index or 0) >= gpus
+    lacks_mps = device.type == "mps" and not mps
+    if lacks_cuda or lacks_mps:
         raise ValueError(
-            f"{str(asked)!r} was requested, but torch finds no such device on this machine. Use "
-            "cpu."
+            f"{str(asked)!r} was requested, but torch finds no such device on this machine. "
+            "Use cpu."
         )
     return device
 
@@ -48,9 +46,9 @@ def knows_bfloat16(device: torch.device) -> bool:
             return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
-    # oneDNN reports support on every AVX-512 CPU
     if platform.machine().lower() in ("x86_64", "amd64"):
+        # oneDNN, asked below, reports support on every AVX-512 CPU
         return torch.cpu._is_avx512_bf16_supported()
-    return torch.backends.mkldnn.is_available() and bool(
-        torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -8,9 +8,9 @@ import stat
 import time
 from pathlib import Path
 
-# No write takes an hour, so a temporary file older than that was left behind by a killed process. A
-# file's age is used rather than a process ID, which means nothing on another host or in another
-# container.
+# No write takes an hour, so a temporary file older than that was left behind by a killed process.
+# A file's age is used rather than a process ID, which means nothing on another host or in
+# another container.
 STALE_SECONDS = 3600.0
 
 
@@ -37,9 +37,7 @@ def usable(path: str | Path) -> Path:
 
 
 def reason(error: Exception) -> str:
-    """Return the system's description of an error,
-    without the error number or a temporary file's name.
-    """
+    """Return what the system says about an error, without its number or a temporary file's name."""
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -81,9 +79,7 @@ def write_whole(path: str | Path, data: bytes, *, replace: bool = True) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    """Return a unique path in the folder of `path`,
-    with a name shorter than the limit of 255 bytes.
-    """
+    """Return a unique path beside `path`, with a name shorter than the limit of 255 bytes."""
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
 
 

@@ -1,8 +1,7 @@
-"""The course's colours. Each colour has one meaning in all figures that show data,
-models or bounds.
+"""The course's colours: each has one meaning in all figures that show data, models or bounds.
 
-This module imports nothing, so the widgets can use its colours without loading PyTorch or
-Matplotlib.
+This module imports nothing, so the widgets can use its colours without loading
+PyTorch or Matplotlib.
 """
 
 # Okabe and Ito's palette, whose colours can be distinguished with every common kind of colour

@@ -25,8 +25,9 @@ from course_lib.probability.elbo import Bound
 
 
 def use_style() -> None:
-    """Apply the course's Matplotlib settings, which suit a laptop. For a projector,
-    increase `figure.dpi`.
+    """Apply the course's Matplotlib settings.
+
+    The settings suit a laptop. For a projector, increase `figure.dpi`.
     """
     plt.rcParams.update(
         {
@@ -47,9 +48,7 @@ def _axes(ax: Axes | None, **size: Any) -> Axes:
 
 
 def plain_numbers(*axes: Axis) -> None:
-    """Use plain labels, such as 600 instead of 6 × 10²,
-    on logarithmic axes that span few decades.
-    """
+    """Use plain labels, such as 600 instead of 6 × 10², on logarithmic axes of few decades."""
     for axis in axes:
         axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
         axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
@@ -88,8 +87,8 @@ def as_pixels(images: Any, shape: Sequence[int] | None = None) -> Tensor:
     low, high = (float(v) for v in pixels.aminmax())
     if not (low >= -1e-3 and high <= 1 + 1e-3):  # tolerates rounding errors, but catches NaN
         raise ValueError(
-            f"Pixels must be in [0, 1], but these range from {low:.4g} to {high:.4g}. Divide "
-            "bytes by 255, or clip the values with .clamp(0, 1)."
+            f"Pixels must be in [0, 1], but these range from {low:.4g} to {high:.4g}. "
+            "Divide bytes by 255, or clip the values with .clamp(0, 1)."
         )
     return pixels.clamp(0, 1).reshape(-1, channels, height, width)
 
@@ -102,8 +101,9 @@ def digits(
     *,
     shape: Sequence[int] | None = None,
 ) -> Axes:
-    """Draw grey or RGB images in a grid with `columns` images per row. images, shape:
-    see `as_pixels`.
+    """Draw grey or RGB images in a grid with `columns` images per row.
+
+    images, shape: see `as_pixels`.
     """
     pixels = as_pixels(images, shape)  # (N, C, H, W)
     if not require.is_count(columns):
@@ -114,8 +114,7 @@ def digits(
     framed = torch.ones(rows * columns, channels, height + 2, width + 2)
     framed[:n, :, 1:-1, 1:-1] = pixels
     grid = framed.reshape(rows, columns, channels, height + 2, width + 2)
-    # Matplotlib expects the rows (of images and of their pixels) first, then the columns, then the
-    # channels
+    # Matplotlib expects rows (of images and of their pixels), then columns, then channels
     sheet = grid.permute(0, 3, 1, 4, 2).reshape(
         rows * (height + 2), columns * (width + 2), channels
     )
@@ -133,11 +132,10 @@ def density(
     ax: Axes | None = None,
     title: str = "",
 ) -> Axes:
-    """Plot 1-D densities at points x of shape (G,),
-    and optionally a histogram of samples of shape (N,).
+    """Plot 1-D densities at points x (G,), and optionally a histogram of samples (N,).
 
-    curves: a dictionary from labels to densities. The first density, drawn in black, should be the
-    true one.
+    curves: a dictionary from labels to densities. The first density, drawn in black, should
+    be the true one.
     """
     ax = _axes(ax, figsize=(7, 3))
     if samples is not None:
@@ -153,12 +151,9 @@ def density(
 
 
 def blend(resp: Tensor) -> np.ndarray:
-    """Return RGB colours (N, 3): averages of the components' colours,
-    weighted by responsibilities (N, K).
-    """
-    palette = np.array(
-        [plt.matplotlib.colors.to_rgb(COMPONENTS[k % 8]) for k in range(resp.shape[1])]
-    )
+    """Return RGB colours (N, 3): averages of the components' colours, weighted by `resp` (N, K)."""
+    to_rgb = plt.matplotlib.colors.to_rgb
+    palette = np.array([to_rgb(COMPONENTS[k % 8]) for k in range(resp.shape[1])])
     return np.clip(np.asarray(resp) @ palette, 0, 1)
 
 
@@ -170,9 +165,7 @@ def mixture_1d(
     resp: Tensor,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw points x of shape (N,), coloured by responsibility,
-    below K weighted Gaussians and their sum.
-    """
+    """Draw points x (N,), coloured by responsibility, below K weighted Gaussians and their sum."""
     ax = _axes(ax, figsize=(7, 3))
     grid = torch.linspace(float(x.min()) - 1, float(x.max()) + 1, 400, dtype=x.dtype)
     each = torch.distributions.Normal(means, variances.sqrt())
@@ -193,34 +186,24 @@ def mixture_2d(
     resp: Tensor | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw points of shape (N, 2), coloured by responsibility,
-    and each Gaussian's 1- and 2-sigma ellipses.
+    """Draw points (N, 2), coloured by responsibility, and each Gaussian's 1- and 2-sigma ellipses.
 
     `means` (K, 2), `covariances` (K, 2, 2) and `resp` (N, K) may be tensors or arrays.
     """
     ax = _axes(ax, figsize=(4.2, 4))
-    ax.scatter(
-        x[:, 0], x[:, 1], c=DATA if resp is None else blend(resp), s=8, alpha=0.7, linewidths=0
-    )
-    for k, (mean, covariance) in enumerate(
-        zip(np.asarray(means), np.asarray(covariances), strict=True)
-    ):
-        # (2,) and (2, 2), with the ellipse's axes as columns; as_tensor also takes NumPy
-        # covariances
+    colours = DATA if resp is None else blend(resp)
+    ax.scatter(x[:, 0], x[:, 1], c=colours, s=8, alpha=0.7, linewidths=0)
+    gaussians = zip(np.asarray(means), np.asarray(covariances), strict=True)
+    for k, (mean, covariance) in enumerate(gaussians):
+        # (2,) and (2, 2), the ellipse's axes as columns; as_tensor also takes NumPy covariances
         spread, axes = torch.linalg.eigh(torch.as_tensor(covariance))
         angle = float(torch.rad2deg(torch.atan2(axes[1, 1], axes[0, 1])))
+        centre = (float(mean[0]), float(mean[1]))
         for sigmas in (1, 2):
-            wide, narrow = 2 * sigmas * spread[1].sqrt(), 2 * sigmas * spread[0].sqrt()
+            wide = float(2 * sigmas * spread[1].sqrt())
+            narrow = float(2 * sigmas * spread[0].sqrt())
             edge = {"edgecolor": COMPONENTS[k % 8], "facecolor": "none", "lw": 3 - sigmas}
-            ax.add_patch(
-                Ellipse(
-                    (float(mean[0]), float(mean[1])),
-                    float(wide),
-                    float(narrow),
-                    angle=angle,
-                    **edge,
-                )
-            )
+            ax.add_patch(Ellipse(centre, wide, narrow, angle=angle, **edge))
         ax.plot(*mean, marker="X", ms=9, color=COMPONENTS[k % 8], mec="white")
     ax.set_aspect("equal")
     return ax
@@ -232,8 +215,9 @@ def bound_history(
     ax: Axes | None = None,
     xlabel: str = "step",
 ) -> Axes:
-    """Plot log P(x) and L_b, with the gap between them shaded. bounds:
-    one `Bound.mean()` per step.
+    """Plot log P(x) and L_b, with the gap between them shaded.
+
+    bounds: one `Bound.mean()` per step.
     """
     ax = _axes(ax, figsize=(7, 3))
     steps = range(len(bounds)) if steps is None else steps
@@ -279,8 +263,9 @@ def bound_histories(histories: dict[str, Sequence[Bound]]) -> None:
 def bound_parts(
     bounds: Sequence[Bound], steps: Sequence[int], ax: Axes | None = None, xlabel: str = "step"
 ) -> Axes:
-    """Plot the reconstruction term and the KL term of the bound. bounds:
-    one `Bound.mean()` per step.
+    """Plot the reconstruction term and the KL term of the bound.
+
+    bounds: one `Bound.mean()` per step.
     """
     ax = _axes(ax, figsize=(7, 3))
     ax.plot(
@@ -331,8 +316,8 @@ def latent_plane(z: Tensor, labels: Tensor, ax: Axes | None = None, title: str =
     """
     if z.ndim != 2 or z.shape[1] != 2 or len(labels) != len(z):
         raise ValueError(
-            f"The codes must have shape (N, 2), with one label each, but got {tuple(z.shape)} with "
-            f"{len(labels)} labels."
+            "The codes must have shape (N, 2), with one label each, "
+            f"but got {tuple(z.shape)} with {len(labels)} labels."
         )
     require.labels(labels, 100)  # numerals of more than two digits would be illegible
     ax = _axes(ax, figsize=(4.4, 4.2))

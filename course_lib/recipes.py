@@ -3,8 +3,8 @@
 A recipe specifies a model and all of its training settings. A single loop, `training.Run`, trains
 the models of all recipes. VAEs for black-and-white pixels are evaluated on the fixed binarization
 of the test digits; VAEs with a Gaussian likelihood are evaluated on the grey images.
-Several processes can share the training of a VAE: `torchrun --nproc-per-node=2 -m
-course_lib.recipes best`.
+Several processes can share the training of a VAE:
+`torchrun --nproc-per-node=2 -m course_lib.recipes best`.
 """
 
 import argparse
@@ -50,15 +50,13 @@ PLAYERS: dict[str, Any] = {
     "r1_every": 8,
 }
 RECIPES: dict[str, Recipe | GANRecipe] = {
-    # the network used in most tutorials and, with a different activation, by Kingma & Welling
-    # (2014)
+    # the network of most tutorials and, with another activation, of Kingma & Welling (2014)
     "plain": Recipe(),
     # trains in four minutes on two cores; benchmarks/quality.py removes each ingredient in turn
     "four_minutes": Recipe(
         config=WIDE, epochs=80, batch_size=256, lr=2e-3, cosine=True, warmup=0.1, mean_image=True
     ),
-    # each pixel also depends on the pixels before it; this recipe produced the shipped
-    # vae.safetensors
+    # each pixel also depends on those before it; this recipe made the shipped vae.safetensors
     "best": Recipe(
         AutoregressiveVAE,
         WIDE | {"before": 504, "first": 252, "told": 48},
@@ -85,11 +83,10 @@ RECIPES: dict[str, Recipe | GANRecipe] = {
         mean_image=True,
         autocast=True,
     ),
-    # recognizable digits on two cores; the rates and γ were chosen in short runs on held-out
-    # training digits
+    # recognizable digits on two cores; the rates and γ were chosen in short runs
+    # on held-out training digits
     "gan_four_minutes": GANRecipe(SMALL_GAN, epochs=6, **PLAYERS),
-    # the same players, trained longer and in bfloat16; this recipe produced the shipped
-    # gan.safetensors
+    # the same players, trained longer, in bfloat16; this recipe made the shipped gan.safetensors
     "gan": GANRecipe(SMALL_GAN, epochs=16, ema_decay=0.9995, autocast=True, **PLAYERS),
 }
 
@@ -112,12 +109,14 @@ def train(
     converted to Digits. epochs: overrides the recipe's number of epochs. checkpoint: a file to save
     to and resume from. weights (N,): the relative probability of drawing each row. evaluate: a
     function that maps the model to a dict of numbers. options: passed to `Run.train`; `autocast`
-    overrides the recipe's value. On a GPU, Triton kernels make the batches and compute the loss
-    where possible, and a CUDA graph runs the steps. Unless `quiet`, print which of these are used.
-    In a `processes.group`, all processes must make the same call and get the same model; only
-    process 0 evaluates the model, draws pictures and writes files. If training is interrupted, the
-    model trained so far is returned, and `run.finished` is False. Raises ValueError if `recipe` is
-    not a recipe, or if the group's processes cannot share its training.
+    overrides the recipe's value.
+    On a GPU, Triton kernels make the batches and compute the loss where possible, and a CUDA graph
+    runs the steps. Unless `quiet`, print which of these are used. In a `processes.group`, all
+    processes must make the same call and get the same model; only process 0 evaluates the model,
+    draws pictures and writes files.
+    If training is interrupted, the model trained so far is returned, and `run.finished` is False.
+    Raises ValueError if `recipe` is not a recipe, or if the group's processes cannot
+    share its training.
     """
     digits = as_digits(digits)
     check_recipe(recipe)
@@ -127,24 +126,13 @@ def train(
         evaluate = options["picture"] = None
     torch.manual_seed(seed)
     model = recipe.build(digits)
-    images = digits.images.flatten(1).contiguous()  # (N, D), bytes
-    device = images.device
+    device = digits.images.device
     batch, loss, words = ways(recipe, model, device)
     if not quiet:
         print(words)
-    run = Run(
-        (images, digits.labels) if getattr(model.config, "labels", 0) else (images,),
-        batch_size=recipe.rows,
-        seed=seed,
-        weights=weights,
-        batch=batch,
-        checkpoint=checkpoint,
-        hyperparameters=recipe.hyperparameters(model),
-        run_file=SharedFile,
-        **recipe.parts(
-            model, capturable=device.type == "cuda" and options.get("graph") is not False
-        ),
-    )
+    capturable = device.type == "cuda" and options.get("graph") is not False
+    settings = {"seed": seed, "weights": weights, "batch": batch, "checkpoint": checkpoint}
+    run = _new_run(recipe, model, digits, capturable, **settings)
     options.setdefault("autocast", recipe.autocast and knows_bfloat16(device))
     quick = quick_products(device.type == "cpu" and recipe.rounds_products(model))
     with quick, shared(recipe.step(run, loss), run) as step:
@@ -159,6 +147,21 @@ def train(
     return model.eval(), run
 
 
+def _new_run(
+    recipe: Recipe | GANRecipe, model: Any, digits: Digits, capturable: bool, **settings: Any
+) -> Run:
+    """Return a run of the recipe on the images, and on the labels if the model takes labels."""
+    images = digits.images.flatten(1).contiguous()  # (N, D), bytes
+    return Run(
+        (images, digits.labels) if getattr(model.config, "labels", 0) else (images,),
+        batch_size=recipe.rows,
+        hyperparameters=recipe.hyperparameters(model),
+        run_file=SharedFile,
+        **settings,
+        **recipe.parts(model, capturable=capturable),
+    )
+
+
 def check_recipe(recipe: Any) -> None:
     """Raise ValueError unless `recipe` is a recipe that the running processes can train."""
     if not isinstance(recipe, Recipe | GANRecipe):
@@ -171,9 +174,7 @@ def check_recipe(recipe: Any) -> None:
 
 
 def reason_against(recipe: Any) -> str:
-    """Return the reason why several processes cannot share a recipe's training,
-    or "" if they can.
-    """
+    """Return why several processes cannot share a recipe's training, or "" if they can."""
     if not is_shared():
         return ""
     if not isinstance(recipe, Recipe):
@@ -183,8 +184,8 @@ def reason_against(recipe: Any) -> str:
         )
     if recipe.rows < count():
         return (
-            f"{count()} processes cannot share a batch of {recipe.rows} rows: start fewer "
-            "processes."
+            f"{count()} processes cannot share a batch of {recipe.rows} rows: "
+            "start fewer processes."
         )
     return ""
 
@@ -196,13 +197,10 @@ def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[
     """
     batch = recipe.batch(model)
     loss = getattr(model, "loss", None)
-    # kernels draw noise for a whole batch, so all processes would draw the same noise
     if is_shared():
-        return (
-            batch,
-            loss,
-            f"Batches and loss: plain PyTorch functions, on {device.type}, in each process.",
-        )
+        # kernels draw noise for a whole batch, so all processes would draw the same noise
+        words = f"Batches and loss: plain PyTorch functions, on {device.type}, in each process."
+        return batch, loss, words
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return batch, loss, f"Batches and loss: plain PyTorch functions, on {device.type}."
     from course_lib.kernels.training import fused  # imported here because it loads Triton
@@ -213,8 +211,7 @@ def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[
 
 @contextmanager
 def quick_products(on: bool) -> Iterator[None]:
-    """If `on`, compute matrix products with oneDNN,
-    which is twice as fast as MKL on some AMD processors.
+    """If `on`, compute matrix products with oneDNN, twice as fast as MKL on some AMD processors.
 
     On a CPU that supports bfloat16, the factors of each product may be rounded to bfloat16; sums
     are computed in float32.
@@ -235,7 +232,7 @@ def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL
     A Gaussian likelihood is computed in float32, because dividing by its variance would amplify
     rounding errors.
     """
-    # as many as fit into a CPU's cache
+    # as many rows as fit into a CPU's cache
     rows = 250 if isinstance(model, AutoregressiveVAE) else 1000
     half = knows_bfloat16(x.device) and likelihood_name(model) != "gaussian"
     with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
@@ -243,9 +240,7 @@ def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL
 
 
 def command_line() -> argparse.Namespace:
-    """Return the parsed arguments. Exit if an argument is invalid or
-    if the output file cannot be written.
-    """
+    """Return the parsed arguments; exit if one is invalid or the output file cannot be written."""
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.recipes", description="Train a model and save it."
     )
@@ -268,8 +263,8 @@ def command_line() -> argparse.Namespace:
     whole = asked.epochs is None or (asked.epochs >= 1 and asked.epochs % 1 == 0)
     if asked.recipe == "classifier" and not whole:
         parser.error(
-            "the number of epochs of the classifier must be a positive integer, not "
-            f"{asked.epochs:g}."
+            "the number of epochs of the classifier must be a positive integer, "
+            f"not {asked.epochs:g}."
         )
     against = reason_against(RECIPES.get(asked.recipe))
     if against:
@@ -289,16 +284,13 @@ def command_line() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Train one recipe on MNIST, evaluate the model,
-    and save it along with its settings and results.
-    """
+    """Train one recipe on MNIST, evaluate the model, and save it with its settings and results."""
     with group():  # of the processes that torchrun started, if any
         asked = first(command_line)
         speaks = is_first()
         device = own_device(asked.device)
-        digits, test = (
-            half.to(device) for half in first(lambda: (mnist(train=True), mnist(train=False)))
-        )
+        halves = first(lambda: (mnist(train=True), mnist(train=False)))
+        digits, test = (half.to(device) for half in halves)
         metadata: dict[str, Any] = {
             "recipe": asked.recipe,
             "seed": asked.seed,
@@ -314,8 +306,8 @@ def main() -> None:
         return
     if not run.finished:
         sys.exit(
-            f"{asked.out} is not written yet: run the same command again to continue from "
-            f"{run.checkpoint}."
+            f"{asked.out} is not written yet: "
+            f"run the same command again to continue from {run.checkpoint}."
         )
     save_model(model, asked.out, dtype=torch.float16, **metadata)
     if run.checkpoint:  # its name differs from `going` if another run uses that file
@@ -337,17 +329,14 @@ def main() -> None:
 def make_classifier(
     asked: argparse.Namespace, digits: Digits, test: Digits, metadata: dict[str, Any]
 ) -> None:
-    """Train the classifier and save it to `asked.out`,
-    along with its metadata and test accuracies.
-    """
+    """Train the classifier and save it to `asked.out` with its metadata and test accuracies."""
     metadata["epochs"] = 12 if asked.epochs is None else int(asked.epochs)
     half = knows_bfloat16(digits.images.device)
     model = train_classifier(digits, seed=asked.seed, epochs=metadata["epochs"], bf16=half)
     save_model(model, asked.out, dtype=torch.float16, **metadata)
     metadata["test_accuracy"] = model.accuracy(test.images, test.labels)
-    metadata["test_accuracy_binarized"] = model.accuracy(
-        fixed_binarization(test.images), test.labels
-    )
+    binarized = fixed_binarization(test.images)
+    metadata["test_accuracy_binarized"] = model.accuracy(binarized, test.labels)
     save_model(model, asked.out, dtype=torch.float16, **metadata)
     print(f"{asked.out}: {metadata}")
 

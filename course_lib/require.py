@@ -1,5 +1,4 @@
-"""Argument checks. A failed check raises ValueError with a message
-that says what is wrong and what to do.
+"""Argument checks: each raises a ValueError that says what is wrong and what to do.
 
 Values are checked where a caller passes them to the package; internal code does not check them
 again. A message is built only when it is needed.
@@ -18,8 +17,7 @@ def is_count(value: object, least: int = 1) -> bool:
 
 
 def all_finite(x: Tensor) -> bool:
-    """Return whether all elements of x are finite,
-    without the temporary copy that `x.isfinite()` makes.
+    """Return whether all of x is finite, without the temporary copy that `x.isfinite()` makes.
 
     One pass over x is enough, because its minimum and maximum are both NaN if any element is NaN.
     """
@@ -31,8 +29,8 @@ def tensors(*values: object) -> None:
     for value in values:
         if not isinstance(value, torch.Tensor):
             raise ValueError(
-                f"Expected a torch tensor, but got {type(value).__name__}. Convert it with "
-                "torch.as_tensor."
+                f"Expected a torch tensor, but got {type(value).__name__}. "
+                "Convert it with torch.as_tensor."
             )
 
 
@@ -45,8 +43,8 @@ def shape(shape: Sequence[int]) -> None:
         raise ValueError(f"The shape of an image must be (H, W) or (C, H, W), not {sides}.")
     if not all(is_count(side) for side in sides):
         raise ValueError(
-            "The dimensions of an image must be positive integers, as in shape=(28, 28), but got "
-            f"{sides}."
+            "The dimensions of an image must be positive integers, as in shape=(28, 28), "
+            f"but got {sides}."
         )
 
 
@@ -58,14 +56,13 @@ def widths(hidden: Sequence[int]) -> None:
         )
     if not all(is_count(width) for width in hidden):
         raise ValueError(
-            "The number of units or channels in each layer must be a positive integer, but got "
-            f"{list(hidden)}."
+            "The number of units or channels in each layer must be a positive integer, "
+            f"but got {list(hidden)}."
         )
 
 
 def images(x: Tensor, pixels: int, weights: Tensor | None = None) -> None:
-    """Raise ValueError unless x is a non-empty float tensor of shape (N,
-    pixels) with values in [0, 1].
+    """Raise ValueError unless x is a non-empty float tensor (N, pixels) with values in [0, 1].
 
     weights: one of the model's weight tensors; x must be on the same device and, except under
     autocast, have the same dtype. On the CPU, the range of the pixels is checked in every batch; on
@@ -104,8 +101,7 @@ def _may_look(x: Tensor, weights: Tensor | None) -> bool:
         return False
     if kind == "cpu":
         return True
-    # the check makes the CPU wait for the GPU, so it runs once per model, and never during graph
-    # capture
+    # the check waits for the GPU, so it runs only once per model, and never during graph capture
     recording = kind == "cuda" and torch.cuda.is_current_stream_capturing()
     if weights is None or recording or getattr(weights, "has_seen_images", False):
         return False
@@ -114,15 +110,14 @@ def _may_look(x: Tensor, weights: Tensor | None) -> bool:
 
 
 def like(what: str, values: Tensor, weights: Tensor) -> None:
-    """Raise ValueError unless the values are on the same device as the weights and
-    have the same dtype.
+    """Raise ValueError unless the values have the same device and dtype as the weights.
 
     Under autocast, the dtypes may differ if both are floating-point types other than float64.
     """
     if values.device != weights.device:
         raise ValueError(
-            f"The {what} are on {values.device}, but the model is on {weights.device}. Use "
-            f"{what}.to({str(weights.device)!r})."
+            f"The {what} are on {values.device}, but the model is on {weights.device}. "
+            f"Use {what}.to({str(weights.device)!r})."
         )
     if values.dtype == weights.dtype:
         return
@@ -130,15 +125,13 @@ def like(what: str, values: Tensor, weights: Tensor) -> None:
     short = torch.float64 not in (values.dtype, weights.dtype) and values.is_floating_point()
     if not (short and torch.is_autocast_enabled(values.device.type)):
         raise ValueError(
-            f"The {what} are {values.dtype}, but the model's weights are {weights.dtype}. Use "
-            f"{what}.to({weights.dtype})."
+            f"The {what} are {values.dtype}, but the model's weights are {weights.dtype}. "
+            f"Use {what}.to({weights.dtype})."
         )
 
 
 def codes(z: Tensor, numbers: int, weights: Tensor) -> None:
-    """Raise ValueError unless z has shape (..., numbers) and matches the weights
-    in dtype and device.
-    """
+    """Raise ValueError unless z has shape (..., numbers) and the weights' dtype and device."""
     tensors(z)
     if z.ndim == 0 or z.shape[-1] != numbers:
         raise ValueError(f"The codes z must have shape (..., {numbers}), not {tuple(z.shape)}.")
@@ -163,14 +156,12 @@ def labels(y: Tensor, classes: int) -> None:
 
 
 def label_type(y: Tensor, classes: int) -> None:
-    """Raise ValueError unless y is an integer tensor of shape (N,) or a single integer
-    for all rows.
-    """
+    """Raise ValueError unless y is an integer tensor of shape (N,) or one integer for all rows."""
     if y.is_floating_point() or y.is_complex() or y.ndim > 1:
         hint = ". Convert one-hot rows with .argmax(1)" if y.shape[1:] == (classes,) else ""
         raise ValueError(
-            "Labels must be integers of shape (N,), or one integer for all rows, but got "
-            f"{y.dtype} of shape {tuple(y.shape)}{hint}."
+            "Labels must be integers of shape (N,), or one integer for all rows, "
+            f"but got {y.dtype} of shape {tuple(y.shape)}{hint}."
         )
 
 

@@ -19,8 +19,7 @@ from course_lib.evaluation.classifier import Classifier, train_classifier
 from course_lib.training.checkpoints import load_model
 
 STEPS = 200 if FAST else 2_000  # for a replacement: half a minute to a few minutes on two cores
-# Maps each shipped network to its replacement's recipe. Two cores are enough to train the VAE and
-# the GAN.
+# Maps each shipped network to its replacement's recipe. Two cores can train the VAE and the GAN.
 STAND_INS = {"vae": "four_minutes", "conditional_vae": "conditional", "gan": "gan_four_minutes"}
 
 
@@ -37,8 +36,8 @@ def model_for(digits: Digits, name: str, steps: int = STEPS, seed: int = 0) -> n
     epochs = min(recipe.epochs, _epochs(digits, recipe.batch_size, steps))
     model, _ = recipes.train(recipe, digits, seed, epochs, quiet=True)
     print(
-        f"The shipped {name} was trained on MNIST only, so a new one was trained (epochs: "
-        f"{epochs:.3g})."
+        f"The shipped {name} was trained on MNIST only, "
+        f"so a new one was trained (epochs: {epochs:.3g})."
     )
     return model
 
@@ -60,8 +59,8 @@ def classifier_for(digits: Digits, steps: int = STEPS, seed: int = 0) -> Classif
     }
     model = train_classifier(digits, **options)
     print(
-        "The shipped classifier was trained on MNIST only, so a new one was trained (epochs: "
-        f"{epochs})."
+        "The shipped classifier was trained on MNIST only, "
+        f"so a new one was trained (epochs: {epochs})."
     )
     return model
 

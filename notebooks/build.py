@@ -1,12 +1,12 @@
 """Run the notebooks and save them in a form that does not depend on the machine.
 
-python notebooks/build.py run [NB ...]      pair, run in full, and save outputs (without NB: all notebooks)
+python notebooks/build.py run [NB ...]      pair, run in full, and save outputs (default: all)
 python notebooks/build.py run --fast NB     run with small budgets, and save nothing
 python notebooks/build.py draw [NB ...]     run in full, and save only the figures for slides
 python notebooks/build.py sync [NB ...]     only pair: copy changes between .ipynb and source/*.py
 python notebooks/build.py link [NB ...]     link the first use of each glossary term
 python notebooks/build.py check [NB ...]    list the problems of the saved notebooks
-python notebooks/build.py address OWNER/NAME    write the public address of the repository into all files
+python notebooks/build.py address OWNER/NAME    write the repository's address into all files
 """
 
 from __future__ import annotations
@@ -94,8 +94,9 @@ def all_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def choose(wanted: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
-    """Return the notebooks named ("04", "04_vae", "notebooks/04_vae.ipynb"),
-    or all if no name is given.
+    """Return the notebooks that are wanted, or all if no name is given.
+
+    A name may be "04", "04_vae" or "notebooks/04_vae.ipynb".
     """
     there = all_notebooks(folder)
     if not wanted:
@@ -106,8 +107,8 @@ def choose(wanted: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
         found = [p for p in there if p.stem == stem or p.stem.startswith(f"{stem}_")]
         if not found:
             raise NotebookError(
-                f"no notebook begins with {name!r}; the notebooks are "
-                f"{', '.join(p.stem for p in there)}"
+                f"no notebook begins with {name!r}; "
+                f"the notebooks are {', '.join(p.stem for p in there)}"
             )
         chosen += found
     return chosen
@@ -131,9 +132,7 @@ def read_source(path: Path) -> NotebookNode:
 
 
 def as_source(nb: NotebookNode) -> str:
-    """Convert a notebook to py:percent text with CELL_METADATA,
-    without outputs and other metadata.
-    """
+    """Convert a notebook to py:percent text with CELL_METADATA but no outputs or other metadata."""
     bare = nbformat.from_dict(nb)
     kept = ",".join((*CELL_METADATA, "-all"))
     bare.metadata = nbformat.from_dict(
@@ -181,9 +180,7 @@ def figures(cell: NotebookNode) -> list[str]:
 
 
 def describe_pictures(nb: NotebookNode) -> None:
-    """Copy the alternative text of a cell to its pictures,
-    where nbconvert and MyST look for the text.
-    """
+    """Copy a cell's alternative text to its pictures, where nbconvert and MyST look for it."""
     for cell in nb.cells:
         alt = cell.metadata.get("alt", [])
         texts = [alt] if isinstance(alt, str) else alt
@@ -192,8 +189,9 @@ def describe_pictures(nb: NotebookNode) -> None:
 
 
 def text_sha256(nb: NotebookNode) -> str:
-    """Return a hash of what both twins share. The notebook stores the hash
-    of the last shared version.
+    """Return a hash of what both twins share.
+
+    The notebook stores the hash of the last shared version.
     """
     return hashlib.sha256(json.dumps(pairable(nb), sort_keys=True).encode()).hexdigest()
 
@@ -218,9 +216,9 @@ def pair(notebook: Path) -> NotebookNode:
     if text is not None and pairable(text) != pairable(nb):
         if agreed not in (None, text_sha256(nb), text_sha256(text)):
             raise NotebookError(
-                f"{notebook.stem}: both {notebook.name} and source/{source.name} have changed "
-                "since they were last synchronized. Copy the changes from one into the other, "
-                "then move the first away"
+                f"{notebook.stem}: both {notebook.name} and source/{source.name} "
+                "have changed since they were last synchronized. "
+                "Copy the changes from one into the other, then move the first away"
             )
         newer = source.stat().st_mtime >= notebook.stat().st_mtime
         if agreed == text_sha256(nb) or (agreed is None and newer):
@@ -238,8 +236,9 @@ def pair(notebook: Path) -> NotebookNode:
 
 
 def source_sha256(nb: NotebookNode) -> str:
-    """Return a hash of the code that produced the outputs. Prose can be changed
-    without running the code.
+    """Return a hash of the code that produced the outputs.
+
+    Prose can be changed without running the code.
     """
     code = [c.source.rstrip() for c in nb.cells if c.cell_type == "code"]
     return hashlib.sha256(json.dumps(code).encode()).hexdigest()
@@ -249,9 +248,7 @@ def source_sha256(nb: NotebookNode) -> str:
 
 
 def kernel_settings() -> Config:
-    """Return settings that encrypt the kernel's messages;
-    otherwise each kernel prints a warning.
-    """
+    """Return settings that encrypt kernel messages; otherwise each kernel prints a warning."""
     settings = Config()
     settings.KernelManager.transport_encryption = "auto"
     return settings
@@ -260,10 +257,10 @@ def kernel_settings() -> Config:
 def execute(
     nb: NotebookNode, name: str, folder: Path, fast: bool = False, kept: Path | None = None
 ) -> tuple[float, Meter]:
-    """Run all cells in a new kernel and store the outputs in nb. Returns the seconds
-    and the memory used.
+    """Run all cells in a new kernel and store the outputs in nb.
 
     kept: the folder for the projector's version of each figure; None to draw no such versions.
+    Returns the seconds and the memory used.
     """
     environment = {k: v for k, v in os.environ.items() if k not in ("COURSE_FAST", "MPLBACKEND")}
     if fast:
@@ -289,9 +286,8 @@ def execute(
     except CellTimeoutError as error:
         raise NotebookError(f"{name}: a cell ran for more than {CELL_SECONDS} s") from error
     except DeadKernelError as error:
-        raise NotebookError(
-            f"{name}: the kernel died, perhaps because it ran out of memory"
-        ) from error
+        why = "the kernel died, perhaps because it ran out of memory"
+        raise NotebookError(f"{name}: {why}") from error
     except CellExecutionError as error:
         number = next(
             i
@@ -317,8 +313,7 @@ def clean_outputs(nb: NotebookNode) -> None:
             output.pop("transient", None)
             output.get("metadata", {}).pop(WIDGET_VIEW, None)
             data = output.get("data", {})
-            # without a kernel, the widget view would only show "Error displaying widget" with the
-            # picture
+            # without a kernel, the widget view would only add "Error displaying widget"
             if "image/png" in data or "text/html" in data:
                 data.pop(WIDGET_VIEW, None)
             if "image/png" in data:
@@ -339,8 +334,9 @@ def packed(png: str) -> str:
 
 
 def run(notebook: Path, fast: bool = False) -> tuple[float, Meter]:
-    """Pair, run, tidy, check and save one notebook. fast:
-    run with small budgets and save nothing.
+    """Pair, run, tidy, check and save one notebook.
+
+    fast: run with small budgets and save nothing.
     """
     nb = pair(notebook)
     with tempfile.TemporaryDirectory() as work:
@@ -354,9 +350,8 @@ def run(notebook: Path, fast: bool = False) -> tuple[float, Meter]:
         if problems:
             raise NotebookError("\n".join(problems))
         if not fast:
-            projector.store(
-                kept, {png: packed(png) for png in on_slides}, projector.folder_of(notebook)
-            )
+            saved_as = {png: packed(png) for png in on_slides}
+            projector.store(kept, saved_as, projector.folder_of(notebook))
     if not fast:
         nb.metadata["course"] = nbformat.from_dict(
             {"source_sha256": source_sha256(nb), "seconds": round(seconds), "machine": machine()}
@@ -377,11 +372,10 @@ def shown_on_slides(nb: NotebookNode) -> list[str]:
 
 
 def draw(notebook: Path) -> int:
-    """Run a notebook in full and store only the pictures for a projector. Returns the
-    number of pictures.
+    """Run a notebook in full and store only the pictures for a projector.
 
     The saved notebook is not changed. Each new picture is assigned to the saved picture in the same
-    position.
+    position. Returns the number of pictures.
     """
     nb = pair(notebook)
     saved = shown_on_slides(nb)
@@ -390,12 +384,11 @@ def draw(notebook: Path) -> int:
         drawn = shown_on_slides(nb)
         if len(drawn) != len(saved):
             raise NotebookError(
-                f"{notebook.stem}: the run has {len(drawn)} pictures, but the saved notebook has "
-                f"{len(saved)}"
+                f"{notebook.stem}: the run has {len(drawn)} pictures, "
+                f"but the saved notebook has {len(saved)}"
             )
-        return projector.store(
-            Path(work), dict(zip(drawn, saved, strict=True)), projector.folder_of(notebook)
-        )
+        saved_as = dict(zip(drawn, saved, strict=True))
+        return projector.store(Path(work), saved_as, projector.folder_of(notebook))
 
 
 def link(notebook: Path) -> None:
@@ -459,8 +452,8 @@ def output_problems(name: str, nb: NotebookNode) -> list[str]:
     if size > MAX_BYTES:
         big = max(range(len(nb.cells)), key=lambda i: len(json.dumps(nb.cells[i])))
         problems.append(
-            f"{name}: {size:,} bytes, more than {MAX_BYTES:,}; the largest cell is "
-            f"{where(name, nb, big)}"
+            f"{name}: {size:,} bytes, more than {MAX_BYTES:,}; "
+            f"the largest cell is {where(name, nb, big)}"
         )
     return problems
 
@@ -470,9 +463,8 @@ def code_lines(cell: NotebookNode) -> int:
 
 
 def has_import(cell: NotebookNode) -> bool:
-    return any(
-        isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(ast.parse(cell.source))
-    )
+    found = ast.walk(ast.parse(cell.source))
+    return any(isinstance(node, ast.Import | ast.ImportFrom) for node in found)
 
 
 def opening(nb: NotebookNode) -> str:
@@ -541,22 +533,15 @@ def import_rules(nb: NotebookNode) -> Iterator[Rule]:
 
 
 def order_rules(name: str, nb: NotebookNode) -> Iterator[Rule]:
-    """Yield the rules for the beginning of a chapter,
-    and for the claims and exercises at its end.
-    """
+    """Yield the rules for a chapter's beginning, and for the claims and exercises at its end."""
     cells = nb.cells
     yield (
         bool(cells) and cells[0].source.startswith("# "),
         "the first cell must begin with the title (# …)",
     )
+    stated = "it states the aims, the duration, and what is needed"
     for phrase in ("you will be able to", "minute", "need"):
-        yield (
-            phrase in opening(nb).lower(),
-            (
-                f"the opening must contain {phrase!r}: it states the aims, the duration, and what "
-                "is needed"
-            ),
-        )
+        yield phrase in opening(nb).lower(), f"the opening must contain {phrase!r}: {stated}"
     claims, exercises = headed(nb, CLAIMS), headed(nb, EXERCISES)
     yield len(claims) == 1, f"there must be exactly one heading {CLAIMS!r}"
     yield len(exercises) == 1, f"there must be exactly one heading {EXERCISES!r}"
@@ -568,13 +553,9 @@ def order_rules(name: str, nb: NotebookNode) -> Iterator[Rule]:
     )
     for i in checks:
         before = [cells[j] for j in code if j < i]
-        yield (
-            bool(before) and "raise NotImplementedError" in before[-1].source,
-            (
-                f"the code cell before {where(name, nb, i)} must be a stub that raises "
-                "NotImplementedError"
-            ),
-        )
+        is_stub = bool(before) and "raise NotImplementedError" in before[-1].source
+        here = where(name, nb, i)
+        yield is_stub, f"the code cell before {here} must be a stub that raises NotImplementedError"
     if claims and exercises:
         yield claims[0] > len(cells) / 3, "the claims table must be at the end"
         yield all(i > exercises[0] for i in checks), f"the checks must be below {EXERCISES!r}"
@@ -627,8 +608,8 @@ def memory_problems(name: str, nb: NotebookNode) -> list[str]:
         )
     elif abs(float(stated[1]) - memory["peak"]) > MEMORY_TOLERANCE:
         problems.append(
-            f"{name}: the opening states {stated[1]} GB of memory, but the run used "
-            f"{memory['peak']:.1f} GB"
+            f"{name}: the opening states {stated[1]} GB of memory, "
+            f"but the run used {memory['peak']:.1f} GB"
         )
     return problems
 
@@ -677,9 +658,8 @@ def repository_address(root: Path = ROOT) -> str:
 
 def set_address(new: str, root: Path = ROOT) -> list[Path]:
     """Replace the current address by owner/name in all files. Returns the changed files."""
-    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]*)/[A-Za-z0-9._-]+", new) or new.endswith(
-        ".git"
-    ):
+    has_form = re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]*)/[A-Za-z0-9._-]+", new)
+    if not has_form or new.endswith(".git"):
         raise NotebookError(f"the address must have the form owner/name, not {new!r}")
     old = repository_address(root).removeprefix("https://github.com/")
     pattern = re.compile(rf"(?<![\w.-]){re.escape(old)}(?![\w-])")
@@ -701,10 +681,8 @@ def set_address(new: str, root: Path = ROOT) -> list[Path]:
         if pairable(nb) != before:
             if fresh:  # the address does not affect outputs
                 nb.metadata["course"]["source_sha256"] = source_sha256(nb)
-            if (
-                nb.metadata.get("course", {}).get("text_sha256") == agreed
-            ):  # the address is changed in both twins
-                agree(nb)
+            if nb.metadata.get("course", {}).get("text_sha256") == agreed:
+                agree(nb)  # the address is changed in both twins
             save(nb, path)
             changed.append(path)
     return changed
@@ -722,8 +700,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--fast", action="store_true", help="run with small budgets and save nothing"
     )
-    # so that --fast can be given before or after NB
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse_intermixed_args(arguments)  # so that --fast can be before or after NB
     failed = False
     try:
         if options.action == "address":

@@ -25,7 +25,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     beyond, limit = chapter.meter.beyond_imports, limit_of(chapter.path.stem)
     if beyond > limit:
         raise MemoryLimitError(
-            f"Up to this cell the kernel uses {beyond:.1f} GB in addition to its imports, but the "
-            f"limit is {limit:.1f} GB. Process the data in parts, and store bytes or float32 "
-            "where they are enough."
+            f"Up to this cell the kernel uses {beyond:.1f} GB in addition to its imports, "
+            f"but the limit is {limit:.1f} GB. "
+            "Process the data in parts, and store bytes or float32 where they are enough."
         )

@@ -59,7 +59,7 @@ def anchor(heading: str) -> str:
 
 @cache
 def word_pattern() -> re.Pattern[str]:
-    # the longest term first
+    # the longest terms first, because the first alternative that matches is taken
     either = "|".join(sorted(map(re.escape, words()), key=len, reverse=True))
     return re.compile(rf"(?<![\w-])({either})(?:s|es)?(?![\w-])", re.IGNORECASE)
 
@@ -82,9 +82,7 @@ def link(nb: NotebookNode, chapter: str) -> None:
 
 
 def link_paragraph(paragraph: str, wanted: set[str]) -> str:
-    """Add links to the anchors in `wanted` to a paragraph,
-    and remove the linked anchors from `wanted`.
-    """
+    """Link a paragraph to the anchors in `wanted`, and remove the linked ones from `wanted`."""
     made = paragraph
     while (match := first_use(made, wanted)) is not None:
         where = words()[match[1].lower()]
@@ -107,8 +105,9 @@ def first_use(text: str, wanted: set[str]) -> re.Match[str] | None:
 
 
 def wrapped(paragraph: str) -> str:
-    """Wrap the lines of a paragraph again at WIDTH. Headings, tables,
-    formulas and the like are kept.
+    """Wrap the lines of a paragraph again at WIDTH.
+
+    Headings, tables, formulas and the like are kept.
     """
     filled, open_lines = [], []
     for line in [*paragraph.split("\n"), None]:
@@ -126,9 +125,8 @@ def wrapped(paragraph: str) -> str:
 def fill(lines: list[str]) -> list[str]:
     item = ITEM.match(lines[0])
     indent = " " * len(item[0]) if item else ""
-    kept = WHOLE.sub(
-        lambda match: match[0].replace(" ", "\0"), " ".join(line.strip() for line in lines)
-    )
+    paragraph = " ".join(line.strip() for line in lines)
+    kept = WHOLE.sub(lambda match: match[0].replace(" ", "\0"), paragraph)
     made = textwrap.wrap(
         kept, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )

@@ -13,8 +13,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 LIMIT = 1.0  # GB in addition to the imports; a GB is 10**9 bytes
-# Chapters that may use more in a full run, with their limits. There are none, and none should be
-# added.
+# Chapters that may use more in a full run, with their limits: there are, and should be, none.
 STILL_MORE: dict[str, float] = {}
 
 
@@ -24,9 +23,7 @@ def limit_of(chapter: str) -> float:
 
 
 def gigabytes(pid: int, field: str) -> float | None:
-    """Return the current (VmRSS) or peak (VmHWM) memory of a process in GB,
-    or None if not available.
-    """
+    """Return a process's current (VmRSS) or peak (VmHWM) memory in GB, or None if unavailable."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return None

@@ -20,8 +20,7 @@ from typing import Any
 
 KEPT = "COURSE_PROJECTOR"  # the environment variable with the folder into which a kernel writes
 
-# Pixels on a slide of 1280 × 720 for a figure with two lines of text below it.
-WIDE, HIGH = 1160, 440
+WIDE, HIGH = 1160, 440  # pixels on a slide for a figure with two lines of text below it
 SMALLEST = 19  # pixels; the smallest type on such a slide
 SHARP = 1.5  # so that the picture is sharp at 1920 × 1080, too
 COLOURS = 128
@@ -37,9 +36,7 @@ def name_of(png: str) -> str:
 
 
 def shown_type(figure: Any) -> float:
-    """Return the height of the smallest type, in pixels,
-    if the figure fills its space on a slide.
-    """
+    """Return the smallest type's height in pixels if the figure fills its space on a slide."""
     wide, high = shown_inches(figure)
     scale = min(WIDE / wide, HIGH / high)
     return smallest_type(figure) * scale / 72
@@ -64,9 +61,7 @@ def texts(figure: Any) -> list[Any]:
 
 
 def shrink(figure: Any) -> None:
-    """Reduce the size of the figure, but not of its text,
-    until the text is large enough on a slide.
-    """
+    """Reduce the figure, but not its text, until the text is large enough on a slide."""
     for _ in range(4):  # legends do not shrink with the figure, so one step may not be enough
         found = shown_type(figure)
         if found >= SMALLEST:
@@ -85,9 +80,7 @@ def is_elastic(figure: Any) -> bool:
 
 
 def hide_crowded(axes: Any) -> None:
-    """Hide the numbers in the cells of a grid if they overlap;
-    from a distance the colours are enough.
-    """
+    """Hide the numbers in a grid's cells if they overlap; from a distance, colours are enough."""
     numbers = [text for text in axes.texts if text.get_visible() and text.get_text().strip()]
     boxes = [text.get_window_extent() for text in numbers]
     pairs = itertools.combinations(boxes, 2)
@@ -128,11 +121,10 @@ def folder_of(notebook: Path) -> Path:
 
 
 def store(kept: Path, saved_as: dict[str, str], folder: Path) -> int:
-    """Replace the pictures in a chapter's folder with those of a run. Returns the
-    number of pictures.
+    """Replace the pictures in a chapter's folder with those of a run.
 
     saved_as: maps each picture that the kernel sent to the picture that the notebook stores, both
-    in base64.
+    in base64. Returns the number of pictures.
     """
     for old in folder.glob("*.png"):
         old.unlink()
@@ -167,9 +159,5 @@ def keep() -> None:
 def kernel_arguments() -> list[str]:
     """Return the arguments with which a kernel must be started so that it calls `keep`."""
     here = str(Path(__file__).resolve().parent)
-    return [
-        (
-            f"--IPKernelApp.exec_lines=import sys; sys.path.append({here!r}); import projector; "
-            "projector.keep()"
-        )
-    ]
+    code = f"import sys; sys.path.append({here!r}); import projector; projector.keep()"
+    return [f"--IPKernelApp.exec_lines={code}"]

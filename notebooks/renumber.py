@@ -32,8 +32,6 @@ TEXTS = (
     "tests/*.py",
     "course_lib/**/*.py",
     "benchmarks/*.py",
-)
-TEXTS += (
     "tools/**/*.py",
     "tools/**/*.md",
     "notebooks/*.py",
@@ -48,9 +46,7 @@ def topic(stem: str) -> str:
 
 
 def new_stems(stems: list[str], moved: str, number: int) -> dict[str, str]:
-    """Map the old name of every chapter to its new name if the topic `moved` gets the
-    number `number`.
-    """
+    """Map the old name of every chapter to its new one if the topic `moved` gets `number`."""
     order = [stem for stem in stems if topic(stem) != moved]
     if len(order) == len(stems):
         raise NotebookError(
@@ -67,9 +63,8 @@ def renamed(text: str, stems: dict[str, str]) -> str:
     pattern = re.compile("|".join(map(re.escape, stems)))
     text = pattern.sub(lambda found: stems[found[0]], text)
     # in a table of chapters, the number is in the column before the link
-    return re.sub(
-        r"^\| \d\d (?=\| \[[^\]]+\]\((?:\.\./)?(?:notebooks/)?(\d\d)_)", r"| \1 ", text, flags=re.M
-    )
+    number = r"^\| \d\d (?=\| \[[^\]]+\]\((?:\.\./)?(?:notebooks/)?(\d\d)_)"
+    return re.sub(number, r"| \1 ", text, flags=re.MULTILINE)
 
 
 def retitled(source: str, stem: str) -> str:

@@ -1,5 +1,4 @@
-"""Write copies of the chapters for students, without outputs and with the answers
-to each Predict folded.
+"""Write students' copies of the chapters, without outputs and with each Predict's answers folded.
 
     python notebooks/student_copies.py FOLDER [NB …]
 
@@ -41,8 +40,9 @@ def folded(text: str) -> str:
 
 
 def student_copy(nb: NotebookNode) -> NotebookNode:
-    """Return the student copy of a chapter. Its links to the glossary lead
-    to the course's repository.
+    """Return the student copy of a chapter.
+
+    Its links to the glossary lead to the course's repository.
     """
     copy = nbformat.from_dict(nb)
     copy.metadata.pop("course", None)  # its statements about outputs do not apply to the copy
@@ -53,8 +53,7 @@ def student_copy(nb: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs = []
             cell.execution_count = None
-            # the answer is computed, so Jupyter collapses the code
-            if ANSWER_IN_CODE in cell.source:
+            if ANSWER_IN_CODE in cell.source:  # Jupyter collapses code that computes the answer
                 cell.metadata["jupyter"] = {"source_hidden": True}
         else:
             cell.source = folded(cell.source).replace(glossary_links.ADDRESS, glossary)
@@ -81,9 +80,8 @@ def main(arguments: list[str]) -> int:
     except (build.NotebookError, OSError) as error:
         print(error)
         return 2
-    print(
-        f"Student copies without outputs were written to {arguments[0]}. Chapters: {len(written)}."
-    )
+    count = len(written)
+    print(f"Student copies without outputs were written to {arguments[0]}. Chapters: {count}.")
     return 0
 
 

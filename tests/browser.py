@@ -2,8 +2,9 @@
 
 A test file says `pytest_plugins = ["browser"]` for the fixtures `lab` and `chromium`, and writes
 
-    page = lab.open(chromium, ["from course_lib.widgets import ElboBars", "ElboBars()", "print('all
-    ran')"]) page.run_all("all ran")
+    cells = ["from course_lib.widgets import ElboBars", "ElboBars()", "print('all ran')"]
+    page = lab.open(chromium, cells)
+    page.run_all("all ran")
     page.locator(".course-widget").first.click()
     assert page.errors == []
 
@@ -53,8 +54,7 @@ FLAGS = [
 
 
 def find_chromium(windowless: bool = False) -> str | None:
-    """Path of the browser: $COURSE_CHROMIUM, or chromium, chromium-browser,
-    google-chrome on the path.
+    """Path of the browser: $COURSE_CHROMIUM, or chromium, chromium-browser, google-chrome in PATH.
 
     With `windowless`, chromium-headless-shell goes before the last three: it has no windows, and
     does the same with half the processor time.
@@ -67,9 +67,7 @@ def find_chromium(windowless: bool = False) -> str | None:
 
 
 class Lab:
-    """A server of JupyterLab and Notebook 7 in its own process,
-    in temporary directories; small budgets.
-    """
+    """A server of JupyterLab and Notebook 7: its own process, temporary folders, small budgets."""
 
     def __init__(self, folder: Path):
         self.root = folder / "root"
@@ -184,9 +182,8 @@ class Lab:
             page.evaluate(opening, name)
         else:
             page = Page(browser, width, height)
-            space = {"lab": f"lab/workspaces/{secrets.token_hex(4)}/tree", "notebook": "notebooks"}[
-                interface
-            ]
+            lab = f"lab/workspaces/{secrets.token_hex(4)}/tree"
+            space = {"lab": lab, "notebook": "notebooks"}[interface]
             page.goto(f"{self.url}/{space}/{name}?token={self.token}&reset", timeout=90_000)
         page.wait_for_function(
             "name => window.jupyterapp?.shell?.currentWidget?.context?.isReady"
@@ -230,8 +227,7 @@ class Page:
         self.page.on("console", self._console)
 
     def _console(self, message) -> None:
-        # A file that is not there is the interface's affair, or a CDN that an exported page asks
-        # for in vain.
+        # A missing file is the interface's affair, or a CDN that an exported page asks in vain.
         if message.type == "error" and "Failed to load resource" not in message.text:
             self.errors.append(f"console: {message.text}")
 
@@ -239,9 +235,7 @@ class Page:
         return getattr(self.page, name)
 
     def run_all(self, last_text: str, timeout: float = 240) -> None:
-        """Run every cell; wait until the last code cell's output holds `last_text` and
-        the kernel is idle.
-        """
+        """Run every cell; wait until the last code cell says `last_text` and the kernel is idle."""
         session = "jupyterapp.shell.currentWidget.context.sessionContext"
         idle = f"""() => {{ const k = {session}.session?.kernel;
                    return k && k.connectionStatus === 'connected' && k.status === 'idle'; }}"""
@@ -268,7 +262,8 @@ class Page:
                     if (m.content.text) text += m.content.text;
                     if (m.content.ename) text += m.content.ename + ': ' + m.content.evalue;
                 };
-                const late = new Promise((_, no) => setTimeout(() => no(new Error('kernel is busy')), ms));
+                const busy = new Error('kernel is busy');
+                const late = new Promise((_, no) => setTimeout(() => no(busy), ms));
                 await Promise.race([future.done, late]);
                 return text;
             }""",
@@ -276,9 +271,7 @@ class Page:
         )
 
     def wait_code(self, code: str, holds, timeout: float = 60) -> str:
-        """Run code until holds(what it printed): a busy machine delivers late. Returns
-        what it printed.
-        """
+        """Run code until holds(what it printed), as a busy machine delivers late; returns that."""
         late = time.monotonic() + timeout
         while not holds(printed := self.run_code(code)) and time.monotonic() < late:
             time.sleep(0.1)
@@ -297,9 +290,7 @@ class Page:
         )
 
     def saved(self) -> nbformat.NotebookNode:
-        """The notebook, saved, without what belongs to a running kernel:
-        as the course keeps them.
-        """
+        """The notebook, saved, without what belongs to a kernel: as the course keeps notebooks."""
         self.page.evaluate("jupyterapp.commands.execute('docmanager:save').then(() => 0)")
         notebook = nbformat.read(self.path, as_version=4)
         for cell in notebook.cells:
@@ -308,9 +299,7 @@ class Page:
         return notebook
 
     def close(self) -> None:
-        """Close the tab and forget its profile, or give the page back to its server,
-        with nothing open.
-        """
+        """Close the tab and forget its profile, or hand the empty page back to its server."""
         if self in Page.all_open:
             Page.all_open.remove(self)
         if self.lab:
@@ -348,9 +337,7 @@ def chromium(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory, chromium):
-    """A running JupyterLab; asks for `chromium` first,
-    so that nothing starts where tests are skipped.
-    """
+    """A running JupyterLab; asks for `chromium` first: nothing starts where tests are skipped."""
     pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
     server = Lab(tmp_path_factory.mktemp("lab"))
     yield server
@@ -358,9 +345,7 @@ def lab(tmp_path_factory, chromium):
 
 
 def violations(page) -> list[str]:
-    """What axe-core finds serious or critical in a page, one line a rule,
-    with the first three elements.
-    """
+    """What axe-core finds serious or critical: one line a rule, with the first three elements."""
     axe = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe.min.js")
     page.evaluate(axe.read_text(encoding="utf-8"))
     found = page.evaluate(
@@ -377,8 +362,7 @@ def violations(page) -> list[str]:
 
 
 class Idleness:
-    """How much processor time a page takes: of all threads of its process,
-    so that a worker counts as well.
+    """How much processor time a page takes: of all threads of its process, so workers count too.
 
     It is time on the processor, not time that has passed: whatever else the machine does, it stays
     the same.
@@ -402,9 +386,7 @@ class Idleness:
 
 
 def run_node(folder: Path, source: str, function: str, argument):
-    """As `run_module`, without a browser: `source` must not need a page before it is
-    asked to draw.
-    """
+    """As `run_module`, without a browser: until it draws, `source` must not need a page."""
     # a page is asked at once whether its reader wants less motion
     stub = "globalThis.window = { matchMedia: () => ({ matches: false }) };\n"
     (folder / "widget.mjs").write_text(source, encoding="utf-8")
@@ -424,9 +406,7 @@ def run_node(folder: Path, source: str, function: str, argument):
 
 @pytest.fixture
 def javascript(request, tmp_path):
-    """Runs a module's code, in node where it is installed (it starts in no time),
-    else in Chromium.
-    """
+    """Runs a module's code in node (it starts in no time) where there is one, else in Chromium."""
     if shutil.which("node"):
         return functools.partial(run_node, tmp_path)
     return functools.partial(run_module, request.getfixturevalue("chromium"))

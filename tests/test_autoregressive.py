@@ -1,6 +1,4 @@
-"""Pixel after pixel against every image that there is: probabilities, what hears what,
-and draws.
-"""
+"""Pixel after pixel against every possible image: probabilities, what hears what, and draws."""
 
 import math
 from itertools import product
@@ -49,9 +47,7 @@ def test_the_probabilities_of_all_images_add_up_to_1(height, width, above, hidde
 
 
 def test_each_logit_is_the_conditional_probability():
-    """P(x_i = 1 | x_1 … x_{i−1}) from the joint probabilities alone,
-    by adding up the images that agree.
-    """
+    """P(x_i = 1 | x_1 … x_{i−1}) from the joint probabilities alone: sums of images that agree."""
     net, x = network(2, 3), every_image(6)
     p = net.log_prob(x).exp().view([2] * 6)  # one axis a pixel
     logits = net.logits(x).view([2] * 6 + [6])
@@ -89,10 +85,8 @@ def test_draws_are_as_frequent_as_they_are_probable(seed):
     for log_p, draws in cases:
         assert log_p.exp().sum().item() == pytest.approx(1)
         index = (draws @ torch.tensor([8.0, 4, 2, 1]).double()).long()
-        counts, expected = (
-            torch.bincount(index, minlength=16).numpy(),
-            n * log_p.exp().detach().numpy(),
-        )
+        counts = torch.bincount(index, minlength=16).numpy()
+        expected = n * log_p.exp().detach().numpy()
         rare = expected < 5  # the chi-square law wants cells with a few counts
         counts, expected = (np.append(c[~rare], c[rare].sum()) for c in (counts, expected))
         keep = expected > 0

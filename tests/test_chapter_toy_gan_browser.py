@@ -1,5 +1,4 @@
-"""The toy GAN's chapter as readers meet it: in JupyterLab, in Notebook 7,
-and as a page without a network.
+"""The toy GAN's chapter as readers meet it: in JupyterLab, in Notebook 7, and as an offline page.
 
 What the widget can do alone is tested in test_widgets_toy_gan_browser.py; here it stands in the
 real chapter.
@@ -33,9 +32,7 @@ LIVE = "application/vnd.jupyter.widget-view+json"
     scope="module", params=["lab", "notebook", "exported"] if THOROUGH else ["lab", "exported"]
 )
 def chapter(request, chromium):
-    """The chapter in an interface, its cells run once, or exported;
-    the tests go down it in order.
-    """
+    """The chapter in an interface, run once, or exported; the tests go down it in order."""
     if request.param == "exported":
         yield request.getfixturevalue("exported")
         return
@@ -65,9 +62,7 @@ def chapter(request, chromium):
 
 @pytest.fixture(scope="module")
 def exported(chromium, site):
-    """The chapter's page of the site, opened from disk; `asked`:
-    what it wanted from the network.
-    """
+    """The chapter's page of the site, opened from disk; `asked`: what it wanted from a network."""
     path = site / "notebooks" / f"{CHAPTER.stem}.html"
     page = Page(chromium, 1100, 1000)
     page.asked = []
@@ -145,8 +140,8 @@ def test_it_plays_pauses_steps_rewinds_and_resets(page):
     if hasattr(page, "path"):  # Python is told
         shown = "next(o for o in gc.get_objects() if type(o).__name__ == 'ToyGAN').state"
         code = (
-            f"import gc; s = {shown}; print(s.get('rounds'), s.get('d_updates'), "
-            "s.get('g_updates'))"
+            f"import gc; s = {shown}; "
+            "print(s.get('rounds'), s.get('d_updates'), s.get('g_updates'))"
         )
         wanted = [str(step), str(d + 1), str(g + 1)]
         assert page.wait_code(code, lambda told: told.split() == wanted).split() == wanted

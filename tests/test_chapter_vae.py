@@ -1,6 +1,4 @@
-"""The model and loss that the chapter "The VAE on MNIST" writes in the open are those
-of the package.
-"""
+"""The model and loss that the chapter "The VAE on MNIST" writes out are those of the package."""
 
 import re
 

@@ -1,6 +1,4 @@
-"""Files of models: what is written is read, what is damaged is named,
-and nothing leaves half a file.
-"""
+"""Files of models: what is written is read, what is damaged is named, and no half file is left."""
 
 from __future__ import annotations
 
@@ -358,8 +356,7 @@ def test_a_run_that_is_saved_between_the_look_and_the_write_is_kept_too(tmp_path
     assert (steps_at(path, {"seed": "1"}), steps_at(tmp_path / "net_2")) == (3, 8)
 
 
-# ---------------------------------------------------------------- the state of a run, as JSON and
-# tensors
+# ---------------------------------------------------------------- a run's state as JSON and tensors
 
 
 def test_a_state_survives_json_and_tensors(tmp_path):

@@ -1,6 +1,4 @@
-"""The checks of "From auto-encoder to VAE": right answers of any style pass,
-and each wrong one is named.
-"""
+"""Checks of "From auto-encoder to VAE": right answers of any style pass, wrong ones are named."""
 
 import math
 import random
@@ -771,11 +769,8 @@ def test_the_notebooks_random_numbers_stay_as_they_were():
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
     random.seed(5)
-    of_torch, of_numpy, of_python = (
-        torch.random.get_rng_state(),
-        np.random.get_state(),
-        random.getstate(),
-    )  # noqa: NPY002
+    of_torch, of_python = torch.random.get_rng_state(), random.getstate()
+    of_numpy = np.random.get_state()  # noqa: NPY002
     checks.reparameterize(reparameterize)
     checks.reparameterize(with_numpy_noise)
     checks.reparameterize(with_python_noise)

@@ -1,6 +1,4 @@
-"""The checks of "The evidence lower bound": right answers of any style pass,
-and each wrong one is named.
-"""
+"""Checks of "The evidence lower bound": right answers of any style pass, wrong ones are named."""
 
 import math
 
@@ -618,9 +616,8 @@ def one_pass(log_w):
 
 
 def image_by_image(log_w):
-    return torch.stack([torch.logsumexp(column, 0) for column in log_w.unbind(1)]) - math.log(
-        len(log_w)
-    )
+    sums = torch.stack([torch.logsumexp(column, 0) for column in log_w.unbind(1)])
+    return sums - math.log(len(log_w))
 
 
 def accumulated_tiles(log_w):

@@ -1,5 +1,4 @@
-"""The checks of "The conditional VAE": right answers of any style pass,
-and each wrong one is named.
+"""Checks of "The conditional VAE": right answers of any style pass, wrong ones are named.
 
 The tables were written from the notebook's text. A row of a table of wrong answers reads:
 what the student did, the words that the message must contain, the answer.

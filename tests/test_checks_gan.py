@@ -45,9 +45,8 @@ def as_taught(logit, x):
 def with_grad_outputs(logit, x):
     x = x.detach().requires_grad_()
     values = logit(x)
-    slope = torch.autograd.grad(values, x, grad_outputs=torch.ones_like(values), create_graph=True)[
-        0
-    ]
+    ones = torch.ones_like(values)
+    (slope,) = torch.autograd.grad(values, x, grad_outputs=ones, create_graph=True)
     return slope.pow(2).flatten(1).sum(1).mean() * 0.5
 
 
@@ -313,7 +312,7 @@ WRONG_R1 = {
     "detached": ("D cannot learn from it", lambda logit, x: r1_penalty(logit, x).detach()),
     "made anew": (
         "D cannot learn from it",
-        lambda logit, x: torch.tensor(float(r1_penalty(logit, x))),
+        lambda logit, x: torch.tensor(float(r1_penalty(logit, x).detach())),
     ),
     "item": (
         "`.item()` and `float()` cut the gradient",
@@ -958,8 +957,8 @@ def test_a_message_contains_the_input():
     """A student can redo the case by hand."""
     found = checks.r1_penalty(lambda logit, x: 2 * r1_penalty(logit, x))
     words = (
-        "For the logit ½ Σ w·x² + 0.7 with w = (1.1, -0.6, 2.3), image 1 = (0.4, 1.2, 0.9), image "
-        "2 ="
+        "For the logit ½ Σ w·x² + 0.7 with w = (1.1, -0.6, 2.3), image 1 = (0.4, 1.2, 0.9), "
+        "image 2 ="
     )
     assert words in found.message
     found = checks.class_kl(lambda labels: -class_kl(labels))

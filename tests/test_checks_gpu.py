@@ -418,9 +418,8 @@ def online(
             total = (first - largest[:, None]).exp().sum(1)
         for part in tiles:
             new = largest_of(part, largest)
-            total = total * rescale(largest, new) + (
-                part - relative_to(largest, new)[:, None]
-            ).exp().sum(1)
+            terms = (part - relative_to(largest, new)[:, None]).exp()
+            total = total * rescale(largest, new) + terms.sum(1)
             largest = new
         return end(largest, total)
 

@@ -1,6 +1,4 @@
-"""The checks of "Gaussian mixtures and EM": right answers of any style pass,
-and each wrong one is named.
-"""
+"""Checks of "Gaussian mixtures and EM": right answers of any style pass, wrong ones are named."""
 
 import math
 
@@ -338,9 +336,7 @@ WRONG_RESP = [
     ),
     (
         "range(3)",
-        lambda x, w, m, s: torch.stack([log_joint(x, w, m, s)[:, k] for k in range(3)], 1).softmax(
-            1
-        ),
+        lambda *given: torch.stack([log_joint(*given)[:, k] for k in range(3)], 1).softmax(1),
         "Is a size hard-coded?",
     ),
     (
@@ -752,6 +748,11 @@ def one_hot(n, weights, means, stds, generator):
     return z @ means + (z @ stds) * noise(n, generator)
 
 
+def gathered(n, weights, means, stds, generator):
+    z = pick(n, weights, generator)
+    return means.gather(0, z) + stds.gather(0, z) * noise(n, generator)
+
+
 def gumbel(n, weights, means, stds, generator):
     u = torch.rand(n, len(weights), generator=generator).clamp(min=1e-20)
     z = (weights.log() - (-u.log()).log()).argmax(1)
@@ -801,9 +802,7 @@ RIGHT_SAMPLE = {
     "Box and Muller": box_muller,
     "inverse distribution function": inverse_cdf,
     "filled by mask": filled_by_mask,
-    "gather": lambda n, w, m, s, g: (lambda z: m.gather(0, z) + s.gather(0, z) * noise(n, g))(
-        pick(n, w, g)
-    ),
+    "gather": gathered,
     "index_select": lambda n, w, m, s, g: (
         lambda z: torch.addcmul(m.index_select(0, z), s.index_select(0, z), noise(n, g))
     )(pick(n, w, g)),

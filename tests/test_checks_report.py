@@ -43,12 +43,9 @@ EVERY_CHECK = pytest.mark.parametrize("name", checks.__all__)
 
 
 def with_each_check(answers):
-    """Every answer with every check in a thorough run; else with every third,
-    so that each meets some.
-    """
+    """Every answer with every check in a thorough run, else with every third: each meets some."""
     pairs = itertools.product(enumerate(checks.__all__), enumerate(answers))
-    # j // 3, so that a list of all pairs of something and one of three things is not cut to one of
-    # the three
+    # j // 3, so that all pairs of something and one of three things are not cut to one of the three
     return [
         (name, answer) for (i, name), (j, answer) in pairs if THOROUGH or (i + j + j // 3) % 3 == 0
     ]
@@ -342,9 +339,7 @@ MORE_THAN_ONCE = 25  # 300 runs of each reference were made once by hand: none w
 
 @EVERY_CHECK
 def test_drawn_inputs_never_refuse_the_reference(name):
-    """The second inputs come from the operating system's entropy:
-    no seed makes this test easier.
-    """
+    """The second inputs come from the system's entropy: no seed makes this test easier."""
     check = getattr(checks, name)
     assert {check(REFERENCE[name]).message for _ in range(MORE_THAN_ONCE)} == {check.__doc__}
 

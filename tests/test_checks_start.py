@@ -524,32 +524,32 @@ WRONG_NATS = [
             .mean()
         ),
         (
-            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
-            "− p) is −∞"
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that "
+            "log(1 − p) is −∞"
         ),
     ),
     (
         "clamped sigmoid",
         lambda a, t: of_probabilities(a.sigmoid().clamp(1e-6, 1 - 1e-6), t),
         (
-            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
-            "− p) is −∞"
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that "
+            "log(1 − p) is −∞"
         ),
     ),
     (
         "Bernoulli of probabilities",
         lambda a, t: -Bernoulli(a.sigmoid()).log_prob(t).sum(1).mean(),
         (
-            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
-            "− p) is −∞"
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that "
+            "log(1 − p) is −∞"
         ),
     ),
     (
         "clamped logits",
         lambda a, t: nats_per_image(a.clamp(-50, 50), t),
         (
-            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
-            "− p) is −∞"
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that "
+            "log(1 − p) is −∞"
         ),
     ),
     ("clamped at 100", lambda a, t: nats_per_image(a.clamp(-100, 100), t), "clamped"),
@@ -637,16 +637,16 @@ def test_a_wrong_value_is_shown_with_its_input():
     message = checks.nats_per_image(
         lambda logits, targets: 2 * nats_per_image(logits, targets) + 1
     ).message
-    # by hand: Σ log(1 + exp(∓logit)) = 0.474 + 0.313 + 0.127 and 0.854 + 1.701 + 0.079; their mean
-    # is 1.7745
+    # by hand: Σ log(1 + exp(∓logit)) = 0.474 + 0.313 + 0.127 and 0.854 + 1.701 + 0.079;
+    # their mean is 1.7745
     assert "logits = ((0.5, -1.0, 2.0), (-0.3, 1.5, -2.5))" in message
     assert "should be 1.774" in message
     assert "yours is 4.54" in message
 
 
 RATES = torch.tensor([0.1, 0.6, 0.5, 0.3])
-# by hand: −ln 0.9 − ln 0.6 − ln 0.5 − ln 0.7 = 1.6660, and for the blank page −ln 0.4 instead of
-# −ln 0.6
+# by hand: −ln 0.9 − ln 0.6 − ln 0.5 − ln 0.7 = 1.6660,
+# and for the blank page −ln 0.4 instead of −ln 0.6
 ABOUT_IMAGES = [
     ("not started", None, "Replace None with your image first."),
     (

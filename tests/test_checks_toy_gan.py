@@ -1,5 +1,4 @@
-"""The toy GAN's checks: right answers of any style pass,
-and each wrong one is called by its own name.
+"""The toy GAN's checks: right answers of any style pass, each wrong one is called by its own name.
 
 The tables were written from the notebook's text. A row of a table of wrong answers reads:
 what the student did, the words that the message must contain, the answer.
@@ -220,9 +219,8 @@ def noise_on_data(d, g, x, z):
 
 def labels_for_four(d, g, x, z):
     real, fake = d(x), d(g(z).detach())
-    return F.binary_cross_entropy_with_logits(
-        real, torch.ones(4, 1)
-    ) + F.binary_cross_entropy_with_logits(fake, torch.zeros(4, 1))
+    of_real = F.binary_cross_entropy_with_logits(real, torch.ones(4, 1))
+    return of_real + F.binary_cross_entropy_with_logits(fake, torch.zeros(4, 1))
 
 
 def four_points(d, g, x, z):

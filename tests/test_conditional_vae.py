@@ -29,10 +29,8 @@ def build(labels=3, seed=0, **arguments):
     return ConditionalVAE(labels, **({"shape": (4, 4), "latent": 2, "hidden": (8,)} | arguments))
 
 
-X, Y = (
-    torch.rand(5, 16, generator=torch.Generator().manual_seed(0)).round(),
-    torch.tensor([2, 0, 1, 1, 2]),
-)
+X = torch.rand(5, 16, generator=torch.Generator().manual_seed(0)).round()
+Y = torch.tensor([2, 0, 1, 1, 2])
 
 
 @kinds
@@ -160,9 +158,7 @@ PATTERNS = torch.tensor([[1.0, 1, 0, 0], [0, 1, 0, 1], [1, 0, 0, 1]])  # of thre
 
 @pytest.fixture(scope="module")
 def toy():
-    """Trained on three patterns of which each pixel is turned over
-    with probability 0.1; z has one number.
-    """
+    """Trained on three patterns, each pixel turned over with probability 0.1; z has one number."""
     torch.manual_seed(0)
     model = ConditionalVAE(3, shape=(2, 2), latent=1, hidden=(16,))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02, fused=True)
@@ -213,8 +209,7 @@ def test_drawing_finds_the_same_probability(toy):
             [log_px_given(toy, x[i : i + 1], y[i : i + 1]).log_px[0] for i in range(3)]
         )
         loss = torch.stack([toy.loss(x.repeat(2000, 1), y.repeat(2000))["loss"] for _ in range(10)])
-    # 5,000 weights that differ by a tenth or two: their mean is right to 1 %, their logarithm to
-    # 0.01
+    # 5,000 weights that differ by a tenth or two: their mean is right to 1 %, its logarithm to 0.01
     torch.testing.assert_close(found, exact, rtol=0, atol=0.02)
     expected = -torch.stack(
         [log_px_given(toy, x[i : i + 1], y[i : i + 1]).elbo[0] for i in range(3)]

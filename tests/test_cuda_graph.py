@@ -1,5 +1,4 @@
-"""A step as a CUDA graph: in a small simulation of CUDA graphs on the CPU,
-and on a GPU where there is one.
+"""A step as a CUDA graph: in a small simulation on the CPU, and on a GPU where there is one.
 
 The simulation keeps what matters of a capture: operations are recorded and leave no trace, a replay
 runs them on the same memory with new random numbers, and nothing of Python happens again.
@@ -38,9 +37,7 @@ IMAGES = torch.randint(
 
 
 class Recorder(TorchDispatchMode):
-    """A CUDAGraph: `capture` records operations and takes back what they did,
-    `replay` does them again.
-    """
+    """A CUDAGraph: `capture` records operations and undoes them, `replay` does them again."""
 
     def __init__(self):
         super().__init__()
@@ -172,8 +169,7 @@ def test_a_captured_update_trains_as_the_eager_one_and_runs_no_python(place, fus
     eager, graph = vae_run(place.device, fused), vae_run(place.device, fused, graph=True)
     same(eager, graph, exact=place.simulated)
     assert len(eager[2]) == 20
-    # of 16 whole batches three are warm-up and one is recorded; four ends of epochs have another
-    # size
+    # of 16 whole batches three are warm-up, one is recorded; four ends of epochs differ in size
     assert sorted(graph[2]) == sorted([16] * 4 + [6] * 4)
     assert len(set(graph[1]["loss"])) == 20  # each replay has its own noise
     assert graph[1]["progress"] == pytest.approx([i / 20 for i in range(20)])
@@ -183,9 +179,7 @@ def test_a_captured_update_trains_as_the_eager_one_and_runs_no_python(place, fus
 
 
 def gan_run(device: torch.device, **options):
-    """Two updates: D on real and generated points, then G against the new D,
-    each with its own optimizer.
-    """
+    """Two updates: D on real and generated points, then G against the new D; an optimizer each."""
     torch.manual_seed(0)
     G, D = (nn.Sequential(nn.Linear(2, 8), nn.SiLU(), nn.Linear(8, n)).to(device) for n in (2, 1))
     optimizer_D, optimizer_G = adam(D, device), adam(G, device)
@@ -217,9 +211,7 @@ def test_both_updates_of_a_gan_become_one_graph(place):
 
 
 def scheduled(device: torch.device, trouble=None, **options):
-    """An update with noise and something that Python counts,
-    which a broken step must not count twice.
-    """
+    """An update with noise and a count that Python keeps; a broken step must not count twice."""
     torch.manual_seed(0)
     model = nn.Linear(4, 1).to(device)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)

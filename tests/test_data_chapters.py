@@ -18,9 +18,7 @@ RUN = EVERY if THOROUGH else [("00", "uci"), ("04", "shapes")]
 
 
 def draw(kind, random):
-    """An image (12, 12) of one of four kinds: an upright bar, a lying bar, a square,
-    a slanted line.
-    """
+    """An image (12, 12) of one of four kinds: upright bar, lying bar, square, slanted line."""
     image = np.zeros((12, 12))
     row, column = random.integers(2, 5, 2)
     width = random.integers(1, 3)

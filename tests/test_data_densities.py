@@ -65,8 +65,8 @@ def test_integrates_to_one_on_the_line(density):
         integrate.fixed_quad(lambda x: density.log_prob(x).exp().numpy(), a, b, n=12)[0]
         for a, b in pairwise(breaks)
     )
-    # Twelve points are exact for the skyline's cubics, to rounding for the rest; log-normal's tail
-    # is 1e-11.
+    # Twelve points are exact for the skyline's cubics, to rounding for the rest;
+    # log-normal's tail is 1e-11.
     assert total == pytest.approx(1, abs=1e-9)
 
 
@@ -133,8 +133,8 @@ def test_the_generator_decides(density):
 
 @pytest.mark.parametrize("density", ALL, ids=name)
 def test_gradients(density):
-    # A later chapter uses the flower as a prior and needs d log p/dx. gradcheck compares with
-    # differences.
+    # A later chapter uses the flower as a prior and needs d log p/dx.
+    # gradcheck compares with differences.
     x = density.sample(20, seeded(0)).requires_grad_()
     torch.autograd.gradcheck(density.log_prob, x, atol=1e-4)
 

@@ -1,6 +1,4 @@
-"""What a student holds: bytes on a device, pixels in [0, 1], labels,
-and splits that are always the same.
-"""
+"""What a student holds: bytes on a device, pixels in [0, 1], labels, and splits that never vary."""
 
 import hashlib
 
@@ -181,9 +179,7 @@ def test_labels_that_would_be_misread_are_refused(labels, sentence):
 
 
 def test_labels_that_count_from_1_are_refused_unless_the_classes_are_named():
-    """SVHN's file and EMNIST's letters count so; the first class would stay empty,
-    and one be too many.
-    """
+    """SVHN's file and EMNIST's letters do so; the first class would be empty, and one too many."""
     labels = torch.arange(100) % 10 + 1
     with pytest.raises(
         ValueError, match=r"start at 0, but the labels run from 1 to 10. Pass labels - 1"
@@ -272,22 +268,11 @@ def test_mlxtends_digits_are_all_training_digits(carried, whole):
 def test_the_whole_mnist(whole):
     train, test, both = (mnist(part, quiet=True) for part in (True, False, None))
     assert (len(train), len(test), len(both)) == (60_000, 10_000, 70_000)
-    # Known figures: the first labels, how many of each digit, the mean and deviation that all
-    # tutorials use.
+    # Known figures: first labels, how many of each digit, mean and deviation as in all tutorials.
     assert train.labels[:5].tolist() == [5, 0, 4, 1, 9]
     assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]
-    assert train.labels.bincount().tolist() == [
-        5923,
-        6742,
-        5958,
-        6131,
-        5842,
-        5421,
-        5918,
-        6265,
-        5851,
-        5949,
-    ]
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert train.labels.bincount().tolist() == counts
     pixels = train.pixels().double()
     assert pixels.mean().item() == pytest.approx(0.1307, abs=5e-5)
     assert pixels.std().item() == pytest.approx(0.3081, abs=5e-5)
@@ -324,9 +309,7 @@ def test_white_is_nearly_always_white():
 
 @pytest.mark.parametrize("method", [binarize, fixed_binarization])
 def test_pixels_are_drawn_apart(method):
-    """Four come from each random number: these, their neighbours and the next call are
-    independent.
-    """
+    """A random number gives four: these, their neighbours and the next call are independent."""
     torch.manual_seed(0)
     images = torch.full((1 << 10, 28, 28), 128, dtype=torch.uint8)
     first = method(images)
@@ -373,9 +356,7 @@ def test_binarize_draws_from_torchs_generator():
 
 
 def test_the_fixed_binarization_is_fixed():
-    """Test figures rest on it: these are its numbers on every machine,
-    whatever else was drawn before.
-    """
+    """Test figures rest on it: its numbers are these on any machine, whatever was drawn before."""
     images = LEVELS.repeat(40).view(10, 32, 32)
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002

@@ -1,6 +1,4 @@
-"""Where the digits come from, and all that can go wrong on the way,
-against a web server on this machine.
-"""
+"""Where the digits come from, and all that can go wrong, against a web server on this machine."""
 
 import errno
 import gzip
@@ -95,9 +93,7 @@ def mirror():
 
 @pytest.fixture(autouse=True)
 def computer(monkeypatch, tmp_path, mirror):
-    """A machine with an empty data/, the small MNIST for the real one, and one mirror,
-    on this machine.
-    """
+    """A machine with an empty data/, the small MNIST for the real one, and one local mirror."""
     for name in ("COURSE_DATA", "COURSE_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -352,9 +348,7 @@ def test_no_network(monkeypatch, capsys):
 
 @pytest.mark.parametrize("what", ["server", "names"])
 def test_a_network_that_hangs(monkeypatch, capsys, what):
-    """A server that never answers, and a name server that never does:
-    neither may keep anyone waiting.
-    """
+    """Neither a server that never answers nor such a name server may keep anyone waiting."""
     assert download.PROBE <= 10  # seconds, in earnest; here less
     monkeypatch.setattr(download, "PROBE", 0.5)
     over = threading.Event()
@@ -428,9 +422,7 @@ def test_a_full_temporary_folder(monkeypatch, tmp_path, capsys):
 
 @pytest.fixture
 def houses(monkeypatch, tmp_path, mirror):
-    """A file of SVHN's format with 12 pictures, its sum in torchvision's list;
-    returns what it holds.
-    """
+    """A file of SVHN's format with 12 pictures, its sum in torchvision's list; returns its data."""
     images = RANDOM.integers(0, 256, (32, 32, 3, 12), dtype=np.uint8)  # (height, width, colour, n)
     labels = np.arange(1, 13, dtype=np.uint8) % 10
     path = tmp_path / "made.mat"

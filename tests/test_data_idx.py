@@ -1,6 +1,4 @@
-"""Each way in which an IDX file can be wrong is named in one sentence;
-sound files equal what was written.
-"""
+"""Each fault of an IDX file is named in one sentence; sound files equal what was written."""
 
 import gzip
 import hashlib

@@ -13,8 +13,8 @@ def sphere(phase: float, size: int, fine: int = 32) -> torch.Tensor:
     t = ((torch.arange(size * fine, dtype=torch.float64) + 0.5) / (size * fine) * 2 - 1) / 0.85
     y, x = torch.meshgrid(t, t, indexing="ij")
     z = (1 - x**2 - y**2).clamp(min=0).sqrt()
-    # The sun stands behind at new moon, to the right at the first quarter, behind the viewer when
-    # full.
+    # The sun stands behind at new moon, to the right at the first quarter,
+    # behind the viewer at full moon.
     angle = 2 * math.pi * phase
     lit = (x**2 + y**2 < 1) & (x * math.sin(angle) - z * math.cos(angle) > 0)
     return lit.double().reshape(size, fine, size, fine).mean((1, 3))
@@ -23,8 +23,8 @@ def sphere(phase: float, size: int, fine: int = 32) -> torch.Tensor:
 @pytest.mark.parametrize("phase", [0.0, 0.03, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.93])
 def test_equal_to_a_lit_sphere(phase):
     ours = draw_moon(torch.tensor([phase]), 28)[0].double()
-    # A pixel at a steep edge differs by up to one of the reference's 32 columns and one of our 8
-    # lines.
+    # A pixel at a steep edge differs by up to one of the reference's 32 columns
+    # and one of our 8 lines.
     assert (ours - sphere(phase, 28)).abs().max() < 1 / 32 + 1 / 8
     assert (ours - sphere(phase, 28)).abs().mean() < 1e-3
 

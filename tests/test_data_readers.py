@@ -1,6 +1,4 @@
-"""Other people's images: folders, tables, data sets in torch's manner,
-and what is refused of them.
-"""
+"""Other people's images: folders, tables, data sets in torch's manner, and what is refused."""
 
 import gzip
 
@@ -145,14 +143,17 @@ def test_opaque_pictures_with_alpha_are_read_and_transparent_ones_refused(tmp_pa
 def nested(root):
     save(root / "training" / "0" / "1.png", random_bytes(6, 5))
     return (
-        "subfolder training of mine contains nested folders. Pass the folder .* such as "
-        "mine/training"
+        "subfolder training of mine contains nested folders. "
+        "Pass the folder .* such as mine/training"
     )
 
 
 def loose(root):
     save(root / "1.png", random_bytes(6, 5))
-    return r"mine contains both subfolders and loose images\. Move the loose images, which have no class"
+    return (
+        r"mine contains both subfolders and loose images\. "
+        "Move the loose images, which have no class"
+    )
 
 
 def empty_class(root):
@@ -308,15 +309,10 @@ def test_torchvisions_image_folder(tmp_path):
     assert digits.labels.tolist() == [0, 1]
     assert torch.equal(digits.images[1], torch.from_numpy(array).permute(2, 0, 1))
     assert digits.source == "ImageFolder"
-    assert Digits.from_dataset(torchvision.datasets.ImageFolder(tmp_path), colour=False).shape == (
-        6,
-        5,
-    )
-    assert Digits.from_dataset(torchvision.datasets.ImageFolder(tmp_path), size=4).shape == (
-        3,
-        4,
-        4,
-    )
+    grey = Digits.from_dataset(torchvision.datasets.ImageFolder(tmp_path), colour=False)
+    assert grey.shape == (6, 5)
+    small = Digits.from_dataset(torchvision.datasets.ImageFolder(tmp_path), size=4)
+    assert small.shape == (3, 4, 4)
 
 
 def test_tensors_come_back_as_the_bytes_they_were(tmp_path):

@@ -29,9 +29,8 @@ NAMES = list(corpora.MNIST.md5)
 
 def idx(array, kind=0x08):
     """The bytes of an IDX file, written from the format's description."""
-    return (
-        struct.pack(f">BBBB{array.ndim}I", 0, 0, kind, array.ndim, *array.shape) + array.tobytes()
-    )
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, kind, array.ndim, *array.shape)
+    return header + array.tobytes()
 
 
 def small_set(size=28, classes=10, first_label=0):
@@ -57,9 +56,7 @@ def write(folder, files):
 
 @pytest.fixture(autouse=True)
 def computer(monkeypatch, tmp_path):
-    """A machine without a network and with an empty cache,
-    on which the two small sets are the real ones.
-    """
+    """A machine without network or cached files, where the two small sets are the real ones."""
     for name in ("COURSE_DATA", "COURSE_SET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COURSE_OFFLINE", "1")
@@ -86,8 +83,7 @@ def holds(digits, files, half="train"):
     return digits.images.numpy().tobytes() == images
 
 
-# ---------------------------------------------------------------- another data set where MNIST was
-# asked for
+# ---------------------------------------------------------------- another data set than MNIST
 
 
 @pytest.mark.parametrize("place", ["MNIST/raw", "raw", "."])
@@ -110,7 +106,10 @@ def test_gzipped_files_are_recognized_as_well(mine):
 
 def test_an_unknown_data_set_is_described(mine):
     write(mine, OTHERS)
-    sentence = r"contains another data set \(60 images of size 12×12\), not MNIST: set COURSE_SET to that folder"
+    sentence = (
+        r"contains another data set \(60 images of size 12×12\), not MNIST: "
+        "set COURSE_SET to that folder"
+    )
     with pytest.raises(AnotherDataSet, match=sentence):
         mnist()
 
@@ -234,9 +233,7 @@ def test_damaged_fashion_is_named(mine, capsys):
 
 
 def test_fashion_is_downloaded_by_torchvision(monkeypatch, tmp_path):
-    """The network's part is MNIST's, which tests/test_data_download.py tries against a
-    web server.
-    """
+    """The network's part is MNIST's: tests/test_data_download.py tries it against a web server."""
     import torchvision.datasets
 
     asked = []
@@ -281,18 +278,15 @@ def choose(monkeypatch, tmp_path):
 @pytest.mark.parametrize("place", [".", "raw", "MNIST/raw"])
 def test_a_folder_of_idx_files(choose, capsys, place):
     choose(OTHERS, place)
-    train, test, both = (
-        course_digits(),
-        course_digits(train=False),
-        course_digits(train=None, quiet=True),
-    )
+    train, test = course_digits(), course_digits(train=False)
+    both = course_digits(train=None, quiet=True)
     assert (train.shape, train.n_classes, train.name) == ((12, 12), 4, "shapes")
     assert holds(train, OTHERS)
     assert holds(test, OTHERS, "t10k")
     assert len(both) == 60
     assert capsys.readouterr().out == (
-        "shapes: 40 training images from the folder shapes.\nshapes: 20 test images from the "
-        "folder shapes.\n"
+        "shapes: 40 training images from the folder shapes.\n"
+        "shapes: 20 test images from the folder shapes.\n"
     )
 
 

@@ -1,6 +1,4 @@
-"""The order CUDA, MPS, CPU, and what overrides it. No GPU is needed:
-torch is made to report one.
-"""
+"""The order CUDA, MPS, CPU, and what overrides it. Torch is made to report GPUs: none is needed."""
 
 import contextlib
 import runpy

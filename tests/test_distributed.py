@@ -1,6 +1,4 @@
-"""Processes that share a training: they get what one gets, whichever is killed,
-and one of them writes.
-"""
+"""Processes that share a training get what one gets, whichever is killed, and one writes."""
 
 from __future__ import annotations
 
@@ -29,9 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def torchrun(folder: Path, *, kill: str = "", others: str = "") -> subprocess.CompletedProcess:
-    """The command of distributed_script.py in two processes,
-    which find each other on this machine.
-    """
+    """distributed_script.py's command in two processes, which find each other on this machine."""
     # 0: a free port
     found = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
     script = str(TESTS / "distributed_script.py")
@@ -69,9 +65,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def killed(folder) -> subprocess.CompletedProcess:
-    """The command, of which process 1 is killed in the second epoch. A copy
-    of its checkpoint is kept.
-    """
+    """The command, with process 1 killed in the second epoch. A copy of its checkpoint is kept."""
     done = torchrun(folder, kill=f"1 {EPOCH + 3}")
     assert [path.name for path in folder.iterdir()] == ["model.run.safetensors"], done.stderr
     shutil.copy(folder / "model.run.safetensors", folder / "copy.safetensors")
@@ -110,9 +104,7 @@ def group_of_one():
 
 @pytest.mark.parametrize("name", [*RECIPES, "own step"])
 def test_two_processes_get_what_one_gets(name, both, alone):
-    """The same rows, the same noise: only rounding differs. A step
-    of Adam moves a weight by up to 4e-3.
-    """
+    """The same rows and noise: only rounding differs. Adam moves a weight by up to 4e-3 a step."""
     ours, theirs = both[0][name], alone[name]
     assert ours["history"].keys() == theirs["history"].keys()
     for loss, values in theirs["history"].items():

@@ -170,7 +170,6 @@ def test_for_any_gaussian_q_the_bound_and_its_gap_add_up_to_log_px(kind, d):
     torch.testing.assert_close(bound.log_px, torch.tensor(log_px), **EXACT)
     full_q = q if kind == "full" else MultivariateNormal(q.mean, torch.diag_embed(q.variance))
     # the posterior by conditioning the joint Gaussian of (z, x): another way than the model's own
-    # formula
     gain = model.weight.T @ torch.tensor(np.linalg.inv(spread))
     posterior = MultivariateNormal((x - model.bias) @ gain.T, torch.eye(d) - gain @ model.weight)
     gap = kl_divergence(full_q, posterior)
@@ -228,8 +227,8 @@ def test_a_one_dimensional_decoder_by_quadrature(decoder, prior):
     q = Normal(torch.tensor([-0.5, 0.0, 0.6]), torch.tensor([0.3, 1.0, 0.6]))
     kinked = isinstance(prior, Laplace)
     bound = elbo(model, q, x, grid=torch.linspace(-10, 10, 20_001) if kinked else GRID)
-    # the trapezoid rule leaves h² / 12 times the kink's change of slope: 1e-6 / 12 · 4, relative to
-    # P(x)
+    # the trapezoid rule leaves h² / 12 times the kink's change of slope:
+    # 1e-6 / 12 · 4, relative to P(x)
     tolerance = 2e-6 if kinked else 1e-8
 
     def integral(f, n):
@@ -277,8 +276,8 @@ def test_an_uneven_grid_does_as_well():
     q = Normal(torch.zeros(2), torch.ones(2))
     uneven = torch.cat([torch.linspace(-10, -1, 1500)[:-1], torch.linspace(-1, 10, 9000)])
     even, other = elbo(model, q, x, grid=GRID), elbo(model, q, x, grid=uneven)
-    # the trapezoid rule's error is h²/12 times the change of slope where the step h changes: 6e-3²
-    # / 12
+    # the trapezoid rule's error is h²/12 times the change of slope where the step h changes:
+    # 6e-3² / 12
     torch.testing.assert_close(other.elbo, even.elbo, rtol=0, atol=3e-5)
 
 
@@ -414,15 +413,13 @@ def test_the_importance_weighted_bound_rises_from_the_elbo_to_log_px():
         assert bool((high - low > 2 * (se_low**2 + se_high**2).sqrt()).all())
     assert bool((means[-1] < exact.log_px + 4 * errors[-1]).all())
     many = importance_weighted_bound(model, q, x, 200_000, at_once=10_000)
-    # the weights' relative spread is about 2: 200,000 draws know their mean to 2 / √200,000 =
-    # 0.0045
+    # the weights' relative spread is about 2:
+    # 200,000 draws know their mean to 2 / √200,000 = 0.0045
     torch.testing.assert_close(many, exact.log_px, rtol=0, atol=4 * 0.0045)
 
 
 def test_large_images_pass_through_the_model_a_few_draws_at_a_time():
-    """In float64, one copy of 200 digits for 50 draws is 63 MB,
-    and a likelihood makes several copies.
-    """
+    """In float64, one copy of 200 digits for 50 draws is 63 MB; a likelihood makes several."""
     x = torch.zeros(200, 784)
     model = linear(d=2, dim=784)
     seen = []

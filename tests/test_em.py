@@ -134,9 +134,8 @@ def test_narrowness_is_the_trace_of_spread_times_precision():
     spread = x.var(0)
     expected = [np.trace(np.diag(spread) @ np.linalg.inv(c)) for c in p.covariances.numpy()]
     np.testing.assert_allclose(narrowness(spread, p.covariances, "full"), expected, rtol=1e-10)
-    assert float(narrowness(spread, p.covariances[1], "tied")) == pytest.approx(
-        expected[1], rel=1e-10
-    )
+    tied = float(narrowness(spread, p.covariances[1], "tied"))
+    assert tied == pytest.approx(expected[1], rel=1e-10)
     diagonals = p.covariances.diagonal(dim1=1, dim2=2)
     np.testing.assert_allclose(narrowness(spread, diagonals, "diag"), (spread / diagonals).sum(1))
     np.testing.assert_allclose(
@@ -265,8 +264,7 @@ def test_the_statistics_hold_all_that_the_m_step_needs(kind):
 @pytest.mark.parametrize("rows", [2048, 64, 7])
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_fast_iteration_is_one_plain_iteration(kind, rows, cached, monkeypatch):
-    # 200 points: one block that is larger, blocks of 64 with 8 left over, blocks of 7 with 4 left
-    # over
+    # 200 points: one larger block, blocks of 64 and 8 left over, blocks of 7 and 4 left over
     monkeypatch.setattr(fast_steps, "CPU_ROWS", rows)
     monkeypatch.setattr(fast_steps, "CACHE_BYTES", 400e6 if cached else 0)
     x, p = mixture(4, kind)
@@ -324,8 +322,7 @@ def test_narrowness_says_how_much_the_fast_density_is_rounded(seed, dim, kind, s
     grown = narrowness((x**2).amax(0), p.covariances, kind)
     assert grown.shape == (() if kind == "tied" else (4,))
     error = (features(x, kind) @ coefficients(*p, kind) - log_joint(x, *p, kind)).abs().amax(0)
-    # 50 counts the terms: some 20 products, each rounded a few times; the worst of 300 random
-    # trials gave 9
+    # 50 counts the terms: some 20 products, each rounded a few times; the worst of 300 gave 9
     assert bool((error <= 50 * EPS * (grown + 100)).all())
 
 
@@ -416,7 +413,8 @@ before = process.memory_info().rss
 watcher = threading.Thread(target=watch)
 watcher.start()
 m_step(x[:20_000], torch.nn.functional.one_hot(torch.arange(20_000) % k).double())
-g = GaussianMixture(k, tol=0, max_iter=1, weights_init=weights, means_init=means, precisions_init=eyes)
+start = {"weights_init": weights, "means_init": means, "precisions_init": eyes}
+g = GaussianMixture(k, tol=0, max_iter=1, **start)
 g.fit(x).score_samples(x[:5000])
 e_step(x[:20_000], weights, means, eyes)
 done = True

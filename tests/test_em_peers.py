@@ -1,6 +1,4 @@
-"""The packages that the EM benchmark compares: each takes the same step,
-and a missing one is named.
-"""
+"""The packages that the EM benchmark compares take the same step, and a missing one is named."""
 
 import sys
 from pathlib import Path
@@ -47,10 +45,8 @@ def test_every_package_takes_the_same_steps(monkeypatch, x, name, covariance_typ
     if covariance_type not in adapter.COVARIANCES or dtype not in adapter.DTYPES:
         pytest.skip(f"{adapter.NAME} has no {covariance_type} covariances in {dtype}.")
     sklearn = peer(monkeypatch, "sklearn_numpy")
-    model, reference = (
-        fitted(adapter, x.astype(dtype), covariance_type),
-        fitted(sklearn, x, covariance_type),
-    )
+    model = fitted(adapter, x.astype(dtype), covariance_type)
+    reference = fitted(sklearn, x, covariance_type)
     found, expected = adapter.parameters(model), sklearn.parameters(reference)
     assert {array.dtype.name for array in found} == {dtype}
     assert [array.shape for array in found] == [array.shape for array in expected]

@@ -160,9 +160,8 @@ def test_groups_are_cut_from_the_same_draws():
     torch.manual_seed(0)
     q.rsample()  # the look at the likelihood's support takes one
     z = q.rsample((4,))
-    log_w = (model.likelihood(z).log_prob(x[:1]) + model.prior.log_prob(z) - q.log_prob(z))[
-        :, 0
-    ].numpy()
+    log_joint = model.likelihood(z).log_prob(x[:1]) + model.prior.log_prob(z)
+    log_w = (log_joint - q.log_prob(z))[:, 0].numpy()
     w = np.exp(log_w.astype(float))
     expected = [
         np.log(w).mean(),
@@ -501,8 +500,8 @@ def test_surgery_by_quadrature_within_its_standard_errors(a):
     for name, value in truth.items():
         deviations = np.array([(run[name].mean - value) / run[name].se for run in runs])
         # 40 standard normal numbers: chance of any beyond 4 is 0.3 %; their mean is known to 1/√40,
-        # their standard deviation to 1/√80 (and a little more, for the stated errors vary): four of
-        # each
+        # their standard deviation to 1/√80 (and a little more, for the stated errors vary):
+        # four of each
         assert np.abs(deviations).max() < 4
         assert abs(deviations.mean()) < 4 / math.sqrt(40)
         assert abs(deviations.std(ddof=1) - 1) < 4 / math.sqrt(80)
@@ -513,8 +512,7 @@ def test_surgery_by_quadrature_within_its_standard_errors(a):
 
 
 def test_surgerys_error_is_that_of_the_draws_not_of_the_images():
-    # one image codes to the prior itself, the other 3 away: their KLs, 0 and 4.5, differ without
-    # any noise
+    # one image codes to the prior, the other 3 away: their KLs, 0 and 4.5, differ without any noise
     model = code(
         lambda i: Independent(Normal(3.0 * i[:, None].float(), 1.0), 1),
         Independent(Normal(torch.zeros(1), 1.0), 1),
@@ -566,8 +564,7 @@ def labelled(n: int, shift: float) -> tuple[Tensor, Tensor]:
 def test_the_probe_is_as_good_as_the_best_straight_cut(shift):
     (z, y), (z_test, y_test) = labelled(4000, shift), labelled(4000, shift)
     best = stats.norm.cdf(shift)  # two unit Gaussians ±shift apart, cut half way
-    # 4,000 answers know an accuracy to √(¼ / 4000) = 0.008; the cut learnt from 4,000 loses less
-    # than that
+    # 4,000 answers know an accuracy to √(¼ / 4000) = 0.008; a cut learnt from 4,000 loses less
     assert linear_probe(z, y, z_test, y_test) == pytest.approx(best, abs=4 * 0.008)
 
 

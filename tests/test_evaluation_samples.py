@@ -1,6 +1,4 @@
-"""The yardsticks for samples: against closed forms, scipy, scikit-learn,
-and cases made for them.
-"""
+"""The yardsticks for samples, against closed forms, scipy, scikit-learn and cases made for them."""
 
 import math
 
@@ -48,14 +46,10 @@ def test_frechet_distance_of_one_dimensional_gaussians():
 
 
 def test_frechet_distance_of_gaussians_with_common_axes():
-    """With diagonal covariances it is a sum over the dimensions;
-    a rotation of both changes nothing.
-    """
+    """With diagonal covariances it is a sum over the dimensions; rotating both changes nothing."""
     s, t = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([3.0, 1.0, 0.5])
-    a, b = (
-        with_moments([0, 0, 0], s.square().diag()),
-        with_moments([1, -1, 2], t.square().diag(), seed=1),
-    )
+    a = with_moments([0, 0, 0], s.square().diag())
+    b = with_moments([1, -1, 2], t.square().diag(), seed=1)
     expected = 1 + 1 + 4 + float((s - t).square().sum())
     rotation = torch.linalg.qr(normal(3, 3, seed=2)).Q
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
@@ -161,9 +155,7 @@ def test_classifier_score_against_scipy():
 
 
 def by_sklearn(points, centres, k):
-    """A point is inside if some centre has it within the distance to
-    that centre's k-th other centre.
-    """
+    """A point is inside if it is as near to some centre as that centre's k-th other centre."""
     radii = NearestNeighbors(n_neighbors=k + 1).fit(centres).kneighbors(centres)[0][:, k]
     distance = np.linalg.norm(points[:, None].numpy() - centres[None].numpy(), axis=-1)
     return float((distance <= radii).any(1).mean())
@@ -223,9 +215,7 @@ def test_mixtures_are_explained_and_what_points_out_of_them_is_not():
 
 
 def test_weights_may_not_be_negative_and_add_up_to_one():
-    """Corners of a square: the nearest mixture of a point outside is its nearest point
-    of the square.
-    """
+    """Corners of a square: the mixture nearest to a point outside is the square's nearest point."""
     corners = torch.tensor([[0.0, 0], [1, 0], [0, 1], [1, 1]])
     for point, foot in (
         ((2.0, 0.5), (1.0, 0.5)),
@@ -282,9 +272,8 @@ def test_a_fresh_discriminator_cannot_tell_real_from_real(digits):
 
 
 def test_a_fresh_discriminator_tells_blurred_from_real(digits):
-    blurred = torch.nn.functional.avg_pool2d(digits[2000:].reshape(-1, 1, 28, 28), 3, 1, 1).flatten(
-        1
-    )
+    pictures = digits[2000:].reshape(-1, 1, 28, 28)
+    blurred = torch.nn.functional.avg_pool2d(pictures, 3, 1, 1).flatten(1)
     state = torch.random.get_rng_state()
     share = taken_for_real(digits[:2000], blurred, steps=60)
     assert share < 0.1
@@ -485,9 +474,8 @@ def test_numbers_of_classes_and_neighbours_that_cannot_be():
             ValueError, match=r"at least 1 and less than the number of rows in each set, but got"
         ):
             precision_recall(normal(9, 2), normal(9, 2), k)
-    assert class_shares(torch.tensor([True, False, True]), 2).tolist() == pytest.approx(
-        [1 / 3, 2 / 3]
-    )
+    shares = class_shares(torch.tensor([True, False, True]), 2).tolist()
+    assert shares == pytest.approx([1 / 3, 2 / 3])
 
 
 def test_logits_that_cannot_be_scored():

@@ -1,4 +1,4 @@
-"""The figures of From auto-encoder to VAE show what they are given, and its VAE is the package's."""
+"""The figures of "From auto-encoder to VAE" show their input, and its VAE is the package's."""
 
 import math
 import re
@@ -117,7 +117,7 @@ def test_codes_stand_below_their_prior():
 
 
 def test_the_chapter_s_vae_is_the_package_s():
-    """The class that the student writes gives the package's loss for the same weights and the same noise."""
+    """The class that the student writes gives the package's loss for the same weights and noise."""
     text = SOURCE.read_text(encoding="utf-8")
     cell = r"^# %%(?! \[markdown\])[^\n]*\n((?:variance|def reparameterize).*?)(?=^# %%)"
     definitions = re.findall(cell, text, re.M | re.S)

@@ -1,6 +1,4 @@
-"""The figures of the chapter "Inside the GPU", on tiny inputs:
-what carries the message is drawn.
-"""
+"""The figures of "Inside the GPU", on tiny inputs: what carries the message is drawn."""
 
 import matplotlib.pyplot as plt
 import numpy as np

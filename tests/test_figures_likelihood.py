@@ -1,6 +1,4 @@
-"""The figures and the table of the chapter "How good is a VAE?":
-what carries the message is drawn.
-"""
+"""The figures and the table of "How good is a VAE?": what carries the message is drawn."""
 
 import json
 

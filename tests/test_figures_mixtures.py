@@ -1,6 +1,4 @@
-"""The figures of "Gaussian mixtures and EM", on tiny inputs:
-what carries their message is there.
-"""
+"""The figures of "Gaussian mixtures and EM", on tiny inputs: what carries the message is there."""
 
 import matplotlib.pyplot as plt
 import pytest

@@ -1,6 +1,4 @@
-"""The figures of "A GAN in one dimension" show what they are given;
-the game by hand is the package's.
-"""
+"""The figures of "A GAN in one dimension" show their input; the game by hand is the package's."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -119,9 +117,7 @@ def test_generators_stand_beside_the_data(games):
 
 
 def test_the_game_played_by_hand_is_the_package_s():
-    """The notebook's losses, updates and loop, from the package's first weights and
-    with its noise.
-    """
+    """The notebook's losses, updates and loop, with the package's first weights and noise."""
 
     def draw(stream, step):
         # (N, 1) in (0, 1)

@@ -1,6 +1,4 @@
-"""Files that are written whole: two writers and a reader, kills in mid-write, links,
-names of any length.
-"""
+"""Files written whole: two writers and a reader, kills in mid-write, links, names of any length."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The GAN's losses, penalties and two updates: against closed forms, scipy,
-and what must not move.
-"""
+"""The GAN's losses, penalties and updates, against closed forms, scipy and what must not move."""
 
 import math
 
@@ -241,9 +239,8 @@ def test_spectral_norm_bounds_the_slope():
         gan.logit(x)
     for layer in gan.discriminator.modules():
         if isinstance(layer, nn.Linear):
-            assert float(torch.linalg.matrix_norm(layer.weight.detach(), 2)) == pytest.approx(
-                1, abs=1e-3
-            )
+            largest = float(torch.linalg.matrix_norm(layer.weight.detach(), 2))
+            assert largest == pytest.approx(1, abs=1e-3)
     a, b = rows(gan, 500, 2), rows(gan, 500, 3)
     assert ((gan.logit(a) - gan.logit(b)).abs() <= (a - b).norm(dim=1) * 1.001).all()
     free = build(size=3.0, hidden=(8, 8))
@@ -359,9 +356,7 @@ def test_penalties_of_a_linear_discriminator():
 
 
 def test_penalties_of_a_quadratic_discriminator_are_taken_where_they_should_be():
-    """logit = ½|x|²: the slope at x is x. R1 looks at the real images,
-    the other between the pairs.
-    """
+    """logit = ½|x|²: the slope at x is x. R1 looks at real images, the other between the pairs."""
     real, fake = torch.rand(50, 2).double() + 3, torch.rand(50, 2).double() - 5
 
     def logit(x):
@@ -428,9 +423,8 @@ def test_updates_are_plain_steps_of_the_losses(name):
     x = rows(gan)
     torch.manual_seed(5)
     fake = gan.images(gan.noise(5)).detach()
-    loss = loss_named(name).discriminator(gan.logit(x), gan.logit(fake)) + 0.3 * r1_penalty(
-        gan.logit, x
-    )
+    plain = loss_named(name).discriminator(gan.logit(x), gan.logit(fake))
+    loss = plain + 0.3 * r1_penalty(gan.logit, x)
     weights = list(gan.discriminator.parameters())
     expected = [
         w - lr * g for w, g in zip(weights, torch.autograd.grad(loss, weights), strict=True)
@@ -479,10 +473,8 @@ def test_the_shares_are_means_of_probabilities():
     x = rows(gan)
     torch.manual_seed(5)
     with torch.no_grad():
-        real, fake = (
-            gan.logit(x).sigmoid().mean(),
-            gan.logit(gan.images(gan.noise(5))).sigmoid().mean(),
-        )
+        real = gan.logit(x).sigmoid().mean()
+        fake = gan.logit(gan.images(gan.noise(5))).sigmoid().mean()
     torch.manual_seed(5)
     terms = update_discriminator(gan, x, adam(gan.discriminator))
     torch.testing.assert_close(terms["D of real"], real)
@@ -490,9 +482,7 @@ def test_the_shares_are_means_of_probabilities():
 
 
 def test_d_learns_and_g_follows():
-    """D alone learns to tell; then G alone, judged by a D that stands still,
-    gets it to say "real".
-    """
+    """D alone learns to tell; then G alone gets a D that stands still to say "real"."""
     gan = build(size=0.0)
     x = (rows(gan, 64) > 0.5).float() * torch.linspace(0, 1, 16)
     judge, maker = adam(gan.discriminator), adam(gan.generator)

@@ -1,6 +1,4 @@
-"""A GAN in the course's loop: by hand the same, interrupted and resumed the same,
-and stopped by a NaN.
-"""
+"""A GAN in the course's loop: the same by hand and after an interruption, and stopped by a NaN."""
 
 import signal
 from dataclasses import replace
@@ -37,9 +35,7 @@ def weights(module):
 
 
 def test_training_is_what_its_recipe_says(digits):
-    """Six steps by hand: rates on half a cosine, R1 at twice its weight
-    in every other step, the average.
-    """
+    """Six steps by hand: rates on half a cosine, R1 doubled in every other step, the average."""
     gan, run = train(RECIPE, digits, seed=3, epochs=1, quiet=True)
     assert run.step == 7  # 200 rows, 32 at a time: six whole batches and one of 8
     assert not gan.training
@@ -65,8 +61,8 @@ def test_training_is_what_its_recipe_says(digits):
 
     log = by_hand.train(update, 1, quiet=True)
     # float32 in another order (channels last, fused Adam), and Adam divides small gradients by
-    # small: some weights take another step of 1e-3 then; which, depends on where in memory the
-    # numbers lie
+    # small: some weights take another step of 1e-3 then;
+    # which ones depends on where in memory the numbers lie
     apart = (weights(gan) - weights(mine)).abs()
     assert (apart < 2e-4).float().mean() > 0.98
     assert apart.max() < 7e-3
@@ -120,9 +116,7 @@ def test_resumed_is_bit_equal(change, digits, tmp_path, monkeypatch):
 
 
 def test_the_average_s_decay_is_no_number_that_a_graph_would_keep(digits, monkeypatch):
-    """In a graph's replays run.step, a Python number, is that of the capture;
-    so it stands still here.
-    """
+    """In a graph's replays run.step, a Python number, is the capture's; so it stands still here."""
     decays = []
 
     def frozen(run, update, epochs, **options):

@@ -1,6 +1,4 @@
-"""The wall holds: no submission gains a point it did not earn, touches another,
-or harms the machine.
-"""
+"""The wall holds: no submission gains an unearned point, touches another or harms the machine."""
 
 import json
 import os
@@ -111,9 +109,7 @@ class Sandboxes:
 
 
 def wait_for_the_end(sandboxes: Sandboxes, seconds: float = 20) -> list[int]:
-    """What is still there after some seconds: a busy kernel takes a moment
-    to end what was killed.
-    """
+    """What is still there after some seconds: a busy kernel is slow to end what was killed."""
     give_up = time.monotonic() + seconds
     while (
         left := [p.pid for p in psutil.process_iter() if sandboxes.own(p)]
@@ -458,8 +454,8 @@ def test_the_time_that_processes_wait_for_a_processor_is_measured():
     """Two processes that compute share one processor: each waits while the other runs."""
     shared = min(os.sched_getaffinity(0))
     loop = (
-        f"import os, time; os.sched_setaffinity(0, {{{shared}}})\nwhile time.process_time() < "
-        "1.5: pass"
+        f"import os, time; os.sched_setaffinity(0, {{{shared}}})\n"
+        "while time.process_time() < 1.5: pass"
     )
     both = (
         "import subprocess, sys\n"

@@ -40,9 +40,7 @@ def test_slurm_is_refused_in_one_sentence_where_there_is_none(slurm, monkeypatch
 
 
 def started(make):
-    """A cluster. One that fails to start costs another try, as in `grade`:
-    other tests start some too.
-    """
+    """A cluster; if it fails to start, another try, as in `grade`: other tests start some too."""
     for _ in range(2):
         try:
             return make()
@@ -51,7 +49,7 @@ def started(make):
     return make()
 
 
-# Another test's cluster; any port does.
+# Another test's cluster may have the port, and any other port does as well.
 @pytest.mark.filterwarnings("ignore:Port .* is already in use")
 def test_slurm_gets_a_job_with_a_wall_and_memory_for_every_submission(slurm):
     assert slurm.ALLOWED_DEATHS == ALLOWED_DEATHS
@@ -67,10 +65,8 @@ def test_slurm_gets_a_job_with_a_wall_and_memory_for_every_submission(slurm):
 
 
 def test_kubernetes_runs_workers_in_machines_of_their_own(kubernetes):
-    assert (kubernetes["apiVersion"], kubernetes["kind"]) == (
-        "kubernetes.dask.org/v1",
-        "DaskCluster",
-    )
+    assert kubernetes["apiVersion"] == "kubernetes.dask.org/v1"
+    assert kubernetes["kind"] == "DaskCluster"
     worker = kubernetes["spec"]["worker"]["spec"]
     (container,) = worker["containers"]
     # a privileged container is safe in a virtual machine alone

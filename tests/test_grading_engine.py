@@ -1,4 +1,4 @@
-"""Grading many: resumable, idempotent, equal to an undisturbed serial run, and readable for other houses."""
+"""Grading many: resumable, idempotent, equal to an undisturbed serial run, readable elsewhere."""
 
 import codecs
 import contextlib
@@ -247,8 +247,8 @@ def test_notes_on_the_run_stay_when_only_words_are_judged_again(with_words, tmp_
 
 @needs_wall
 def test_an_older_submission_does_not_undo_a_newer_one(class_folder, tmp_path, capsys):
-    """A question changes after a student handed in again: the folder with everybody's first submissions
-    is graded again, and then the one with the newer.
+    """A question changes after a student handed in again:
+    the folder with everybody's first submissions is graded again, and then the one with the newer.
     """
     late, out = tmp_path / "late", with_secret(tmp_path / "out")
     late.mkdir()
@@ -392,9 +392,8 @@ def test_grade_says_why_it_grades_again(class_folder, tmp_path, capsys, monkeypa
         return capsys.readouterr().out
 
     assert "again" not in said()
-    assert "Regrading all questions because --per-student was not used last time." in said(
-        "--per-student"
-    )
+    sentence = "Regrading all questions because --per-student was not used last time."
+    assert sentence in said("--per-student")
     assert "Regrading all questions because --per-student was used last time." in said()
     (out / "secret").write_text("cd" * 32)
     assert "Regrading all questions because the secret has changed." in said()
@@ -445,14 +444,15 @@ def test_a_fault_in_the_grader_sets_one_submission_aside_and_holds_up_nobody(tmp
 DESIGN = """from course_lib.grading.question import Design
 def measure(arrays):
     return TRU
-QUESTION = Design("design", 10, "", {"p": ("float32", (2,))}, measure, lambda arrays: "", 0, 1, "points")
+ARRAYS = {"p": ("float32", (2,))}
+QUESTION = Design("design", 10, "", ARRAYS, measure, lambda arrays: "", 0, 1, "points")
 """
 
 
 @needs_wall
 def test_a_key_that_fails_costs_no_other_question(class_folder, tmp_path, capsys):
-    """The student is told nothing of the key, and its author where it failed. Once it is mended, only that
-    question is asked again.
+    """The student is told nothing of the key, and its author where it failed.
+    Once it is mended, only that question is asked again.
     """
     homework = tmp_path / "homework"
     shutil.copytree(
@@ -638,7 +638,7 @@ def workers_of(pid: int) -> list[psutil.Process]:
 
 @needs_wall
 def test_killed_workers_and_a_killed_command_change_nothing(tmp_path):
-    """Workers are killed in turn, the command itself once; the results equal an undisturbed serial run's."""
+    """Workers are killed in turn, the command once; results equal an undisturbed serial run's."""
     folder = tmp_path / "submitted"
     folder.mkdir()
     for number in range(6):
@@ -682,7 +682,7 @@ def test_killed_workers_and_a_killed_command_change_nothing(tmp_path):
 
 @needs_wall
 def test_ctrl_c_ends_grading_in_one_sentence(tmp_path):
-    """A terminal sends the signal to all processes of the command, so the workers get it as well."""
+    """A terminal signals all processes of the command, so the workers get it as well."""
     pytest.importorskip("distributed")
     folder, out = tmp_path / "submitted", with_secret(tmp_path / "out")
     folder.mkdir()
@@ -897,7 +897,7 @@ def test_several_zips_in_one_folder_are_of_several_students(tmp_path):
 
 
 def test_a_course_of_nbgrader_holds_other_assignments_too(tmp_path):
-    """Their folders are no students: who has handed in nothing but these has not handed in this one."""
+    """Their folders are no students: who handed in nothing but these has not handed in this one."""
     files = {
         "ada/tiny/tiny.ipynb": b"{}",
         "ada/other/other.ipynb": b'{"cells": []}',
@@ -1312,8 +1312,8 @@ def test_a_student_without_a_copy_does_not_hold_up_the_others(class_folder, tmp_
     assert main([*release, *each]) == 0
     assert main(words) == 0
     assert (
-        "No copy was released for these students, so they are not graded: bob. Add every missing name"
-        in capsys.readouterr().out
+        "No copy was released for these students, so they are not graded: bob. "
+        "Add every missing name" in capsys.readouterr().out
     )
     results = {result.student: result for result in Store(out / "tiny").all()}
     assert (results["ada"].points, results["bob"].points) == (100, 0)
@@ -1412,7 +1412,7 @@ def test_a_command_does_not_load_what_it_does_not_use():
     assert done.stdout.strip() == "set()", done.stderr
 
 
-# Another test's cluster; any port does.
+# Another test's cluster may have the port, and any other port does as well.
 @pytest.mark.filterwarnings("ignore:Port .* is already in use")
 def test_a_scheduler_without_workers_is_said_to_keep_one_waiting(capsys):
     distributed = pytest.importorskip("distributed")
@@ -1703,7 +1703,7 @@ def test_answers_stand_in_the_order_of_the_questions():
 
 
 def test_feedback_has_the_headings_that_the_student_read():
-    """Each variant has its own heading; where the variant is unknown, only a common heading is shown."""
+    """Each variant has a heading of its own; where it is unknown, only a common one is shown."""
     assignment = Assignment.read("gan")
     question = assignment.questions["distance"]
     headings = {variant.text.split("\n")[0].removeprefix("## ") for variant in question.variants}
@@ -1771,7 +1771,7 @@ def moodle_reads(path: str) -> tuple[str, str] | None:
 
 
 def test_pages_are_returned_through_moodle(tmp_path, capsys):
-    """The student's folder in the zip has the name that Moodle gave it, and its number is the student's."""
+    """The student's folder in the zip is named by Moodle, and its number is the student's."""
     out = with_secret(tmp_path / "out")
     store = Store(out / "tiny")
     names = ["Élodie and_friends 77", "Ada Lovelace 815", "../../up 5", "bob"]

@@ -307,6 +307,5 @@ def test_gaussians_earn_less_than_a_good_generator():
         return judge_design(question, {"samples": samples}, "").points / question.points
 
     assert share([x]) == 0  # its coverage of 39 % is too little, and its score of 2.0 too
-    # 60 to 76 % on ten seeds; it was 91 % when all points were given from 4.2 on, and none up to
-    # 2.0
+    # 60 to 76 % on ten seeds; 91 % when all points were given from 4.2 on, and none up to 2.0
     assert 0.5 < share([x[labels == digit] for digit in range(10)]) < 0.85

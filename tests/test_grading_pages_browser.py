@@ -18,20 +18,17 @@ LONG = "A" * 120
 
 
 def a_class() -> list[Result]:
-    """Forty students of all kinds: full marks, nothing, set aside,
-    and names that try to be HTML.
-    """
+    """Forty students of all kinds: full marks, nothing, set aside, names that try to be HTML."""
     results = []
     for number in range(40):
         verdicts = {}
+        mistake = f"Mistake {number % 5}: the weights are left out; multiply by them first."
         for name, question in MIXTURES.questions.items():
             score = math.sin(number) if isinstance(question, Design) else None
             verdicts[name] = {
                 "points": question.points * (number % 5) / 4,
                 "most": question.points,
-                (
-                    "sentence"
-                ): f"Mistake {number % 5}: the weights are left out; multiply by them first.",
+                "sentence": mistake,
                 "mistake": None,
                 "variant": "",
                 "score": score,
@@ -76,9 +73,8 @@ def test_what_an_instructor_and_a_student_open_is_accessible_and_fits(
         assert page.errors == []
         assert asked == [pages[name].as_uri()]  # nothing else is fetched
         assert page.title() != "stolen"
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
-            "it scrolls sideways"
-        )
+        fits = page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert fits, "it scrolls sideways"
     finally:
         page.close()
 

@@ -1,4 +1,4 @@
-"""`check` tries an author's keys before students do, and the page tells an author how to write them."""
+"""`check` tries keys before students do, and the page tells authors how to write them."""
 
 import json
 import os
@@ -209,19 +209,19 @@ BROKEN = {
     "a mistake that stops": (
         "lambda x: -reference(x)",
         "lambda x: -reverence(x)",
-        "mistake 5 (“the sign is turned.”) stops with NameError in line 54 (name 'reverence'",
+        "mistake 5 (“the sign is turned.”) stops with NameError in line 58 (name 'reverence'",
     ),
     "a mistake that stops on every case": (
         "lambda x: -reference(x)",
         "lambda x: -reference(x.reshape(3))",
         (
-            "mistake 5 (“the sign is turned.”) stops in every case with ValueError in line 54 "
+            "mistake 5 (“the sign is turned.”) stops in every case with ValueError in line 58 "
             "(cannot reshape"
         ),
     ),
     "a mistake that earns all points": (
-        "lambda x: logsumexp(x, axis=1), 0.5",
-        "lambda x: logsumexp(x, axis=1), 50",
+        "                    0.5,\n",
+        "                    50,\n",
         "mistake 1 (“this is the sum, not the mean: subtract log d.”) must have a share of at "
         "least 0 and less than 1.",
     ),
@@ -287,7 +287,10 @@ def test_a_key_that_cannot_be_loaded_does_not_hide_the_other_assignments(homewor
     assert main(["list", "--homework", str(homework)]) == 0
     said = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"other +A tiny assignment, for the tests +1 question, 60 points", said[0])
-    says = r"tiny +cannot be read: keys/log_mean_exp\.py stops with ModuleNotFoundError in line 1 \(.*\)\."
+    says = (
+        r"tiny +cannot be read: keys/log_mean_exp\.py stops with "
+        r"ModuleNotFoundError in line 1 \(.*\)\."
+    )
     assert re.fullmatch(says, said[1])
 
 
@@ -341,7 +344,7 @@ def test_a_key_that_cannot_be_loaded_is_named_by_every_command(
         (
             "Tolerance(1e-4,",
             'Tolerance("1e-4",',
-            " stops with ValueError in line 56 (in a tolerance, `relative` ",
+            " stops with ValueError in line 60 (in a tolerance, `relative` ",
         ),
         (
             'Tolerance(1e-4, 1e-5, "float32 sums of a dozen terms")',
@@ -392,7 +395,7 @@ def test_a_question_needs_a_variant_and_a_mistake(old, new, says, homework, caps
 
 
 def test_what_is_no_fault_is_remarked(homework, capsys):
-    """Points that do not add up to 100, a cell of the starter that stops, questions without a function."""
+    """Points that do not sum to 100, a starter's cell that stops, questions without a function."""
     with (homework / "tiny" / "tiny.py").open("a") as text:
         text.write("\n# %%\n%matplotlib inline\nx = 1 / 0\n")
         text.write('\n# %% tags=["practice"]\nfrom course_lib.checks.practice import hand_in\n')
@@ -401,8 +404,8 @@ def test_what_is_no_fault_is_remarked(homework, capsys):
         )
     keys = homework / "tiny" / "keys"
     (keys / "explain.py").write_text(
-        'from course_lib.grading.question import Written\nQUESTION = Written("explain", 5, '
-        '"Why?")\n'
+        "from course_lib.grading.question import Written\n"
+        'QUESTION = Written("explain", 5, "Why?")\n'
     )
     (keys / "design.py").write_text(
         DESIGN.replace('"design", 0', '"design", 5').replace(
@@ -533,19 +536,19 @@ def test_a_design_may_refuse_arrays_that_it_cannot_measure(homework):
     [
         (
             "",
-            'tiny.py does not define `practice`, which students need: put `practice = Practice("tiny")` '
-            "into a cell with the tag `practice`.",
+            "tiny.py does not define `practice`, which students need: put "
+            '`practice = Practice("tiny")` into a cell with the tag `practice`.',
         ),
         (
             CELL.replace('"tiny"', '"tinny"'),
-            "the cell of tiny.py that begins with “from course_lib.checks.practice import "
-            "Practice” stops with FileNotFoundError in line 3 of the cell (tinny.practice.json is "
-            "missing. Put the file",
+            "the cell of tiny.py that begins with "
+            "“from course_lib.checks.practice import Practice” stops with FileNotFoundError in "
+            "line 3 of the cell (tinny.practice.json is missing. Put the file",
         ),
         (
             CELL,
-            "tiny.py does not define `hand_in`, which students need: put `from "
-            "course_lib.checks.practice import Practice, hand_in` into a cell with the tag",
+            "tiny.py does not define `hand_in`, which students need: put "
+            "`from course_lib.checks.practice import Practice, hand_in` into a cell with the tag",
         ),
         (CELL.replace("Practice\n", "Practice, hand_in\n", 1), ""),
     ],
@@ -592,7 +595,7 @@ LAST = "# %% [markdown]\n# question: sgd_step\n"
 def test_a_marker_that_release_would_not_read_is_refused_by_every_command(
     cell, says, homework, tmp_path, capsys
 ):
-    """Students would see such a marker as text, and have neither the question nor a cell for its answer."""
+    """Students would see the marker as text, and neither the question nor a cell for its answer."""
     change(homework, LAST, cell, "tiny.py")
     out = tmp_path / "out"
     assert check(homework) == 2
@@ -810,7 +813,6 @@ def test_the_page_says_what_each_field_of_a_variant_is_for():
     table = SECTION.partition("| field of a variant |")[2].partition("\n\n")[0]
     first = "".join(re.findall(r"^\| (`[^|]*) \|", table, re.M))
     for field in trial.Variant.__dataclass_fields__:
-        # a function that returns several results is an exception, which the row of `reference`
-        # explains
+        # functions of several results are an exception, which the row of `reference` explains
         assert f"`{field}`" in first or field == "returns", field
     assert "and `returns` names them" in SECTION

@@ -1,6 +1,4 @@
-"""The house's lists and pages agree with each other: dependencies, pins, targets, links,
-addresses.
-"""
+"""The house's lists and pages agree: dependencies, pins, targets, links, addresses."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):.*?## ", MAKEFILE, re.M))
 
 TORCH = ("torch", "torchvision")
-# Few start a hub.
+# All but the hub's, which few start.
 OF_DEVELOPERS = [extra for extra in PROJECT["optional-dependencies"] if extra != "hub"]
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
@@ -136,9 +134,8 @@ def test_developers_are_told_to_install_all_extras():
 
 
 def test_front_ends_of_the_widgets_are_packaged():
-    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
-        "setuptools"
-    ]["package-data"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    data = project["tool"]["setuptools"]["package-data"]
     suffixes = {Path(pattern).suffix for pattern in data["course_lib"]}
     files = [
         p for p in (ROOT / "course_lib").rglob("*") if p.is_file() and "__pycache__" not in p.parts
@@ -185,9 +182,7 @@ def stamp(folder: Path, name: str) -> None:
 @needs_make
 @pytest.mark.parametrize("target", ["lab", "lint"])
 def test_nothing_is_installed_twice(fresh, target):
-    """A stamp newer than both lists: make has nothing to do;
-    a list newer than the stamp: it installs.
-    """
+    """A stamp newer than both lists: make has nothing to do; a newer list: it installs."""
     assert "pip install" in plan(fresh, target)
     stamp(fresh, ".installed")
     stamp(fresh, ".installed-dev")
@@ -220,9 +215,7 @@ def test_a_hub_is_installed_beside_the_developers_tools(fresh):
 
 
 def fake_python(path: Path, version: str, machine: str = "x86_64", platform: str = "linux") -> Path:
-    """An interpreter that runs the one-liner that it is given,
-    and claims another version and machine.
-    """
+    """An interpreter that runs the one-liner it gets, and claims another version and machine."""
     numbers = ", ".join(version.split("."))
     claim = (
         f"import platform, sys; sys.version_info = ({numbers}); sys.version = '{version} (main)'; "

@@ -105,9 +105,7 @@ def wait_for(condition, what: str, seconds: float = START) -> None:
 
 
 def read_only(folder: str) -> list[str]:
-    """The beginning of a command that sees the folder as Docker would mount it;
-    empty without bubblewrap.
-    """
+    """The start of a command that sees the folder as Docker mounts it; empty without bubblewrap."""
     command = ["bwrap", "--die-with-parent", "--dev-bind", "/", "/", "--ro-bind", folder, folder]
     if (
         shutil.which("bwrap") is None
@@ -248,9 +246,7 @@ def repository(tmp_path_factory) -> str:
 
 
 def link_to(repository: str) -> tuple[str, dict[str, str]]:
-    """The path and the query of the link in docs/hub.md,
-    for another repository and for this chapter.
-    """
+    """Path and query of the link in docs/hub.md, for another repository and for this chapter."""
     (link,) = links_for_students()
     query = {name: values[0] for name, values in parse_qs(link.query).items()}
     query["repo"] = repository
@@ -262,9 +258,7 @@ def link_to(repository: str) -> tuple[str, dict[str, str]]:
 
 
 class Student:
-    """Somebody who logs in with a form, as a browser does,
-    and then works through the server's API.
-    """
+    """Somebody who logs in with a form, as a browser does, then works through the server's API."""
 
     def __init__(self, hub: Hub, name: str):
         self.hub = hub
@@ -315,9 +309,8 @@ class Student:
         asked = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
         answer = self.web.post(f"{self.url}/api/sessions", json=asked, timeout=START)
         answer.raise_for_status()
-        address = f"{self.url}/api/kernels/{answer.json()['kernel']['id']}/channels".replace(
-            "http", "ws", 1
-        )
+        address = f"{self.url}/api/kernels/{answer.json()['kernel']['id']}/channels"
+        address = address.replace("http", "ws", 1)
         header = {"Authorization": self.web.headers["Authorization"]}
         self.kernel = websocket.create_connection(address, header=header, timeout=START)
 
@@ -462,9 +455,7 @@ def test_the_widget_plays_in_the_browser_of_a_student(at_work):
 
 
 def test_the_memory_of_a_student(hub, at_work):
-    """Resident memory counts a library once for each process;
-    a share divides it among those who use it.
-    """
+    """Resident memory counts a library in each process; a share divides it among its users."""
     limit = BOOK.metadata.course.memory.peak + BEYOND_THE_KERNEL
     for name in (BROWSES, *CALLS):
         processes = {}

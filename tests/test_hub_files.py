@@ -1,5 +1,4 @@
-"""What docs/hub.md gives to instructors: an image, the settings of a hub,
-a link for students, and numbers.
+"""What docs/hub.md gives instructors: an image, a hub's settings, a link for students, and numbers.
 
 Nothing is built or started here. tests/test_hub.py starts a hub with these settings.
 """
@@ -73,9 +72,7 @@ def stages() -> list[list[tuple[str, list[str]]]]:
 
 
 def stays_outside(path: str) -> bool:
-    """What .dockerignore says of a path: the last pattern that fits it,
-    or a folder above it, decides.
-    """
+    """What .dockerignore says of a path: the last pattern that fits it or a folder above it."""
     parts = Path(path).parts
     above = ["/".join(parts[: end + 1]) for end in range(len(parts))]
     outside = False
@@ -220,9 +217,7 @@ def test_both_hubs_end_what_is_idle():
 
 
 def test_the_values_have_the_chart_s_keys():
-    """The chart refuses keys that it does not know. docs/hub.md says
-    which schema these were held against.
-    """
+    """The chart refuses unknown keys; docs/hub.md names the schema that these were held against."""
     found = values()
     assert set(found) == {"singleuser", "cull", "hub", "prePuller", "proxy"}
     assert set(found["singleuser"]) <= {

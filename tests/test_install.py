@@ -1,5 +1,4 @@
-"""The pinned versions can be installed: on every Python and on every kind of machine
-that README names.
+"""The pinned versions can be installed on every Python and kind of machine that README names.
 
 uv resolves the pins for a Python and a machine that are not here. It reads each package's metadata
 from the index and downloads no package. Without a network these tests are skipped.
@@ -69,9 +68,7 @@ REFUSED = {
 
 
 def of_these(targets: dict[str, Target], *few: str) -> dict[str, Target]:
-    """All of them in a thorough run, else a few: each one costs a fresh machine
-    seconds of processor time.
-    """
+    """All in a thorough run, else a few: each costs a fresh machine seconds of processor time."""
     return targets if THOROUGH else {name: targets[name] for name in few}
 
 
@@ -91,9 +88,7 @@ def index_of_pip() -> dict[str, str]:
 
 
 def resolve(target: Target, **settings: str) -> subprocess.CompletedProcess:
-    """Choose versions for the target, from wheels alone;
-    `settings` are environment variables for uv.
-    """
+    """Choose versions for the target, from wheels alone; `settings` is an environment for uv."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "-"]
     command += ["--constraints", "constraints.txt", "--only-binary", ":all:"]
     command += ["--python-version", target.python, "--python-platform", target.machine]

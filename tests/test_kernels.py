@@ -41,9 +41,7 @@ ALL_BUT_A_FEW = 110  # cases: so that a whole group that is left out is noticed
 
 
 def passed_cases(**environment: str) -> int:
-    """How many cases of kernel_cases.py pass; all of them must,
-    and the caller says how many there are.
-    """
+    """How many cases of kernel_cases.py pass: all must, and the caller says how many there are."""
     options = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist")
     done = python("-m", "pytest", *options, str(HERE / "kernel_cases.py"), **environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -111,9 +109,9 @@ model = VAE((4, 4), 2, (8,))
 images = torch.randint(0, 256, (5, 4, 4), dtype=torch.uint8)
 loss = kernels.fused_loss(model, kernels.gather_binarize(images, torch.tensor([3, 1])))["loss"]
 loss.backward()
-one = torch.ones(1, 2)
+one, eye = torch.ones(1, 2), torch.eye(2)[None]
 sums, log_px = kernels.mixture_statistics(torch.rand(5, 2), one[0, :1], one, one)
-counts = kernels.full_mixture_statistics(torch.rand(5, 2), one[0, :1], one, torch.eye(2)[None]).counts
+counts = kernels.full_mixture_statistics(torch.rand(5, 2), one[0, :1], one, eye).counts
 print(float(loss.detach()), float(sums[0, 0]), float(counts), set(kernels.ran.values()))
 """
 
@@ -131,9 +129,8 @@ def test_without_triton_the_references_serve_by_themselves(environment):
     model = VAE((4, 4), 2, (8,))
     images = torch.randint(0, 256, (5, 4, 4), dtype=torch.uint8)
     with kernels.switched_off():
-        loss = kernels.fused_loss(model, kernels.gather_binarize(images, torch.tensor([3, 1])))[
-            "loss"
-        ]
+        x = kernels.gather_binarize(images, torch.tensor([3, 1]))
+        loss = kernels.fused_loss(model, x)["loss"]
     assert float(second.split()[0]) == pytest.approx(float(loss.detach()), rel=1e-6)
 
 
@@ -194,18 +191,13 @@ def test_seeds():
             as_seed(wrong, torch.device("cpu"))
 
 
-# ---------------------------------------------------------------- the references are the course's
-# functions
+# ---------------------------------------------------------------- references are course functions
 
 
 def test_the_references_are_what_the_course_computes():
     torch.manual_seed(0)
-    logits, mu, logvar, x = (
-        torch.randn(4, 9),
-        torch.randn(4, 2),
-        torch.randn(4, 2),
-        torch.rand(4, 9),
-    )
+    logits, mu, logvar = torch.randn(4, 9), torch.randn(4, 2), torch.randn(4, 2)
+    x = torch.rand(4, 9)
     terms = kernels.elbo_reference(logits, x, mu, logvar)
     assert torch.equal(terms.reconstruction, -log_bernoulli(logits, x))
     assert torch.equal(terms.kl, kl_diag(mu, logvar))

@@ -1,6 +1,4 @@
-"""log P(x|z) of black and white pixels against scipy,
-torch.distributions and every image that there is.
-"""
+"""log P(x|z) of binary pixels against scipy, torch.distributions and every image that there is."""
 
 from itertools import product
 
@@ -20,8 +18,8 @@ def test_equals_scipy():
     torch.manual_seed(0)
     logits, x = 3 * torch.randn(50, 30).double(), torch.rand(50, 30).round().double()
     expected = stats.bernoulli.logpmf(x.numpy(), expit(logits.numpy())).sum(-1)
-    # scipy gets probabilities, which near 1 keep fewer digits than logits: 1e-16·e¹² for a logit of
-    # 12
+    # scipy gets probabilities, which near 1 keep fewer digits than logits:
+    # 1e-16·e¹² for a logit of 12
     np.testing.assert_allclose(log_bernoulli(logits, x), expected, rtol=0, atol=1e-9)
 
 
@@ -84,8 +82,8 @@ def test_one_pixel_is_right_to_the_last_digits(dtype, within):
         found = (
             log_bernoulli(logits[:, None], torch.full((4801, 1), x, dtype=dtype)).double().numpy()
         )
-        # half a unit in the last place of log max(p, 1 − p), which is at most log 2, and of each
-        # other term
+        # half a unit in the last place of log max(p, 1 − p), which is at most log 2,
+        # and of each other term
         assert (
             np.abs(found - expected) <= 2 * within * (1 + np.abs(logits.double().numpy()))
         ).all()

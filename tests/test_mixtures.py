@@ -394,9 +394,8 @@ def test_samples_have_the_mixtures_weights_means_and_covariances(kind):
             # whitened, a component is standard normal in every direction: 5 × 4 × 4 × 3 tests
             assert min(stats.kstest(row, "norm").pvalue for row in white.numpy()) > 1e-5
             # correlations between the directions have a standard error of 1 / √n: five of them
-            assert float((torch.corrcoef(white) - torch.eye(3)).abs().max()) < 5 / math.sqrt(
-                len(white.T)
-            )
+            largest = float((torch.corrcoef(white) - torch.eye(3)).abs().max())
+            assert largest < 5 / math.sqrt(len(white.T))
 
 
 def test_samples_of_a_line_follow_the_exact_distribution():
@@ -471,8 +470,7 @@ def test_the_log_likelihood_never_falls(problem):
     assert all(np.isfinite(getattr(model, name)).all() for name in ATTRIBUTES)
     # after the last step it has not fallen either
     assert never_falls([model.lower_bound_, model.score(x)])
-    # EM by the textbook's functions from the same start goes the same way, unless something was
-    # held
+    # EM by the textbook's functions goes the same way from the same start unless something is held
     if not any("Component" in s or "covariance" in s for s in said):
         first, _ = fit(GaussianMixture(**options, reg_covar=0, tol=0, max_iter=0), x)
         now = (first.weights_, first.means_, first.covariances_)
@@ -665,9 +663,7 @@ def test_what_a_fitted_mixture_cannot_be_asked():
 
 @functools.cache
 def projected():
-    """MNIST on the first 20 principal components of its 60,000 training digits,
-    pixels in [0, 1].
-    """
+    """MNIST's 60,000 training digits, in [0, 1], on their first 20 principal components."""
     train = mnist(True, quiet=True)
     if len(train) != 60_000:
         pytest.skip(f"needs all of MNIST; there are {train.source}")

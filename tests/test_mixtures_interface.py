@@ -1,6 +1,4 @@
-"""GaussianMixture for someone who knows scikit-learn: its tests, its checks,
-and what people try first.
-"""
+"""GaussianMixture for users of scikit-learn: its tests, its checks, and what people try first."""
 
 from __future__ import annotations
 
@@ -413,9 +411,7 @@ def test_narrow_components_are_scored_with_all_their_digits(kind, monkeypatch):
 def test_thin_components_with_means_far_from_the_data_are_scored_with_all_their_digits(
     kind, monkeypatch
 ):
-    """Lines through the origin, where all points lie: close to every component,
-    and far from every mean.
-    """
+    """Lines through the origin, where all points lie: near every component, far from every mean."""
     k, n = 20, 4000
     length, width = 300.0, 1e-4
     slopes = np.full(k, 0.7) if kind == "tied" else np.repeat(np.linspace(0.1, 1.3, k // 2), 2)
@@ -463,9 +459,7 @@ def test_a_weight_of_0_is_no_trouble():
 
 
 def interrupt(monkeypatch, where, name: str, at: int) -> None:
-    """Make the `at`-th call of `where.name` raise what Ctrl-C and the kernel's stop
-    button raise.
-    """
+    """Make the `at`-th call of `where.name` raise as Ctrl-C and the kernel's stop button do."""
     original, calls = getattr(where, name), []
 
     @functools.wraps(original)

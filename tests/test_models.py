@@ -1,6 +1,4 @@
-"""What all models have in common: a forward, one dtype and device,
-and sentences for what does not fit.
-"""
+"""What all models share: a forward, one dtype and device, and sentences for what does not fit."""
 
 from types import SimpleNamespace
 

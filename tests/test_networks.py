@@ -1,6 +1,4 @@
-"""From images to numbers and back: sizes, what depends on what,
-and sentences for what cannot be.
-"""
+"""From images to numbers and back: sizes, what depends on what, sentences for what cannot be."""
 
 import numpy as np
 import pytest
@@ -19,9 +17,8 @@ def test_mlp_is_the_formula(name):
     torch.manual_seed(0)
     x = torch.randn(3, 2, 4)
     net = mlp([4, 6, 5, 2], name)
-    act = {"relu": lambda a: np.maximum(a, 0), "silu": lambda a: a * expit(a), "tanh": np.tanh}[
-        name
-    ]
+    formulas = {"relu": lambda a: np.maximum(a, 0), "silu": lambda a: a * expit(a), "tanh": np.tanh}
+    act = formulas[name]
     layers = [m for m in net if isinstance(m, torch.nn.Linear)]
     h = x.numpy()
     for i, layer in enumerate(layers):
@@ -58,9 +55,7 @@ def test_the_decoder_is_the_encoder_turned_round(kind):
 
 
 def test_convolutions_see_a_neighbourhood_of_the_image():
-    """Were rows, columns or channels mixed up on the way,
-    the pixels reached would not lie together.
-    """
+    """If rows, columns or channels were mixed up, the pixels reached would not lie together."""
     torch.manual_seed(0)
     h, w = 16, 24
     encoder, decoder = Encoder((2, h, w), 1, **CONV), Decoder(1, (2, h, w), **CONV)
@@ -74,8 +69,8 @@ def test_convolutions_see_a_neighbourhood_of_the_image():
     for pixels in (seen, reached.view(2, h, w)):
         for channel in pixels:
             rows, columns = channel.abs().gt(1e-9).nonzero().unbind(1)
-            # two layers of kernel 4, stride 2, padding 1 reach 10 pixels: from 3 before pixel 4·i
-            # to 6 after
+            # two layers of kernel 4, stride 2, padding 1 reach 10 pixels:
+            # from 3 before pixel 4·i to 6 after
             assert 5 <= rows.min() <= 8 <= rows.max() <= 14
             assert 13 <= columns.min() <= 16 <= columns.max() <= 22
 

@@ -36,7 +36,7 @@ build = load_build()
 
 @pytest.mark.parametrize("notebook", build.all_notebooks(), ids=lambda path: path.stem)
 def test_saved_notebook_is_in_order(notebook):
-    """In sync with its source, fresh outputs, no error, stderr or path, and the standards of a chapter."""
+    """In sync with its source; fresh outputs, no error, stderr or path; a chapter's standards."""
     assert build.check(notebook) == []
 
 
@@ -44,7 +44,7 @@ def test_the_first_notebook_exists():
     assert "00_start_here" in [path.stem for path in build.all_notebooks()]
 
 
-# ---------------------------------------------------------------- a small chapter to plant faults in
+# ---------------------------------------------------------------- a small chapter for faults
 
 
 @pytest.fixture
@@ -124,8 +124,8 @@ def test_slides_grading_and_alternative_texts_survive_the_way_there_and_back(fol
 
 def test_a_picture_carries_the_alternative_text_of_its_cell(folder):
     draw = (
-        "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nplt.plot([2, "
-        "1])\nplt.show()"
+        "import matplotlib.pyplot as plt\n"
+        "plt.plot([1, 2])\nplt.show()\nplt.plot([2, 1])\nplt.show()"
     )
     texts = [
         "A straight line that rises from 1 to 2 over the whole picture.",
@@ -157,7 +157,7 @@ def test_an_edit_in_the_notebook_reaches_the_source(folder):
 
 
 def test_the_changed_twin_wins_though_the_other_was_saved_later(folder):
-    """JupyterLab saves a notebook whose cells were only run; git gives all files of a checkout one time."""
+    """JupyterLab saves a notebook if cells only ran; git dates all files of a checkout alike."""
     notebook, source = write_source(folder, "a = 1"), folder / "source" / "01_tiny.py"
     nb = build.pair(notebook)
     write_source(folder, "a = 2")

@@ -32,14 +32,9 @@ def test_digits_stand_in_rows_with_their_pixels_unchanged():
 
 
 def test_flat_digits_become_square_and_others_are_refused():
-    flat, square = (
-        torch.rand(2, 9),
-        plots.digits(torch.rand(1, 3, 3), columns=1).images[0].get_array(),
-    )
-    assert plots.digits(flat, columns=1).images[0].get_array().shape == (
-        2 * square.shape[0],
-        square.shape[1],
-    )
+    flat = plots.digits(torch.rand(2, 9), columns=1).images[0].get_array()
+    square = plots.digits(torch.rand(1, 3, 3), columns=1).images[0].get_array()
+    assert flat.shape == (2 * square.shape[0], square.shape[1])
     with pytest.raises(ValueError, match="10 pixels do not form a square greyscale or RGB image"):
         plots.digits(torch.rand(2, 10))
 
@@ -167,8 +162,7 @@ def test_a_point_wears_the_mixed_colour_of_its_components():
 
 
 def test_component_colours_differ_in_lightness_or_hue_for_everyone():
-    # Okabe & Ito's eight: distinct even in two of the three channels, as a colour-blind eye would
-    # have them
+    # Okabe & Ito's eight: distinct even in two of the three channels, as for a colour-blind eye
     rgb = np.array([to_rgb(c) for c in plots.COMPONENTS])
     # deuteranopia, roughly
     seen = rgb @ np.array([[0.625, 0.7, 0.0], [0.375, 0.3, 0.3], [0.0, 0.0, 0.7]])

@@ -1,6 +1,4 @@
-"""Recipes: their numbers arrive where they belong, a seed gives always the same model;
-the command line.
-"""
+"""Recipes: their numbers arrive where they belong, one seed gives one model; the command line."""
 
 import copy
 import math
@@ -135,9 +133,7 @@ def test_the_same_seed_gives_the_same_model(recipe, digits):
 
 
 def test_the_seed_decides_more_than_the_first_weights(digits, monkeypatch):
-    """Given equal first weights, two seeds still part:
-    the run has its order and its noise from the seed.
-    """
+    """Even with equal first weights two seeds part: order and noise come from the seed."""
     recipe = replace(FULL, epochs=1, mean_image=False, autocast=False)
     start, _ = train(recipe, digits, epochs=0, quiet=True)
     monkeypatch.setattr(Recipe, "build", lambda self, digits: copy.deepcopy(start).train())
@@ -211,10 +207,8 @@ def test_a_likelihood_in_bfloat16_is_nearly_the_exact_one(recipe, digits, monkey
     model, _ = train(recipe, digits, epochs=1, quiet=True)
     x, y = fixed_binarization(digits.images[:100]).flatten(1), digits.labels[:100]
     y = y if recipe.model is ConditionalVAE else None
-    found, exact = (
-        likelihood_of(model, x, 100, y),
-        nll(model, x, (1, 50, 100), y=y, rows_at_once=1000),
-    )
+    found = likelihood_of(model, x, 100, y)
+    exact = nll(model, x, (1, 50, 100), y=y, rows_at_once=1000)
     for k in (1, 50, 100):  # from the same draws; the README's figures are quoted to 0.01
         assert found[k].mean == pytest.approx(exact[k].mean, abs=0.01)
         assert found[k].se == pytest.approx(exact[k].se, abs=0.01)
@@ -305,16 +299,12 @@ def test_a_checkpoint_of_other_pixels_is_of_another_run(digits, tmp_path, monkey
 
 
 def test_a_gaussians_products_are_not_rounded(monkeypatch):
-    """Its errors are divided by a variance that may be tiny:
-    what bfloat16 rounds off would be many nats.
-    """
+    """Its errors are divided by a variance, maybe tiny: bfloat16's rounding would be many nats."""
     monkeypatch.setattr(recipes, "knows_bfloat16", lambda device: True)
     model, _ = train(GAUSSIAN, GREY, epochs=20, quiet=True)
     x = GREY.pixels(slice(20))
-    found, exact = (
-        likelihood_of(model, x, 50),
-        nll(model, x, (1, 50), rows_at_once=1000, progress=False),
-    )
+    found = likelihood_of(model, x, 50)
+    exact = nll(model, x, (1, 50), rows_at_once=1000, progress=False)
     assert found[50] == exact[50]
     seen = []
     train(

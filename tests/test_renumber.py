@@ -1,6 +1,4 @@
-"""A chapter can be put in between with one command: names, titles and links follow,
-outputs stay.
-"""
+"""One command puts a chapter in between: names, titles and links follow, outputs stay."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The files that come with the course say what they are, are small,
-and do what their facts claim.
-"""
+"""The files that come with the course say what they are, are small, and do as their facts claim."""
 
 from __future__ import annotations
 
@@ -70,9 +68,7 @@ def test_the_table_of_quality_reaches_what_the_readme_says():
 
 
 def test_the_gan_reaches_what_the_readme_says():
-    """Means over three seeds of 10,000 samples; the table's other rows stand
-    for floor, ceiling and VAEs.
-    """
+    """Means over three seeds of 10,000 samples; the other rows are the floor, ceiling and VAEs."""
     rows = json.loads(GAN_QUALITY.read_text())
     tables = {name: row for name, row in rows.items() if "frechet" in row}
     assert all(len(values) == 3 for row in tables.values() for values in row.values())
@@ -94,7 +90,6 @@ def test_the_gan_is_as_good_as_its_facts():
     found = judge(
         load_model(WEIGHTS / "gan.safetensors").generate(2000), test.pixels(), Classifier.load()
     )
-    # 2,000 samples: three standard errors of a share of a tenth are 0.02, and of the score about as
-    # much
+    # 2,000 samples: three standard errors of a share of a tenth are 0.02, the score's about as much
     assert found["smallest share"] == pytest.approx(facts["smallest share"], abs=0.02)
     assert found["classifier score"] == pytest.approx(facts["classifier score"], abs=0.1)

@@ -1,6 +1,4 @@
-"""The site as files: every link leads somewhere, nothing comes from another machine,
-nothing is too large.
-"""
+"""The site as files: every link leads somewhere, nothing comes from elsewhere or is too large."""
 
 from __future__ import annotations
 
@@ -134,9 +132,7 @@ def test_pages_have_a_language_a_title_and_pictures_with_words(pages):
 
 
 def test_the_words_for_a_picture_are_the_author_s(site, pages):
-    """Whatever a chapter says of its pictures is in its page;
-    others are numbered in their section.
-    """
+    """What a chapter says of its pictures is in its page; others are numbered in their section."""
     for chapter, path in zip(CHAPTERS, build.all_notebooks(), strict=True):
         shown = {image.get("alt") for image in pages[chapter].images}
         for cell in nbformat.read(path, as_version=4).cells:
@@ -248,9 +244,8 @@ def test_words_of_the_glossary_explain_themselves(site, pages):
     assert headings == sorted(headings, key=str.lower)
     entries = re.split(r"^### .+$", glossary, flags=re.MULTILINE)[1:]
     assert all(re.search(r"\(Chapter \d\d\)\s*$", entry) for entry in entries)
-    text = (site / "notebooks" / f"{build.all_notebooks()[2].stem}.html").read_text(
-        encoding="utf-8"
-    )
+    page = site / "notebooks" / f"{build.all_notebooks()[2].stem}.html"
+    text = page.read_text(encoding="utf-8")
     tips = re.findall(r'<a href="([^"]+)" class="term" data-tip="([^"]+)">', text)
     assert len(tips) > 5
     assert len({link for link, _ in tips}) == len(tips)  # each word once a page
@@ -298,11 +293,8 @@ def test_a_verdict_can_be_read_on_white_and_on_a_dark_theme(status):
 
 def test_the_address_of_a_fork_reaches_cards_and_links(builder, tmp_path, monkeypatch):
     """The site takes its address from the one place that holds it."""
-    text = (
-        (ROOT / "pyproject.toml")
-        .read_text(encoding="utf-8")
-        .replace(slug(), "Someone/their.course")
-    )
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    text = text.replace(slug(), "Someone/their.course")
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
     monkeypatch.setattr(builder, "ROOT", tmp_path)
     assert builder.repository() == "Someone/their.course"

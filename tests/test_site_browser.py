@@ -202,9 +202,7 @@ def play(page):
 
 
 def restless(tabs, seconds=3.0):
-    """The tabs that draw, or take more than one per cent of the time,
-    in every one of five spells.
-    """
+    """The tabs that draw, or take over one per cent of the time, in every one of five spells."""
     left = dict(tabs)
     for _ in range(5):
         before = {name: (tab.seconds(), tab.drawn()) for name, tab in left.items()}
@@ -240,7 +238,8 @@ def test_the_first_screen_is_complete(site, chromium, width, height):
         assert page.data(WIDGET)["playing"] == "false"  # paused in mid-game
         assert int(page.data(WIDGET)["kept"]) > 50  # and the charts are filled
         inside = """(e) => { const r = e.getBoundingClientRect();
-            return r.top >= 0 && r.left >= 0 && r.bottom <= innerHeight && r.right <= innerWidth; }"""
+            return r.top >= 0 && r.left >= 0
+                && r.bottom <= innerHeight && r.right <= innerWidth; }"""
         for part in ("h1", f"{WIDGET} button.main", f"{WIDGET} canvas"):
             assert page.locator(part).first.evaluate(inside), part
         if width == 1920:
@@ -259,15 +258,13 @@ def test_an_address_brings_the_same_picture_back(site, chromium):
         page.locator("#copy").click()
         page.wait_for_function("() => document.getElementById('done').textContent")
         address = page.evaluate("location.hash")
-        assert {"data=three+modes", "lr_g=0.004", "seed=5", "round=40"} == set(
-            address[1:].split("&")
-        )
+        wanted = {"data=three+modes", "lr_g=0.004", "seed=5", "round=40"}
+        assert wanted == set(address[1:].split("&"))
         other = toy(chromium, site, address)
         other.wait("d.step === '40'", WIDGET)
         same = ("jsd", "value", "dupdates", "gupdates", "data")
-        assert [other.data(WIDGET)[name] for name in same] == [
-            page.data(WIDGET)[name] for name in same
-        ]
+        for name in same:
+            assert other.data(WIDGET)[name] == page.data(WIDGET)[name]
         other.close()
     finally:
         page.close()

@@ -189,9 +189,8 @@ def test_claims_take_as_many_slides_as_they_need_and_figures_are_said():
     cell = new_code_cell("claims", outputs=[new_output("display_data", {"text/markdown": table})])
     cell.metadata["tags"] = ["claims"]
     slides = shown(marked(cell, "slide", text="## Claims"))
-    assert [slide.title for slide in slides] == ["Claims"] + ["Claims, continued"] * (
-        len(slides) - 1
-    )
+    more = ["Claims, continued"] * (len(slides) - 1)
+    assert [slide.title for slide in slides] == ["Claims", *more]
     assert len(slides) > 1
     rows = [slide.of("claims")[0].content.count("claim ") for slide in slides]
     assert sum(rows) == 9

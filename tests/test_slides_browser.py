@@ -1,6 +1,4 @@
-"""Every slide in a browser: nothing is cut, all of it can be read,
-and nothing leaves the machine.
-"""
+"""Every slide in a browser: nothing is cut, all is legible, and nothing leaves the machine."""
 
 from __future__ import annotations
 
@@ -22,7 +20,8 @@ if THOROUGH:
 
 # What is wrong with the slide that is shown, one sentence each.
 LOOK = """([text, code, figure]) => {
-  const sheet = Reveal.getCurrentSlide().querySelector(".sheet"), box = sheet.getBoundingClientRect();
+  const sheet = Reveal.getCurrentSlide().querySelector(".sheet");
+  const box = sheet.getBoundingClientRect();
   const u = box.height / 720, wrong = [];
   const say = (e, words) => wrong.push(`${words}: ${e.outerHTML.slice(0, 80)}`);
   const size = (e) => parseFloat(getComputedStyle(e).fontSize);
@@ -45,8 +44,9 @@ LOOK = """([text, code, figure]) => {
     if (!e.closest(".anew, .live")) say(e, "drawn for a notebook, not for a projector");
   }
   const number = document.querySelector(".slide-number").getBoundingClientRect();
-  const inside = shown.filter((e) => e.matches(".body *")).map((e) => e.getBoundingClientRect().bottom);
-  if (Math.max(0, ...inside) > number.top + 8 * u && !sheet.matches(".with-widget")) say(sheet, "too low");
+  const inside = shown.filter((e) => e.matches(".body *"));
+  const lowest = Math.max(0, ...inside.map((e) => e.getBoundingClientRect().bottom));
+  if (lowest > number.top + 8 * u && !sheet.matches(".with-widget")) say(sheet, "too low");
   return wrong;
 }"""
 
@@ -120,11 +120,11 @@ def test_all_slides_are_accessible(slides, chromium, name):
         page.wait_for_function("() => document.documentElement.dataset.ready")
         page.add_style_tag(
             content=(
-                ".reveal .slides { position: static; height: auto } .reveal .slides section { "
-                "display: block !important; position: static !important; visibility: visible; "
-                "opacity: 1 } .reveal .fragment { opacity: 1 !important; visibility: visible "
-                "!important } html, body, .reveal { overflow: visible !important; height: auto "
-                "!important }"
+                ".reveal .slides { position: static; height: auto } "
+                ".reveal .slides section { display: block !important; "
+                "position: static !important; visibility: visible; opacity: 1 } "
+                ".reveal .fragment { opacity: 1 !important; visibility: visible !important } "
+                "html, body, .reveal { overflow: visible !important; height: auto !important }"
             )
         )
         page.evaluate(
@@ -235,7 +235,8 @@ def test_a_widget_that_says_more_is_fitted_again(slides, chromium):
         low, high, left, right = quiz.evaluate(
             """() => {
                 const after = document.querySelector(".after").getBoundingClientRect();
-                const parts = [...document.querySelectorAll(".course-widget > :not(.after, .said, style)")];
+                const shown = ".course-widget > :not(.after, .said, style)";
+                const parts = [...document.querySelectorAll(shown)];
                 const right = Math.max(...parts.map((e) => e.getBoundingClientRect().right));
                 return [after.bottom, document.documentElement.clientHeight, after.left, right];
             }"""

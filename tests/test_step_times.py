@@ -1,6 +1,4 @@
-"""Profiles and the file of a GPU's figures. The figures in this file are made up,
-for testing only.
-"""
+"""Profiles and the file of a GPU's figures. The figures here are made up, for testing only."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The Dirac-GAN against numpy's eigenvalues, against autograd,
-and against the game that is really played.
-"""
+"""The Dirac-GAN against numpy's eigenvalues, autograd, and the game that is really played."""
 
 import cmath
 import math
@@ -79,8 +77,8 @@ def test_simultaneous_steps_multiply_the_squared_radius(h):
 
 @pytest.mark.parametrize("h", [0.1, 0.5, 1.0])
 def test_alternating_steps_keep_the_radius(h):
-    """θ² + ψ² − h·θψ/2 is kept to rounding, so the radius stays within a factor √((1 +
-    h/4)/(1 − h/4)).
+    """θ² + ψ² − h·θψ/2 is kept to rounding,
+    so the radius stays within a factor √((1 + h/4)/(1 − h/4)).
     """
     path = dirac.trajectory((0.3, -0.4), h, 20_000, linear=True)
     kept = dirac.invariant(path[:, 0], path[:, 1], h)
@@ -185,8 +183,8 @@ def test_far_from_its_equilibrium():
 
 @pytest.mark.parametrize("weight", [0.2, 1.0])
 def test_a_gradient_penalty_sends_g_twice_its_weight_too_far(weight):
-    """The critic pays |θψ| + weight·(|ψ| − 1)²: its slope stays to the wrong side
-    until θ = 2·weight.
+    """The critic pays |θψ| + weight·(|ψ| − 1)²:
+    its slope stays to the wrong side until θ = 2·weight.
     """
     settings = {
         "loss": "wasserstein",

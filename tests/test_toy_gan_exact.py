@@ -1,6 +1,4 @@
-"""Exact quantities against scipy: generator densities, divergences, D*,
-known answers of two Gaussians.
-"""
+"""Exact quantities against scipy: densities of G, divergences, D*, and two Gaussians' answers."""
 
 import math
 
@@ -62,9 +60,8 @@ def test_everything_against_quadrature():
     assert float(exact.kl(p, q)) == pytest.approx(kl(a, b), abs=1e-5)
     # the Laplace's tail: x² in it
     assert float(exact.kl(q, p)) == pytest.approx(kl(b, a), abs=1e-4)
-    assert float(exact.best_value("least_squares", p, q, 1e-3)) == pytest.approx(
-        quad(square), abs=1e-5
-    )
+    best = float(exact.best_value("least_squares", p, q, 1e-3))
+    assert best == pytest.approx(quad(square), abs=1e-5)
     w1 = quad(lambda x: abs(a.cdf(x) - b.cdf(x)))
     assert float(exact.wasserstein(p, q, 1e-3)) == pytest.approx(w1, abs=1e-5)
     assert w1 == pytest.approx(stats.wasserstein_distance(WIDE[:-1], WIDE[:-1], p, q), abs=1e-5)
@@ -128,14 +125,11 @@ def test_where_only_one_has_mass():
         assert float(exact.best_value(loss, p, p, 1.0)) == pytest.approx(floor, abs=1e-15)
 
 
-# ---------------------------------------------------------------- the gradient that a loss sends to
-# G
+# ---------------------------------------------------------------- the gradient that a loss sends G
 
 
 def gradient_to_mu(loss, mu):
-    """d/dμ of G's loss for q = N(μ, 1), with D = D* held still,
-    by quadrature over `losses.push`.
-    """
+    """d/dμ of G's loss for q = N(μ, 1), D = D* held still, by quadrature over `losses.push`."""
 
     x = np.linspace(mu - 12, mu + 12, 20_001)
     a = torch.from_numpy(P.logpdf(x) - stats.norm(mu, 1).logpdf(x))  # D*'s logit
@@ -150,8 +144,8 @@ def test_saturating_and_nonsaturating_gradients():
 
 @pytest.mark.parametrize("mu", [0.3, 1.0, 2.0, 4.0])
 def test_what_the_losses_go_down(mu):
-    """Saturating: d(2·JSD)/dμ. Non-saturating: d(KL(q‖p) − 2·JSD)/dμ. By differences
-    of exact divergences.
+    """Saturating: d(2·JSD)/dμ. Non-saturating: d(KL(q‖p) − 2·JSD)/dμ.
+    By differences of exact divergences.
     """
 
     def jsd(m):
@@ -291,8 +285,8 @@ def test_p_is_the_density(name):
         a, b = max(float(line.edges[i]), low), min(float(line.edges[i + 1]), high)
         pdf = lambda x: density.log_prob(torch.from_numpy(x)).exp().numpy()  # noqa: E731
         exactly = integrate.fixed_quad(pdf, a, b, n=20)[0] if a < b else 0
-        # 64 middles a cell; one cut by the uniform's edge errs by 1/128 of itself. Beyond the line:
-        # 0.03 %
+        # 64 middles a cell; one cut by the uniform's edge errs by 1/128 of itself.
+        # Beyond the line: 0.03 %
         assert float(line.p[i + 1]) == pytest.approx(
             exactly, abs=4e-4 * exactly + 1e-4 * (name == "uniform")
         )
@@ -345,9 +339,8 @@ def test_tails_of_a_normal_q_are_no_zero():
     m, line = game.measure(), game.grid
     p = line.p[1:-1].numpy()
     q = np.diff(stats.norm.cdf(line.edges.numpy(), 0.84, 1.03))
-    q[line.x.numpy() > 0.84] = -np.diff(stats.norm.sf(line.edges.numpy(), 0.84, 1.03))[
-        line.x.numpy() > 0.84
-    ]
+    right = line.x.numpy() > 0.84
+    q[right] = -np.diff(stats.norm.sf(line.edges.numpy(), 0.84, 1.03))[right]
     where = np.abs(line.x.numpy() - 0.84) < 7.5 * 1.03
     np.testing.assert_allclose(m["d_star"].numpy()[where], (p / (p + q))[where], atol=0.01)
     exact = float(np.sum(np.where(p > 0, p * np.log(np.maximum(p, 1e-300) / q), 0)))

@@ -1,6 +1,4 @@
-"""The game's steps against torch.optim and finite differences; its past against itself,
-bit by bit.
-"""
+"""The game's steps against torch.optim and finite differences; its past repeats bit by bit."""
 
 import json
 import math
@@ -158,12 +156,10 @@ def test_losses_in_closed_form():
     assert float(losses.d_loss("least_squares", real, fake)) == pytest.approx(
         float(squares), abs=1e-14
     )
-    assert float(losses.g_loss("least_squares", fake)) == pytest.approx(
-        float(((fake - 0.5) ** 2).mean() / 2)
-    )
-    assert float(losses.d_loss("wasserstein", real, fake)) == pytest.approx(
-        float(fake.mean() - real.mean())
-    )
+    squares = ((fake - 0.5) ** 2).mean() / 2
+    assert float(losses.g_loss("least_squares", fake)) == pytest.approx(float(squares))
+    apart = float(fake.mean() - real.mean())
+    assert float(losses.d_loss("wasserstein", real, fake)) == pytest.approx(apart)
     assert float(losses.g_loss("wasserstein", fake)) == pytest.approx(float(-fake.mean()))
     for loss, a in product(LOSSES, (-60.0, 60.0)):  # far out nothing overflows
         assert all(bool(v.isfinite()) for v in losses.d_pays(loss, torch.tensor(a)))
@@ -180,11 +176,8 @@ def test_d_stops_at_the_best_d(loss, p, q):
 
 
 def test_penalties_of_a_d_whose_slope_is_known():
-    x, y, mix = (
-        some(30, 1),
-        some(30, 2),
-        torch.rand(30, generator=torch.Generator().manual_seed(0)).double(),
-    )
+    x, y = some(30, 1), some(30, 2)
+    mix = torch.rand(30, generator=torch.Generator().manual_seed(0)).double()
     d = lambda v: torch.sin(3 * v) + v  # noqa: E731
     slope = lambda v: 3 * torch.cos(3 * v) + 1  # noqa: E731
     assert float(losses.r1(d, x, 0.8).detach()) == pytest.approx(
@@ -192,9 +185,8 @@ def test_penalties_of_a_d_whose_slope_is_known():
     )
     between = mix * x + (1 - mix) * y
     expected = 7 * float(((slope(between).abs() - 1) ** 2).mean())
-    assert float(losses.gradient_penalty(d, x, y, mix, 7.0).detach()) == pytest.approx(
-        expected, abs=1e-13
-    )
+    found = float(losses.gradient_penalty(d, x, y, mix, 7.0).detach())
+    assert found == pytest.approx(expected, abs=1e-13)
 
 
 # ---------------------------------------------------------------- a step
@@ -237,8 +229,8 @@ def test_gradients_against_finite_differences(kind):
 
 @pytest.mark.parametrize("kind", list(kinds()), ids=str)
 def test_a_batch_is_what_the_whole_density_says(kind):
-    """Over many z and x the batch's losses come to the exact ones: value = −loss_d,
-    without penalties.
+    """Over many z and x the batch's losses come to the exact ones:
+    value = −loss_d, without penalties.
     """
     kind = kind | (
         {"constraint": "gradient_penalty", "penalty": 0.0}
@@ -491,10 +483,8 @@ def test_accuracy_and_modes():
     r = game.record()
     assert (r["modes"], r["all_modes"]) == (1, 2)
     right = game.grid.hill == 1
-    due, begin = (
-        float(game.grid.p[right].sum()),
-        float(game.grid.x[right[1:-1]].min()) - game.grid.dx / 2,
-    )
+    due = float(game.grid.p[right].sum())
+    begin = float(game.grid.x[right[1:-1]].min()) - game.grid.dx / 2
     for share, modes in ((0.24 * due, 1), (0.26 * due, 2)):  # a quarter of what is due on the right
         game.g.weights.copy_(torch.tensor([1.0, begin - 1 + 2 * share]))
         assert game.record()["modes"] == modes
@@ -532,23 +522,19 @@ def test_arrows_say_where_g_s_points_would_go(loss):
 @pytest.mark.parametrize("z", CHOICES["z"])
 def test_mean_std_and_w1_are_those_of_g_s_points_however_far_they_fly(z):
     game = Game(Settings(z=z, depth_g=0, loss="wasserstein"))
-    # the standard deviation of z
-    line, spread = game.grid, 1 / math.sqrt(3) if z == "uniform" else 1
-    # the grid ends at 6.4; the last three lie across its ends, and wholly outside on one side and
-    # the other
+    line = game.grid
+    spread = 1 / math.sqrt(3) if z == "uniform" else 1  # the standard deviation of z
+    # the grid ends at 6.4; the last three lie across its ends, and wholly outside on either side
     for slope, middle in ((1.0, 0.5), (0.5, 5.0), (-50.0, 7.0), (2.0, 200.0), (0.0, -40.0)):
         game.g.weights.copy_(torch.tensor([slope, middle]))
         r = game.record()
         assert (r["mean"], r["std"]) == pytest.approx((middle, abs(slope) * spread), rel=1e-4)
         fine = np.interp(np.linspace(0, FINE, 64 * FINE + 1), np.arange(FINE + 1), line.z_edges)
-        points, mass = (
-            slope * (fine[:-1] + fine[1:]) / 2 + middle,
-            np.repeat(line.z_mass.numpy() / 64, 64),
-        )
+        points = slope * (fine[:-1] + fine[1:]) / 2 + middle
+        mass = np.repeat(line.z_mass.numpy() / 64, 64)
         w1 = stats.wasserstein_distance(line.x, points, line.p[1:-1], mass)
-        assert (
-            r["w1"] == r["best_value"] == pytest.approx(w1, abs=0.01)
-        )  # a fifth of a cell: what p's middles cost
+        # a fifth of a cell: what p's middles cost
+        assert r["w1"] == r["best_value"] == pytest.approx(w1, abs=0.01)
 
 
 def test_a_frame_is_what_was_measured():

@@ -32,8 +32,8 @@ def balanced(h: History) -> bool:
 
 
 def weak(h: History) -> bool:
-    """D's value looks as at the end of a perfect game, −log 4, but q is far from p:
-    half of log 2 off.
+    """D's value looks as at the end of a perfect game, −log 4,
+    but q is far from p: half of log 2 off.
     """
     off = np.abs(late(h, "value") - FLOOR["minimax"])
     return bool(np.median(off) < 0.1 and off.max() < 0.3 and np.median(late(h, "jsd")) > 0.35)
@@ -46,9 +46,7 @@ def strong(h: History) -> bool:
 
 
 def overshoots(h: History) -> bool:
-    """G comes from the left, runs past the data's middle by most of a standard
-    deviation, and comes back.
-    """
+    """G comes from the left, overshoots the middle by most of a standard deviation, and returns."""
     mean = h.column("mean")
     far = int((mean > 0.8).argmax())  # the first such moment; 0 if there is none
     return bool(mean[0] < -3 and far > 0 and mean[far:].min() < 0)

@@ -1,6 +1,4 @@
-"""The training loop: against a loop written out by hand,
-and against everything that can stop it.
-"""
+"""The training loop: against one written out by hand, and against all that can stop it."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ STEPS = 11  # an epoch of 330 rows, 32 at a time: ten whole batches and one of 1
 
 
 class Net(nn.Module):
-    """Everything that a copy must hold: noise, dropout, batch norm,
-    a buffer that state_dict leaves out.
-    """
+    """What a copy must hold: noise, dropout, batch norm, a buffer that state_dict leaves out."""
 
     def __init__(
         self, width: int = 8, act: type[nn.Module] = nn.SiLU, inputs: int = 6, p: float = 0.2
@@ -65,9 +61,7 @@ def make(
     beta=1,
     **net,
 ):
-    """A run and its update. Progress is not used, so that a run in two calls equals a
-    run in one.
-    """
+    """A run and its update, which does not use progress, so two calls of train equal one."""
     torch.manual_seed(11)
     model = Net(**net).to(data.device)
     opt = optimizer(model.parameters(), lr=lr)
@@ -365,8 +359,7 @@ def test_autocast_computes_in_bfloat16_and_still_learns():
     assert {p.dtype for p in run.parts["model"].parameters()} == {torch.float32}
     exact = trained(6)["history"]["error"]
     assert history["error"][-1] < 0.5 * history["error"][0]
-    # bfloat16 has 8 bits: 5 % of a loss after 66 noisy steps is its rounding, not a difference in
-    # kind
+    # bfloat16 has 8 bits: 5 % of a loss after 66 noisy steps is its rounding, no difference in kind
     assert history["error"][-1] == pytest.approx(exact[-1], rel=0.05)
     assert history["error"] != exact
 
@@ -529,7 +522,7 @@ def test_an_interrupt_outside_of_the_step_loses_nothing_either(
     whole.train(update, 3, quiet=True, **options(whole))
     expected = state(whole)
     run, update = make()
-    owner = {"report": run._history, "take": run._copies, "_show": loop}.get(name, run)
+    owner = {"report": run._history, "take": run._copies}.get(name, loop)
     real, calls = getattr(owner, name), []
 
     def strike(*args, **kwargs):
@@ -557,7 +550,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's back
 from course_lib.training import copies as copying, loop
 import test_training as t
 dice, path = random.Random(4), {path!r}
-# The bar's lock is shared with forked processes: one that is killed while it holds it would stop all others.
+# The bar's lock is shared with forked processes: one that is killed while it holds it would stop
+# all others.
 from tqdm import tqdm
 tqdm.monitor_interval = 0  # no thread, which could hold it at the moment of a fork
 tqdm.set_lock(threading.RLock())
@@ -700,13 +694,17 @@ def test_a_parameter_spoilt_by_a_step_with_finite_terms_is_noticed_and_undone(st
     assert_same(state(run), trained(4))
 
 
+def second_moment(parts):
+    return parts["opt"].state[parts["model"].head.weight]["exp_avg_sq"]
+
+
+def first_moment(parts):
+    return parts["opt"].state[parts["model"].body[0].bias]["exp_avg"]
+
+
 SPOILT = {
-    "exp_avg_sq of opt for model.head.weight": lambda p: p["opt"].state[p["model"].head.weight][
-        "exp_avg_sq"
-    ],
-    "exp_avg of opt for model.body.0.bias": lambda p: p["opt"].state[p["model"].body[0].bias][
-        "exp_avg"
-    ],
+    "exp_avg_sq of opt for model.head.weight": second_moment,
+    "exp_avg of opt for model.body.0.bias": first_moment,
     "the buffer model.body.1.running_var": lambda p: p["model"].body[1].running_var,
 }
 
@@ -754,7 +752,7 @@ def test_a_rate_that_becomes_nan_is_named_and_undone(name, copies):
                 scheduler.gamma = math.nan
         return terms
 
-    # in which the rate shows
+    # the rate shows in the losses
     by_losses = r"Step 1\d was undone because loss and error and weights became"
     with pytest.raises(NotFinite, match=f"were undone because {name}|{by_losses}"):
         run.train(spoil, 4, quiet=True)
@@ -801,9 +799,7 @@ def test_an_average_of_weights_is_watched(kind):
 
 
 def test_what_was_infinite_before_the_first_step_is_meant_so(tmp_path):
-    """A mask of −∞, a mean that is not known yet, and the best loss of a scheduler
-    that has seen none.
-    """
+    """A mask of −∞, a mean not known yet, and the best loss of a scheduler that has seen none."""
     for epochs in (1, 2):
         model = nn.Linear(6, 6)
         model.register_buffer("mask", torch.full((6, 6), -math.inf).triu(1))
@@ -914,7 +910,8 @@ while True:
     os.close(begins)
     os.read(ready, 1)
     os.close(ready)
-    time.sleep(dice.uniform(0, 0.03 + slow) * (1 + kills / 8))  # longer and longer, so that it must end
+    # longer and longer, so that it must end
+    time.sleep(dice.uniform(0, 0.03 + slow) * (1 + kills / 8))
     os.kill(child, signal.SIGKILL if kills % 3 else signal.SIGTERM)
     if os.waitpid(child, 0)[1] == 0:
         break
@@ -1359,10 +1356,8 @@ def on_cuda(graph: bool, capturable: bool = True, **options):
 @pytest.mark.parametrize("autocast", [False, True])
 def test_a_graph_equals_the_eager_run(autocast):
     """The noise is the same: both draw from CUDA's generator in the same order."""
-    (eager, first), (graph, second) = (
-        on_cuda(False, autocast=autocast),
-        on_cuda(True, autocast=autocast),
-    )
+    eager, first = on_cuda(False, autocast=autocast)
+    graph, second = on_cuda(True, autocast=autocast)
     # float32 sums in another order, over 44 steps; bfloat16 has 8 bits
     tolerance = 2e-2 if autocast else 1e-4
     assert second["loss"] == pytest.approx(first["loss"], rel=tolerance)

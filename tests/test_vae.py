@@ -141,13 +141,10 @@ def test_beta_weighs_the_kl_alone():
         torch.manual_seed(0)
         seen[float(beta)] = {k: v.item() for k, v in vae.loss(x, beta=beta).items()}
     for beta, losses in seen.items():
-        assert losses["loss"] == pytest.approx(
-            losses["reconstruction"] + beta * losses["kl"], rel=1e-6
-        )
-        assert (losses["reconstruction"], losses["kl"]) == (
-            seen[1.0]["reconstruction"],
-            seen[1.0]["kl"],
-        )
+        reconstruction, kl = losses["reconstruction"], losses["kl"]
+        assert losses["loss"] == pytest.approx(reconstruction + beta * kl, rel=1e-6)
+        assert reconstruction == seen[1.0]["reconstruction"]
+        assert kl == seen[1.0]["kl"]
     torch.manual_seed(0)
     assert vae.loss(x)["loss"].item() == seen[1.0]["loss"]
 
@@ -447,10 +444,8 @@ def test_a_short_training_reaches_its_bound(uci, seed):
     """
     torch.manual_seed(seed)
     vae = VAE((8, 8), 10, (200,))
-    optimizer, images = (
-        torch.optim.Adam(vae.parameters(), lr=3e-3, fused=True),
-        uci[0].images.flatten(1),
-    )
+    optimizer = torch.optim.Adam(vae.parameters(), lr=3e-3, fused=True)
+    images = uci[0].images.flatten(1)
     for _ in range(30):
         for index in torch.randperm(len(images)).split(100):
             optimizer.zero_grad()

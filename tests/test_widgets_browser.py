@@ -1,6 +1,4 @@
-"""EMStepper and ElboBars in a real JupyterLab and in an exported page,
-in a browser without a network.
-"""
+"""EMStepper and ElboBars in a real JupyterLab and in an exported page, without a network."""
 
 import json
 import time
@@ -31,9 +29,7 @@ def book(lab, chromium):
 
 
 def show(page, selector):
-    """Scroll a widget into sight (the notebook may keep cells far from the screen out
-    of the document).
-    """
+    """Scroll a widget into sight: the notebook may keep far cells out of the document."""
     page.evaluate(
         "n => { const c = jupyterapp.shell.currentWidget.content; c.activeCellIndex = n;"
         " return c.scrollToItem(n, 'start').then(() => 0); }",
@@ -93,11 +89,8 @@ def test_em_draws_and_steps_and_python_reads_the_state(book):
     assert state["log_px"] == float(book.data(EM)["logpx"])
     assert state["bound"] == pytest.approx(state["log_px"] - state["gap"])
     assert sum(state["weights"]) == pytest.approx(1)
-    assert [len(state[name]) for name in ("means", "covariances", "responsibilities")] == [
-        3,
-        3,
-        240,
-    ]
+    lengths = [len(state[name]) for name in ("means", "covariances", "responsibilities")]
+    assert lengths == [3, 3, 240]
     assert book.errors == []
 
 
@@ -170,7 +163,8 @@ def test_em_rests_out_of_sight(book):
     press(book, EM, "Reset: back to the same start")
     press(book, EM, "Play: E and M in turn")
     book.wait("d.step > 0", EM)
-    hide = """hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+    hide = """hidden => { const told = { value: hidden, configurable: true };
+              Object.defineProperty(document, 'hidden', told);
               document.dispatchEvent(new Event('visibilitychange')); }"""
     book.evaluate(hide, True)
     time.sleep(0.3)
@@ -268,8 +262,7 @@ def test_an_exported_page_is_alive_offline(saved, chromium, width):
     page = Page(chromium, width)
     page.goto(path.as_uri(), wait_until="domcontentloaded")
     page.wait("d.logpx", EM)
-    # Of MathJax and RequireJS, which nbconvert asks a CDN for in vain, nothing is held against the
-    # widgets.
+    # MathJax and RequireJS, which nbconvert asks a CDN for in vain, are not the widgets' fault.
     page.errors[:] = [e for e in page.errors if "MathJax" not in e and "require" not in e]
     assert page.locator("[data-course] img").count() == 0  # the pictures have given way
     assert painted(page, EM) > 20
@@ -322,8 +315,8 @@ def test_a_widget_follows_the_theme_of_jupyterlab(book):
         for theme, dark in (("JupyterLab Dark", True), ("JupyterLab Light", False)):
             book.evaluate(change, theme)
             shown = (
-                "dark => document.querySelector('.course-widget')?.classList.contains('dark') === "
-                "dark"
+                "dark => document.querySelector('.course-widget')"
+                "?.classList.contains('dark') === dark"
             )
             book.wait_for_function(shown, arg=dark)
             assert book.evaluate(shown, dark)
@@ -335,9 +328,8 @@ def test_em_plays_on_after_the_kernel_is_gone(book):
     """The last test of `book`."""
     show(book, EM)
     book.evaluate(
-        "() => "
-        "jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.shutdown().then(() "
-        "=> 0)"
+        "() => jupyterapp.shell.currentWidget.context.sessionContext.session.kernel"
+        ".shutdown().then(() => 0)"
     )
     press(book, EM, "Reset: back to the same start")
     book.wait("d.step === '0'", EM)

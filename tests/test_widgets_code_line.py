@@ -1,6 +1,4 @@
-"""CodeLine: distances against scipy, the sprite, and the widget in a browser,
-with and without a kernel.
-"""
+"""CodeLine: distances against scipy, the sprite, and a browser, with and without a kernel."""
 
 import base64
 import io
@@ -94,8 +92,7 @@ def test_the_sprite_holds_every_picture_and_the_nearest_true_one(line):
         np.testing.assert_array_equal(all_cells[101 * i : 101 * (i + 1)], bytes_)
         near = cdist(images.flatten(1).double(), TRUTH.flatten(1).double()).argmin(1)
         shown = all_cells[line.nearest[i]]
-        # Half way between two true images either is the nearest: then they are a step of 1/50
-        # apart.
+        # half way between two true images either is the nearest: they are a step of 1/50 apart
         assert np.abs(shown - truth[near]).max() <= 5 + 1
         assert np.mean((shown == truth[near]).all((1, 2))) > 0.5
     assert line.shape == [101, 5, 8, 51]
@@ -196,7 +193,8 @@ def holey(z):
     return (1 - hole) * part + hole * torch.tensor([0.0, 1.0] * 4).repeat(5, 1)
 
 truth = torch.linspace(0, 1, 51)[:, None, None].repeat(1, 5, 8)
-line = CodeLine({"AE": holey, "VAE": clean}, truth, {"AE": (-10, 10), "VAE": (0, 1)}, marks={"VAE": [0.25]})
+models, limits = {"AE": holey, "VAE": clean}, {"AE": (-10, 10), "VAE": (0, 1)}
+line = CodeLine(models, truth, limits, marks={"VAE": [0.25]})
 line
 """
 LINE = ".course-widget[data-at]"
@@ -234,8 +232,7 @@ def page(request, chromium):
     found.goto(path.as_uri(), wait_until="domcontentloaded")
     found.locator(LINE).first.scroll_into_view_if_needed()
     found.wait("Number(d.loaded) > 0", LINE)
-    # Of MathJax and RequireJS, which nbconvert asks a CDN for in vain, nothing is held against the
-    # widget.
+    # MathJax and RequireJS, which nbconvert asks a CDN for in vain, are not the widget's fault.
     found.errors[:] = [e for e in found.errors if "MathJax" not in e and "require" not in e]
     yield found
     inside, outside = found.eval_on_selector(LINE, "e => [e.scrollWidth, e.clientWidth]")
@@ -253,7 +250,8 @@ def grey(page, model, column, dark=False):
         """(c, [model, column, stripe]) => {
             const { s } = JSON.parse(c.closest('.course-widget').dataset.box);
             const x = column * (s + 8) + s * (stripe + 0.5) / 8, y = model * (s + 30) + 44 + s / 2;
-            return c.getContext('2d').getImageData(Math.round(x), Math.round(y), 1, 1).data[0]; }""",
+            const place = [Math.round(x), Math.round(y)];
+            return c.getContext('2d').getImageData(...place, 1, 1).data[0]; }""",
         [model, column, 0 if dark else 1],
     )
 

@@ -25,8 +25,9 @@ def numbers(chromium, widgets):
     found = run_module(
         chromium,
         ElboBars()._esm,
-        "(m, states) => states.map(s => { const { logPx, bound, gap, reconstruction, kl } = "
-        "m.numbers(s); return { logPx, bound, gap, reconstruction, kl }; })",
+        "(m, states) => states.map(s => { "
+        "const { logPx, bound, gap, reconstruction, kl } = m.numbers(s); "
+        "return { logPx, bound, gap, reconstruction, kl }; })",
         [state(w) for w in widgets],
     )
     return found
@@ -119,8 +120,7 @@ def test_fit_q_closes_the_gap_of_the_line(chromium):
     w = ElboBars(x=2.0, w=1.0, m=-1.0, sigma=1.2)
     walk = climb(chromium, "climbQ", w)
     variance = 1 / (1 + w.w**2 / w.s**2)  # the posterior of a linear-Gaussian model
-    # The walk ends where a step gains less than 1e-9 nats; m and sigma are then right to about its
-    # root.
+    # The walk ends where a step gains less than 1e-9 nats; m and sigma are then right to its root.
     assert walk[-1]["m"] == pytest.approx(variance * w.w * w.x / w.s**2, abs=1e-3)
     assert walk[-1]["sigma"] == pytest.approx(math.sqrt(variance), abs=1e-3)
     assert walk[-1]["gap"] < 1e-6

@@ -1,5 +1,5 @@
-"""EMStepper: its engine makes EM's steps, its shell takes points and refuses what cannot
-be drawn.
+"""EMStepper: its engine makes EM's steps,
+its shell takes points and refuses what cannot be drawn.
 """
 
 import json
@@ -19,8 +19,8 @@ from course_lib.widgets.em_stepper import first_parameters, worth
 
 pytest_plugins = ["browser"]
 
-# From a start: half-steps, then a mean is dragged, then half-steps again. Each frame, and what
-# Python gets.
+# From a start: half-steps, then a mean is dragged, then half-steps again.
+# Each frame, and what Python gets.
 PLAY = """(m, [setting, k, start, before, mean, after]) => {
     const engine = new m.Engine(setting);
     const frames = [engine.begin(k, start)];
@@ -153,9 +153,7 @@ def test_tensors_tables_and_lists_are_taken(points):
 
 
 def seen(colours, sight):
-    """CIELAB of colours "#RRGGBB" as an eye sees them whose linear RGB is sight (3,
-    3) times ours: (n, 3).
-    """
+    """CIELAB (n, 3) of colours "#RRGGBB" for an eye whose linear RGB is sight (3, 3) times ours."""
     rgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colours]) / 255
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
@@ -192,9 +190,7 @@ def test_any_two_components_differ_with_every_kind_of_sight(sight):
 
 
 def test_components_differ_in_shape_as_well(chromium):
-    """Nine marks, the circle of a point that no component holds among them,
-    cover different pixels.
-    """
+    """Nine marks, one the circle of a point that no component holds, cover different pixels."""
     code = """m => m.SHAPES.map((_, kind) => {
         const canvas = Object.assign(document.createElement("canvas"), { width: 32, height: 32 });
         const g = canvas.getContext("2d");

@@ -1,6 +1,4 @@
-"""LatentExplorer: what the kernel answers, and the widget in a real browser,
-with and without a kernel.
-"""
+"""LatentExplorer: what the kernel answers, and a real browser, with and without a kernel."""
 
 import base64
 import io
@@ -212,7 +210,8 @@ NAN = float("nan")
     [
         (
             lambda z: two_greys(z).flatten(1),
-            r"decode\(z\) must return images of shape \(2, H, W\).*got \(2, 40\)\. .*reshape\(-1, H, W\)",
+            r"decode\(z\) must return images of shape \(2, H, W\).*"
+            r"got \(2, 40\)\. .*reshape\(-1, H, W\)",
         ),
         (
             lambda z: torch.zeros(len(z), 64),
@@ -383,7 +382,8 @@ def seen(page, n=0, k=0, m=1):
             const top = 10;
             const h = (c.height - top) / rows, w = h * 8 / 5;
             const [x, y] = [(k % columns + part) * w, top + (Math.floor(k / columns) + 0.5) * h];
-            return c.getContext('2d').getImageData(Math.round(x), Math.round(y), 1, 1).data[0]; })""",
+            const at = [Math.round(x), Math.round(y)];
+            return c.getContext('2d').getImageData(...at, 1, 1).data[0]; })""",
             [k, columns, rows],
         )
     )
@@ -413,7 +413,8 @@ def test_under_the_mouse_the_nearest_decoded_point_is_drawn_at_once(book):
     book.wait("d.tiles === '121'", ONE, timeout=60)  # fetched since the mouse came near
     book.evaluate(
         """s => { const e = document.querySelector(s); window.lags = [];
-           new MutationObserver(() => lags.push([Number(e.dataset.lag), e.dataset.from, e.dataset.z]))
+           const note = () => lags.push([Number(e.dataset.lag), e.dataset.from, e.dataset.z]);
+           new MutationObserver(note)
              .observe(e, { attributes: true, attributeFilter: ['data-lag'] }); }""",
         ONE,
     )
@@ -438,8 +439,8 @@ def test_under_the_mouse_the_nearest_decoded_point_is_drawn_at_once(book):
     alone = float(
         book.run_code(
             "import statistics, time\nms = []\nfor k in range(50):\n    t = time.perf_counter()\n"
-            "    explorer.answer({'z': [[0.1, 0.01 * k]]})\n    ms.append(1e3 * "
-            "(time.perf_counter() - t))\n"
+            "    explorer.answer({'z': [[0.1, 0.01 * k]]})\n"
+            "    ms.append(1e3 * (time.perf_counter() - t))\n"
             "print(statistics.median(ms))"
         )
     )
@@ -450,9 +451,7 @@ def test_under_the_mouse_the_nearest_decoded_point_is_drawn_at_once(book):
 
 
 def test_what_was_set_last_stays_here_and_there(book):
-    """Python sets z while the kernel has not taken yet what was dragged,
-    which must not come back.
-    """
+    """Python sets z while the kernel has not yet taken a drag, which must not come back."""
     show(book, 0)
     book.run_code(
         "take = explorer.set_state\n"
@@ -528,7 +527,8 @@ def test_a_refresh_forgets_what_was_decoded(book):
     book.run_code("scale = 0.5; explorer.refresh()")
     book.wait_for_function(  # white has become grey
         """s => { const c = document.querySelectorAll(s + ' canvas')[1];
-           return c.getContext('2d').getImageData(c.width / 4, c.height / 2, 1, 1).data[0] === 128; }""",
+           const pixel = c.getContext('2d').getImageData(c.width / 4, c.height / 2, 1, 1);
+           return pixel.data[0] === 128; }""",
         arg=ONE,
     )
     for k in range(10):  # nor is any picture at hand one of the old ones
@@ -581,8 +581,7 @@ def test_a_drag_in_an_exported_page_is_smooth_and_says_what_it_shows(
     page.goto(path.as_uri(), wait_until="domcontentloaded")
     page.locator(ONE).first.scroll_into_view_if_needed()
     page.wait("d.from === 'grid'", ONE)
-    # Of MathJax and RequireJS, which nbconvert asks a CDN for in vain, nothing is held against the
-    # widget.
+    # MathJax and RequireJS, which nbconvert asks a CDN for in vain, are not the widget's fault.
     page.errors[:] = [e for e in page.errors if "MathJax" not in e and "require" not in e]
     page.locator(f"{ONE} canvas").first.scroll_into_view_if_needed()
     drag(page, (0, 0), (1.3, -2.0))

@@ -103,9 +103,7 @@ def test_messages_that_ask_for_nothing_are_left_alone(counter, message):
 
 
 def test_two_threads_do_not_get_in_each_others_way(counter):
-    """Under ipykernel 7 answers run on a thread of their own;
-    without the lock counts would be lost.
-    """
+    """Under ipykernel 7 answers run on their own thread; without the lock counts would be lost."""
     question = {"tick": 0, "rows": 5}
     threads = [
         threading.Thread(target=lambda: [counter._reply(counter, question, []) for _ in range(20)])
@@ -224,7 +222,11 @@ def test_an_engine_answers_from_a_worker_or_without_one_from_the_page(chromium, 
 # sends that when told to. The kernel's part is played by the test.
 PLAIN = """
 let core;
-const definition = widget((c) => { core = c; c.heed("z", () => heard.push(c.get("z"))); return {}; });
+const definition = widget((c) => {
+  core = c;
+  c.heed("z", () => heard.push(c.get("z")));
+  return {};
+});
 const [state, dirty, on, sent, heard] = [{ uid: "a", z: [0, 0] }, {}, {}, [], []];
 const model = {
   get: (name) => state[name],
@@ -288,6 +290,7 @@ def test_python_may_set_what_the_browser_once_had(chromium):
     sent, heard, z = play(
         chromium,
         """ m.share([1, 1]); m.sent[0].idle(); await m.rest(300); m.share([1, 1]);
-        m.python([5, 5]); m.python([1, 1]); await m.rest(600); return [m.zs(), m.heard, m.state.z]; """,
+        m.python([5, 5]); m.python([1, 1]); await m.rest(600);
+        return [m.zs(), m.heard, m.state.z]; """,
     )
     assert (sent, heard, z) == ([[1, 1]], [[5, 5], [1, 1]], [1, 1])

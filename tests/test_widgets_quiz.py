@@ -54,9 +54,7 @@ def by_hand(rows, mode):
 
 
 def agrees(found, wanted):
-    """Is one entry of a score what was counted by hand, its interval scipy's
-    (for one vote an image)?
-    """
+    """Is a score's entry what was counted by hand, its interval scipy's (one vote an image)?"""
     hands, voters, images = wanted
     if images == 0:
         return found is None
@@ -190,7 +188,8 @@ NAN = float("nan")
     [
         (
             {"real": REAL[0]},
-            r"real must contain images of shape \(N, H, W\), .*\(N, H·W\) if .* square, but got \(4, 6\)",
+            r"real must contain images of shape \(N, H, W\), .*\(N, H·W\) if .* square, "
+            r"but got \(4, 6\)",
         ),
         ({"real": REAL.flatten(1)}, r"real must contain images .*but got \(5, 24\)"),
         ({"made": MADE[:0]}, r"made must contain images .*but got \(0, 4, 6\)"),
@@ -274,9 +273,7 @@ def test_a_tilde_in_the_file_is_the_home_folder(answered, tmp_path, monkeypatch)
 
 
 def test_two_quizzes_that_save_at_once_both_keep_their_answers(answered, monkeypatch):
-    """Both have seen that there is no file; the second is told,
-    and saves again under the next name.
-    """
+    """Both saw that there is no file; the second is told, and saves again under the next name."""
     other, real = Quiz(REAL, MADE), os.fsync
 
     def fsync(file):
@@ -325,8 +322,8 @@ def test_both_languages_count_alike(chromium):
     intervals, scores = run_module(
         chromium,
         SCRIPT,
-        "(m, [cases, rounds]) => [cases.map(c => m.wilson(...c)), rounds.map(([how, a]) => "
-        "m.score(a, how))]",
+        "(m, [cases, rounds]) => "
+        "[cases.map(c => m.wilson(...c)), rounds.map(([how, a]) => m.score(a, how))]",
         [cases, picked],
     )
     np.testing.assert_allclose(intervals, [wilson(*case) for case in cases], atol=1e-9)
@@ -435,8 +432,9 @@ quiz
 """
 QUIZ = ".course-widget[data-quiz]"
 RESET = (
-    "quiz.mode, quiz.classroom, quiz.seed, quiz.revealed, quiz.answers = 'one', False, 0, False, "
-    "[]; quiz.file, quiz.written = 'quiz_answers.json', None; print(quiz.answers)"
+    "quiz.mode, quiz.classroom, quiz.seed, quiz.revealed, quiz.answers = "
+    "'one', False, 0, False, []; "
+    "quiz.file, quiz.written = 'quiz_answers.json', None; print(quiz.answers)"
 )
 
 
@@ -468,8 +466,7 @@ def from_disk(chromium, path, width=1100):
     page = Page(chromium, width)
     page.goto(path.as_uri(), wait_until="domcontentloaded")
     ready(page)
-    # Of MathJax and RequireJS, which nbconvert asks a CDN for in vain, nothing is held against the
-    # widget.
+    # MathJax and RequireJS, which nbconvert asks a CDN for in vain, are not the widget's fault.
     page.errors[:] = [e for e in page.errors if "MathJax" not in e and "require" not in e]
     return page
 
@@ -480,9 +477,7 @@ def ready(page):
 
 
 def begin_anew(page):
-    """The quiz as it was made, whatever a test before has left behind;
-    nothing is on its way any more.
-    """
+    """The quiz as it was made, whatever an earlier test left; nothing is on its way any more."""
     page.run_code("quiz.answers = [{}]; " + RESET)
     fresh = "d.quiz === 'one' && d.classroom === 'false' && d.seed === '0' && d.answers === '0'"
     page.wait(fresh, QUIZ)
@@ -619,7 +614,8 @@ def test_one_at_a_time_reveals_the_truth_and_keeps_the_score(page):
     assert f"{100 * low:.1f} to {100 * high:.1f}\u00a0%, {side} the lecture’s 21\u00a0%" in told
     assert "compare it with the mean of both shares" in told
     assert re.search(
-        r"enough answers when the 95 % interval is narrower than 25 percentage points, after about \d+",
+        r"enough answers when the 95 % interval is narrower than 25 percentage points, "
+        r"after about \d+",
         told,
     )
     assert "add up to 100\u00a0%" in told
@@ -751,7 +747,8 @@ def test_keys_play_and_leave_the_notebook_alone(page):
 
 
 def test_everything_has_a_name(page):
-    unnamed = f"""() => [...document.querySelectorAll('{QUIZ} :is(button, input, select, canvas, .stage)')]
+    used = f"{QUIZ} :is(button, input, select, canvas, .stage)"
+    unnamed = f"""() => [...document.querySelectorAll('{used}')]
         .filter(e => e.offsetParent && !(e.ariaLabel || e.labels?.[0]?.textContent.trim()))
         .map(e => e.outerHTML)"""
     for mode in ("one", "pairs"):
@@ -833,8 +830,8 @@ def test_nothing_is_cut_off(saved, chromium, width):
                     QUIZ,
                     """e => { const edge = e.getBoundingClientRect();
                       return [...e.querySelectorAll('*')].filter(c => c.offsetParent).map(c => {
-                        const box = c.getBoundingClientRect();
-                        return [c.outerHTML.slice(0, 80), box.left - edge.left, edge.right - box.right];
+                        const box = c.getBoundingClientRect(), name = c.outerHTML.slice(0, 80);
+                        return [name, box.left - edge.left, edge.right - box.right];
                       }).filter(([name, left, right]) => left < 0 || right < 0); }""",
                 )
                 assert inside == []

@@ -36,9 +36,7 @@ def greys(z):
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
-    """One page on disk with every widget: name -> its place among the cards;
-    and the page's address.
-    """
+    """One page on disk with every widget: name -> its place among the cards; and its address."""
     images = torch.rand(90, 6, 6, generator=torch.Generator().manual_seed(0))
     widgets = [
         CodeLine(
@@ -162,8 +160,8 @@ def test_axe_finds_nothing_serious_in_any_state(chromium, shelf, width):
         until(page, quiz, "d.answers === '1'")
         assert violations(page) == []
         wide = page.evaluate(
-            f"[...document.querySelectorAll('{CARD}')].filter((e) => e.scrollWidth > "
-            "e.clientWidth).length"
+            f"[...document.querySelectorAll('{CARD}')]"
+            ".filter((e) => e.scrollWidth > e.clientWidth).length"
         )
         assert wide == 0
     finally:
@@ -180,7 +178,8 @@ LISTEN = """e => {
     const count = (list) => { e.heard += list.length; };
     const whole = { childList: true, characterData: true, subtree: true };
     regions.forEach((r) => new MutationObserver(count).observe(r, whole));
-    names.forEach((c) => new MutationObserver(count).observe(c, { attributeFilter: ["aria-label"] }));
+    const named = { attributeFilter: ["aria-label"] };
+    names.forEach((c) => new MutationObserver(count).observe(c, named));
     return regions.length;
 }"""
 
@@ -286,8 +285,8 @@ def test_who_wants_no_motion_gets_none_unasked_and_play_still_plays(chromium, sh
                 f"d.drawn > {drawn} && (d.step > 0 || d.dupdates > 0 || d.last === 'fit q')",
             )
             time.sleep(1)
-            # What is reached, and the button that was pressed; a glide of half a second takes ten
-            # and more.
+            # What is reached, and the button that was pressed;
+            # a glide of half a second takes ten and more.
             assert int(data(found)["drawn"]) - drawn <= 4, name
         for name in PLAYED:
             found = card(page, shelf, name)
@@ -353,8 +352,8 @@ def test_a_widget_is_as_dark_as_its_page_and_its_picture_stays_white_paper(chrom
                 assert contrast(numbers(ground), numbers(ink)) >= 12
                 if name != "Quiz":  # whose canvases are images, full of ink
                     corner = (
-                        "e => [...e.querySelector('canvas').getContext('2d').getImageData(1, 1, "
-                        "1, 1).data]"
+                        "e => [...e.querySelector('canvas').getContext('2d')"
+                        ".getImageData(1, 1, 1, 1).data]"
                     )
                     assert found.evaluate(corner) == [255, 255, 255, 255]
     finally:
@@ -378,8 +377,7 @@ def test_the_focus_ring_stands_out_from_both_its_neighbours(chromium, shelf, sch
                 assert seen["width"] >= 2
                 for side in ("inside", "outside"):
                     assert contrast(numbers(seen["ring"]), numbers(seen[side])) >= 3, (name, seen)
-                # around a picture in the dark lies an edge of white paper, and the ring lies beyond
-                # it
+                # around a picture in the dark lies an edge of white paper, and beyond it the ring
                 assert seen["offset"] >= seen["edge"], (name, seen)
     finally:
         page.close()
@@ -535,16 +533,13 @@ def test_where_the_screen_may_not_be_filled_there_is_no_button(chromium, shelf):
 COLAB = "allow-forms allow-scripts allow-popups allow-same-origin allow-pointer-lock"
 VSCODE = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
-    "img-src data:; "
+    "img-src data:; connect-src https:; child-src https: data:"
 )
-VSCODE += "connect-src https:; child-src https: data:"
 
 
 @pytest.fixture
 def framed(chromium, shelf, tmp_path):
-    """Opens all widgets in a frame of another site, under a policy;
-    returns the page and the frame.
-    """
+    """Opens all widgets in a frame of another site, under a policy; returns page and frame."""
     quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), functools.partial(quiet, directory=str(tmp_path))
@@ -654,8 +649,8 @@ def test_tab_reaches_every_control_in_order(unfolded, shelf, name, full):
         page.evaluate("document.fullscreenElement && document.exitFullscreen()")
 
 
-# Which keys are pressed on what, and what holds afterwards; d and b are the widget's data-* after
-# and before.
+# Which keys are pressed on what, and what holds afterwards;
+# d and b are the widget's data-* after and before.
 PLAY = [("Play", "Enter", "d.playing === 'true'"), ("Pause", "Space", "d.playing === 'false'")]
 WALKS = {
     "CodeLine": [

@@ -1,6 +1,4 @@
-"""ToyGAN without a browser: its engine plays the game of `toy_gan.Game`,
-its shell holds the settings.
-"""
+"""ToyGAN without a browser: its engine plays `toy_gan.Game`, its shell holds the settings."""
 
 import base64
 import dataclasses
@@ -25,8 +23,8 @@ SMALL = Settings(width_g=4, width_d=4, depth_g=1, depth_d=1, batch=32)
 
 # ---- the engine plays the same game as Python ----
 
-# Infinity and NaN are no JSON: they travel as words. Without WebAssembly, the loops are plain
-# JavaScript.
+# Infinity and NaN are no JSON: they travel as words.
+# Without WebAssembly, the loops are plain JavaScript.
 PLAY = """(m, { games, tables, at, compiled }) => {
     if (!compiled) globalThis.WebAssembly = undefined;
     const { Game } = m.toyGanEngine();
@@ -57,9 +55,7 @@ def apart(theirs, ours):
 
 
 def every_combination():
-    """Loss × constraint × R1 × optimizer × order × z × players; all else goes round,
-    and is met as well.
-    """
+    """Loss × constraint × R1 × optimizer × order × z × players; the rest goes round, all is met."""
     losses = [{"loss": loss} for loss in CHOICES["loss"][:3]]
     losses += [{"loss": "wasserstein", "constraint": c} for c in CHOICES["constraint"]]
     named = [d for d in CHOICES["data"] if d != "drawn"]
@@ -102,9 +98,7 @@ def every_combination():
 
 
 def compare(games, found, at):
-    """Each engine rounds its sums in its own order, by 1e-16;
-    training may enlarge that, up to 1e-4.
-    """
+    """Each engine sums in its own order and rounds by 1e-16; training may enlarge that to 1e-4."""
     bad = []
     for settings, frames in zip(games, found, strict=True):
         game = Game(settings)
@@ -159,8 +153,8 @@ def test_the_page_plays_the_same_game_for_two_hundred_rounds(javascript, compile
 
 def test_the_page_reads_frames_as_python_writes_them(javascript):
     code = (
-        "(m) => { const { HEAD, ROWS, STRUCTURE } = m.toyGanEngine(); return [HEAD, ROWS, "
-        "STRUCTURE]; }"
+        "(m) => { const { HEAD, ROWS, STRUCTURE } = m.toyGanEngine(); "
+        "return [HEAD, ROWS, STRUCTURE]; }"
     )
     head, rows, structure = javascript(ToyGAN.source, code, None)
     assert head == list(HEAD)
@@ -170,8 +164,8 @@ def test_the_page_reads_frames_as_python_writes_them(javascript):
 
 # ---- what the engine answers: the moments that follow a moment ----
 
-# A question is {what, settings, after, frames, steps}; after: which moment of which answer it goes
-# on from.
+# A question is {what, settings, after, frames, steps};
+# after: which moment of which answer it goes on from.
 ASK = """(m, { tables, asked }) => {
     let now = 0;
     performance.now = () => now;        // all frames come, however busy the machine is
@@ -180,16 +174,21 @@ ASK = """(m, { tables, asked }) => {
     const given = [];
     for (const { after, slow, ...question } of asked) {
         performance.now = () => (now += slow ?? 0);
-        const size = after && given[after[0]].states.length / given[after[0]].count;
-        const from = after ? given[after[0]].states.slice(after[1] * size, (after[1] + 1) * size) : null;
+        let from = null;
+        if (after) {
+            const { states, count } = given[after[0]];
+            const size = states.length / count;
+            from = states.slice(after[1] * size, (after[1] + 1) * size);
+        }
         try {
             given.push(answer({ from, ...question }));
         } catch (error) {
             given.push({ error: error.message, count: 0 });
         }
     }
+    const plain = (v) => (Number.isFinite(v) ? v : String(v));
     return given.map(({ frames, count, error }) => error ?? Array.from({ length: count }, (_, i) =>
-        Array.from(frames.slice(i * SIZE, (i + 1) * SIZE), (v) => (Number.isFinite(v) ? v : String(v)))));
+        Array.from(frames.slice(i * SIZE, (i + 1) * SIZE), plain)));
 }"""
 
 
@@ -282,8 +281,9 @@ def test_one_number_that_is_none_stops_a_step_wherever_it_stands(javascript):
         const { d } = new (m.toyGanEngine().Game)(settings, tables);
         const before = [...d.weights];
         return before.map((_, place) => {
+            const gradient = Float64Array.from(before, (_, i) => (i === place ? NaN : 1));
             try {
-                d.move(Float64Array.from(before, (_, i) => (i === place ? NaN : 1)), "sgd", 0.1, 0, 0);
+                d.move(gradient, "sgd", 0.1, 0, 0);
             } catch (error) {
                 return d.weights.every((v, i) => v === before[i]) && error.message;
             }

@@ -25,9 +25,7 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def book(lab, chromium):
-    """One notebook with two views of one widget; the tests go down it in order,
-    each from a preset.
-    """
+    """One notebook, two views of a widget; the tests go down it in order, each from a preset."""
     page = lab.open(chromium, CELLS, height=1000)
     page.run_all("all ran")
     yield page
@@ -60,9 +58,7 @@ def offline(chromium, saved_page):
 
 
 def ready(page):
-    """The page, with the widget in sight at the start of the preset "balanced",
-    as slow as it comes.
-    """
+    """The page, the widget in sight at the start of the preset "balanced", as slow as it comes."""
     if hasattr(page, "path"):
         page.evaluate(
             "() => { const c = jupyterapp.shell.currentWidget.content; c.activeCellIndex = 0;"
@@ -244,8 +240,7 @@ def test_settings_change_while_it_plays(page):
     page.wait("d.loss === 'least_squares'", GAN)
     now = int(data(page)["step"])
     page.wait(f"d.step > {now + 5} && d.playing === 'true'", GAN)  # no restart, no pause
-    # a busy machine may look too late to see the first steps of the new game, so the page looks out
-    # for them
+    # a busy machine may look too late for the first steps of the new game, so the page looks out
     page.evaluate(
         """s => { const d = document.querySelector(s).dataset;
         let last = Number(d.step);
@@ -444,12 +439,10 @@ def test_escape_ends_drawing(page):
 
 
 def test_a_speed_that_is_not_reached_is_told(offline):
-    """The clock that the rate is taken with runs three times too fast,
-    so a third of it is reached.
-    """
+    """The rate's clock runs three times too fast, so a third of the rate is reached."""
     offline.evaluate(
-        "() => { const real = performance.now.bind(performance); performance.now = () => 3 * "
-        "real(); }"
+        "() => { const real = performance.now.bind(performance); "
+        "performance.now = () => 3 * real(); }"
     )
     press(offline, "Play")
     offline.wait_for_function(
@@ -547,9 +540,7 @@ def test_layers_large_type_and_runs(page):
 
 
 def test_the_blue_line_is_where_d_is(page):
-    """The drawn pixels against the numbers of the frame: D is blue at its height,
-    and not elsewhere.
-    """
+    """The drawn pixels against the frame's numbers: D is blue at its height, and nowhere else."""
     for words in ("data p(x)", "generator q(x)", "D*(x), the best D", "push on G"):
         layer(page, words, False)
     press(page, "D step: one update of the discriminator")
@@ -590,7 +581,8 @@ def test_nothing_is_cut_off(offline, width):
     wide = offline.locator(GAN).first.evaluate(
         """e => { const edge = e.getBoundingClientRect().right + 0.5;
         return [...e.querySelectorAll('button, select, input, label, canvas, fieldset, .value')]
-            .filter((c) => c.getBoundingClientRect().right > edge).map((c) => c.outerHTML.slice(0, 80)); }"""
+            .filter((c) => c.getBoundingClientRect().right > edge)
+            .map((c) => c.outerHTML.slice(0, 80)); }"""
     )
     assert wide == []
     settings(offline, False)
@@ -662,20 +654,19 @@ def test_python_and_the_page_follow_each_other(book):
 
 
 def test_it_plays_while_a_cell_runs_and_python_is_told_now_and_then(book):
-    """Order only, no speed: benchmarks/toy_gan.py measures that,
-    on a machine that does nothing else.
-    """
+    """Order only, no speed: benchmarks/toy_gan.py measures that, on an otherwise idle machine."""
     press(book, "Play")
     book.wait("d.step > 10", GAN)
     assert told(book, lambda s: s.get("rounds", 0) > 10)["rounds"] > 10  # and it still plays
     assert data(book)["playing"] == "true"
     session = "jupyterapp.shell.currentWidget.context.sessionContext.session"
-    # The kernel may be busy with a message of the widget, so wait until it has begun with this very
-    # code.
+    # The kernel may be busy with a message of the widget, so wait until it has begun with `code`.
     book.evaluate(
         f"""() => {{ const code = 'import time; time.sleep(600)';
             const sleep = {session}.kernel.requestExecute({{ code }});
-            sleep.onIOPub = m => {{ if (m.header.msg_type === 'execute_input') window.asleep = true; }};
+            sleep.onIOPub = m => {{
+                if (m.header.msg_type === 'execute_input') window.asleep = true;
+            }};
             const awake = () => {{ window.asleep = false; }};
             sleep.done.then(awake, awake); }}"""
     )
@@ -699,7 +690,8 @@ def test_it_rests_out_of_sight(page):
     """Nothing is drawn, and the worker is not asked for anything but what was under way."""
     press(page, "Play")
     page.wait("d.playing === 'true' && d.step > 3", GAN)
-    hide = """hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+    hide = """hidden => { const told = { value: hidden, configurable: true };
+              Object.defineProperty(document, 'hidden', told);
               document.dispatchEvent(new Event('visibilitychange')); }"""
     page.evaluate(
         """() => { window.asked = 0; const post = Worker.prototype.postMessage;

@@ -32,7 +32,8 @@ RUN = """(m, { arrays, calls, compiled }) => {
     const address = (one) => (typeof one === "string" ? made[one].byteOffset : one);
     const returned = calls.map(([name, ...given]) => space[name](...given.map(address)) ?? null);
     const plain = (values) => Array.from(values, (v) => (Number.isFinite(v) ? v : String(v)));
-    const after = Object.fromEntries(Object.entries(made).map(([name, values]) => [name, plain(values)]));
+    const after = {};
+    for (const [name, values] of Object.entries(made)) after[name] = plain(values);
     return { after, returned, isCompiled: space.buffer.byteLength % 65536 === 0 };
 }"""
 
@@ -62,11 +63,8 @@ def run(javascript, compiled, calls, **arrays):
 @pytest.mark.parametrize(("units", "inputs"), [(1, 1), (1, 5), (5, 1), (4, 6), (7, 3)])
 def test_the_products_of_a_layer_are_those_of_numpy(javascript, compiled, units, inputs):
     rng, room = np.random.default_rng(units), 24
-    w, bases, h = (
-        rng.normal(size=(units, inputs)),
-        rng.normal(size=units),
-        rng.normal(size=(inputs, room)),
-    )
+    w, bases = rng.normal(size=(units, inputs)), rng.normal(size=units)
+    h = rng.normal(size=(inputs, room))
     z, start = rng.normal(size=(units, room)), rng.normal(size=(units, inputs))
     after, _ = run(
         javascript,

@@ -1,5 +1,4 @@
-"""A common interface to the EM implementations of several packages,
-for `python benchmarks/em.py --peers`.
+"""A common interface to several packages' EM implementations, for `benchmarks/em.py --peers`.
 
 Each module in this folder adapts one package and defines:
 
@@ -32,14 +31,14 @@ def load(name: str) -> tuple[ModuleType | None, str]:
     try:
         return importlib.import_module(f"em_peers.{name}"), ""
     except ImportError as error:
-        return (
-            None,
-            f"{name} is skipped, because a package is missing or cannot be loaded: {error}.",
-        )
+        why = "because a package is missing or cannot be loaded"
+        return None, f"{name} is skipped, {why}: {error}."
 
 
 def start_at(x: np.ndarray, k: int, covariance_type: str) -> Parameters:
-    """Return equal weights, means at k points of x (N, D), and the variances of x,
+    """Return a start for fits to x (N, D).
+
+    The weights are equal, the means are k points of x, and the covariances are the variances of x,
     without correlations.
     """
     dim = x.shape[1]
@@ -55,18 +54,14 @@ def start_at(x: np.ndarray, k: int, covariance_type: str) -> Parameters:
 
 
 def precisions(start: Parameters, covariance_type: str) -> np.ndarray:
-    """Return the inverse covariances of the start,
-    which scikit-learn takes instead of covariances.
-    """
+    """Return the start's inverse covariances, which scikit-learn takes instead of covariances."""
     if covariance_type in ("full", "tied"):
         return np.linalg.inv(start.covariances)
     return 1 / start.covariances
 
 
 def apart(found: Parameters, reference: Parameters) -> float:
-    """Return the largest difference between parameters,
-    relative to the largest parameter of that kind.
-    """
+    """Return the largest difference of parameters, relative to the largest one of that kind."""
     return max(
         float(np.abs(ours - theirs).max() / np.abs(theirs).max())
         for ours, theirs in zip(found, reference, strict=True)

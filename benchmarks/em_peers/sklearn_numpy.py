@@ -1,5 +1,6 @@
-"""scikit-learn's GaussianMixture on NumPy arrays. It is always available
-as a dependency of the course.
+"""scikit-learn's GaussianMixture on NumPy arrays.
+
+It is always available as a dependency of the course.
 """
 
 from sklearn.mixture import GaussianMixture

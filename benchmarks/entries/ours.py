@@ -1,5 +1,4 @@
-"""The course's autoregressive VAE: the recipe "best" without its first layer;
-12 epochs at a rate of 3e-3.
+"""The course's autoregressive VAE: the recipe "best" without its first layer; 12 epochs at 3e-3.
 
 The network, the number of epochs and the learning rate were chosen on the last 10,000 training
 digits, after training on the others.

@@ -1,6 +1,4 @@
-"""The course's recipe "four_minutes": given z, pixels are independent,
-so z alone must explain an image.
-"""
+"""The recipe "four_minutes": given z, pixels are independent, so z alone must explain an image."""
 
 from course_lib.recipes import RECIPES
 from course_lib.recipes import train as train_recipe

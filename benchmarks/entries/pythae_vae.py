@@ -25,9 +25,7 @@ NAME = "pythae's VAE"
 
 
 def as_measured(model):
-    """Give pythae's model what `course_lib.evaluation.nll` needs: a prior,
-    a likelihood, and a posterior.
-    """
+    """Give pythae's model what `evaluation.nll` needs: a prior, a likelihood, and a posterior."""
     latent = model.model_config.latent_dim
 
     def approximate_posterior(x):
@@ -35,7 +33,7 @@ def as_measured(model):
         return Independent(Normal(found.embedding, torch.exp(0.5 * found.log_covariance)), 1)
 
     def likelihood(z):
-        # bfloat16 has no numbers between 0.996 and 1
+        # in float32, because bfloat16 has no numbers between 0.996 and 1
         with torch.autocast(z.device.type, enabled=False):
             means = model.decoder(z.float().flatten(0, -2)).reconstruction.flatten(1)
         means = means.clamp(1e-6, 1 - 1e-6)  # in case a sigmoid is rounded to 0 or 1
@@ -43,7 +41,9 @@ def as_measured(model):
 
     prior = Independent(Normal(torch.zeros(latent), torch.ones(latent)), 1)
     return SimpleNamespace(
-        prior=prior, likelihood=likelihood, approximate_posterior=approximate_posterior
+        prior=prior,
+        likelihood=likelihood,
+        approximate_posterior=approximate_posterior,
     )
 
 

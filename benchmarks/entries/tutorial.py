@@ -1,6 +1,4 @@
-"""The loop of PyTorch's VAE example (784-400-20, batches of 128, Adam at 1e-3),
-on binarized pixels.
-"""
+"""The loop of PyTorch's VAE example (784-400-20, batches of 128, Adam at 1e-3) on binary pixels."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""Checks that name a student's mistake: `checks.responsibilities(my_responsibilities)`
-prints one line.
+"""Checks that name a student's mistake: `checks.m_step(my_m_step)` prints one line.
 
 The printed line says "Not started" or "Correct", or names the mistake and says where to look. A
 check runs the student's function on small inputs and compares the results with known answers and
@@ -17,8 +16,8 @@ sentences with a period, because the message continues with the first wrong elem
 
     @exercise
     def square(student: Student) -> None:
-        '''The square of each element of x (N,).'''  # shown as "Correct: The square of each element
-        …" x = torch.tensor([1.5, -3.0])
+        '''The square of each element of x (N,).'''  # shown after "✓ Correct:"
+        x = torch.tensor([1.5, -3.0])
         Table({"x": x}, x**2, {"the numbers are doubled, not squared.": 2 * x}).ask(student)
 """
 
@@ -36,12 +35,6 @@ __all__ = ["elbo_gradients", "online_logsumexp", "tile_sum"]
 __all__ += ["best_value", "binarize", "class_kl", "conditional_forward", "discriminator_loss"]
 __all__ += ["generate", "generator_step", "importance_weighted_bound", "kl"]
 __all__ += ["kl_to_standard_normal", "log_bernoulli", "log_marginal", "lower_bound", "m_step"]
-__all__ += [
-    "nats_per_image",
-    "nll_bound",
-    "paired_error",
-    "precision",
-    "r1_penalty",
-    "reparameterize",
-]
-__all__ += ["responsibilities", "sample_mixture", "style_rows", "to_points", "vae_loss"]
+__all__ += ["nats_per_image", "nll_bound", "paired_error", "precision", "r1_penalty"]
+__all__ += ["reparameterize", "responsibilities", "sample_mixture", "style_rows", "to_points"]
+__all__ += ["vae_loss"]

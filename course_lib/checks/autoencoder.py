@@ -1,6 +1,4 @@
-"""Checks for “From auto-encoder to VAE”: the noisy code and its gradient, the KL term,
-and the VAE loss.
-"""
+"""Checks for “From auto-encoder to VAE”: the noisy code, its gradient, the KL, and the loss."""
 
 import math
 from dataclasses import dataclass
@@ -55,28 +53,37 @@ def reparameterize(student: Student) -> None:
         not torch.equal(z, again),
         "a second call repeats the noise. Is a seed set inside your function?",
     )
-    mistakes = {
+    expect_gaussian(z, m, std, wrong_gaussians(m, v))
+    rows_differ(student)
+    extreme_spread(student)
+    slopes(student)
+
+
+def wrong_gaussians(m: Tensor, v: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the mean and std of z that typical mistakes produce from mu = m and logvar = v."""
+    std = (v / 2).exp()
+    wrong_stds = {
         "the variance is used as the std. Multiply the noise by the std, exp(logvar / 2).": (
-            m,
-            v.exp(),
+            v.exp()
         ),
-        "the noise is multiplied by logvar itself. The std is exp(logvar / 2).": (m, v.abs()),
-        "the noise is multiplied by half of logvar. The std is exp(logvar / 2).": (m, v.abs() / 2),
-        "logvar is doubled instead of halved. The std is exp(logvar / 2).": (m, (2 * v).exp()),
-        "the noise keeps scale 1. Multiply the noise by the std, exp(logvar / 2).": (m, 0 * v + 1),
-        "the square root is taken twice. The std is exp(logvar / 2).": (m, (v / 4).exp()),
-        "the sign of logvar is flipped. The std is exp(+logvar / 2).": (m, (-v / 2).exp()),
-        "the sign of logvar is flipped, and the variance is used as the std.": (m, (-v).exp()),
-        "the noise is divided by the variance. Multiply the noise by the std.": (m, 1 / v.exp()),
+        "the noise is multiplied by logvar itself. The std is exp(logvar / 2).": v.abs(),
+        "the noise is multiplied by half of logvar. The std is exp(logvar / 2).": v.abs() / 2,
+        "logvar is doubled instead of halved. The std is exp(logvar / 2).": (2 * v).exp(),
+        "the noise keeps scale 1. Multiply the noise by the std, exp(logvar / 2).": 0 * v + 1,
+        "the square root is taken twice. The std is exp(logvar / 2).": (v / 4).exp(),
+        "the sign of logvar is flipped. The std is exp(+logvar / 2).": (-v / 2).exp(),
+        "the sign of logvar is flipped, and the variance is used as the std.": (-v).exp(),
+        "the noise is divided by the variance. Multiply the noise by the std.": 1 / v.exp(),
         "2 is raised to the power of logvar / 2, but logvar is a natural logarithm. Use `exp`.": (
-            m,
-            2 ** (v / 2),
+            2 ** (v / 2)
         ),
         "10 is raised to the power of logvar / 2, but logvar is a natural logarithm. Use `exp`.": (
-            m,
-            10 ** (v / 2),
+            10 ** (v / 2)
         ),
-        "1 is added to the std. The std is exp(logvar / 2).": (m, std + 1),
+        "1 is added to the std. The std is exp(logvar / 2).": std + 1,
+    }
+    mistakes = {says: (m, wrong) for says, wrong in wrong_stds.items()}
+    return mistakes | {
         "mu is missing. Add mu to the scaled noise.": (0 * m, std),
         "mu is subtracted. Add mu instead.": (-m, std),
         "mu is multiplied by the scaled noise. Add mu instead.": (0 * m, (m * std).abs()),
@@ -90,16 +97,10 @@ def reparameterize(student: Student) -> None:
         ),
         "mu and logvar are swapped. The first argument is mu.": (v, (m / 2).exp()),
     }
-    expect_gaussian(z, m, std, mistakes)
-    rows_differ(student)
-    extreme_spread(student)
-    slopes(student)
 
 
 def rows_differ(student: Student) -> None:
-    """Raise Mistake unless z is right for inputs of three sizes whose rows differ
-    in mu and logvar.
-    """
+    """Raise Mistake unless z is right for three sizes, where mu and logvar differ between rows."""
     for shape, says in (
         ((6000, 3), OTHER_NUMBERS),
         ((3000, 5), OTHER_SIZE),
@@ -128,11 +129,8 @@ def extreme_spread(student: Student) -> None:
     }
     for value, hint in why.items():
         logvar = torch.full((2000, 2), value)
-        z = numbers(
-            call(student, torch.zeros(2000, 2), logvar),
-            f"your z for logvar = {value:.0f}",
-            (2000, 2),
-        )
+        what = f"your z for logvar = {value:.0f}"
+        z = numbers(call(student, torch.zeros(2000, 2), logvar), what, (2000, 2))
         ratio = z.double().std() / math.exp(value / 2)
         expect(0.9 < ratio < 1.1, f"the spread is wrong where logvar is {value:.0f}. {hint}")
 
@@ -160,9 +158,8 @@ def slopes(student: Student) -> None:
     # adding 0 · inputs prevents an autograd error if z does not depend on an input
     found = pulled_back((weight * (z + 0 * mu + 0 * logvar)).sum(), [mu, logvar])
     for name, slope in zip(rights, found, strict=True):
-        Table({}, rights[name], {cut.format(name): 0 * slope}).judge(
-            slope, f"the gradient of z with respect to {name}"
-        )
+        what = f"the gradient of z with respect to {name}"
+        Table({}, rights[name], {cut.format(name): 0 * slope}).judge(slope, what)
 
 
 @exercise
@@ -174,9 +171,7 @@ def kl(student: Student) -> None:
 def loss_reference(
     x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor
 ) -> Tensor:
-    """Return the correct scalar loss in nats per image:
-    the Gaussian reconstruction error plus the KL.
-    """
+    """Return the correct scalar loss in nats per image: the Gaussian error plus the KL."""
     error = ((x - x_hat) ** 2).sum(1) / (2 * variance)  # (N,)
     return (error + kl_reference(mu, logvar)).mean()
 
@@ -195,9 +190,7 @@ class LossParts:
 def loss_mistakes(
     x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor
 ) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces,
-    keyed by the sentence that names the mistake.
-    """
+    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
     far = ((x - x_hat) ** 2).sum(1)
     parts = LossParts(far, far / (2 * variance), kl_reference(mu, logvar), x.shape[1], mu.shape[1])
     each = wrong_factors(parts, variance) | wrong_sums(parts) | wrong_kls(parts, mu, logvar)
@@ -205,21 +198,20 @@ def loss_mistakes(
     squashed = ((x - x_hat.sigmoid()) ** 2).sum(1) / (2 * variance)
     each["a sigmoid is applied to x_hat, which already contains pixels."] = squashed + parts.kl
     each["the error is not squared."] = (x - x_hat).sum(1) / (2 * variance) + parts.kl
-    each["the errors are absolute. Use squared errors."] = (x - x_hat).abs().sum(1) / (
-        2 * variance
-    ) + parts.kl
+    absolute = (x - x_hat).abs().sum(1) / (2 * variance)
+    each["the errors are absolute. Use squared errors."] = absolute + parts.kl
     wrong = {says: value.mean() for says, value in each.items()}
     for says, value in kl_mistakes(mu, logvar).items():
         if value.shape == parts.kl.shape and value.isfinite().all():
             loss = (parts.error + value).mean()
-            # another mistake may give almost the same number; the one that is named first is the
-            # likelier
+            # of two mistakes that give almost the same number, the one named first is likelier
             if not any(torch.isclose(loss, named, rtol=1e-3) for named in wrong.values()):
                 wrong[f"the squared error is right, but in the KL {says}"] = loss
-    wrong[
+    per_pixel = (x - x_hat) ** 2 / (2 * variance)  # (N, D)
+    not_summed = (
         "the result has one squared error per pixel. Sum over pixels and average over images."
-    ] = (x - x_hat) ** 2 / (2 * variance) + parts.kl.mean()
-    return wrong | wrong_shapes(parts)
+    )
+    return wrong | {not_summed: per_pixel + parts.kl.mean()} | wrong_shapes(parts)
 
 
 def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
@@ -235,7 +227,7 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
         (
             "both parts are averaged over their columns. Sum over pixels and over the dimensions "
             "of z."
-        ): (error / parts.pixels + kl / parts.codes),
+        ): error / parts.pixels + kl / parts.codes,
         "the KL is averaged over dimensions. Sum over the dimensions.": error + kl / parts.codes,
         "the factor ½ of the squared error is missing. Divide by 2 · variance.": 2 * error + kl,
         "the factor ½ of the KL is missing.": error + 2 * kl,
@@ -250,8 +242,9 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
         "the squared error is not divided by 2 · variance.": far + kl,
         "the variance is fixed at 0.25. Use the argument `variance`.": 2 * far + kl,
         "the squared error is multiplied by 2 · variance. Divide instead.": far * 2 * v + kl,
-        "the KL is divided by 2 · variance as well. Divide only the squared error.": error
-        + kl / (2 * v),
+        "the KL is divided by 2 · variance as well. Divide only the squared error.": (
+            error + kl / (2 * v)
+        ),
         "the square root of the squared error is taken. Leave the square root out.": (
             far.sqrt() / (2 * v) + kl
         ),
@@ -259,23 +252,24 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
-    """Return the per-image losses (N,) that result from a flipped sign,
-    a missing term or a wrong average.
-    """
+    """Return the per-image losses (N,) of a flipped sign, a missing term or a wrong average."""
     n, error, kl = len(parts.error), parts.error, parts.kl
     return {
         "the KL is subtracted. The loss is minus L_b, so both parts are added.": error - kl,
-        "the squared error is subtracted. The loss is minus L_b, so both parts are added.": kl
-        - error,
+        "the squared error is subtracted. The loss is minus L_b, so both parts are added.": (
+            kl - error
+        ),
         "the KL is missing.": error,
         "the squared error is missing. The result is the KL alone.": kl,
         "the sign is flipped. The result is L_b, but the loss is −L_b.": -error - kl,
-        "the loss is summed over images. Sum over pixels, but average over images.": n
-        * (error + kl),
+        "the loss is summed over images. Sum over pixels, but average over images.": (
+            n * (error + kl)
+        ),
         "the loss is averaged over images twice.": (error + kl) / n,
         "the KL is summed over images. Average the KL over images.": error + n * kl,
-        "the squared error is summed over images. Average the squared error over images.": n * error
-        + kl,
+        "the squared error is summed over images. Average the squared error over images.": (
+            n * error + kl
+        ),
         "both parts are averaged over their columns and summed over the images.": (
             n * (error / parts.pixels + kl / parts.codes)
         ),
@@ -283,9 +277,7 @@ def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
 
 
 def wrong_kls(parts: LossParts, mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the per-image losses (N,) that result from a missing or misinterpreted term
-    of the KL.
-    """
+    """Return the per-image losses (N,) of a missing or misinterpreted term of the KL."""
     error, kl = parts.error, parts.kl
     return {
         "logvar is treated as the logarithm of the std.": error + kl_reference(mu, 2 * logvar),
@@ -308,10 +300,12 @@ def wrong_constants(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
         "the loss contains the constant D/2 · log(variance). Leave the constant out.": (
             error + kl + parts.pixels / 2 * v.log()
         ),
-        "the loss is in bits, but it must be in nats. Do not divide by log 2.": (error + kl)
-        / log_2,
-        "the KL is in bits and the squared error is in nats. Use nats for both.": error
-        + kl / log_2,
+        "the loss is in bits, but it must be in nats. Do not divide by log 2.": (
+            (error + kl) / log_2
+        ),
+        "the KL is in bits and the squared error is in nats. Use nats for both.": (
+            error + kl / log_2
+        ),
         "the loss uses logarithms to base 10, but it must be in nats. Do not divide by log 10.": (
             (error + kl) / log_10
         ),
@@ -323,11 +317,12 @@ def wrong_shapes(parts: LossParts) -> dict[str, Tensor]:
     error, kl = parts.error, parts.kl
     return {
         "the average over images is missing. Return one number.": error + kl,
-        (
-            "the squared error is one number, but there is one KL per image. Average both."
-        ): error.mean() + kl,
-        "the KL is one number, but there is one squared error per image. Average both.": error
-        + kl.mean(),
+        "the squared error is one number, but there is one KL per image. Average both.": (
+            error.mean() + kl
+        ),
+        "the KL is one number, but there is one squared error per image. Average both.": (
+            error + kl.mean()
+        ),
     }
 
 
@@ -359,8 +354,7 @@ def wrong_part(student: Student, inputs: Inputs) -> str:
 @exercise
 def vae_loss(student: Student) -> None:
     """The loss is ‖x − x_hat‖² / (2 variance) + KL in nats, averaged over images."""
-    # three images, four pixels and five dimensions, so that no average can be mistaken for another
-    # or for a ½
+    # three images, four pixels and five dimensions: no average can pass for another or for a ½
     inputs = {
         "x": tensor([[0.0, 0.9, 0.3, 0.6], [1.0, 0.2, 0.7, 0.0], [0.1, 0.8, 0.0, 0.5]]),
         "x_hat": tensor([[0.2, 0.4, 0.3, 1.0], [0.5, 0.3, 0.0, 0.4], [0.3, 0.2, 0.6, 0.1]]),

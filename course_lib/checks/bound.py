@@ -1,6 +1,4 @@
-"""Checks for “The evidence lower bound”: the closed-form KL, the bound,
-and the importance-weighted bound.
-"""
+"""Checks for “The evidence lower bound”: the KL, the bound, and the importance-weighted bound."""
 
 import math
 from collections.abc import Callable
@@ -33,91 +31,99 @@ def kl_reference(mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 def kl_mistakes(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces,
-    keyed by the sentence that names the mistake.
-    """
-    square, var = mu**2, logvar.exp()  # (N, D)
-    each = (var + square - 1 - logvar) / 2  # (N, D)
-    turned_round = (logvar + (1 + square) / var - 1) / 2
+    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    wrong = wrong_kl_sums(mu, logvar) | misread_logvars(mu, logvar) | wrong_kl_terms(mu, logvar)
+    return wrong | other_units(kl_reference(mu, logvar))
+
+
+def wrong_kl_sums(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
+    """Return the results of the right terms with a wrong sign, factor, sum or average."""
+    each = (logvar.exp() + mu**2 - 1 - logvar) / 2  # (N, D)
     right = each.sum(1)
-    wrong = {}
-    wrong["the sign is flipped. A KL divergence is never negative."] = -right
-    wrong["the factor ½ is missing. The result is twice the KL."] = 2 * right
-    wrong["the result is halved twice. The KL has one factor ½."] = right / 2
-    wrong["the result is averaged over dimensions. Sum over the dimensions."] = each.mean(1)
-    wrong["the result is also summed over the rows. Return one number per row."] = each.sum()
-    wrong["the result is averaged over the rows. Return one number per row."] = right.mean()
-    wrong["the result is averaged over rows and dimensions. Sum over dimensions only."] = (
-        each.mean()
-    )
-    wrong["the result has one number per dimension. Sum over the dimensions of each row."] = each
-    wrong["the result is summed over the rows. Sum over the dimensions, axis 1."] = each.sum(0)
-    wrong["logvar is treated as the log-std. The variance is exp(logvar)."] = (
-        var**2 + square - 1 - 2 * logvar
-    ).sum(1) / 2
-    wrong[
-        "exp(2 · logvar) and −logvar do not match. The variance is exp(logvar) in both terms."
-    ] = (var**2 + square - 1 - logvar).sum(1) / 2
-    wrong[
+    return {
+        "the sign is flipped. A KL divergence is never negative.": -right,
+        "the factor ½ is missing. The result is twice the KL.": 2 * right,
+        "the result is halved twice. The KL has one factor ½.": right / 2,
+        "the result is averaged over dimensions. Sum over the dimensions.": each.mean(1),
+        "the result is also summed over the rows. Return one number per row.": each.sum(),
+        "the result is averaged over the rows. Return one number per row.": right.mean(),
+        "the result is averaged over rows and dimensions. Sum over dimensions only.": each.mean(),
+        "the result has one number per dimension. Sum over the dimensions of each row.": each,
+        "the result is summed over the rows. Sum over the dimensions, axis 1.": each.sum(0),
+    }
+
+
+def misread_logvars(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
+    """Return the KLs that result from a misread logvar, or from the opposite direction."""
+    square, var = mu**2, logvar.exp()  # (N, D)
+    turned_round = (logvar + (1 + square) / var - 1) / 2
+    return {
+        "logvar is treated as the log-std. The variance is exp(logvar).": (
+            (var**2 + square - 1 - 2 * logvar).sum(1) / 2
+        ),
+        "exp(2 · logvar) and −logvar do not match. The variance is exp(logvar) in both terms.": (
+            (var**2 + square - 1 - logvar).sum(1) / 2
+        ),
         (
             "the std is used in place of the variance. The variance is exp(logvar), not "
             "exp(logvar / 2)."
-        )
-    ] = (var.sqrt() + square - 1 - logvar).sum(1) / 2
-    wrong[
+        ): (var.sqrt() + square - 1 - logvar).sum(1) / 2,
         (
             "the std is used where the variance belongs, and logvar is halved. Use exp(logvar) "
             "and logvar."
-        )
-    ] = (var.sqrt() + square - 1 - logvar / 2).sum(1) / 2
-    wrong["logvar is halved. log σ² is logvar itself."] = (var + square - 1 - logvar / 2).sum(1) / 2
-    wrong["the direction is reversed. The result is KL(p‖q) instead of KL(q‖p)."] = (
-        turned_round.sum(1)
-    )
-    wrong["logvar is treated as the variance itself. Take the exponential of logvar."] = (
-        logvar + square - 1 - logvar.log()
-    ).sum(1) / 2
-    wrong["logvar is used in place of the variance. Take the exponential of logvar."] = (
-        logvar + square - 1 - logvar
-    ).sum(1) / 2
-    wrong["mu is not squared."] = (var + mu - 1 - logvar).sum(1) / 2
-    wrong["the absolute value of mu is used. Square mu instead."] = (
-        var + mu.abs() - 1 - logvar
-    ).sum(1) / 2
-    wrong["the term mu² is missing. A code far from 0 must have a cost."] = (var - 1 - logvar).sum(
-        1
-    ) / 2
-    wrong["the term mu² is subtracted. Add it instead."] = (var - square - 1 - logvar).sum(1) / 2
-    wrong["the term −logvar is missing. Without it, zero variance is cheapest."] = (
-        var + square - 1
-    ).sum(1) / 2
-    wrong["the sign of logvar is flipped. Subtract logvar."] = (var + square - 1 + logvar).sum(
-        1
-    ) / 2
-    wrong["the term −1 is missing. The KL must be 0 at mu = logvar = 0."] = (
-        var + square - logvar
-    ).sum(1) / 2
-    wrong["the sign of the term −1 is flipped. The KL must be 0 at mu = logvar = 0."] = (
-        var + square + 1 - logvar
-    ).sum(1) / 2
-    wrong["1 is subtracted once per row, not once per dimension."] = (
-        (var + square - logvar).sum(1) - 1
-    ) / 2
-    wrong["the variance is missing. Add exp(logvar)."] = (square - 1 - logvar).sum(1) / 2
-    wrong["the sign of the variance is flipped. Add exp(logvar)."] = (
-        -var + square - 1 - logvar
-    ).sum(1) / 2
-    wrong["the term mu² is not halved. The factor ½ applies to all terms."] = (
-        var + 2 * square - 1 - logvar
-    ).sum(1) / 2
-    wrong["mu and logvar are swapped. The first argument is mu."] = (
-        mu.exp() + logvar**2 - 1 - mu
-    ).sum(1) / 2
-    wrong["the square root of the KL is returned. Leave the square root out."] = right.sqrt()
-    wrong["only log σ² is in bits. Use the natural logarithm for log σ² as well."] = (
-        var + square - 1 - logvar / math.log(2)
-    ).sum(1) / 2
-    return wrong | other_units(right)
+        ): (var.sqrt() + square - 1 - logvar / 2).sum(1) / 2,
+        "logvar is halved. log σ² is logvar itself.": (var + square - 1 - logvar / 2).sum(1) / 2,
+        "the direction is reversed. The result is KL(p‖q) instead of KL(q‖p).": turned_round.sum(1),
+        "logvar is treated as the variance itself. Take the exponential of logvar.": (
+            (logvar + square - 1 - logvar.log()).sum(1) / 2
+        ),
+        "logvar is used in place of the variance. Take the exponential of logvar.": (
+            (logvar + square - 1 - logvar).sum(1) / 2
+        ),
+    }
+
+
+def wrong_kl_terms(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
+    """Return the KLs that result from a missing or wrong term, and the square root of the KL."""
+    square, var = mu**2, logvar.exp()  # (N, D)
+    right = (var + square - 1 - logvar).sum(1) / 2
+    return {
+        "mu is not squared.": (var + mu - 1 - logvar).sum(1) / 2,
+        "the absolute value of mu is used. Square mu instead.": (
+            (var + mu.abs() - 1 - logvar).sum(1) / 2
+        ),
+        "the term mu² is missing. A code far from 0 must have a cost.": (
+            (var - 1 - logvar).sum(1) / 2
+        ),
+        "the term mu² is subtracted. Add it instead.": (var - square - 1 - logvar).sum(1) / 2,
+        "the term −logvar is missing. Without it, zero variance is cheapest.": (
+            (var + square - 1).sum(1) / 2
+        ),
+        "the sign of logvar is flipped. Subtract logvar.": (var + square - 1 + logvar).sum(1) / 2,
+        "the term −1 is missing. The KL must be 0 at mu = logvar = 0.": (
+            (var + square - logvar).sum(1) / 2
+        ),
+        "the sign of the term −1 is flipped. The KL must be 0 at mu = logvar = 0.": (
+            (var + square + 1 - logvar).sum(1) / 2
+        ),
+        "1 is subtracted once per row, not once per dimension.": (
+            ((var + square - logvar).sum(1) - 1) / 2
+        ),
+        "the variance is missing. Add exp(logvar).": (square - 1 - logvar).sum(1) / 2,
+        "the sign of the variance is flipped. Add exp(logvar).": (
+            (-var + square - 1 - logvar).sum(1) / 2
+        ),
+        "the term mu² is not halved. The factor ½ applies to all terms.": (
+            (var + 2 * square - 1 - logvar).sum(1) / 2
+        ),
+        "mu and logvar are swapped. The first argument is mu.": (
+            (mu.exp() + logvar**2 - 1 - mu).sum(1) / 2
+        ),
+        "the square root of the KL is returned. Leave the square root out.": right.sqrt(),
+        "only log σ² is in bits. Use the natural logarithm for log σ² as well.": (
+            (var + square - 1 - logvar / math.log(2)).sum(1) / 2
+        ),
+    }
 
 
 def draw_codes(generator: Generator, n: int, d: int) -> dict[str, Tensor]:
@@ -146,11 +152,8 @@ def kl_to_standard_normal(student: Student) -> None:
 def expect_repeats(student: Student, inputs: Inputs) -> None:
     """Raise Mistake if a second call with the same inputs returns a tensor with other numbers."""
     first, second = (call(student, *inputs.values()) for _ in range(2))
-    if (
-        not isinstance(first, Tensor)
-        or not isinstance(second, Tensor)
-        or not first.is_floating_point()
-    ):
+    are_tensors = isinstance(first, Tensor) and isinstance(second, Tensor)
+    if not are_tensors or not first.is_floating_point():
         return  # the check says later what is wrong with such a result
     repeats = first.shape != second.shape or torch.allclose(first, second.to(first), equal_nan=True)
     says = (
@@ -166,9 +169,9 @@ def extreme_logvar(
     shape: tuple[int, int],
     reference: Reference,
 ) -> None:
-    """Raise Mistake unless the result is right for log-variances of −60 and 60
-    (variances of 9e-27 and 1e26).
+    """Raise Mistake unless the result is right for log-variances of −60 and 60.
 
+    The variances are then 9e-27 and 1e26.
     inputs: a function that returns the inputs of the exercise for a given logvar of shape (N, d).
     """
     small = (
@@ -193,61 +196,56 @@ def bound_reference(log_joint: Tensor, q: Tensor) -> Tensor:
 
 
 def bound_mistakes(log_joint: Tensor, q: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces,
-    keyed by the sentence that names the mistake.
-    """
+    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
     log_q = q.log()
     terms, log_px = q * (log_joint - log_q), log_joint.logsumexp(1)  # (N, K), (N,)
     cross, entropy = (q * log_joint).sum(1), -(q * log_q).sum(1)  # (N,)
     right = terms.sum(1)
-    wrong = {}
-    wrong["the sign is flipped. Add log P(x, z) and subtract log q."] = -right
-    wrong["the term −log q is missing. The bound includes the entropy of q."] = cross
-    wrong["the term log P(x, z) is missing. The result is the entropy of q alone."] = entropy
-    wrong["the sign of log q is flipped. Subtract log q."] = cross - entropy
-    wrong["the result is log P(x) itself, whatever q is. Average the logarithms under q."] = log_px
-    wrong["the result is the gap, log P(x) − L_b."] = log_px - right
-    wrong["the result is L_b − log P(x), minus the gap. Do not normalize log_joint."] = (
-        right - log_px
-    )
-    wrong["the logarithm is taken after the sum over z. Average log P(x, z) under q."] = (
-        (q * log_joint.exp()).sum(1).log()
-    )
-    wrong["the terms are not weighted by q. Multiply each term by q."] = (log_joint - log_q).sum(1)
-    wrong["log P(x, z) is not weighted by q. Average log P(x, z) under q."] = (
-        log_joint.sum(1) + entropy
-    )
-    wrong["log q is not weighted by q. Average log q under q."] = cross - log_q.sum(1)
-    wrong["the result is averaged over z. The weights are already in q, so take the sum."] = (
-        terms.mean(1)
-    )
-    wrong["the result is also summed over the rows. Return one number per row."] = terms.sum()
-    wrong["the result is averaged over the rows. Return one number per row."] = right.mean()
-    wrong["the result is summed over the rows, but z is axis 1."] = terms.sum(0)
-    wrong["the sum over z is missing. Return one number per row."] = terms
-    wrong["log P(x, z) is exponentiated. Average the logarithms under q."] = (
-        q * log_joint.exp()
-    ).sum(1) + entropy
-    wrong["q itself is subtracted. Subtract the logarithm of q."] = (q * (log_joint - q)).sum(1)
-    wrong["log P(x, z) is divided by log q. Subtract log q instead."] = (q * log_joint / log_q).sum(
-        1
-    )
-    wrong["the terms are weighted by P(z|x). Average them under q."] = (
-        log_joint.softmax(1) * (log_joint - log_q)
-    ).sum(1)
-    wrong["a softmax is applied to q, which is already a distribution."] = bound_reference(
-        log_joint, q.softmax(1)
-    )
-    wrong["the arguments are swapped. The first argument is log_joint."] = bound_reference(
-        q, log_joint
-    )
-    wrong["log q is in bits, and log P(x, z) is in nats. Use the natural logarithm."] = (
-        cross + entropy / math.log(2)
-    )
-    wrong["log q is to base 10, and log P(x, z) is in nats. Use the natural logarithm."] = (
-        cross + entropy / math.log(10)
-    )
-    wrong["the entropy is halved."] = cross + entropy / 2
+    wrong = {
+        "the sign is flipped. Add log P(x, z) and subtract log q.": -right,
+        "the term −log q is missing. The bound includes the entropy of q.": cross,
+        "the term log P(x, z) is missing. The result is the entropy of q alone.": entropy,
+        "the sign of log q is flipped. Subtract log q.": cross - entropy,
+        "the result is log P(x) itself, whatever q is. Average the logarithms under q.": log_px,
+        "the result is the gap, log P(x) − L_b.": log_px - right,
+        "the result is L_b − log P(x), minus the gap. Do not normalize log_joint.": right - log_px,
+        "the logarithm is taken after the sum over z. Average log P(x, z) under q.": (
+            (q * log_joint.exp()).sum(1).log()
+        ),
+        "the terms are not weighted by q. Multiply each term by q.": (log_joint - log_q).sum(1),
+        "log P(x, z) is not weighted by q. Average log P(x, z) under q.": (
+            log_joint.sum(1) + entropy
+        ),
+        "log q is not weighted by q. Average log q under q.": cross - log_q.sum(1),
+        "the result is averaged over z. The weights are already in q, so take the sum.": (
+            terms.mean(1)
+        ),
+        "the result is also summed over the rows. Return one number per row.": terms.sum(),
+        "the result is averaged over the rows. Return one number per row.": right.mean(),
+        "the result is summed over the rows, but z is axis 1.": terms.sum(0),
+        "the sum over z is missing. Return one number per row.": terms,
+        "log P(x, z) is exponentiated. Average the logarithms under q.": (
+            (q * log_joint.exp()).sum(1) + entropy
+        ),
+        "q itself is subtracted. Subtract the logarithm of q.": (q * (log_joint - q)).sum(1),
+        "log P(x, z) is divided by log q. Subtract log q instead.": (q * log_joint / log_q).sum(1),
+        "the terms are weighted by P(z|x). Average them under q.": (
+            (log_joint.softmax(1) * (log_joint - log_q)).sum(1)
+        ),
+        "a softmax is applied to q, which is already a distribution.": (
+            bound_reference(log_joint, q.softmax(1))
+        ),
+        "the arguments are swapped. The first argument is log_joint.": (
+            bound_reference(q, log_joint)
+        ),
+        "log q is in bits, and log P(x, z) is in nats. Use the natural logarithm.": (
+            cross + entropy / math.log(2)
+        ),
+        "log q is to base 10, and log P(x, z) is in nats. Use the natural logarithm.": (
+            cross + entropy / math.log(10)
+        ),
+        "the entropy is halved.": cross + entropy / 2,
+    }
     return wrong | other_units(right)
 
 
@@ -260,8 +258,8 @@ def draw_joint(generator: Generator, n: int, k: int) -> dict[str, Tensor]:
 
 @exercise
 def lower_bound(student: Student) -> None:
-    """The result is L_b in nats for each row. It never exceeds log P(x) and is finite
-    even where q is 0.
+    """The result is L_b in nats for each row.
+    It never exceeds log P(x) and is finite even where q is 0.
     """
     log_joint = tensor([[-1.2, -2.5, -3.0], [-4.0, -0.9, -2.2]])
     q = tensor([[0.5, 0.2, 0.3], [0.1, 0.3, 0.6]])
@@ -295,9 +293,7 @@ def lower_bound(student: Student) -> None:
 
 
 def of_softmax(answer: Callable[..., Any]) -> Callable[..., Any]:
-    """Make `answer` normalize q first, because answers that normalize q themselves are
-    also accepted.
-    """
+    """Make `answer` normalize q first, because answers that do so themselves are also accepted."""
 
     @wraps(answer)
     def bound(log_joint: Tensor, q: Tensor) -> object:
@@ -307,17 +303,14 @@ def of_softmax(answer: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def clamp_of_q(student: Student) -> None:
-    """Raise Mistake if the gradient is wrong where q is tiny because q is clamped or a
-    number is added to q.
+    """Raise Mistake if the gradient is wrong where q is tiny, because q is clamped or shifted.
 
     `torch.distributions.Categorical` clamps probabilities at the machine epsilon of their dtype,
     but answers that use this class are accepted.
     """
 
     def slopes(answer: Student) -> Tensor:
-        """Return the gradient (N, K) with respect to q,
-        restricted to directions that keep q normalized.
-        """
+        """Return the gradient (N, K) for q, restricted to directions that keep q normalized."""
         log_joint = tensor([[-1.2, -2.5, -3.0, -0.7, -1.9]])
         q = tensor([[1.0, 1e-30, 1e-12, 1e-8, 2e-7]]).requires_grad_()
         (slope,) = weighted_gradients(call(answer, log_joint, q), {"q": q}, ["q"])
@@ -344,73 +337,76 @@ def clamp_of_q(student: Student) -> None:
 
 
 def weights_reference(log_w: Tensor) -> Tensor:
-    """Return the correct bound in nats, the log of each image's mean weight
-    (Burda et al. 2016, eq. 8).
-    """
+    """Return the log of each image's mean weight in nats (Burda et al. 2016, eq. 8)."""
     return log_w.logsumexp(0) - math.log(len(log_w))  # (N,)
 
 
 def weights_mistakes(log_w: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces,
-    keyed by the sentence that names the mistake.
-    """
+    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    wrong = wrong_log_means(log_w) | wrong_axes_and_weights(log_w)
+    return wrong | other_units(weights_reference(log_w))
+
+
+def wrong_log_means(log_w: Tensor) -> dict[str, Tensor]:
+    """Return the results of taking the logarithm of the mean of the k weights incorrectly."""
     k, n = log_w.shape
     total = log_w.logsumexp(0)  # (N,)
-    right = weights_reference(log_w)
-    wrong = {}
-    wrong[
+    return {
         (
             "the mean of the logs is taken instead of the log of the mean. The result is the "
             "ordinary bound."
-        )
-    ] = log_w.mean(0)
-    wrong["log k is not subtracted. The mean of k weights is their sum divided by k."] = total
-    wrong["log k is added. Subtract it instead."] = total + math.log(k)
-    wrong["the result is divided by k after the logarithm. Subtract log k."] = total / k
-    wrong["k itself is subtracted. Subtract log k."] = total - k
-    wrong["the result is divided by log k. Subtract log k."] = total / math.log(k)
-    wrong["log N is subtracted. The mean is over the k samples, axis 0."] = total - math.log(n)
-    wrong["the logs are summed. Exponentiate, average, then take the logarithm."] = log_w.sum(0)
-    wrong["only the largest weight counts. Use `logsumexp` to add all weights."] = log_w.amax(0)
-    wrong["only the largest weight, divided by k, counts. Use `logsumexp` to add all weights."] = (
-        log_w.amax(0) - math.log(k)
-    )
-    wrong["the logarithm is missing. The result is the mean weight."] = right.exp()
-    wrong["the logarithm is missing. The result is the sum of the weights."] = total.exp()
-    wrong["the sign is flipped. The result is minus the bound."] = -right
-    wrong["the result is reduced over the images (axis 1). The k samples are along axis 0."] = (
-        weights_reference(log_w.T)
-    )
-    wrong["the result is reduced over the images (axis 1), and log k belongs to axis 0."] = (
-        log_w.logsumexp(1) - math.log(k)
-    )
-    wrong["the result is also averaged over the images. Return one number per image."] = (
-        right.mean()
-    )
-    wrong["the result is also summed over the images. Return one number per image."] = right.sum()
-    wrong["all samples of all images are averaged together. Return one number per image."] = (
-        log_w.logsumexp((0, 1)) - math.log(k * n)
-    )
-    wrong["a weighted mean of the logs is taken. Take the log of the mean weight."] = (
-        log_w.softmax(0) * log_w
-    ).sum(0)
-    wrong[
+        ): log_w.mean(0),
+        "log k is not subtracted. The mean of k weights is their sum divided by k.": total,
+        "log k is added. Subtract it instead.": total + math.log(k),
+        "the result is divided by k after the logarithm. Subtract log k.": total / k,
+        "k itself is subtracted. Subtract log k.": total - k,
+        "the result is divided by log k. Subtract log k.": total / math.log(k),
+        "log N is subtracted. The mean is over the k samples, axis 0.": total - math.log(n),
+        "the logs are summed. Exponentiate, average, then take the logarithm.": log_w.sum(0),
+        "only the largest weight counts. Use `logsumexp` to add all weights.": log_w.amax(0),
+        "only the largest weight, divided by k, counts. Use `logsumexp` to add all weights.": (
+            log_w.amax(0) - math.log(k)
+        ),
+        "the logarithm is missing. The result is the mean weight.": weights_reference(log_w).exp(),
+        "the logarithm is missing. The result is the sum of the weights.": total.exp(),
+    }
+
+
+def wrong_axes_and_weights(log_w: Tensor) -> dict[str, Tensor]:
+    """Return the results of a wrong sign or axis, of wrong weights, and of mixed units."""
+    k, n = log_w.shape
+    total, right = log_w.logsumexp(0), weights_reference(log_w)  # (N,) each
+    return {
+        "the sign is flipped. The result is minus the bound.": -right,
+        "the result is reduced over the images (axis 1). The k samples are along axis 0.": (
+            weights_reference(log_w.T)
+        ),
+        "the result is reduced over the images (axis 1), and log k belongs to axis 0.": (
+            log_w.logsumexp(1) - math.log(k)
+        ),
+        "the result is also averaged over the images. Return one number per image.": right.mean(),
+        "the result is also summed over the images. Return one number per image.": right.sum(),
+        "all samples of all images are averaged together. Return one number per image.": (
+            log_w.logsumexp((0, 1)) - math.log(k * n)
+        ),
+        "a weighted mean of the logs is taken. Take the log of the mean weight.": (
+            (log_w.softmax(0) * log_w).sum(0)
+        ),
         (
             "the result contains the logarithms of normalized weights. Add the weights up before "
             "normalizing."
-        )
-    ] = log_w.log_softmax(0)
-    wrong["the weights are squared."] = (2 * log_w).logsumexp(0) - math.log(k)
-    wrong["log k is in bits, and the rest is in nats. Use the natural logarithm."] = (
-        total - math.log2(k)
-    )
-    wrong["log k is to base 10, and the rest is in nats. Use the natural logarithm."] = (
-        total - math.log10(k)
-    )
-    wrong["2 is raised to the power of log w, but log w is in nats. Use `exp`."] = (
-        log_w * math.log(2)
-    ).logsumexp(0) - math.log(k)
-    return wrong | other_units(right)
+        ): log_w.log_softmax(0),
+        "the weights are squared.": (2 * log_w).logsumexp(0) - math.log(k),
+        "log k is in bits, and the rest is in nats. Use the natural logarithm.": (
+            total - math.log2(k)
+        ),
+        "log k is to base 10, and the rest is in nats. Use the natural logarithm.": (
+            total - math.log10(k)
+        ),
+        "2 is raised to the power of log w, but log w is in nats. Use `exp`.": (
+            (log_w * math.log(2)).logsumexp(0) - math.log(k)
+        ),
+    }
 
 
 def draw_log_weights(generator: Generator, k: int, n: int) -> dict[str, Tensor]:
@@ -433,16 +429,14 @@ def importance_weighted_bound(student: Student) -> None:
 def extreme_weights(
     student: Student, inputs: Callable[[Tensor], Inputs], reference: Reference
 ) -> None:
-    """Raise Mistake unless the result is right for one or several images
-    with log-weights from −5000 to 3000.
+    """Raise Mistake unless the result is right for log-weights from −5000 to 3000.
 
-    inputs: a function that returns the inputs of the exercise for given log-weights of shape (k,
-    N).
+    One image is tried at a time, and then several together.
+    inputs: a function that returns the exercise's inputs for given log-weights of shape (k, N).
     """
     clamped = "Is a small number added, or is something clamped? `logsumexp` needs neither."
     own = "Subtract each image's own largest log-weight first, as `logsumexp` does"
-    # one image at a time, with three log-weights: the largest, the smallest or the middle one comes
-    # first
+    # three log-weights for each image: the largest, the smallest or the middle one comes first
     alone = [(-5000.0, -5001.0, -5002.0), (3000.0, 3001.0, 2999.0)]
     alone += [(0.0, -3000.0, -2000.0), (-3000.0, -2000.0, 0.0), (-2000.0, 0.0, -3000.0)]
     for column in alone:
@@ -471,8 +465,7 @@ def extreme_weights(
 
 
 def lowest_change(value: Any, before: tuple[float, float], after: tuple[float, float]) -> str:
-    """Say how a formula for the lowest possible change in log P(x) compares
-    with one step in P alone.
+    """Say how a formula for the lowest possible change in log P(x) fits one step in P alone.
 
     The sentence helps students judge the last exercise of the chapter. `value` is the result of the
     formula, or None if the exercise has not been started. before, after: log P(x) and L_b, in nats.
@@ -500,14 +493,15 @@ def lowest_change(value: Any, before: tuple[float, float], after: tuple[float, f
         "This is the change in L_b. The change in the gap is missing.": rise,
         "This is minus the change in L_b, and the change in the gap is missing.": -rise,
         "This would be right if L_b stayed the same, but L_b changes by `rise`.": -gap_before,
-        (
-            "This is the gap before the step. If the step closes the gap, how does log P(x) change?"
-        ): gap_before,
+        "This is the gap before the step. If the step closes the gap, how does log P(x) change?": (
+            gap_before
+        ),
         "The gap has the wrong sign. If L_b stays the same and the gap closes, log P(x) falls.": (
             rise + gap_before
         ),
-        "`rise` has the wrong sign. If the gap stays the same, log P(x) rises with L_b.": -rise
-        - gap_before,
+        "`rise` has the wrong sign. If the gap stays the same, log P(x) rises with L_b.": (
+            -rise - gap_before
+        ),
         (
             "This is the change in the trap, but another step with the same `rise` may close the "
             "gap."

@@ -1,6 +1,4 @@
-"""Checks for “Inside the GPU”: a tile and its mask, one-pass log-sum-exp,
-and the factors of a gradient.
-"""
+"""Checks for “Inside the GPU”: a tile's mask, one-pass log-sum-exp, and a gradient's factors."""
 
 import math
 import secrets
@@ -34,8 +32,7 @@ LOGITS = tensor([1.3, -0.4, 2.1, 0.7, -1.6, 0.9, 3.2, -2.3, -0.7, 1.8])  # (D,):
 
 
 class Memory:
-    """A simulated GPU memory in which the logits of one image are stored between those
-    of other images.
+    """A simulated GPU memory that stores the logits of one image between those of other images.
 
     A program reads `block` addresses at once with `load`. The mask must exclude every address
     outside the image.
@@ -95,9 +92,8 @@ class Memory:
         expect(not (len(pixels) > 1 and (pixels.diff() == 4).all()), says)
         pixel = int(pixels[strays][0])
         says = "the mask includes one lane too many. The last pixel has number D − 1, so use `< D`."
-        expect(
-            not (pixel == self.size and strays.sum() == 1 and inside.any() and not mask.all()), says
-        )
+        is_next = pixel == self.size and strays.sum() == 1
+        expect(not (is_next and inside.any() and not mask.all()), says)
         before = "an address is before the image, which starts at `logits`"
         expect(pixel >= 0, f"{before}. Pixel i is at `logits + i`.")
         lane = int(strays.nonzero()[0, 0])
@@ -121,8 +117,8 @@ def tile(student: Student, logits: Tensor, program: int, block: int) -> object:
     memory = Memory(logits, block)
     answer = call(student, memory.load, memory.first, len(logits), program, block)
     expect(memory.was_read, "`load` is never called, but it is the only way to read memory.")
-    # no lane is inside the image, although each program has at least one pixel
     if not memory.was_asked:
+        # no lane is inside the image, although each program has at least one pixel
         first = Memory(logits, block)
         call(student, first.load, first.first, len(logits), 0, block)
         says = (
@@ -151,8 +147,7 @@ def tile_sum(student: Student) -> None:
     def draw(source: torch.Generator, pixels: int, width: int) -> Inputs:
         first = int(torch.randint(30, 90, (), generator=source))
         memory = Memory(torch.randn(pixels, generator=source), width, first)
-        # program 0 is never drawn, because an answer that reads only the first pixels would be
-        # correct for it
+        # never program 0, for which an answer that reads only the first pixels would be correct
         program = int(torch.randint(1, -(-pixels // width), (), generator=source))
         return {
             "load": memory.load,
@@ -172,52 +167,67 @@ def tile_sum(student: Student) -> None:
 
 def wrong_tiles() -> dict[str, Tensor]:
     """Return the results that typical mistakes produce for the last of three programs."""
+    return wrong_lanes() | wrong_terms()
+
+
+def wrong_lanes() -> dict[str, Tensor]:
+    """Return the results of a wrong mask or a wrong tile for the last of three programs."""
     block, bits = 4, softplus(LOGITS)
-    mine, terms = LOGITS[8:], bits[8:]  # 2 pixels, next to 2 masked lanes
+    terms = bits[8:]  # 2 pixels, next to 2 masked lanes
     right, log_2 = terms.sum(), softplus(tensor(0.0))
     return {
         (
             "a masked lane loads 0, so log(1 + e⁰) = log 2 is added. Mask the terms after the "
             "softplus."
-        ): (right + 2 * log_2),
-        "log 2 is subtracted for the whole tile. Mask the terms after the softplus.": right
-        - block * log_2,
-        "the mask includes one lane too few. The last pixel, number D − 1, is inside.": terms[
-            :-1
-        ].sum(),
+        ): right + 2 * log_2,
+        "log 2 is subtracted for the whole tile. Mask the terms after the softplus.": (
+            right - block * log_2
+        ),
+        "the mask includes one lane too few. The last pixel, number D − 1, is inside.": (
+            terms[:-1].sum()
+        ),
         (
             "the mask is one lane short, and log 2 is added for masked lanes. The last pixel is "
             "number D − 1."
-        ): (terms[:-1].sum() + 3 * log_2),
+        ): terms[:-1].sum() + 3 * log_2,
         "the mask compares with the block size. Compare the pixel numbers with D.": tensor(0.0),
         (
             "the mask compares with the block size, and log 2 is added for each lane. Compare "
             "with D."
-        ): (block * log_2),
+        ): block * log_2,
         "the result is the sum of the first tile. Program k begins at k · block.": bits[:4].sum(),
-        "the result is the sum of the previous tile. Program k begins at k · block.": bits[
-            4:8
-        ].sum(),
+        "the result is the sum of the previous tile. Program k begins at k · block.": (
+            bits[4:8].sum()
+        ),
         "the tile begins at k, but program k begins at k · block.": bits[2 : 2 + block].sum(),
         "the result is the sum over the whole image. Each program sums only one tile.": bits.sum(),
-        "the result is the sum of all previous tiles. Each program sums only one tile.": bits[
-            :8
-        ].sum(),
+        "the result is the sum of all previous tiles. Each program sums only one tile.": (
+            bits[:8].sum()
+        ),
+    }
+
+
+def wrong_terms() -> dict[str, Tensor]:
+    """Return the results of wrong terms and of wrong sums for the last of three programs."""
+    block, mine = 4, LOGITS[8:]  # 2 pixels, next to 2 masked lanes
+    terms = softplus(mine)
+    right, log_2 = terms.sum(), softplus(tensor(0.0))
+    return {
         "the softplus is missing. The result is the sum of the logits.": mine.sum(),
-        (
-            "the exponential is summed. Compute log(1 + e^logit) of each pixel first."
-        ): mine.exp().sum(),
+        "the exponential is summed. Compute log(1 + e^logit) of each pixel first.": (
+            mine.exp().sum()
+        ),
         (
             "the exponential is summed, including masked lanes. Compute log(1 + e^logit) of each "
             "pixel first."
-        ): (mine.exp().sum() + 2),
-        "the softplus of the sum is returned. Compute the softplus of each pixel.": softplus(
-            mine.sum()
+        ): mine.exp().sum() + 2,
+        "the softplus of the sum is returned. Compute the softplus of each pixel.": (
+            softplus(mine.sum())
         ),
         (
             "the logarithm of the sum of exponentials is returned. Compute log(1 + e^logit) of "
             "each pixel."
-        ): (mine.logsumexp(0)),
+        ): mine.logsumexp(0),
         "the sigmoid is summed. Sum log(1 + e^logit).": mine.sigmoid().sum(),
         "the logarithm of the sigmoid is summed. Sum log(1 + e^logit).": (mine - terms).sum(),
         "the sign of the logit is flipped. Sum log(1 + e^logit).": softplus(-mine).sum(),
@@ -237,7 +247,7 @@ def wrong_tiles() -> dict[str, Tensor]:
         (
             "the result has one number per lane, and log 2 for masked lanes. Mask the lanes, and "
             "sum."
-        ): (torch.cat([terms, log_2.expand(2)])),
+        ): torch.cat([terms, log_2.expand(2)]),
     }
 
 
@@ -282,8 +292,7 @@ def one_pass(
     relative_to: Callable[[Tensor, Tensor], Tensor] = lambda old, new: new,
     start: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the final running reference (normally the maximum) and the final running
-    total, each (N,).
+    """Return the final running reference (normally the maximum) and running total, each (N,).
 
     start: the initial reference; if None, the reference of the first tile.
     """
@@ -339,12 +348,14 @@ FACTOR = "multiply the total so far by exp(old maximum − new maximum), not by 
 
 def wrong_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
     """Return the results that typical mistakes produce in place of log Σ exp."""
-    right = joint.logsumexp(1)
+    return wrong_maxima(joint, block) | wrong_tile_sums(joint, block)
+
+
+def wrong_maxima(joint: Tensor, block: int) -> dict[str, Tensor]:
+    """Return the results of using the running maximum or the final logarithm incorrectly."""
     largest = joint.amax(1)
-    tiles = joint.split(block, 1)
-    of_tiles = stack([part.logsumexp(1) for part in tiles])  # (4, N)
-    maxima = stack([part.amax(1) for part in tiles])  # (4, N)
     total = (joint - largest[:, None]).exp().sum(1)
+    of_last_tile = joint.split(block, 1)[-1].amax(1)
 
     def run(**changes: Any) -> Tensor:
         running, total = one_pass(joint, block, own_largest, **changes)
@@ -354,48 +365,66 @@ def wrong_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
         return torch.ones_like(old)
 
     return {
-        "the total so far is not rescaled. Multiply it by exp(old maximum − new maximum).": run(
-            rescale=keep
+        "the total so far is not rescaled. Multiply it by exp(old maximum − new maximum).": (
+            run(rescale=keep)
         ),
         f"the factor is inverted: {FACTOR}.": run(rescale=lambda old, new: (new - old).exp()),
         "the factor is applied twice. Multiply the total by exp(old maximum − new maximum) once.": (
             run(rescale=lambda old, new: (2 * (old - new)).exp())
         ),
-        "a tile uses the old maximum. Subtract the new maximum.": run(
-            relative_to=lambda old, new: old
+        "a tile uses the old maximum. Subtract the new maximum.": (
+            run(relative_to=lambda old, new: old)
         ),
         "the maximum is not added back. Return maximum + log(total).": total.log(),
         "the maximum is subtracted at the end. Return maximum + log(total).": total.log() - largest,
         "the maximum of the last tile is added. Add the maximum of all tiles.": (
-            maxima[-1] + total.log()
+            of_last_tile + total.log()
         ),
-        "log2 of the total is taken. Use the natural logarithm to match exp.": largest
-        + total.log2(),
-        "log10 of the total is taken. Use the natural logarithm to match exp.": largest
-        + total.log10(),
-        "the logarithm is missing. The result is the total of the exponentials.": right.exp(),
+        "log2 of the total is taken. Use the natural logarithm to match exp.": (
+            largest + total.log2()
+        ),
+        "log10 of the total is taken. Use the natural logarithm to match exp.": (
+            largest + total.log10()
+        ),
+        "the logarithm is missing. The result is the total of the exponentials.": (
+            joint.logsumexp(1).exp()
+        ),
         "the total is relative to the maximum. Take its logarithm and add the maximum.": total,
-        "the maximum is added to the total. Take the logarithm of the total first.": largest
-        + total,
+        "the maximum is added to the total. Take the logarithm of the total first.": (
+            largest + total
+        ),
         "the result is only the maximum. Add the exponentials of all numbers.": largest,
+    }
+
+
+def wrong_tile_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
+    """Return the results of wrong tiles, and of combining numbers or tiles incorrectly."""
+    right = joint.logsumexp(1)
+    largest = joint.amax(1)
+    tiles = joint.split(block, 1)
+    of_tiles = stack([part.logsumexp(1) for part in tiles])  # (4, N)
+    maxima = stack([part.amax(1) for part in tiles])  # (4, N)
+    return {
         "the result is only that of the last tile. Keep the total from tile to tile.": of_tiles[-1],
-        "the last tile is left out. K need not be a multiple of the block.": joint[:, :9].logsumexp(
-            1
+        "the last tile is left out. K need not be a multiple of the block.": (
+            joint[:, :9].logsumexp(1)
         ),
         "the first tile is left out.": joint[:, 3:].logsumexp(1),
         "the result is only that of the first tile. Continue up to K.": of_tiles[0],
-        "the result is summed over the rows, but the components are along axis 1.": joint.logsumexp(
-            0
+        "the result is summed over the rows, but the components are along axis 1.": (
+            joint.logsumexp(0)
         ),
-        "the result is summed over rows and columns. Return one number per row.": joint.logsumexp(
-            (0, 1)
+        "the result is summed over rows and columns. Return one number per row.": (
+            joint.logsumexp((0, 1))
         ),
         "the rows are summed at the end. Return one number per row.": right.sum(),
-        "the mean of the exponentials is taken. Do not divide the sum.": right
-        - math.log(joint.shape[1]),
+        "the mean of the exponentials is taken. Do not divide the sum.": (
+            right - math.log(joint.shape[1])
+        ),
         "the sum is divided by the block. Do not divide the sum.": right - math.log(block),
-        "the sum is divided by the number of tiles. Do not divide the sum.": right
-        - math.log(len(tiles)),
+        "the sum is divided by the number of tiles. Do not divide the sum.": (
+            right - math.log(len(tiles))
+        ),
         "the logarithms of the tiles are summed. Add the exponentials.": of_tiles.sum(0),
         "the logarithms of the tiles are averaged. Add the exponentials.": of_tiles.mean(0),
         "the largest result of all tiles is returned. Add the exponentials.": of_tiles.amax(0),
@@ -408,7 +437,7 @@ def wrong_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
         (
             "the totals of all tiles are relative to different maxima. Subtract the same one in "
             "all tiles."
-        ): (largest + (of_tiles - maxima).exp().sum(0).log()),
+        ): largest + (of_tiles - maxima).exp().sum(0).log(),
         "the sign is flipped.": -right,
     }
 
@@ -416,9 +445,8 @@ def wrong_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
 def expect_any_size(student: Student, joint: Tensor, block: int) -> None:
     """Raise Mistake unless the result is right for numbers far from 0 but close to one another."""
     why = "exp(900) overflows. Subtract the largest number so far before exp."
-    Table({"joint": joint + 900}, joint.logsumexp(1) + 900, not_finite=why).judge(
-        call(student, joint + 900, block)
-    )
+    table = Table({"joint": joint + 900}, joint.logsumexp(1) + 900, not_finite=why)
+    table.judge(call(student, joint + 900, block))
     start = (
         "the running maximum must start below every number, at minus infinity. Yours starts above "
     )
@@ -431,14 +459,12 @@ def expect_any_size(student: Student, joint: Tensor, block: int) -> None:
         is_lost = yours.shape == right.shape and not yours.isfinite().all()
         expect(not is_lost, says)
         cut = "Is something clamped, or does the running maximum not start at minus infinity?"
-        Table({}, right, otherwise=f"a value is wrong for numbers near {near:.0e}. {cut}").judge(
-            yours
-        )
+        says = f"a value is wrong for numbers near {near:.0e}. {cut}"
+        Table({}, right, otherwise=says).judge(yours)
 
 
 def scattered_rows() -> Tensor:
-    """Build 8 rows of 23 numbers, whose exponentials overflow or underflow
-    if the wrong number is subtracted.
+    """Build 8 rows of 23 numbers whose exp overflows or underflows if the wrong one is subtracted.
 
     The right number to subtract is the largest one seen so far in the row. The tiles have 10, 10
     and 3 columns.
@@ -461,9 +487,7 @@ def scattered_rows() -> Tensor:
 
 
 def expect_own_maximum(student: Student) -> None:
-    """Raise Mistake unless the largest number seen so far in each row is subtracted from
-    that row.
-    """
+    """Raise Mistake unless each row's largest number so far is subtracted from that row."""
     rows, block = scattered_rows(), 10
     right = rows.logsumexp(1)
 
@@ -480,8 +504,8 @@ def expect_own_maximum(student: Student) -> None:
     )
     same_for_all = torch.ones(len(rows), dtype=torch.float64)
     mistakes = {
-        "all rows share one maximum, but each row needs its own. Use `amax(1)`.": running(
-            lambda part, old: old.maximum(part.amax())
+        "all rows share one maximum, but each row needs its own. Use `amax(1)`.": (
+            running(lambda part, old: old.maximum(part.amax()))
         ),
         f"the smallest of all numbers is subtracted. {wanted}": fixed(same_for_all * rows.min()),
         f"the first tile's maximum is kept. {wanted}": fixed(rows[:, :block].amax(1)),
@@ -509,20 +533,16 @@ def expect_own_maximum(student: Student) -> None:
     cut = (
         f"a value is wrong in a row with numbers that are far apart. Is something clamped? {wanted}"
     )
-    Table({"joint": rows}, right, mistakes, not_finite=why, otherwise=cut).judge(
-        call(student, rows, block)
-    )
+    table = Table({"joint": rows}, right, mistakes, not_finite=why, otherwise=cut)
+    table.judge(call(student, rows, block))
 
 
 def expect_tiles(student: Student) -> None:
-    """Raise Mistake unless the result is computed in tiles of `block` columns,
-    and without `logsumexp`.
-    """
+    """Raise Mistake unless the function uses tiles of `block` columns, and no `logsumexp`."""
     n, block, k = 2, 7, 91  # 13 tiles
     joint = -(arange(n * k) % 17.0).reshape(n, k)
     watch = watched(lambda: student(joint.clone(), block))
-    # the limit is twice the size of a tile: enough for the results of 13 tiles, but not for a third
-    # of a row
+    # the limit is two tiles: enough for the results of 13 tiles, but not for a third of a row
     says = (
         "the result is right, but one operation takes more columns than a tile has. Loop over "
         "tiles of `block`."
@@ -613,19 +633,18 @@ def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_averages(good: Tensor) -> dict[str, Tensor]:
-    """Return the values that mistakes common to all three gradients produce,
-    such as a missing factor 1/N.
-    """
+    """Return the values of mistakes that all gradients share, such as a missing factor 1/N."""
     n = len(good)
     missing = "the factor 1/N is missing. The loss is the mean over the images."
     return {
         missing: good * n,
-        "the gradient is divided by N twice. The loss is averaged over the images only once.": good
-        / n,
+        "the gradient is divided by N twice. The loss is averaged over the images only once.": (
+            good / n
+        ),
         "the sign is flipped, and the factor 1/N is missing.": -good * n,
         "the gradient is in bits, but the loss is in nats.": good / math.log(2),
-        "the gradient is averaged over the images, but each image has its own gradient.": good.mean(
-            0
+        "the gradient is averaged over the images, but each image has its own gradient.": (
+            good.mean(0)
         ),
         "the gradient is summed over the images, but each image has its own gradient.": good.sum(0),
         "the result has one number per image, but every element has its own gradient.": good.sum(1),
@@ -642,9 +661,9 @@ def wrong_d_logits() -> dict[str, Tensor]:
     return {
         "the sign is flipped. The difference is sigmoid(logits) − x.": (x - p) / n,
         "the sigmoid is missing. Compare probabilities with pixels.": (logits - x) / n,
-        "the gradient is averaged over the pixels, but the loss is a sum over pixels.": (p - x)
-        / n
-        / pixels,
+        "the gradient is averaged over the pixels, but the loss is a sum over pixels.": (
+            (p - x) / n / pixels
+        ),
         (
             "the gradient is averaged over the pixels instead of the images. The loss is a sum "
             "over pixels."
@@ -652,17 +671,18 @@ def wrong_d_logits() -> dict[str, Tensor]:
         "there is an extra factor p(1 − p). The derivative with respect to the logit is p − x.": (
             (p - x) * slope / n
         ),
-        "the derivative is taken with respect to the probability, not to the logit.": (p - x)
-        / slope
-        / n,
+        "the derivative is taken with respect to the probability, not to the logit.": (
+            (p - x) / slope / n
+        ),
         "x is missing. The gradient must be small where the pixel is predicted well.": p / n,
         "only −x is left. The derivative of log(1 + eᵃ) is missing.": -x / n,
         "the sigmoid is taken of −logits. The difference is sigmoid(logits) − x.": (1 - p - x) / n,
         "there is an extra factor 2. The derivative is p − x.": 2 * (p - x) / n,
         "there is an extra factor ½. The derivative is p − x.": (p - x) / 2 / n,
         "the absolute value of p − x is returned. Keep the sign.": (p - x).abs() / n,
-        "the result is the loss of each pixel, not its derivative.": (softplus(logits) - x * logits)
-        / n,
+        "the result is the loss of each pixel, not its derivative.": (
+            (softplus(logits) - x * logits) / n
+        ),
         "the mean pixel is subtracted from the probabilities. Subtract each pixel's own value.": (
             (p - x.mean()) / n
         ),
@@ -683,9 +703,9 @@ def wrong_d_mu() -> dict[str, Tensor]:
         "the sign is flipped. The KL increases with mu².": -mu / n,
         "the result contains mu². The derivative is mu.": mu**2 / n,
         "the result contains ½ mu². The derivative is mu.": mu**2 / 2 / n,
-        "the gradient is averaged over the dimensions, but the KL is a sum over dimensions.": mu
-        / n
-        / codes,
+        "the gradient is averaged over the dimensions, but the KL is a sum over dimensions.": (
+            mu / n / codes
+        ),
         "mu is divided by its variance, but the variance of the prior is 1.": mu / variance / n,
         "mu is divided by its standard deviation, but that of the prior is 1.": mu / std / n,
         "1 is subtracted. The derivative of ½ mu² is mu.": (mu - 1) / n,
@@ -694,9 +714,7 @@ def wrong_d_mu() -> dict[str, Tensor]:
 
 
 def wrong_d_logvar() -> dict[str, Tensor]:
-    """Return the values that typical mistakes produce in place of d_logvar = ½
-    (exp(logvar) − 1) / N.
-    """
+    """Return the values that mistakes produce in place of d_logvar = ½ (exp(logvar) − 1) / N."""
     _, _, mu, logvar = GIVEN.values()
     n, codes = mu.shape
     std, variance = (logvar / 2).exp(), logvar.exp()
@@ -708,32 +726,31 @@ def wrong_d_logvar() -> dict[str, Tensor]:
         "the sign is flipped. Use ½ (exp(logvar) − 1).": (1 - variance) / 2 / n,
         "the sign of the term −1 is flipped. Use ½ (exp(logvar) − 1).": (variance + 1) / 2 / n,
         "the term −1 is outside the factor ½. Use ½ (exp(logvar) − 1).": (variance / 2 - 1) / n,
-        "logvar is treated as the log-std. The variance is exp(logvar).": (variance.square() - 1)
-        / 2
-        / n,
+        "logvar is treated as the log-std. The variance is exp(logvar).": (
+            (variance.square() - 1) / 2 / n
+        ),
         "the derivative is taken with respect to the log-std, with the variance exp(2 · logvar).": (
             (variance.square() - 1) / n
         ),
         "the std is used in place of the variance. The variance is exp(logvar).": (std - 1) / 2 / n,
         "the derivative is taken with respect to the standard deviation, not to logvar.": (
-            std - 1 / std
-        )
-        / n,
-        "the derivative is taken with respect to the variance, not to logvar.": (1 - 1 / variance)
-        / 2
-        / n,
-        "logvar itself is used in place of the variance. The variance is exp(logvar).": (logvar - 1)
-        / 2
-        / n,
-        "the result contains ½ logvar. The derivative of exp(logvar) is exp(logvar).": logvar
-        / 2
-        / n,
+            (std - 1 / std) / n
+        ),
+        "the derivative is taken with respect to the variance, not to logvar.": (
+            (1 - 1 / variance) / 2 / n
+        ),
+        "logvar itself is used in place of the variance. The variance is exp(logvar).": (
+            (logvar - 1) / 2 / n
+        ),
+        "the result contains ½ logvar. The derivative of exp(logvar) is exp(logvar).": (
+            logvar / 2 / n
+        ),
         "the result is the KL of each dimension, not its derivative.": (
             (variance - 1 - logvar + mu**2) / 2 / n
         ),
-        "the result still contains mu², which does not depend on logvar.": (variance - 1 + mu**2)
-        / 2
-        / n,
+        "the result still contains mu², which does not depend on logvar.": (
+            (variance - 1 + mu**2) / 2 / n
+        ),
         "the result still contains −logvar, but the derivative of −logvar is −1.": (
             (variance - 1 - logvar) / 2 / n
         ),

@@ -39,77 +39,84 @@ def resp_reference(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> T
 
 
 def resp_mistakes(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces,
-    keyed by the sentence that names the mistake.
-    """
-    # (K,), (N, K)
-    log_w, log_s, log_p = weights.log(), stds.log(), log_densities(x, means, stds)  # (K,)
+    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    mixture = weights, means, stds
+    return wrong_joints(x, *mixture) | wrong_logarithms(x, *mixture)
+
+
+def wrong_joints(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> dict[str, Tensor]:
+    """Return the results of a wrong normalization, a wrong weight or a wrong density."""
+    log_w, log_s = weights.log(), stds.log()  # (K,)
+    log_p = log_densities(x, means, stds)  # (N, K)
     square = ((x[:, None] - means) / stds).square()  # (N, K)
     log_joint = log_w + log_p
+    joint = log_joint.exp()
+    return {
+        "the rows are not normalized. Divide each row by its sum.": joint,
+        "the result is log P(x, k). Subtract its logsumexp, then take the exponential.": log_joint,
+        "the sum is over the points (axis 0). Each row must sum to 1.": log_joint.softmax(0),
+        "the result is divided by the total sum. Each row must sum to 1.": joint / joint.sum(),
+        "the weights are missing. Multiply each density by its component's weight.": (
+            log_p.softmax(1)
+        ),
+        "the weights are applied twice.": (log_w + log_joint).softmax(1),
+        "the densities are divided by the weights. Multiply by the weights.": (
+            (log_p - log_w).softmax(1)
+        ),
+        "the weights are applied after normalizing. Apply them first.": weights * log_p.softmax(1),
+        "the std is treated as a variance. Do not take its square root.": (
+            resp_reference(x, weights, means, stds.sqrt())
+        ),
+        "the std is squared, but the std itself is needed (`Normal` takes the std).": (
+            resp_reference(x, weights, means, stds**2)
+        ),
+        "the exponent is divided by std. Divide by std².": (
+            (log_w - log_s - square * stds / 2).softmax(1)
+        ),
+        "the exponent is not divided by std².": (log_w - log_s - square * stds**2 / 2).softmax(1),
+        "the factor 1/std of the density is missing.": (log_w - square / 2).softmax(1),
+        "the density is divided by std², not by the std.": (log_joint - log_s).softmax(1),
+        "the density is multiplied by the std. Divide by the std.": (
+            (log_joint + 2 * log_s).softmax(1)
+        ),
+        "the factor ½ in the exponent is missing.": (log_w - log_s - square).softmax(1),
+        "the square in the exponent is missing.": (log_w - log_s - square.sqrt() / 2).softmax(1),
+        "the exponent's sign is flipped. A far component must be improbable.": (
+            (log_joint + square).softmax(1)
+        ),
+    }
+
+
+def wrong_logarithms(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> dict[str, Tensor]:
+    """Return the results of wrong logarithms, and of changing the right responsibilities."""
+    log_p = log_densities(x, means, stds)  # (N, K)
+    log_joint = weights.log() + log_p
     joint, right = log_joint.exp(), log_joint.softmax(1)
-    wrong = {}
-    wrong["the rows are not normalized. Divide each row by its sum."] = joint
-    wrong["the result is log P(x, k). Subtract its logsumexp, then take the exponential."] = (
-        log_joint
-    )
-    wrong["the sum is over the points (axis 0). Each row must sum to 1."] = log_joint.softmax(0)
-    wrong["the result is divided by the total sum. Each row must sum to 1."] = joint / joint.sum()
-    wrong["the weights are missing. Multiply each density by its component's weight."] = (
-        log_p.softmax(1)
-    )
-    wrong["the weights are applied twice."] = (log_w + log_joint).softmax(1)
-    wrong["the densities are divided by the weights. Multiply by the weights."] = (
-        log_p - log_w
-    ).softmax(1)
-    wrong["the weights are applied after normalizing. Apply them first."] = weights * log_p.softmax(
-        1
-    )
-    wrong["the std is treated as a variance. Do not take its square root."] = resp_reference(
-        x, weights, means, stds.sqrt()
-    )
-    wrong["the std is squared, but the std itself is needed (`Normal` takes the std)."] = (
-        resp_reference(x, weights, means, stds**2)
-    )
-    wrong["the exponent is divided by std. Divide by std²."] = (
-        log_w - log_s - square * stds / 2
-    ).softmax(1)
-    wrong["the exponent is not divided by std²."] = (log_w - log_s - square * stds**2 / 2).softmax(
-        1
-    )
-    wrong["the factor 1/std of the density is missing."] = (log_w - square / 2).softmax(1)
-    wrong["the density is divided by std², not by the std."] = (log_joint - log_s).softmax(1)
-    wrong["the density is multiplied by the std. Divide by the std."] = (
-        log_joint + 2 * log_s
-    ).softmax(1)
-    wrong["the factor ½ in the exponent is missing."] = (log_w - log_s - square).softmax(1)
-    wrong["the square in the exponent is missing."] = (log_w - log_s - square.sqrt() / 2).softmax(1)
-    wrong["the exponent's sign is flipped. A far component must be improbable."] = (
-        log_joint + square
-    ).softmax(1)
-    wrong["the result contains log-responsibilities. Take the exponential."] = right.log()
-    wrong["the result contains log-responsibilities to base 2. Use `log` and `exp`."] = right.log2()
-    wrong["the result contains hard labels. A responsibility is a probability."] = right.round()
-    wrong["the result contains component indices. Return all probabilities of each point."] = (
-        right.argmax(1)
-    )
-    wrong["the weight is added to a log-density. Add its logarithm."] = (log_p + weights).softmax(1)
-    wrong["the log-density is multiplied by the weight. Add the logarithm of the weight."] = (
-        weights * log_p
-    ).softmax(1)
-    wrong["the softmax is taken of densities. Take the softmax of log-densities."] = joint.softmax(
-        1
-    )
-    wrong["the softmax is applied twice."] = right.softmax(1)
-    wrong[
-        "base-2 logarithms of the weights are added to natural log-densities. Use `log` for both."
-    ] = (weights.log2() + log_p).softmax(1)
-    wrong[
-        "base-10 logarithms of the weights are added to natural log-densities. Use `log` for both."
-    ] = (weights.log10() + log_p).softmax(1)
-    wrong["logarithms to base 2 (bits) do not match `exp`. Use `log`, in nats."] = (
-        log_joint / math.log(2)
-    ).softmax(1)
-    return wrong
+    return {
+        "the result contains log-responsibilities. Take the exponential.": right.log(),
+        "the result contains log-responsibilities to base 2. Use `log` and `exp`.": right.log2(),
+        "the result contains hard labels. A responsibility is a probability.": right.round(),
+        "the result contains component indices. Return all probabilities of each point.": (
+            right.argmax(1)
+        ),
+        "the weight is added to a log-density. Add its logarithm.": (log_p + weights).softmax(1),
+        "the log-density is multiplied by the weight. Add the logarithm of the weight.": (
+            (weights * log_p).softmax(1)
+        ),
+        "the softmax is taken of densities. Take the softmax of log-densities.": joint.softmax(1),
+        "the softmax is applied twice.": right.softmax(1),
+        (
+            "base-2 logarithms of the weights are added to natural log-densities. Use `log` for "
+            "both."
+        ): (weights.log2() + log_p).softmax(1),
+        (
+            "base-10 logarithms of the weights are added to natural log-densities. Use `log` for "
+            "both."
+        ): (weights.log10() + log_p).softmax(1),
+        "logarithms to base 2 (bits) do not match `exp`. Use `log`, in nats.": (
+            (log_joint / math.log(2)).softmax(1)
+        ),
+    }
 
 
 def draw_mixture(generator: Generator, k: int) -> dict[str, Tensor]:
@@ -196,9 +203,8 @@ def m_step(student: Student) -> None:
     even for a component with a small total weight.
     """
     x = tensor([[0, 1], [2, -1], [3, 2], [-1, 4], [5, 0], [1, 2.5], [4, 4]])
-    resp = (
-        tensor([[7, 1, 2], [2, 5, 3], [1, 8, 1], [5, 2, 3], [0, 7, 3], [6, 2, 2], [3, 3, 4]]) / 10
-    )
+    tenths = [[7, 1, 2], [2, 5, 3], [1, 8, 1], [5, 2, 3], [0, 7, 3], [6, 2, 2], [3, 3, 4]]
+    resp = tensor(tenths) / 10
     names = ("weights", "means", "covariances")
     right = m_step_reference(x, resp)
     answer = parts(call(student, x, resp), names, right)
@@ -235,79 +241,85 @@ def expect_tiny_covariances(student: Student, x: Tensor, resp: Tensor) -> None:
 
 def m_step_mistakes(x: Tensor, resp: Tensor) -> tuple[dict[str, Tensor], ...]:
     """Return the results that typical mistakes produce for the weights, means and covariances."""
-    n, d = x.shape
-    weights, means, covs = m_step_reference(x, resp)
+    weights, means, _ = m_step_reference(x, resp)
     n_k = resp.sum(0)  # (K,)
-    size = n_k[:, None, None]  # (K, 1, 1)
+    of_weights = {
+        "the weights are not divided by N. The weights must sum to 1.": n_k,
+        "the weights are all equal. What share of the points belongs to each component?": (
+            torch.full_like(n_k, 1 / len(n_k))
+        ),
+        "the sum is over the components. Sum resp over the points (axis 0).": resp.mean(1),
+        "the weights are divided by K, not by N.": n_k / len(n_k),
+    }
+    of_means = {
+        "the means are divided by N. Divide by N_k, the component's sum of resp.": resp.T
+        @ x
+        / len(x),
+        "the means are not divided by N_k, the component's sum of resp.": resp.T @ x,
+        "all means equal the mean of the data. Weight each point by its resp.": (
+            x.mean(0).expand_as(means)
+        ),
+        "the means are divided by the weights N_k / N. Divide by N_k.": (
+            resp.T @ x / weights[:, None]
+        ),
+        "each point is assigned to a single component. Weight each point by its resp.": (
+            hard_means(x, resp)
+        ),
+    }
+    return of_weights, of_means, covariance_mistakes(x, resp)
+
+
+def covariance_mistakes(x: Tensor, resp: Tensor) -> dict[str, Tensor]:
+    """Return the results that typical mistakes produce for the covariances."""
+    n, d = x.shape
+    _, means, covs = m_step_reference(x, resp)
+    size = resp.sum(0)[:, None, None]  # (K, 1, 1)
     away = means - x.mean(0)  # (K, D)
     centred = x[:, None] - means  # (N, K, D)
-    of_weights = {}
-    of_weights["the weights are not divided by N. The weights must sum to 1."] = n_k
-    of_weights["the weights are all equal. What share of the points belongs to each component?"] = (
-        torch.full_like(n_k, 1 / len(n_k))
-    )
-    of_weights["the sum is over the components. Sum resp over the points (axis 0)."] = resp.mean(1)
-    of_weights["the weights are divided by K, not by N."] = n_k / len(n_k)
-
-    of_means = {}
-    of_means["the means are divided by N. Divide by N_k, the component's sum of resp."] = (
-        resp.T @ x / n
-    )
-    of_means["the means are not divided by N_k, the component's sum of resp."] = resp.T @ x
-    of_means["all means equal the mean of the data. Weight each point by its resp."] = means - away
-    of_means["the means are divided by the weights N_k / N. Divide by N_k."] = (
-        resp.T @ x / weights[:, None]
-    )
-    of_means["each point is assigned to a single component. Weight each point by its resp."] = (
-        hard_means(x, resp)
-    )
-
     outer = centred[:, :, :, None] * centred[:, :, None]  # (N, K, D, D)
     squared_resp = resp.square()[:, :, None, None]
     variances = covs.diagonal(dim1=1, dim2=2)  # (K, D)
-    wrong = {}
-    wrong["the covariances are not centred. Subtract the means."] = (
-        covs + means[:, :, None] * means[:, None]
-    )
-    wrong["the points are centred at the mean of all data. Use the component's mean."] = (
-        covs + away[:, :, None] * away[:, None]
-    )
-    wrong["the covariances are divided by N. Divide by N_k."] = covs * size / n
-    wrong["the covariances are not divided by N_k."] = covs * size
-    wrong["the covariances are divided by N_k − 1, not by N_k."] = covs * size / (size - 1)
     # the divisor of `torch.cov`
     corrected = size - resp.square().sum(0)[:, None, None] / size  # (K, 1, 1)
-    wrong[
+    return {
+        "the covariances are not centred. Subtract the means.": (
+            covs + means[:, :, None] * means[:, None]
+        ),
+        "the points are centred at the mean of all data. Use the component's mean.": (
+            covs + away[:, :, None] * away[:, None]
+        ),
+        "the covariances are divided by N. Divide by N_k.": covs * size / n,
+        "the covariances are not divided by N_k.": covs * size,
+        "the covariances are divided by N_k − 1, not by N_k.": covs * size / (size - 1),
         (
             "the covariances are corrected for bias. Divide by N_k, or pass `correction=0` to "
             "`torch.cov`."
-        )
-    ] = covs * size / corrected
-    wrong["the covariances are divided by N − 1. Divide by N_k."] = covs * size / (n - 1)
-    wrong["resp is squared. Multiply each outer product by resp only once."] = (
-        squared_resp * outer
-    ).sum(0) / size
-    wrong["resp is missing. Weight each point's outer product by its resp."] = outer.sum(0) / size
-    wrong["resp is missing, and the mean over all points is taken."] = outer.mean(0)
-    wrong["all covariances equal the covariance of the data. Weight each point by its resp."] = (
-        torch.cov(x.T, correction=0).expand_as(covs)
-    )
-    wrong["the result contains only variances. The off-diagonal entries are missing."] = (
-        covs * torch.eye(d)
-    )
-    wrong["the result contains only variances, (K, D). Return covariances, (K, D, D)."] = variances
-    wrong["the result contains standard deviations, (K, D). Return covariances, (K, D, D)."] = (
-        variances.sqrt()
-    )
-    wrong["the result contains correlations. Do not divide by the standard deviations."] = (
-        covs / (variances[:, :, None] * variances[:, None]).sqrt()
-    )
-    wrong["the result contains precision matrices, the inverses of the covariances."] = (
-        torch.linalg.inv(covs)
-    )
-    wrong["the result contains Cholesky factors of the covariances."] = torch.linalg.cholesky(covs)
-    wrong["the sign is flipped. A variance is never negative."] = -covs
-    return of_weights, of_means, wrong
+        ): covs * size / corrected,
+        "the covariances are divided by N − 1. Divide by N_k.": covs * size / (n - 1),
+        "resp is squared. Multiply each outer product by resp only once.": (
+            (squared_resp * outer).sum(0) / size
+        ),
+        "resp is missing. Weight each point's outer product by its resp.": outer.sum(0) / size,
+        "resp is missing, and the mean over all points is taken.": outer.mean(0),
+        "all covariances equal the covariance of the data. Weight each point by its resp.": (
+            torch.cov(x.T, correction=0).expand_as(covs)
+        ),
+        "the result contains only variances. The off-diagonal entries are missing.": (
+            covs * torch.eye(d)
+        ),
+        "the result contains only variances, (K, D). Return covariances, (K, D, D).": variances,
+        "the result contains standard deviations, (K, D). Return covariances, (K, D, D).": (
+            variances.sqrt()
+        ),
+        "the result contains correlations. Do not divide by the standard deviations.": (
+            covs / (variances[:, :, None] * variances[:, None]).sqrt()
+        ),
+        "the result contains precision matrices, the inverses of the covariances.": (
+            torch.linalg.inv(covs)
+        ),
+        "the result contains Cholesky factors of the covariances.": torch.linalg.cholesky(covs),
+        "the sign is flipped. A variance is never negative.": -covs,
+    }
 
 
 def hard_means(x: Tensor, resp: Tensor) -> Tensor:
@@ -330,9 +342,7 @@ def uniform_cdf(w: Tensor, m: Tensor, s: Tensor, low: float, width: float) -> Di
 
 
 def apart(x: Tensor, cdf: Distribution) -> float:
-    """Return √n times the largest distance between the empirical CDF of x and `cdf`
-    (Kolmogorov–Smirnov).
-    """
+    """Return √n times the Kolmogorov–Smirnov distance between the samples x and `cdf`."""
     x = x.sort().values
     n = len(x)
     return float((cdf(x) - torch.arange(1, n + 1) / n).abs().max()) * n**0.5
@@ -346,12 +356,8 @@ LIMIT = 3.2
 def sample_mixture(student: Student) -> None:
     """Each sample picks a component according to the weights and is drawn from that Gaussian."""
     # the components do not overlap, so each draw shows which component it came from
-    n, w, m, s = (
-        6000,
-        tensor([0.55, 0.3, 0.15]),
-        tensor([-20.0, 1.0, 22.0]),
-        tensor([0.4, 2.0, 0.7]),
-    )
+    n, w = 6000, tensor([0.55, 0.3, 0.15])
+    m, s = tensor([-20.0, 1.0, 22.0]), tensor([0.4, 2.0, 0.7])
     x = draws(student, {}, (n,), n, w, m, s)
     expect(
         x.unique().numel() > n / 2,
@@ -383,17 +389,15 @@ def sample_mixture(student: Student) -> None:
 
 
 def expect_varying_counts(student: Student, w: Tensor, m: Tensor, s: Tensor) -> None:
-    """Raise Mistake if the number of draws from the first component varies
-    by at most 1 between calls.
+    """Raise Mistake if the first component's number of draws hardly varies between calls.
 
-    Of 40 independent draws, 22 ± 3 come from the first component. All twenty calls agree this
-    closely by chance in fewer than one in 10¹⁰ runs.
+    Of 40 independent draws, 22 ± 3 come from the first component. In fewer than one in 10¹⁰ runs,
+    the numbers of all twenty calls differ by at most 1 by chance.
     """
     counts = []
     for seed in range(20):
-        x = numbers(
-            call(student, 40, w, m, s, torch.Generator().manual_seed(seed)), "your draws", (40,)
-        )
+        answer = call(student, 40, w, m, s, torch.Generator().manual_seed(seed))
+        x = numbers(answer, "your draws", (40,))
         counts.append(int((x < (m[0] + m[1]) / 2).sum()))
     says = (
         "each component gets the same number of draws in every call. Let each draw pick its own "
@@ -407,38 +411,35 @@ def wrong_components(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]
     cdf, k = mixture_cdf, len(w)
     everywhere = 0 * s  # (K,)
     wrong = {
-        "the weights are ignored. Pick each component with its own probability.": cdf(
-            0 * w + 1 / k, m, s
+        "the weights are ignored. Pick each component with its own probability.": (
+            cdf(0 * w + 1 / k, m, s)
         ),
-        "a softmax is applied to the weights, which are already probabilities.": cdf(
-            w.softmax(0), m, s
+        "a softmax is applied to the weights, which are already probabilities.": (
+            cdf(w.softmax(0), m, s)
         ),
-        "the std is treated as a variance. Multiply the noise by the std itself.": cdf(
-            w, m, s.sqrt()
+        "the std is treated as a variance. Multiply the noise by the std itself.": (
+            cdf(w, m, s.sqrt())
         ),
         "the std is squared. Multiply the noise by the std itself.": cdf(w, m, s**2),
-        "the noise has scale 1. Multiply the noise by the component's std.": cdf(
-            w, m, everywhere + 1
+        "the noise has scale 1. Multiply the noise by the component's std.": (
+            cdf(w, m, everywhere + 1)
         ),
-        "all components get the same spread. Index `stds` with the component of each draw.": cdf(
-            w, m, everywhere + s.mean()
+        "all components get the same spread. Index `stds` with the component of each draw.": (
+            cdf(w, m, everywhere + s.mean())
         ),
-        "mean and std come from two components. Pick one component and use it for both.": cdf(
-            (w[:, None] * w).flatten(), m.repeat_interleave(k), s.repeat(k)
+        "mean and std come from two components. Pick one component and use it for both.": (
+            cdf((w[:, None] * w).flatten(), m.repeat_interleave(k), s.repeat(k))
         ),
         "the means are missing. Add the mean of each draw's component.": cdf(w, 0 * m, s),
     }
     for j in range(k):
-        wrong[f"component {j} produces all samples. Pick a component for each sample."] = cdf(
-            tensor([1.0]), m[j], s[j]
-        )
+        says = f"component {j} produces all samples. Pick a component for each sample."
+        wrong[says] = cdf(tensor([1.0]), m[j], s[j])
     return wrong
 
 
 def wrong_noise(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
-    """Return the distributions of draws that come from a single Gaussian or have
-    non-Gaussian noise.
-    """
+    """Return the distributions of draws from a single Gaussian or with non-Gaussian noise."""
     one = tensor([1.0])
     mean, spread = mixture_moments(w, m, s)  # (1,) each
     added = (w * s).square().sum(0, True).sqrt()  # the std of a weighted sum of independent draws
@@ -447,16 +448,16 @@ def wrong_noise(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
     single = "Pick one component per sample"
     return {
         f"weighted draws are added into a single bump. {single}.": mixture_cdf(one, mean, added),
-        f"weighted means and stds make a single Gaussian. {single}.": mixture_cdf(
-            one, mean, added_one_noise
+        f"weighted means and stds make a single Gaussian. {single}.": (
+            mixture_cdf(one, mean, added_one_noise)
         ),
         f"the samples come from a single Gaussian with the mixture's mean and spread. {single}.": (
             mixture_cdf(one, mean, spread)
         ),
         "the noise is uniform on [0, 1). Use `torch.randn`.": uniform_cdf(w, m, s, 0, 1),
         "the noise is uniform on [−1, 1). Use `torch.randn`.": uniform_cdf(w, m, s, -1, 2),
-        "the noise is uniform with variance 1. Use `torch.randn`.": uniform_cdf(
-            w, m, s, -root, 2 * root
+        "the noise is uniform with variance 1. Use `torch.randn`.": (
+            uniform_cdf(w, m, s, -root, 2 * root)
         ),
     }
 
@@ -468,8 +469,7 @@ def mixture_moments(w: Tensor, m: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
-    """Raise Mistake unless the draws have the right mean and their noise has the right
-    distribution.
+    """Raise Mistake unless the draws have the right mean and the right distribution of noise.
 
     Each mean and std may deviate by up to six standard errors. For a correct answer, each of them
     exceeds this limit about twice in 10⁹ runs.
@@ -485,9 +485,8 @@ def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
         f"For each draw's own component, the mean of (x − mean) / std is {noise.mean():.3f}, but "
         "it should be 0."
     )
-    expect(
-        noise.mean().abs() < 6 * max(1.0, noise.std().item()) / n**0.5, f"a mean is wrong. {says}"
-    )
+    limit = 6 * max(1.0, noise.std().item()) / n**0.5
+    expect(noise.mean().abs() < limit, f"a mean is wrong. {says}")
     says = (
         f"For each draw's own component, the std of (x − mean) / std is {noise.std():.3f}, but it "
         "should be 1."
@@ -501,9 +500,7 @@ def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
 
 
 def expect_other_mixtures(student: Student, n: int) -> None:
-    """Raise Mistake unless samples from two new mixtures
-    (3 and 5 components) are distributed correctly.
-    """
+    """Raise Mistake unless samples from new mixtures of 3 and 5 components are right."""
     for k, size, says in ((3, n, OTHER_NUMBERS), (5, 4000, OTHER_SIZE)):
         there = draw_mixture(fresh_generator(), k)
         # the means are spread out, so that a missing component is noticed whatever its weight
@@ -558,9 +555,7 @@ def shared_variance(variance: Any, x: Tensor, resp: Tensor) -> str:
 
 
 def shared_variances(x: Tensor, resp: Tensor) -> tuple[float, dict[str, float]]:
-    """Return the best shared variance for x (N,) and resp (N, K),
-    and the results of typical mistakes.
-    """
+    """Return the best shared variance for x (N,) and resp (N, K), and the results of mistakes."""
     n, k = resp.shape
     n_k = resp.sum(0)  # (K,)
     square = (x[:, None] - resp.T @ x / n_k).square()  # (N, K)
@@ -569,11 +564,11 @@ def shared_variances(x: Tensor, resp: Tensor) -> tuple[float, dict[str, float]]:
     right = total / n
     common = float((x - x.mean()).square().sum())
     mistakes = {
-        "All components count equally, but a component with more points must count more.": float(
-            own.mean()
+        "All components count equally, but a component with more points must count more.": (
+            float(own.mean())
         ),
-        "The variances of the components are added up. Take their weighted average.": float(
-            own.sum()
+        "The variances of the components are added up. Take their weighted average.": (
+            float(own.sum())
         ),
         "The sum is not divided by N.": total,
         (
@@ -582,9 +577,9 @@ def shared_variances(x: Tensor, resp: Tensor) -> tuple[float, dict[str, float]]:
         ): right / k,
         "The sum is divided by N − 1, but the maximum of the function needs N.": total / (n - 1),
         "Your result is the standard deviation. The variance is its square.": right**0.5,
-        (
-            "The distances are those from the mean of all points. Use the mean of each component."
-        ): common / n,
+        "The distances are those from the mean of all points. Use the mean of each component.": (
+            common / n
+        ),
         "The distances are those from the mean of all points, and the sum is divided by N − 1.": (
             common / (n - 1)
         ),

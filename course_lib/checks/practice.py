@@ -1,8 +1,8 @@
-"""Practice checks for homework, which try each function on one public example and name
-known mistakes.
+"""Practice checks for homework, which try each function on one example and name known mistakes.
 
-The examples are stored next to the notebook in NAME.practice.json. The file contains the inputs,
-the right results, and the results of known mistakes, but no solution. The grader uses other inputs.
+The public examples are stored next to the notebook in NAME.practice.json. The file contains the
+inputs, the right results, and the results of known mistakes, but no solution. The grader uses other
+inputs.
 """
 
 import json
@@ -21,8 +21,7 @@ DESIGN = "design.safetensors"
 
 
 class Practice:
-    """The public examples of an assignment, read from the file NAME.practice.json
-    in the given folder.
+    """The public examples of an assignment, read from NAME.practice.json in the given folder.
 
     Raises FileNotFoundError, with a message meant for students, if the file does not exist.
     """
@@ -45,8 +44,8 @@ class Practice:
         example = self.examples[question]
 
         def on_the_example(student: Any) -> None:
-            """Your function is right on the public example. The grader uses other
-            inputs, some extreme.
+            """Your function is right on the public example.
+            The grader uses other inputs, some extreme.
             """
             try_example(example, student)
 
@@ -78,14 +77,12 @@ def try_example(example: Mapping[str, Any], student: Any) -> None:
         right = array(example["right"][name])
         mistakes = {says: wrong for says, wrong in mistakes.items() if not same(wrong, right)}
         what = "your result" if len(names) == 1 else f"`{name}`"
-        # show whole inputs, because an element of the answer may depend on the entire input, as in
-        # a softmax
+        # show whole inputs, because one element of a softmax, for example, depends on all of them
         Table(shown, right, mistakes, inputs_whole=True).judge(as_tensor(part), what)
 
 
 def argument(value: Any, given_as: str = "tensors") -> Any:
-    """Return an argument as the function receives it: a tensor, an array, a number,
-    or a list of these.
+    """Return what the function receives: a tensor, an array, a number, or a list of these.
 
     Tensors and arrays contain float32 numbers or integers.
     """

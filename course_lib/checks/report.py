@@ -1,6 +1,4 @@
-"""Tools that all checks share: they call a student's function safely,
-judge its answer and print one line.
-"""
+"""Tools of all checks: call a student's function safely, judge its answer, print one line."""
 
 import html
 import inspect
@@ -29,8 +27,8 @@ Mistakes = Callable[..., Mapping[str, Tensor]]
 Inputs = Mapping[str, Any]  # an exercise's arguments by name, in the order in which they are passed
 NOT_STARTED = "replace `raise NotImplementedError` with your code, then run this check again."
 WORD = {"correct": "✓ Correct", "mistake": "✗ Not yet", "not started": "○ Not started"}
-# colours that colour-blind readers can tell apart, legible on white and on black
-# the contrast is at least 4.5 : 1 on white, and 3 : 1 on #212121, the background of a dark theme
+# Colour-blind readers can tell these colours apart, and they are legible on white and on black.
+# The contrast is at least 4.5 : 1 on white, and 3 : 1 on #212121, the background of a dark theme.
 COLOUR = {"correct": "#1F74B5", "mistake": "#C25200", "not started": "#757575"}
 
 
@@ -44,8 +42,7 @@ class Result:
 
     status: "not started", "correct" or "mistake".
     message: the text shown to the student.
-    error: the exception, if any, raised while the check read the result, for authors who test a new
-    check.
+    error: any exception raised while the check read the result, for authors who test a new check.
     """
 
     status: str
@@ -83,9 +80,11 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
     function is called.
     """
 
+    praise = " ".join((check.__doc__ or "well done.").split())  # on one line
+
     @wraps(check)
     def run(student: Student) -> Result:
-        status, says, trouble, answered = "correct", check.__doc__ or "well done.", None, False
+        status, says, trouble, answered = "correct", praise, None, False
 
         def noted(*inputs: Any, **named: Any) -> object:
             nonlocal answered
@@ -119,6 +118,7 @@ def exercise(check: Callable[[Student], None]) -> Callable[[Student], Result]:
             print(line.encode(encoding, "replace").decode(encoding))
         return Result(status, says, trouble)
 
+    run.__doc__ = praise
     return run
 
 
@@ -150,8 +150,7 @@ def call(student: Student, *inputs: Any) -> Any:
             if file == trace.tb_frame.f_code.co_filename:
                 line = linecache.getline(file, trace.tb_lineno).strip()
             trace = trace.tb_next
-        # torch also raises NotImplementedError ("not implemented for 'Byte'"), which does not
-        # indicate a stub
+        # torch also raises NotImplementedError ("not implemented for 'Byte'"), which is not a stub
         stub = isinstance(error, NotImplementedError) and "raise " in (line or "raise ")
         says = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}".rstrip(":. ")
         says = f"your function stops{f' in `{line}`' if line else ''} with {says}."
@@ -169,9 +168,7 @@ def call(student: Student, *inputs: Any) -> Any:
 
 
 def plain(value: object, what: str) -> Tensor:
-    """Return `value` detached and on the CPU, or raise Mistake if it is not a tensor
-    of real numbers.
-    """
+    """Return `value` detached and on the CPU; raise Mistake if it is no tensor of real numbers."""
     if not isinstance(value, Tensor) or value.is_complex():
         raise Mistake(
             f"{what} must be a torch tensor of real numbers, but got {type(value).__name__}."
@@ -180,9 +177,7 @@ def plain(value: object, what: str) -> Tensor:
 
 
 def number_or_tensor(value: object, what: str, differentiable: bool) -> Tensor:
-    """Return what `plain` returns, but also accept a Python or NumPy number
-    if no gradient is needed.
-    """
+    """Do what `plain` does, but also accept a Python or NumPy number if no gradient is needed."""
     if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
         return plain(value, what)
     if differentiable and isinstance(value, np.generic):
@@ -205,16 +200,14 @@ def same(a: Tensor, b: Tensor) -> bool:
     The relative tolerance of 1e-4 is far above float32 rounding errors and far below the effect of
     typical mistakes.
     """
-    return a.shape == b.shape and torch.allclose(
-        a.double(), b.double(), rtol=1e-4, atol=1e-6, equal_nan=True
-    )
+    if a.shape != b.shape:
+        return False
+    return torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 @dataclass
 class Table:
-    """A small input of an exercise, the right answer,
-    and the results that typical mistakes produce.
-    """
+    """A small input of an exercise, the right answer, and the results of typical mistakes."""
 
     inputs: Mapping[str, Tensor]
     right: Tensor
@@ -231,15 +224,12 @@ class Table:
     dtype: torch.dtype | None = None  # None: any floating-point dtype
     # True: a Python float is an error, because no gradient flows through it
     differentiable: bool = False
-    # False: if an input has one row for each row of the answer, a message shows only the row with
-    # the error
+    # False: if an input has one row for each row of the answer, a message shows only the wrong row
     inputs_whole: bool = False
 
     @classmethod
     def of(cls, inputs: Inputs, reference: Reference, mistakes: Mistakes, **more: Any) -> "Table":
-        """Build a table from inputs, a reference solution,
-        and a function that simulates typical mistakes.
-        """
+        """Build a table from inputs, a reference and a function that simulates typical mistakes."""
         return cls(inputs, reference(*inputs.values()), mistakes(*inputs.values()), **more)
 
     def ask(self, student: Student) -> None:
@@ -247,64 +237,49 @@ class Table:
         self.judge(call(student, *self.inputs.values()))
 
     def judge(self, value: object, what: str = "your result") -> None:
-        """Raise Mistake if the value matches a known mistake or has the wrong dtype,
-        shape or numbers.
-        """
+        """Raise Mistake if the value is a known mistake, or has a wrong dtype, shape or number."""
         right = self.right.detach()
-        one_number = right.ndim == 0
-        yours = (
-            number_or_tensor(value, what, self.differentiable) if one_number else plain(value, what)
-        )
+        if right.ndim == 0:
+            yours = number_or_tensor(value, what, self.differentiable)
+        else:
+            yours = plain(value, what)
         named = [says for says, wrong in self.mistakes.items() if same(yours, wrong)]
         if named:
             says = named[0]
         elif yours.dtype != self.dtype if self.dtype else not yours.is_floating_point():
-            says = (
-                f"{what} must have "
-                f"{f'dtype {self.dtype}' if self.dtype else 'a floating-point dtype'}, not "
-                f"{yours.dtype}."
-            )
+            wanted = f"dtype {self.dtype}" if self.dtype else "a floating-point dtype"
+            says = f"{what} must have {wanted}, not {yours.dtype}."
         elif yours.shape != right.shape:
-            turned = same(yours.squeeze(), right.squeeze()) or (
-                yours.ndim == 2 and same(yours.T, right)
-            )
-            hint = (
-                "The numbers are right, but the axes are not."
-                if turned
-                else "Which axis do you reduce over?"
-            )
+            is_transposed = yours.ndim == 2 and same(yours.T, right)
+            hint = "Which axis do you reduce over?"
+            if is_transposed or same(yours.squeeze(), right.squeeze()):
+                hint = "The numbers are right, but the axes are not."
             says = f"{what}: the shape is wrong. {hint}"
         elif not yours.isfinite().all():
             says = f"{what} must not contain NaN or infinity. {self.not_finite}"
         elif same(yours, right):
             return
         else:
-            broken = [
-                (says, ~holds(yours)) for says, holds in self.laws.items() if not holds(yours).all()
-            ]
-            if broken:
-                says, where = broken[0]
-                raise Mistake(
-                    f"{says} {self.example(yours, where if where.shape == yours.shape else None)}"
-                )
+            for says, holds in self.laws.items():
+                broken = ~holds(yours)
+                where = broken if broken.shape == yours.shape else None
+                if broken.any():
+                    raise Mistake(f"{says} {self.example(yours, where)}")
             says = f"{what}: {self.otherwise}"
         raise Mistake(f"{says} {self.example(yours)}")
 
     def example(self, yours: Tensor, where: Tensor | None = None) -> str:
-        """Describe the first wrong element, or the first element selected by `where`,
-        in one sentence.
-        """
+        """Describe the first wrong element, or the first that `where` selects, in one sentence."""
         if yours.shape != self.right.shape:
             return (
                 f"Your shape is {tuple(yours.shape)}, but it should be {tuple(self.right.shape)}."
             )
         right = self.right.detach().double()
-        apart = (
-            ~torch.isclose(yours.double(), right, rtol=1e-4, atol=1e-6) if where is None else where
-        )
-        if not apart.any():
+        if where is None:
+            where = ~torch.isclose(yours.double(), right, rtol=1e-4, atol=1e-6)
+        if not where.any():
             return "The numbers themselves are right."
-        at = apart.nonzero()[0].tolist()
+        at = where.nonzero()[0].tolist()
         rows = {
             n: v[at[0]] if at and v.ndim and len(v) == len(yours) else v
             for n, v in self.inputs.items()
@@ -320,24 +295,18 @@ class Table:
 
 
 def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
-    """Return the value as a plain tensor; raise Mistake for a wrong shape,
-    a wrong dtype, NaN or infinity.
-    """
+    """Return a plain tensor; raise Mistake for a wrong shape or dtype, NaN or infinity."""
     yours = plain(value, what)
-    expect(
-        yours.shape == shape, f"{what} must have shape {tuple(shape)}, not {tuple(yours.shape)}."
-    )
-    expect(
-        yours.is_floating_point(), f"{what} must have a floating-point dtype, not {yours.dtype}."
-    )
+    says = f"{what} must have shape {tuple(shape)}, not {tuple(yours.shape)}."
+    expect(yours.shape == shape, says)
+    says = f"{what} must have a floating-point dtype, not {yours.dtype}."
+    expect(yours.is_floating_point(), says)
     expect(yours.isfinite().all(), f"{what} must not contain NaN or infinity.")
     return yours
 
 
 def other_units(right: Tensor) -> dict[str, Tensor]:
-    """Return the right answer in bits and in base-10 units,
-    as entries for the `mistakes` of a Table.
-    """
+    """Return the right answer in bits and in base-10 units, as `mistakes` of a Table."""
     bits = (
         "the result is in bits (logarithms to base 2), but it must be in nats. Use the natural "
         "logarithm."
@@ -349,29 +318,23 @@ def other_units(right: Tensor) -> dict[str, Tensor]:
 
 
 def fresh_generator() -> torch.Generator:
-    """Return a generator with a seed from the operating system rather than
-    from torch's default generator.
-    """
+    """Return a generator whose seed is from the operating system, not from torch's generator."""
     return torch.Generator().manual_seed(secrets.randbits(62))
 
 
 def parts(answer: object, names: Sequence[str], right: Sequence[Tensor]) -> list[Tensor]:
-    """Return the tensors of an answer, or raise Mistake if their number or order does
-    not match `names`.
-    """
+    """Return an answer's tensors; raise Mistake if their number or order is not that of `names`."""
     order = ", ".join(names)
     if not isinstance(answer, tuple | list) or len(answer) != len(names):
         raise Mistake(f"your function must return {len(names)} tensors: {order}.")
     yours = [plain(part, f"your {name}") for part, name in zip(answer, names, strict=True)]
+    shapes, right_shapes = [part.shape for part in yours], [good.shape for good in right]
     for turned in itertools.permutations(right):
         if all(good is own for good, own in zip(turned, right, strict=True)):
             continue
         values = all(same(part, good) for part, good in zip(yours, turned, strict=True))
         # different shapes reveal the order even if the numbers are also wrong
-        shapes = [part.shape for part in yours]
-        by_shape = shapes == [good.shape for good in turned] and shapes != [
-            good.shape for good in right
-        ]
+        by_shape = shapes != right_shapes and shapes == [good.shape for good in turned]
         expect(not (values or by_shape), f"the results are in the wrong order. Return {order}.")
     return yours
 
@@ -394,8 +357,7 @@ def other_inputs(
     other: tuple[int, ...],
     mistakes: Mistakes | None = None,
 ) -> None:
-    """Raise Mistake unless the student's function agrees with the reference
-    on two newly drawn inputs.
+    """Raise Mistake unless the function agrees with the reference on two newly drawn inputs.
 
     draw(generator, *sizes) returns the inputs by name. The first draw uses the sizes of the
     example, and the second uses different sizes, so that the message can distinguish code that fits
@@ -448,8 +410,7 @@ def gradients(
         "Is a part of the result cut off by `detach`, or changed by clamping or rounding?"
     ),
 ) -> None:
-    """Raise Mistake unless the result has the right gradients with respect
-    to the inputs named in `to`.
+    """Raise Mistake unless the gradients with respect to the inputs named in `to` are right.
 
     Call this function last, because it assumes that the value is right. If the result contains
     several numbers, the gradients are those of a weighted sum with unequal weights.
@@ -487,21 +448,16 @@ def gradients(
 
 
 def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> list[Tensor]:
-    """Return the gradients of Σ (1 + i/n) · value[i],
-    with zeros for inputs that no gradient reaches.
-    """
+    """Return the gradients of Σ (1 + i/n) · value[i], with zeros where no gradient arrives."""
     if not isinstance(value, Tensor) or not value.requires_grad:
         return [torch.zeros_like(leaves[name]) for name in to]
-    weights = (
-        1 + torch.arange(value.numel(), dtype=value.dtype).reshape(value.shape) / value.numel()
-    )
-    return pulled_back((weights * value).sum(), [leaves[name] for name in to])
+    i = torch.arange(value.numel(), dtype=value.dtype).reshape(value.shape)
+    total = ((1 + i / value.numel()) * value).sum()
+    return pulled_back(total, [leaves[name] for name in to])
 
 
 def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the gradients of the student's scalar result,
-    with zeros for inputs that no gradient reaches.
-    """
+    """Return the gradients of the student's scalar, with zeros where no gradient arrives."""
     try:
         found = torch.autograd.grad(total, inputs, allow_unused=True, retain_graph=True)
     except RuntimeError as error:
@@ -518,9 +474,7 @@ def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
 def draws(
     student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...], *inputs: object
 ) -> Tensor:
-    """Return one draw after checking that the same seed reproduces it and
-    that successive draws differ.
-    """
+    """Return one draw after checking that its seed reproduces it and that the next one differs."""
     one, two = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     draw, again, after = (plain(call(student, *inputs, g), "your draw") for g in (one, two, one))
     numbers(draw, "your draw", shape)
@@ -542,8 +496,7 @@ def draws(
 def expect_gaussian(
     z: Tensor, mean: Tensor, std: Tensor, mistakes: Mapping[str, tuple[Tensor, Tensor]]
 ) -> None:
-    """Raise Mistake unless the rows of z, of shape (N, d),
-    are independent draws from N(mean, std²).
+    """Raise Mistake unless the rows of z (N, d) are independent draws from N(mean, std²).
 
     mistakes: the mean and std of the draws for each known mistake, keyed by the sentence that names
     the mistake.

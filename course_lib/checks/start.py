@@ -31,47 +31,37 @@ def points_reference(images: Tensor) -> Tensor:
 
 
 def points_mistakes(images: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces,
-    keyed by the sentence that names the mistake.
-    """
+    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
     flat, right = images.flatten(1).float(), points_reference(images)  # (N, 784)
-    wrong = {}
-    wrong["the grey values still run from 0 to 255. Divide them by 255."] = flat
-    wrong["the images are still squares. Flatten each image into a row of 784 pixels."] = (
-        images / 255
-    )
-    wrong["all images are joined into one long row. Keep the first axis."] = right.flatten()
-    wrong["the images are read column by column. Remove the transpose before the reshape."] = (
-        images.mT.flatten(1) / 255
-    )
-    wrong["pixels of different images are mixed. Reshape to (N, 784) directly."] = right.reshape(
-        784, -1
-    ).T
-    wrong[
+    return {
+        "the grey values still run from 0 to 255. Divide them by 255.": flat,
+        "the images are still squares. Flatten each image into a row of 784 pixels.": images / 255,
+        "all images are joined into one long row. Keep the first axis.": right.flatten(),
+        "the images are read column by column. Remove the transpose before the reshape.": (
+            images.mT.flatten(1) / 255
+        ),
+        "pixels of different images are mixed. Reshape to (N, 784) directly.": (
+            right.reshape(784, -1).T
+        ),
         (
             "the pixels are divided by 256. Divide them by 255, so that the brightest value, 255, "
             "becomes 1."
-        )
-    ] = flat / 256
-    wrong[
+        ): flat / 256,
         (
             "the pixels are divided by this batch's maximum, so an image depends on the others. "
             "Divide by 255."
-        )
-    ] = flat / flat.max()
-    wrong[
+        ): flat / flat.max(),
         (
             "each image is divided by its own maximum, so equal bytes get different values. "
             "Divide by 255."
-        )
-    ] = flat / flat.amax(1, keepdim=True)
-    wrong[
-        "everything is 0. The `//` operator or an integer dtype cuts off the fractional part."
-    ] = 0 * flat
-    wrong["black and white are swapped. Byte 0 must stay 0."] = 1 - right
-    wrong["a threshold is applied. Keep the grey values between 0 and 1."] = right.round()
-    wrong["the pixels are scaled to [−1, 1], but they must be in [0, 1]."] = 2 * right - 1
-    return wrong
+        ): flat / flat.amax(1, keepdim=True),
+        "everything is 0. The `//` operator or an integer dtype cuts off the fractional part.": (
+            0 * flat
+        ),
+        "black and white are swapped. Byte 0 must stay 0.": 1 - right,
+        "a threshold is applied. Keep the grey values between 0 and 1.": right.round(),
+        "the pixels are scaled to [−1, 1], but they must be in [0, 1].": 2 * right - 1,
+    }
 
 
 def draw_images(generator: Generator, n: int) -> dict[str, Tensor]:
@@ -82,12 +72,9 @@ def draw_images(generator: Generator, n: int) -> dict[str, Tensor]:
 @exercise
 def to_points(student: Student) -> None:
     """The uint8 images become float32 points of shape (N, 784), with every pixel in [0, 1]."""
-    # the brightest pixels are 200, 180 and 160, so that dividing by a maximum differs from dividing
-    # by 255
-    brightest = tensor([200, 180, 160], dtype=torch.uint8)
-    images = draw_images(torch.Generator().manual_seed(0), 3)["images"].minimum(
-        brightest[:, None, None]
-    )
+    # no image is brighter than 200, so that dividing by a maximum differs from dividing by 255
+    brightest = tensor([200, 180, 160], dtype=torch.uint8)[:, None, None]
+    images = draw_images(torch.Generator().manual_seed(0), 3)["images"].minimum(brightest)
     laws = {"pixels must be in [0, 1].": lambda pixels: (pixels >= 0) & (pixels <= 1)}
     inputs = {"images": images}
     Table.of(inputs, points_reference, points_mistakes, laws=laws, dtype=torch.float32).ask(student)
@@ -96,15 +83,12 @@ def to_points(student: Student) -> None:
 
 
 def one_image(student: Student, image: Tensor) -> None:
-    """Raise Mistake unless a batch of a single image, (1, 28, 28),
-    becomes points of shape (1, 784).
-    """
+    """Raise Mistake unless a batch of one image, (1, 28, 28), becomes points of shape (1, 784)."""
     try:
         points = plain(call(student, image), "your result")
     except Mistake as stopped:
-        raise Mistake(
-            f"your function fails on a batch of a single image. There, {stopped}"
-        ) from None
+        says = f"your function fails on a batch of a single image. There, {stopped}"
+        raise Mistake(says) from None
     right = points_reference(image)
     says = (
         f"a batch of a single image gives the shape {tuple(points.shape)}, but it should give "
@@ -129,9 +113,8 @@ def binarize(student: Student) -> None:
     }
     draw = draws(student, frozen, pixels.shape, pixels)
     odd = draw[(draw != 0) & (draw != 1)].tolist()
-    expect(
-        not odd, f"a draw must contain only 0 and 1, but yours contains {odd[0] if odd else 0:.3f}."
-    )
+    if odd:
+        raise Mistake(f"a draw must contain only 0 and 1, but yours contains {odd[0]:.3f}.")
     expect(
         (draw != draw[0]).any(),
         "all images get the same draw. Draw one random number per image and pixel.",
@@ -144,14 +127,15 @@ def binarize(student: Student) -> None:
     )
     normal = torch.special.ndtr(grey)  # P(randn < grey)
     mistakes = {
-        "black and white are swapped. A bright pixel must often be 1 (`uniform < pixel`).": 1
-        - grey,
-        "every pixel is a fair coin toss. The grey value must be the probability of a 1.": 0 * grey
-        + 0.5,
-        (
-            "the random numbers are normal (`torch.randn`), but they must be uniform "
-            "(`torch.rand`)."
-        ): normal,
+        "black and white are swapped. A bright pixel must often be 1 (`uniform < pixel`).": (
+            1 - grey
+        ),
+        "every pixel is a fair coin toss. The grey value must be the probability of a 1.": (
+            0 * grey + 0.5
+        ),
+        "the random numbers are normal (`torch.randn`), but they must be uniform (`torch.rand`).": (
+            normal
+        ),
     }
     for says, wrong in mistakes.items():
         expect((share - wrong).abs().max() > 0.05, says)
@@ -175,9 +159,7 @@ def binarize(student: Student) -> None:
 
 
 def fair_draw(student: Student, pixels: Tensor) -> None:
-    """Raise Mistake unless the pixels are drawn independently and
-    with the right mean at every grey value.
-    """
+    """Raise Mistake unless pixels are independent draws with the right mean at every grey value."""
     draw = numbers(call(student, pixels, fresh_generator()), "your draw", pixels.shape)
     expect(((draw == 0) | (draw == 1)).all(), "a draw must contain only 0 and 1.")
     # has mean 0 and variance 1 if the draw is right
@@ -185,9 +167,8 @@ def fair_draw(student: Student, pixels: Tensor) -> None:
     rank = pixels.flatten().argsort()
     for part in z.flatten()[rank].chunk(5):  # from dark to bright
         # a correct function exceeds 6 standard errors about once in 500 million runs
-        expect(
-            part.mean().abs() < 6 / len(part) ** 0.5, "the pixels become 1 too often or too rarely."
-        )
+        limit = 6 / len(part) ** 0.5
+        expect(part.mean().abs() < limit, "the pixels become 1 too often or too rarely.")
     says = "pixels or images share a random number, but each pixel needs its own."
     for axis in (0, 1):
         if pixels.shape[axis] > 1:
@@ -206,61 +187,54 @@ def pixel_nats(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces,
-    keyed by the sentence that names the mistake.
-    """
+    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
     each = pixel_nats(logits, targets)  # (N, D)
     right = each.sum(1).mean()
-    wrong = {}
-    wrong[
+    wrong = {
         (
             "the loss is averaged over pixels (784 times too small). Sum over pixels and average "
             "over images."
-        )
-    ] = each.mean()
-    wrong[
+        ): each.mean(),
         (
             "the mean is multiplied by 784, but other images have other sizes. Read the size from "
             "the inputs."
-        )
-    ] = 784 * each.mean()
-    wrong["the loss is summed over images. Sum over pixels, but average over images."] = each.sum()
-    wrong["pixels and images are swapped. Sum over pixels and average over images."] = each.sum(
-        0
-    ).mean()
-    wrong["the sign is flipped. The loss is minus the log-likelihood."] = -right
-    wrong["the average over images is missing. Return one number."] = each.sum(1)
-    wrong["the result has one number per pixel. Sum over pixels and average over images."] = each
-    wrong["the sigmoid is applied twice. The `..._with_logits` function already applies it."] = (
-        nats_reference(logits.sigmoid(), targets)
-    )
-    wrong["the sigmoid is missing, so the logits are treated as logarithms of probabilities."] = (
-        -(targets * logits).sum(1).mean()
-    )
-    wrong["only pixels with target 1 count. The term (1 − target) · log(1 − p) is missing."] = (
-        (targets * each).sum(1).mean()
-    )
-    wrong["only pixels with target 0 count. The term target · log p is missing."] = (
-        ((1 - targets) * each).sum(1).mean()
-    )
-    wrong["black and white are swapped. The term log p belongs to target 1."] = nats_reference(
-        logits, 1 - targets
-    )
-    wrong["the arguments are swapped. The logits come first, then the targets."] = nats_reference(
-        targets, logits
-    )
-    wrong["the result is the squared error, not a negative log-likelihood."] = (
-        (logits.sigmoid() - targets).square().sum(1).mean()
-    )
-    wrong[
+        ): 784 * each.mean(),
+        "the loss is summed over images. Sum over pixels, but average over images.": each.sum(),
+        "pixels and images are swapped. Sum over pixels and average over images.": (
+            each.sum(0).mean()
+        ),
+        "the sign is flipped. The loss is minus the log-likelihood.": -right,
+        "the average over images is missing. Return one number.": each.sum(1),
+        "the result has one number per pixel. Sum over pixels and average over images.": each,
+        "the sigmoid is applied twice. The `..._with_logits` function already applies it.": (
+            nats_reference(logits.sigmoid(), targets)
+        ),
+        "the sigmoid is missing, so the logits are treated as logarithms of probabilities.": (
+            -(targets * logits).sum(1).mean()
+        ),
+        "only pixels with target 1 count. The term (1 − target) · log(1 − p) is missing.": (
+            (targets * each).sum(1).mean()
+        ),
+        "only pixels with target 0 count. The term target · log p is missing.": (
+            ((1 - targets) * each).sum(1).mean()
+        ),
+        "black and white are swapped. The term log p belongs to target 1.": (
+            nats_reference(logits, 1 - targets)
+        ),
+        "the arguments are swapped. The logits come first, then the targets.": (
+            nats_reference(targets, logits)
+        ),
+        "the result is the squared error, not a negative log-likelihood.": (
+            (logits.sigmoid() - targets).square().sum(1).mean()
+        ),
         (
             "the logarithm is missing. The result is the sum of the probabilities of the observed "
             "pixels."
-        )
-    ] = (-each).exp().sum(1).mean()
-    wrong["a logit is not a probability, so its logarithm can be NaN. Apply the sigmoid first."] = (
-        right * torch.nan
-    )
+        ): (-each).exp().sum(1).mean(),
+        "a logit is not a probability, so its logarithm can be NaN. Apply the sigmoid first.": (
+            right * torch.nan
+        ),
+    }
     return wrong | other_units(right)
 
 

@@ -1,6 +1,4 @@
-"""Checks for “A GAN in one dimension”: D's loss and gradient, a step of G,
-and the value of the best D.
-"""
+"""Checks for “A GAN in one dimension”: D's loss and gradient, G's step, the best D's value."""
 
 import math
 import secrets
@@ -30,8 +28,8 @@ from course_lib.checks.report import (
 )
 from course_lib.checks.watch import watched
 
-# (N, 1)
-REAL, NOISE = tensor([[0.4], [1.3], [-0.6], [2.2]]), tensor([[0.7], [-0.2], [0.9], [-0.8]])
+REAL = tensor([[0.4], [1.3], [-0.6], [2.2]])  # (N, 1)
+NOISE = tensor([[0.7], [-0.2], [0.9], [-0.8]])  # (N, 1)
 G_WEIGHTS = tensor([1.5, -0.4])  # G(z) = 1.5·z − 0.4
 D_WEIGHTS = tensor([0.8, -0.3, 2.0, 0.5])  # one hidden unit: 2·tanh(0.8·x − 0.3) + 0.5
 RATE = 0.3  # the learning rate of G's optimizer
@@ -80,16 +78,12 @@ def draw_players(source: torch.Generator, n: int, hidden: int) -> Inputs:
 
 
 def other_size() -> tuple[int, int]:
-    """Return a number of points and a number of hidden units that differ from those
-    of the example.
-    """
+    """Return numbers of points and of hidden units that differ from those of the example."""
     return 6 + secrets.randbelow(4), 3 + secrets.randbelow(3)
 
 
 def yes(a: Tensor) -> Tensor:
-    """Return −mean log D for logits of shape (N, 1). The result is small
-    if D considers the points real.
-    """
+    """Return −mean log D for logits (N, 1), which is small if D considers the points real."""
     return softplus(-a).mean()
 
 
@@ -134,9 +128,8 @@ def discriminator_loss(student: Student) -> None:
     with torch.no_grad():
         right, mistakes = d_loss(d, g, REAL, NOISE), wrong_d_losses(d, g)
     says = f"Do you take the logarithm of a logit, which may be negative? {LOGITS}"
-    Table({}, right, mistakes | other_units(right), not_finite=says, differentiable=True).judge(
-        value
-    )
+    mistakes |= other_units(right)
+    Table({}, right, mistakes, not_finite=says, differentiable=True).judge(value)
 
     def with_weights(loss: Callable[..., Any]) -> Callable[..., Any]:
         def run(weights_d: Tensor, weights_g: Tensor, x: Tensor, z: Tensor) -> Any:
@@ -151,16 +144,21 @@ def discriminator_loss(student: Student) -> None:
 
 def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
     """Return the results that typical mistakes produce in place of D's loss."""
-    real, fake, skipped, twice = d(REAL), d(g(NOISE)), d(NOISE), d(g(REAL))  # (N, 1) each
-    says_real, says_fake = real.sigmoid(), fake.sigmoid()
+    return wrong_d_sums(d, g) | other_d_losses(d, g)
+
+
+def wrong_d_sums(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
+    """Return the results of wrong labels or signs, and of combining the two parts incorrectly."""
+    real, fake = d(REAL), d(g(NOISE))  # (N, 1) each
     right = yes(real) + no(fake)
     return {
         "the labels are swapped. Use −log D for real points and −log(1 − D) for generated ones.": (
             no(real) + yes(fake)
         ),
         "the sign is flipped. D maximizes the value, so D's loss is minus the value.": -right,
-        "both kinds are treated as real. Use −log(1 − D) for generated points.": yes(real)
-        + yes(fake),
+        "both kinds are treated as real. Use −log(1 − D) for generated points.": (
+            yes(real) + yes(fake)
+        ),
         "both kinds are treated as fake. Use −log D for real points.": no(real) + no(fake),
         "the generated points are missing.": yes(real),
         "the real points are missing.": no(fake),
@@ -172,7 +170,7 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
         (
             "the generated points' part is the mean logit. Use −log(1 − D), which is "
             "softplus(logit)."
-        ): (yes(real) + fake.mean()),
+        ): yes(real) + fake.mean(),
         "the real points' part is minus the mean logit. Use −log D, which is softplus(−logit).": (
             no(fake) - real.mean()
         ),
@@ -182,16 +180,24 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
         "the generated points are summed. Take their mean.": yes(real) + no(fake) * len(REAL),
         "the mean is taken over both kinds together. Add two means.": right / 2,
         "the result has one value per point. Take the two means.": softplus(-real) + softplus(fake),
+    }
+
+
+def other_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
+    """Return other losses of D, and D's loss for the wrong points."""
+    real, fake, skipped, twice = d(REAL), d(g(NOISE)), d(NOISE), d(g(REAL))  # (N, 1) each
+    says_real, says_fake = real.sigmoid(), fake.sigmoid()
+    return {
         "the sigmoid is applied twice. D returns logits.": yes(says_real) + no(says_fake),
-        "G's loss, −log D(G(z)), is used. D's loss is −log(1 − D) for G(z) plus −log D for x.": yes(
-            fake
+        "G's loss, −log D(G(z)), is used. D's loss is −log(1 − D) for G(z) plus −log D for x.": (
+            yes(fake)
         ),
-        (
-            "the loss log(1 − D(G(z))) is used. D's loss is −log(1 − D) for G(z) plus −log D for x."
-        ): -no(fake),
+        "the loss log(1 − D(G(z))) is used. D's loss is −log(1 − D) for G(z) plus −log D for x.": (
+            -no(fake)
+        ),
         "the logarithms are missing. Use −log D and −log(1 − D).": (
-            1 - says_real + says_fake
-        ).mean(),
+            (1 - says_real + says_fake).mean()
+        ),
         "the logarithm is taken of the mean probability. Take the mean of the logarithms.": (
             -says_real.mean().log() - (1 - says_fake.mean()).log()
         ),
@@ -208,9 +214,9 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
         "the squared error of probabilities is used. The term −log D is softplus(−logit).": (
             (says_real - 1).square().mean() + says_fake.square().mean()
         ),
-        "the label of real points is 0.9. Use 1 instead.": 0.9 * yes(real)
-        + 0.1 * no(real)
-        + no(fake),
+        "the label of real points is 0.9. Use 1 instead.": (
+            0.9 * yes(real) + 0.1 * no(real) + no(fake)
+        ),
         "the real points are also passed through G. Pass x to D directly.": yes(twice) + no(fake),
         "z is passed to D directly. Pass G(z) to D.": yes(real) + no(skipped),
         "x and z are swapped. Pass x and G(z) to D.": yes(skipped) + no(twice),
@@ -227,9 +233,7 @@ def expect_training_mode(d: nn.Module, g: nn.Module) -> None:
 
 
 def expect_still_learning(d: nn.Module, g: nn.Module) -> None:
-    """Raise Mistake if the mode, weights, `requires_grad` or gradients
-    of a network have changed.
-    """
+    """Raise Mistake if a network's mode, weights, `requires_grad` or gradients have changed."""
     expect_training_mode(d, g)
     for network, name in ((d, "D"), (g, "G")):
         wants = all(weight.requires_grad for weight in network.parameters())
@@ -335,9 +339,8 @@ def generator_step(student: Student) -> None:
     expect(all(weight.requires_grad for weight in d.parameters()), says)
     says = "G's weights are still frozen. They must require gradients for the next step."
     expect(all(weight.requires_grad for weight in g.parameters()), says)
-    expect(
-        not same(flat(g), G_WEIGHTS), f"G has not moved, because {standstill(seen, g, optimizer)}"
-    )
+    says = f"G has not moved, because {standstill(seen, g, optimizer)}"
+    expect(not same(flat(g), G_WEIGHTS), says)
     says = "G's weights have moved, but not by `optimizer.step()`. Use the given optimizer."
     expect(optimizer.steps, says)
     expect(
@@ -477,9 +480,8 @@ def expect_g_learns_from_a_sure_d(student: Student) -> None:
     expect(not same(weights_g, G_WEIGHTS), stuck + CUT_OFF)
     says = f"where D is certain that a point is generated, G's step is wrong: {CUT_OFF}"
     expect(agrees(weights_g, right_g), says)
-    Table({}, right_loss, otherwise=CUT_OFF).judge(
-        loss, "the loss where D is certain that a point is generated"
-    )
+    what = "the loss where D is certain that a point is generated"
+    Table({}, right_loss, otherwise=CUT_OFF).judge(loss, what)
 
 
 # ---------------------------------------------------------------- the best D's value
@@ -494,15 +496,14 @@ def value_of_best(p: Tensor, q: Tensor, dx: Tensor) -> Tensor:
 
 @exercise
 def best_value(student: Student) -> None:
-    """The result is ∫ p·log D* + q·log(1 − D*) in nats with D* = p/(p + q), that is,
-    −log 4 + 2·JSD.
+    """The result is ∫ p·log D* + q·log(1 − D*) in nats with D* = p/(p + q),
+    that is, −log 4 + 2·JSD.
     """
     # p and q each sum to 1/dx
     p, q, dx = tensor([0.3, 1.0, 1.6, 0.8, 0.3]), tensor([1.8, 1.2, 0.4, 0.3, 0.3]), tensor(0.25)
     right = value_of_best(p, q, dx)
-    Table({"p": p, "q": q, "dx": dx}, right, wrong_values(p, q, dx) | other_units(right)).ask(
-        student
-    )
+    mistakes = wrong_values(p, q, dx) | other_units(right)
+    Table({"p": p, "q": q, "dx": dx}, right, mistakes).ask(student)
 
     def draw(source: torch.Generator, cells: int) -> Inputs:
         p, q = torch.rand(2, cells, generator=source) + 0.2
@@ -535,38 +536,56 @@ def expect_far_apart(student: Student) -> None:
 
 def wrong_values(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
     """Return the results that typical mistakes produce in place of the value of the best D."""
+    return wrong_widths(p, q, dx) | wrong_integrands(p, q, dx)
+
+
+def wrong_widths(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
+    """Return the results of a wrong width or D*, of an extra constant, and of a flipped sign."""
     log_d, log_not = (p / (p + q)).log(), (q / (p + q)).log()
     played = p * log_d + q * log_not  # (G,)
     right = dx * played.sum()
     return {
         "dx is missing. An integral is a sum over cells times their width.": right / dx,
         "dx is applied twice. Multiply each cell by its width once.": right * dx,
-        "the result is divided by dx. An integral is a sum over cells times their width.": right
-        / dx
-        / dx,
+        "the result is divided by dx. An integral is a sum over cells times their width.": (
+            right / dx / dx
+        ),
         "the mean over cells is taken. Take the sum, times dx.": right / dx / len(p),
         "the mean over cells is taken, times dx. Take the sum.": right / len(p),
         "the trapezoidal rule halves the first and last cells. Sum over all cells.": (
             torch.trapezoid(played, dx=float(dx))
         ),
-        "D* is reversed. D* = p/(p + q) is high where p is high.": dx
-        * (p * log_not + q * log_d).sum(),
+        "D* is reversed. D* = p/(p + q) is high where p is high.": (
+            dx * (p * log_not + q * log_d).sum()
+        ),
         "D* is ½ everywhere, but D* is ½ only where p = q.": dx * (p + q).sum() * math.log(0.5),
         "the JSD is returned. The value is −log 4 + 2·JSD.": (right + math.log(4)) / 2,
-        "−log 4 is missing. D* is p/(p + q), not p divided by the mean of p and q.": right
-        + math.log(4),
+        "−log 4 is missing. D* is p/(p + q), not p divided by the mean of p and q.": (
+            right + math.log(4)
+        ),
         "−log 4 is subtracted once more. The integral already contains it.": right - math.log(4),
         "−log 4 + JSD is returned. The value contains the JSD twice.": (right - math.log(4)) / 2,
         "the sign is flipped. The result is D's loss.": -right,
+    }
+
+
+def wrong_integrands(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
+    """Return the results of a missing or wrong part of the integrand, and of a missing sum."""
+    log_d, log_not = (p / (p + q)).log(), (q / (p + q)).log()
+    played = p * log_d + q * log_not  # (G,)
+    return {
         "q's part is missing.": dx * (p * log_d).sum(),
         "p's part is missing.": dx * (q * log_not).sum(),
         "q's part is subtracted. Add the two parts.": dx * (p * log_d - q * log_not).sum(),
-        "the densities must be the weights. Use p·log D* + q·log(1 − D*).": dx
-        * (log_d + log_not).sum(),
-        "both parts are weighted by p. Weight the second part by q.": dx
-        * (p * (log_d + log_not)).sum(),
-        "both parts are weighted by q. Weight the first part by p.": dx
-        * (q * (log_d + log_not)).sum(),
+        "the densities must be the weights. Use p·log D* + q·log(1 − D*).": (
+            dx * (log_d + log_not).sum()
+        ),
+        "both parts are weighted by p. Weight the second part by q.": (
+            dx * (p * (log_d + log_not)).sum()
+        ),
+        "both parts are weighted by q. Weight the first part by p.": (
+            dx * (q * (log_d + log_not)).sum()
+        ),
         "both parts are weighted by p + q. Weight log D* by p and log(1 − D*) by q.": (
             dx * ((p + q) * (log_d + log_not)).sum()
         ),
@@ -577,12 +596,13 @@ def wrong_values(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
         ),
         "a KL divergence is returned, ∫ p·log(p/q).": dx * (p * (p / q).log()).sum(),
         "a KL divergence is returned, ∫ q·log(q/p).": dx * (q * (q / p).log()).sum(),
-        "the sum of both KL divergences is returned. D* is p/(p + q).": dx
-        * ((p - q) * (p / q).log()).sum(),
+        "the sum of both KL divergences is returned. D* is p/(p + q).": (
+            dx * ((p - q) * (p / q).log()).sum()
+        ),
         "D* is computed as sigmoid(p − q), but D* is p/(p + q).": (
             -dx * (p * softplus(q - p) + q * softplus(p - q)).sum()
         ),
-        "the result is halved. The value is the whole integral.": right / 2,
+        "the result is halved. The value is the whole integral.": dx * played.sum() / 2,
         "the integral of D* is returned. Weight log D* by p and log(1 − D*) by q.": (
             dx * (p / (p + q)).sum()
         ),

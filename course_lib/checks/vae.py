@@ -1,6 +1,4 @@
-"""Checks for the two chapters on VAEs for digits: log P(x|z), new images, the NLL,
-and its uncertainty.
-"""
+"""Checks for the two chapters on digit VAEs: log P(x|z), new images, the NLL and its error."""
 
 import math
 
@@ -33,66 +31,60 @@ def bernoulli_reference(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def bernoulli_mistakes(logits: Tensor, x: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces,
-    keyed by the sentence that names the mistake.
-    """
+    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
     each, p = -pixel_nats(logits, x), logits.sigmoid()  # (N, D)
-    right = each.sum(1)
-    wrong = {}
-    wrong[
-        "the result is averaged over pixels (784 times too small for MNIST). Sum over the pixels."
-    ] = each.mean(1)
-    wrong["the sigmoid is applied twice. The `..._with_logits` function already applies it."] = (
-        bernoulli_reference(p, x)
-    )
-    wrong["the sigmoid is missing, so the logits are treated as logarithms of probabilities."] = (
-        x * logits
-    ).sum(1)
-    wrong["the sign is flipped. The logarithm of a probability is never positive."] = -right
-    wrong["the arguments are swapped. The logits come first, then x."] = bernoulli_reference(
-        x, logits
-    )
-    wrong["only pixels with x = 1 count. The term (1 − x) · log(1 − p) is missing."] = (
-        x * each
-    ).sum(1)
-    wrong["only pixels with x = 0 count. The term x · log p is missing."] = ((1 - x) * each).sum(1)
     log_p = -pixel_nats(logits, torch.ones_like(x))  # (N, D)
-    wrong["log p is used for every pixel. For a pixel that is 0, use log(1 − p)."] = log_p.sum(1)
-    wrong["log(1 − p) is used for every pixel. For a pixel that is 1, use log p."] = (
-        log_p - logits
-    ).sum(1)
-    wrong["1 − log p is used in place of log(1 − p)."] = (x * log_p + (1 - x) * (1 - log_p)).sum(1)
-    wrong[
+    right = each.sum(1)
+    wrong = {
+        (
+            "the result is averaged over pixels (784 times too small for MNIST). Sum over the "
+            "pixels."
+        ): each.mean(1),
+        "the sigmoid is applied twice. The `..._with_logits` function already applies it.": (
+            bernoulli_reference(p, x)
+        ),
+        "the sigmoid is missing, so the logits are treated as logarithms of probabilities.": (
+            (x * logits).sum(1)
+        ),
+        "the sign is flipped. The logarithm of a probability is never positive.": -right,
+        "the arguments are swapped. The logits come first, then x.": bernoulli_reference(x, logits),
+        "only pixels with x = 1 count. The term (1 − x) · log(1 − p) is missing.": (
+            (x * each).sum(1)
+        ),
+        "only pixels with x = 0 count. The term x · log p is missing.": ((1 - x) * each).sum(1),
+        "log p is used for every pixel. For a pixel that is 0, use log(1 − p).": log_p.sum(1),
+        "log(1 − p) is used for every pixel. For a pixel that is 1, use log p.": (
+            (log_p - logits).sum(1)
+        ),
+        "1 − log p is used in place of log(1 − p).": (x * log_p + (1 - x) * (1 - log_p)).sum(1),
         (
             "the log-probabilities of the pixels are multiplied. Probabilities multiply, "
             "logarithms add."
-        )
-    ] = each.prod(1)
-    wrong["black and white are swapped. The term log p belongs to x = 1."] = bernoulli_reference(
-        logits, 1 - x
-    )
-    wrong["the result is also summed over the batch. Return one number per image."] = each.sum()
-    wrong["the result is also averaged over the batch. Return one number per image."] = right.mean()
-    wrong["the result is averaged over all pixels of all images. Return one sum per image."] = (
-        each.mean()
-    )
-    wrong["the result is summed over the images. Sum over the pixels, axis 1."] = each.sum(0)
-    wrong["the result has one number per pixel. Sum over the pixels of each image."] = each
-    wrong["the result has one number per pixel, and the sign is flipped."] = -each
-    wrong["the logarithm is missing. The result is the probability of the image."] = right.exp()
-    wrong["the logarithm is missing. The result is the sum of the pixels' probabilities."] = (
-        each.exp().sum(1)
-    )
-    wrong["the result is the squared error, not a log-probability."] = (p - x).square().sum(1)
-    wrong["the result is minus the squared error, not a log-probability."] = (
-        -(p - x).square().sum(1)
-    )
-    wrong["the result is minus half the squared error, the log-probability of a Gaussian."] = (
-        -(p - x).square().sum(1) / 2
-    )
-    wrong["a logit is not a probability, so its logarithm can be NaN. Apply the sigmoid first."] = (
-        right * torch.nan
-    )
+        ): each.prod(1),
+        "black and white are swapped. The term log p belongs to x = 1.": (
+            bernoulli_reference(logits, 1 - x)
+        ),
+        "the result is also summed over the batch. Return one number per image.": each.sum(),
+        "the result is also averaged over the batch. Return one number per image.": right.mean(),
+        "the result is averaged over all pixels of all images. Return one sum per image.": (
+            each.mean()
+        ),
+        "the result is summed over the images. Sum over the pixels, axis 1.": each.sum(0),
+        "the result has one number per pixel. Sum over the pixels of each image.": each,
+        "the result has one number per pixel, and the sign is flipped.": -each,
+        "the logarithm is missing. The result is the probability of the image.": right.exp(),
+        "the logarithm is missing. The result is the sum of the pixels' probabilities.": (
+            each.exp().sum(1)
+        ),
+        "the result is the squared error, not a log-probability.": (p - x).square().sum(1),
+        "the result is minus the squared error, not a log-probability.": -(p - x).square().sum(1),
+        "the result is minus half the squared error, the log-probability of a Gaussian.": (
+            -(p - x).square().sum(1) / 2
+        ),
+        "a logit is not a probability, so its logarithm can be NaN. Apply the sigmoid first.": (
+            right * torch.nan
+        ),
+    }
     return wrong | other_units(right)
 
 
@@ -135,14 +127,10 @@ class Decoder:
             raise Mistake(
                 f"the z that you decode must be a torch tensor, but got {type(z).__name__}."
             )
-        fits = z.ndim > 0 and z.shape[-1] == d
-        expect(
-            fits, f"the z that you decode must have shape ({self.n}, {d}), not {tuple(z.shape)}."
-        )
-        expect(
-            z.is_floating_point(),
-            f"the z that you decode must have a floating-point dtype, not {z.dtype}.",
-        )
+        says = f"the z that you decode must have shape ({self.n}, {d}), not {tuple(z.shape)}."
+        expect(z.ndim > 0 and z.shape[-1] == d, says)
+        says = f"the z that you decode must have a floating-point dtype, not {z.dtype}."
+        expect(z.is_floating_point(), says)
         self.seen.append(z.detach())
         return self.logits(z)
 
@@ -151,24 +139,18 @@ class Decoder:
         return z.to(self.weight.dtype) @ self.weight + self.bias
 
     def codes_seen(self) -> Tensor | None:
-        """Return the n codes decoded in all calls, or None if there are not n codes or
-        one cannot be read.
-        """
+        """Return the n codes decoded in all calls, or None if there are not n readable codes."""
         if sum(z.shape[:-1].numel() for z in self.seen) != self.n:
             return None
+        d, dtype = len(self.weight), self.weight.dtype
         try:
-            return torch.cat(
-                [z.reshape(-1, len(self.weight)).to(self.weight.dtype) for z in self.seen]
-            )
+            return torch.cat([z.reshape(-1, d).to(dtype) for z in self.seen])
         except RuntimeError:  # a code from inside vmap cannot be read afterwards
             return None
 
     def codes_of(self, images: Tensor) -> Tensor | None:
-        """Find the codes of the images by inverting the linear decoder;
-        return None if no codes fit.
-        """
-        # the images may have passed through one sigmoid, none, or two; these cases are
-        # distinguished later
+        """Return the images' codes by inverting the linear decoder, or None if no codes fit."""
+        # the images may have passed through one sigmoid, none, or two; a later check tells which
         for logits in (images.logit(), images, images.logit().logit()):
             z = (logits - self.bias) @ torch.linalg.pinv(self.weight)  # (n, d)
             if (self.logits(z) - logits).abs().max() < 1e-2:
@@ -177,9 +159,7 @@ class Decoder:
 
 
 def images_and_codes(student: Student, decoder: Decoder) -> tuple[object, Tensor]:
-    """Return the result of the student's function and the codes that it decoded,
-    of shape (n, d).
-    """
+    """Return the result of the student's function and the codes (n, d) that it decoded."""
     d, pixels = decoder.weight.shape
     decoder.seen = []
     answer = call(student, decoder, decoder.n, d)
@@ -203,29 +183,23 @@ def pixel_mistakes(logits: Tensor) -> dict[str, Tensor]:
     """Return the images that typical mistakes produce from the decoder's logits."""
     pixels = logits.sigmoid()
     low, high = logits.min(), logits.max()
-    wrong = {}
-    wrong["the sigmoid is missing. The result contains logits, but pixels must be in [0, 1]."] = (
-        logits
-    )
-    wrong["the sigmoid is applied twice, so all pixels are between ½ and 0.73."] = pixels.sigmoid()
-    wrong["the logits are clamped to [0, 1]. Apply the sigmoid."] = logits.clamp(0, 1)
-    wrong[
-        "the logits are scaled to [0, 1] by their smallest and largest value. Apply the sigmoid."
-    ] = (logits - low) / (high - low)
-    wrong["a threshold is applied. Return each pixel's mean, the sigmoid of its logit."] = (
-        pixels.round()
-    )
-    wrong["black and white are swapped. Return the sigmoid of +logit."] = 1 - pixels
-    wrong["a softmax over the pixels is applied. Apply the sigmoid to each pixel."] = (
-        logits.softmax(1)
-    )
-    wrong["the exponential of a logit is the odds, p / (1 − p). Apply the sigmoid."] = logits.exp()
-    wrong["the tanh of a logit is in [−1, 1]. Apply the sigmoid."] = logits.tanh()
-    wrong["(1 + tanh) / 2 of the logits is the sigmoid of twice the logits."] = (
-        2 * logits
-    ).sigmoid()
-    wrong["the logarithm of the pixels is returned. Return the sigmoid itself."] = pixels.log()
-    return wrong
+    return {
+        "the sigmoid is missing. The result contains logits, but pixels must be in [0, 1].": logits,
+        "the sigmoid is applied twice, so all pixels are between ½ and 0.73.": pixels.sigmoid(),
+        "the logits are clamped to [0, 1]. Apply the sigmoid.": logits.clamp(0, 1),
+        "the logits are scaled to [0, 1] by their smallest and largest value. Apply the sigmoid.": (
+            (logits - low) / (high - low)
+        ),
+        "a threshold is applied. Return each pixel's mean, the sigmoid of its logit.": (
+            pixels.round()
+        ),
+        "black and white are swapped. Return the sigmoid of +logit.": 1 - pixels,
+        "a softmax over the pixels is applied. Apply the sigmoid to each pixel.": logits.softmax(1),
+        "the exponential of a logit is the odds, p / (1 − p). Apply the sigmoid.": logits.exp(),
+        "the tanh of a logit is in [−1, 1]. Apply the sigmoid.": logits.tanh(),
+        "(1 + tanh) / 2 of the logits is the sigmoid of twice the logits.": (2 * logits).sigmoid(),
+        "the logarithm of the pixels is returned. Return the sigmoid itself.": pixels.log(),
+    }
 
 
 @exercise
@@ -262,89 +236,95 @@ def generate(student: Student) -> None:
 
 
 def nll_reference(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> Tensor:
-    """Return the correct result in nats: −log of the mean importance weight,
-    averaged over images.
-    """
+    """Return −log of the mean importance weight in nats, averaged over images."""
     log_w = log_px_z + log_pz - log_qz  # (k, N)
     return math.log(len(log_w)) - log_w.logsumexp(0).mean()
 
 
 def nll_mistakes(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces,
-    keyed by the sentence that names the mistake.
-    """
-    px, pz, qz = log_px_z, log_pz, log_qz
+    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    logs = log_px_z, log_pz, log_qz
+    return wrong_means(*logs) | wrong_weights(*logs) | other_units(nll_reference(*logs))
+
+
+def wrong_means(px: Tensor, pz: Tensor, qz: Tensor) -> dict[str, Tensor]:
+    """Return the results of averaging over the draws or the images incorrectly."""
     log_w = px + pz - qz  # (k, N)
     (k, n), log_k = log_w.shape, math.log(len(log_w))
     total = log_w.logsumexp(0)  # (N,)
     right = log_k - total.mean()
-    zero = 0 * px
-    wrong = {}
-    wrong[
-        "the mean of the logs is taken, which gives the ELBO. Take the log of the mean weight."
-    ] = -log_w.mean()
-    wrong[
+    return {
+        "the mean of the logs is taken, which gives the ELBO. Take the log of the mean weight.": (
+            -log_w.mean()
+        ),
         (
             "the mean of the logs is taken, and the sign is flipped. Return minus the log of the "
             "mean weight."
-        )
-    ] = log_w.mean()
-    wrong["log k is missing. The mean of k weights is their sum divided by k."] = right - log_k
-    wrong["the sign of log k is flipped. Minus the log of (sum / k) is log k − logsumexp."] = (
-        right - 2 * log_k
-    )
-    wrong["the result is divided by k after the logarithm. Subtract log k."] = -(total / k).mean()
-    wrong["log N is used in place of log k. The mean is over the k draws."] = (
-        right - log_k + math.log(n)
-    )
-    wrong[
-        "the average over images is inside the logarithm. Take the logarithm for each image first."
-    ] = -log_w.exp().mean().log()
-    wrong[
-        "the average over images is inside the logarithm, and log k is missing."
-    ] = -log_w.logsumexp((0, 1))
-    wrong["the result is reduced over the images (axis 1). The k draws are along axis 0."] = (
-        nll_reference(px.T, pz.T, qz.T)
-    )
-    wrong["only the largest weight counts. Use `logsumexp` to add all weights."] = -log_w.amax(
-        0
-    ).mean()
-    wrong["only the largest weight, divided by k, counts. Use `logsumexp` to add all weights."] = (
-        log_k - log_w.amax(0).mean()
-    )
-    wrong["the sign is flipped. The result bounds log P(x), but the NLL is minus that."] = -right
-    wrong["the result is summed over the images. Average over the images."] = n * right
-    wrong["the average over images is missing. Return one number."] = log_k - total
-    wrong["the average over images is missing, and the sign is flipped."] = total - log_k
-    wrong["the logarithm is missing. The result is minus the mean weight."] = (
-        -(total - log_k).exp().mean()
-    )
-    wrong["the logarithm is missing. The result is the mean weight."] = (total - log_k).exp().mean()
-    wrong["the sign of the prior is flipped. Add log_pz."] = nll_reference(px, -pz, qz)
-    wrong["the sign of q is flipped. Subtract log_qz."] = nll_reference(px, pz, -qz)
-    wrong["q is missing. The samples z were drawn from q, so divide by q."] = nll_reference(
-        px, pz, zero
-    )
-    wrong["the prior is missing. Add log_pz."] = nll_reference(px, zero, qz)
-    wrong["the prior and q are swapped. Add log_pz and subtract log_qz."] = nll_reference(
-        px, qz, pz
-    )
-    wrong["the prior and q are both missing. The weight is P(x|z) P(z) / q(z|x)."] = nll_reference(
-        px, zero, zero
-    )
-    wrong["P(x|z) is missing. The weight is P(x|z) P(z) / q(z|x)."] = nll_reference(zero, pz, qz)
-    wrong["the sign of log P(x|z) is flipped. Add log P(x|z)."] = nll_reference(-px, pz, qz)
-    wrong["the weight is inverted. It must be P(x|z) P(z) / q(z|x)."] = nll_reference(-px, -pz, -qz)
-    wrong["a weighted mean of the logs is taken. Take the log of the mean weight."] = (
-        -(log_w.softmax(0) * log_w).sum(0).mean()
-    )
-    wrong["log k is in bits, and the rest is in nats. Use the natural logarithm."] = (
-        right - log_k + math.log2(k)
-    )
-    wrong["log k is to base 10, and the rest is in nats. Use the natural logarithm."] = (
-        right - log_k + math.log10(k)
-    )
-    return wrong | other_units(right)
+        ): log_w.mean(),
+        "log k is missing. The mean of k weights is their sum divided by k.": right - log_k,
+        "the sign of log k is flipped. Minus the log of (sum / k) is log k − logsumexp.": (
+            right - 2 * log_k
+        ),
+        "the result is divided by k after the logarithm. Subtract log k.": -(total / k).mean(),
+        "log N is used in place of log k. The mean is over the k draws.": (
+            right - log_k + math.log(n)
+        ),
+        (
+            "the average over images is inside the logarithm. Take the logarithm for each image "
+            "first."
+        ): -log_w.exp().mean().log(),
+        "the average over images is inside the logarithm, and log k is missing.": (
+            -log_w.logsumexp((0, 1))
+        ),
+        "the result is reduced over the images (axis 1). The k draws are along axis 0.": (
+            nll_reference(px.T, pz.T, qz.T)
+        ),
+        "only the largest weight counts. Use `logsumexp` to add all weights.": (
+            -log_w.amax(0).mean()
+        ),
+        "only the largest weight, divided by k, counts. Use `logsumexp` to add all weights.": (
+            log_k - log_w.amax(0).mean()
+        ),
+        "the sign is flipped. The result bounds log P(x), but the NLL is minus that.": -right,
+        "the result is summed over the images. Average over the images.": n * right,
+        "the average over images is missing. Return one number.": log_k - total,
+        "the average over images is missing, and the sign is flipped.": total - log_k,
+        "the logarithm is missing. The result is minus the mean weight.": (
+            -(total - log_k).exp().mean()
+        ),
+        "the logarithm is missing. The result is the mean weight.": (total - log_k).exp().mean(),
+    }
+
+
+def wrong_weights(px: Tensor, pz: Tensor, qz: Tensor) -> dict[str, Tensor]:
+    """Return the results of wrong weights, of a weighted mean, and of mixed units."""
+    log_w = px + pz - qz  # (k, N)
+    k, log_k = len(log_w), math.log(len(log_w))
+    right, zero = nll_reference(px, pz, qz), 0 * px
+    return {
+        "the sign of the prior is flipped. Add log_pz.": nll_reference(px, -pz, qz),
+        "the sign of q is flipped. Subtract log_qz.": nll_reference(px, pz, -qz),
+        "q is missing. The samples z were drawn from q, so divide by q.": (
+            nll_reference(px, pz, zero)
+        ),
+        "the prior is missing. Add log_pz.": nll_reference(px, zero, qz),
+        "the prior and q are swapped. Add log_pz and subtract log_qz.": nll_reference(px, qz, pz),
+        "the prior and q are both missing. The weight is P(x|z) P(z) / q(z|x).": (
+            nll_reference(px, zero, zero)
+        ),
+        "P(x|z) is missing. The weight is P(x|z) P(z) / q(z|x).": nll_reference(zero, pz, qz),
+        "the sign of log P(x|z) is flipped. Add log P(x|z).": nll_reference(-px, pz, qz),
+        "the weight is inverted. It must be P(x|z) P(z) / q(z|x).": nll_reference(-px, -pz, -qz),
+        "a weighted mean of the logs is taken. Take the log of the mean weight.": (
+            -(log_w.softmax(0) * log_w).sum(0).mean()
+        ),
+        "log k is in bits, and the rest is in nats. Use the natural logarithm.": (
+            right - log_k + math.log2(k)
+        ),
+        "log k is to base 10, and the rest is in nats. Use the natural logarithm.": (
+            right - log_k + math.log10(k)
+        ),
+    }
 
 
 def draw_logs(generator: Generator, k: int, n: int) -> dict[str, Tensor]:
@@ -384,51 +364,47 @@ def paired_reference(nll_a: Tensor, nll_b: Tensor) -> Tensor:
 
 
 def paired_mistakes(nll_a: Tensor, nll_b: Tensor) -> dict[str, Tensor]:
-    """Return the result that each typical mistake produces,
-    keyed by the sentence that names the mistake.
-    """
+    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
     difference, n = nll_a - nll_b, len(nll_a)
     unpaired = ((nll_a.var() + nll_b.var()) / n).sqrt()
-    wrong = {}
-    wrong[
-        "the two models are treated as independent. Take the difference for each image first."
-    ] = unpaired
-    wrong["the two standard errors are added. Take the difference for each image first."] = (
-        nll_a.std() + nll_b.std()
-    ) / math.sqrt(n)
-    wrong[
-        "the result is the standard deviation of one image. Divide by √N for the standard error."
-    ] = difference.std()
-    wrong["the result is a variance. Take its square root."] = difference.var() / n
-    wrong["the variance is divided by N. The mean is also estimated, so divide by N − 1."] = (
-        difference.std(correction=0) / math.sqrt(n)
-    )
-    wrong[
-        "the result is divided by N. The standard error of a mean of N images shrinks with √N."
-    ] = difference.std() / n
-    wrong[
-        "the standard deviation is divided by √(N − 1), but `std` already contains this "
-        "correction. Divide by √N."
-    ] = difference.std() / math.sqrt(n - 1)
+    square = difference.square().sum()
     uncentred = (
         "the mean difference is not subtracted before squaring. Use the standard deviation of the "
         "differences."
     )
-    square = difference.square().sum()
-    wrong[uncentred] = (square / n).sqrt() / math.sqrt(n)
-    wrong[f"{uncentred} Dividing by N − 1 does not replace this step."] = (
-        square / (n - 1) / n
-    ).sqrt()
     interval = "Return the standard error itself, not the half-width of a 95 % interval."
-    wrong[f"the standard error is multiplied by 1.96. {interval}"] = 1.96 * paired_reference(
-        nll_a, nll_b
-    )
-    wrong[f"the standard error is doubled. {interval}"] = 2 * paired_reference(nll_a, nll_b)
-    wrong["the sign of the differences is lost. Do not take absolute values."] = (
-        difference.abs().std() / math.sqrt(n)
-    )
-    wrong["the result is the mean difference, not its standard error."] = difference.mean()
-    return wrong
+    return {
+        "the two models are treated as independent. Take the difference for each image first.": (
+            unpaired
+        ),
+        "the two standard errors are added. Take the difference for each image first.": (
+            (nll_a.std() + nll_b.std()) / math.sqrt(n)
+        ),
+        "the result is the standard deviation of one image. Divide by √N for the standard error.": (
+            difference.std()
+        ),
+        "the result is a variance. Take its square root.": difference.var() / n,
+        "the variance is divided by N. The mean is also estimated, so divide by N − 1.": (
+            difference.std(correction=0) / math.sqrt(n)
+        ),
+        "the result is divided by N. The standard error of a mean of N images shrinks with √N.": (
+            difference.std() / n
+        ),
+        (
+            "the standard deviation is divided by √(N − 1), but `std` already contains this "
+            "correction. Divide by √N."
+        ): difference.std() / math.sqrt(n - 1),
+        uncentred: (square / n).sqrt() / math.sqrt(n),
+        f"{uncentred} Dividing by N − 1 does not replace this step.": (square / (n - 1) / n).sqrt(),
+        f"the standard error is multiplied by 1.96. {interval}": (
+            1.96 * paired_reference(nll_a, nll_b)
+        ),
+        f"the standard error is doubled. {interval}": 2 * paired_reference(nll_a, nll_b),
+        "the sign of the differences is lost. Do not take absolute values.": (
+            difference.abs().std() / math.sqrt(n)
+        ),
+        "the result is the mean difference, not its standard error.": difference.mean(),
+    }
 
 
 def draw_pairs(generator: Generator, n: int) -> dict[str, Tensor]:
@@ -444,8 +420,8 @@ def draw_pairs(generator: Generator, n: int) -> dict[str, Tensor]:
 
 @exercise
 def paired_error(student: Student) -> None:
-    """The standard error of a mean difference is computed from the differences
-    of individual images.
+    """The standard error of a mean difference
+    is computed from the differences of individual images.
     """
     inputs = {
         # five images, because with four the standard deviation would be twice the standard error

@@ -1,6 +1,4 @@
-"""Watch how large a student's operations are, which of them breaks first,
-and whether autograd is used.
-"""
+"""Watch the sizes of a student's operations, the first one that breaks, and uses of autograd."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from course_lib.checks.report import Mistake
 
-# operations that only create tensors, and operations that only move numbers or change their dtype
-# or shape
+# These operations only create tensors.
 MAKE = {
     "arange",
     "empty",
@@ -31,6 +28,7 @@ MAKE = {
     "ones_like",
     "zeros_like",
 }
+# These operations only move numbers, or change their dtype or shape.
 MOVE = {
     "_to_copy",
     "alias",
@@ -52,9 +50,7 @@ MOVE = {
 
 
 class Watch(TorchDispatchMode):
-    """A mode that records operations, their largest input,
-    and the first one to return NaN or infinity.
-    """
+    """A mode that records operations, their largest input, and the first to return NaN or ∞."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,9 +90,7 @@ def finite(value: Tensor) -> bool:
 
 
 def watched(work: Callable[[], object]) -> Watch:
-    """Run work() and return what was recorded; an error in work() ends the recording
-    but is not raised.
-    """
+    """Run work() and return the record; an error in work() ends the record but is not raised."""
     watch = Watch()
     try:
         with torch.no_grad(), watch:
@@ -107,9 +101,7 @@ def watched(work: Callable[[], object]) -> Watch:
 
 
 def without_autograd(work: Callable[[], Any], says: str) -> Any:
-    """Return the result of work(), or raise Mistake(says) if it uses autograd
-    in reverse or forward mode.
-    """
+    """Return work(), or raise Mistake(says) if it uses autograd in reverse or forward mode."""
     was_used = False
 
     def note(saved: Tensor) -> Tensor:  # called for each tensor saved for the backward pass

@@ -1,5 +1,4 @@
-"""The data used in the course: images stored as bytes, drawings of the moon,
-and densities in closed form.
+"""The course's data: images stored as bytes, drawings of the moon, and densities in closed form.
 
 To add a data set, write a function in `corpora` that returns `Digits`. The rest of the package
 assumes no particular image size or number of classes.

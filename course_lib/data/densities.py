@@ -1,7 +1,7 @@
 """Exactly known densities for comparison with models; each has a sampler and a log-density in nats.
 
-All computations use float64, which the GPU of a Mac (MPS) does not support, so move x to the CPU
-first.
+All computations use float64, which the GPU of a Mac (MPS) does not support, so move x
+to the CPU first.
 """
 
 import math
@@ -31,20 +31,19 @@ class Density:
     support: tuple[float, float] = (-math.inf, math.inf)
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Draw n points as float64 (n,), or (n, 2) in 2-D;
-        the same generator state gives the same points.
-        """
+        """Draw n float64 points (n,), or (n, 2) in 2-D; the generator's state determines them."""
         return self.functions[0](n, generator)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Return log p(x) in nats, −inf outside the support: x (...), or (...,
-        2) in 2-D → float64 (...).
+        """Return log p(x) in nats, or −inf outside the support, for x (...), or (..., 2) in 2-D.
+
+        The result is float64, of shape (...).
         """
         x = torch.as_tensor(x, dtype=torch.float64)
         if self.dim == 2 and x.shape[-1:] != (2,):
             raise ValueError(
-                f"The density {self.name!r} requires points of shape (..., 2), but got "
-                f"{tuple(x.shape)}."
+                f"The density {self.name!r} requires points of shape (..., 2), "
+                f"but got {tuple(x.shape)}."
             )
         low, high = self.support
         log_p = self.functions[1](x)
@@ -67,22 +66,19 @@ def _mixture(weights: list[float], *parts: Distribution) -> Functions:
 
 
 def _curve(x: list[float], height: list[float]) -> Functions:
-    """Build a density from a piecewise cubic curve through the points;
-    its integral has a closed form.
-    """
+    """Build a density from a piecewise cubic curve, whose integral has a closed form."""
     curve = PchipInterpolator(x, height)
     area, total = curve.antiderivative(), curve.integrate(x[0], x[-1])
 
+    def cdf(v: Tensor) -> Tensor:
+        return torch.from_numpy(area(v) / total)
+
     def sample(n: int, generator: Generator | None) -> Tensor:
-        return _invert(
-            lambda v: torch.from_numpy(area(v) / total), _uniform(n, generator), x[0], x[-1]
-        )
+        return _invert(cdf, _uniform(n, generator), x[0], x[-1])
 
     def log_prob(v: Tensor) -> Tensor:
-        start, c = (
-            torch.tensor(curve.x, device=v.device),
-            torch.tensor(curve.c / total, device=v.device),
-        )
+        start = torch.tensor(curve.x, device=v.device)
+        c = torch.tensor(curve.c / total, device=v.device)
         piece = torch.searchsorted(start, v.detach(), right=True).sub(1).clamp(0, len(x) - 2)
         t, c = v - start[piece], c[:, piece]  # (...), (4, ...)
         return (((c[0] * t + c[1]) * t + c[2]) * t + c[3]).clamp(min=0).log()
@@ -97,15 +93,11 @@ def drawn(heights: Sequence[float], limits: tuple[float, float] = (-8.0, 8.0)) -
     a height is negative or not finite, or if all heights are 0.
     """
     h = torch.as_tensor(heights, dtype=torch.float64)
-    if (
-        h.ndim != 1
-        or len(h) < 2
-        or not bool(((h >= 0) & h.isfinite()).all())
-        or not float(h.sum()) > 0
-    ):
+    usable = h.ndim == 1 and len(h) >= 2 and bool(((h >= 0) & h.isfinite()).all())
+    if not usable or not float(h.sum()) > 0:
         raise ValueError(
-            "heights must contain at least two finite, non-negative numbers, and at least one of "
-            "them must be positive."
+            "heights must contain at least two finite, non-negative numbers, "
+            "and at least one of them must be positive."
         )
     low, high = limits
     n, width = len(h), (high - low) / len(h)
@@ -122,8 +114,7 @@ def drawn(heights: Sequence[float], limits: tuple[float, float] = (-8.0, 8.0)) -
 
 
 def _flower(petals: int, depth: float, profile: Distribution) -> Functions:
-    """Build a flower: the petals follow ρ = 1 + depth·cos(petals·angle),
-    and s = r/ρ is drawn from `profile`.
+    """Build a flower: petals ρ = 1 + depth·cos(petals·angle), and s = r/ρ drawn from `profile`.
 
     The density of the angle is proportional to ρ². Therefore p(x) = profile(s) / (s·∫ρ²) depends on
     s alone, and every contour is a flower. A depth of 0 gives a ring.
@@ -148,8 +139,7 @@ def _flower(petals: int, depth: float, profile: Distribution) -> Functions:
 
 
 def _pinwheel(arms: int, turn: float, radius: float, along: float, across: float) -> Functions:
-    """Build a pinwheel: Gaussians on a circle, with each point at radius r rotated
-    by the angle turn·r.
+    """Build a pinwheel: Gaussians on a circle, with each point at radius r rotated by turn·r.
 
     The rotation preserves areas and therefore densities. along, across: the standard deviations of
     each Gaussian in the radial and the tangential direction, respectively.
@@ -172,10 +162,8 @@ def _pinwheel(arms: int, turn: float, radius: float, along: float, across: float
 
 
 def _sample_board(n: int, generator: Generator | None) -> Tensor:
-    column, pair = (
-        torch.randint(4, (n,), generator=generator),
-        torch.randint(2, (n,), generator=generator),
-    )
+    column = torch.randint(4, (n,), generator=generator)
+    pair = torch.randint(2, (n,), generator=generator)
     corner = torch.stack([column, 2 * pair + column % 2], -1) - 2  # (n, 2)
     return corner + torch.rand(n, 2, generator=generator, dtype=torch.float64)
 
@@ -224,8 +212,7 @@ uniform = Density("uniform", 1, (-3, 3), _mixture([1.0], _of(Uniform, -2, 2)), (
 log_normal = Density(
     "log-normal", 1, (-0.5, 6), _mixture([1.0], _of(LogNormal, 0, 0.6)), (0, math.inf)
 )
-# The black curve from the lecture, with lopsided, uneven bumps: the position and the height of each
-# corner.
+# The black curve from the lecture, with lopsided, uneven bumps: each corner's position and height.
 _CORNERS = {
     -6: 0,
     -5.2: 0.4,

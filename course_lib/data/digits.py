@@ -57,9 +57,9 @@ class Digits:
         """Read images from a folder that contains one subfolder per class.
 
         size: the side of a square, or (height, width), to which each image is scaled and
-        centre-cropped; None keeps the original size, which must be the same for all images. colour:
-        True for RGB, False for greyscale. classes: the names of the subfolders in the order of
-        their labels; by default, the names are sorted. For test images, pass the classes of the
+        centre-cropped; None keeps the original size, which must be the same for all images.
+        colour: True for RGB, False for greyscale. classes: the names of the subfolders in the order
+        of their labels; by default, the names are sorted. For test images, pass the classes of the
         training images. Raises FileNotFoundError if the folder does not exist, and ValueError if
         its images cannot be used.
         """
@@ -74,8 +74,7 @@ class Digits:
         classes: Sequence[str] | None = None,
         device: Device = None,
     ) -> "Digits":
-        """Read a table, such as Kaggle's train.csv, with the label and the pixels
-        of one image in each row.
+        """Read a table, such as Kaggle's train.csv, with one image's label and pixels in each row.
 
         The pixels are integers from 0 to 255, or all lie in [0, 1]. The file may be plain text or
         gzipped (.gz), with or without a header row. shape: the shape of an image, square by
@@ -90,8 +89,7 @@ class Digits:
     def from_dataset(
         cls, dataset: Any, size: Size = None, colour: bool | None = None, device: Device = None
     ) -> "Digits":
-        """Read every item of a map-style data set, such as torchvision's
-        ImageFolder(root) or MNIST(root).
+        """Read every item of a map-style data set, such as torchvision's ImageFolder or MNIST.
 
         Each item must be a pair (image, label). The image is a Pillow image, or an array or tensor
         of shape (H, W), (1, H, W) or (3, H, W) that contains bytes or numbers in [0, 1]; the label
@@ -154,8 +152,7 @@ class Digits:
 
 
 def as_digits(data: Any) -> Digits:
-    """Return `Digits` unchanged, and convert any other map-style data set with
-    `Digits.from_dataset`.
+    """Return `Digits` unchanged; convert any other map-style data set with `Digits.from_dataset`.
 
     Raises ValueError if `data` is not a map-style data set or if one of its items cannot be used.
     """
@@ -175,24 +172,24 @@ def _check_images(images: torch.Tensor) -> None:
             hint = ". The channels are last, so pass images.permute(0, 3, 1, 2)"
         elif shape[-1] == 4:
             hint = (
-                ". The images are RGBA with the channels last, so pass images[..., :3].permute(0, "
-                "3, 1, 2)"
+                ". The images are RGBA with the channels last, "
+                "so pass images[..., :3].permute(0, 3, 1, 2)"
             )
         elif shape[1] == 4:
             hint = ". The images are RGBA, so pass images[:, :3]"
         raise ValueError(
-            "Images must have shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), but got "
-            f"{shape}{hint}."
+            "Images must have shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), "
+            f"but got {shape}{hint}."
         )
     if len(shape) not in (3, 4) or 0 in shape[1:]:
         raise ValueError(
-            "Images must have shape (N, H, W) or (N, 3, H, W) with at least one pixel, but got "
-            f"{shape}."
+            "Images must have shape (N, H, W) or (N, 3, H, W) with at least one pixel, "
+            f"but got {shape}."
         )
     if len(images) and int(images.max()) == 1:
         raise ValueError(
-            "All bytes of the images are 0 or 1, so the images would be nearly black. Pass 255 * "
-            "images."
+            "All bytes of the images are 0 or 1, so the images would be nearly black. "
+            "Pass 255 * images."
         )
 
 
@@ -220,8 +217,8 @@ def _check_labels(labels: torch.Tensor, count: int, classes: int) -> None:
         raise ValueError(f"Labels must not be negative, but the smallest label is {low}.")
     if classes and high >= classes:
         raise ValueError(
-            f"Labels must be less than the number of classes, {classes}, but the largest label is "
-            f"{high}."
+            f"Labels must be less than the number of classes, {classes}, "
+            f"but the largest label is {high}."
         )
     # with ten images per class, a class is missing by chance in only one of e¹⁰ = 22,000 data sets
     many = count >= 10 * high > 10
@@ -233,8 +230,7 @@ def _check_labels(labels: torch.Tensor, count: int, classes: int) -> None:
 
 
 def binarize(images: torch.Tensor) -> torch.Tensor:
-    """Set each pixel to 1 with probability pixel/255, and to 0 otherwise:
-    uint8 (...) → float32 (...).
+    """Set each pixel to 1 with probability pixel/255, else to 0: uint8 (...) → float32 (...).
 
     This "dynamic binarization" is used to compare the likelihoods of MNIST models, because grey
     pixels are not outcomes of a Bernoulli distribution. The function uses torch's global generator
@@ -243,8 +239,7 @@ def binarize(images: torch.Tensor) -> torch.Tensor:
     Source: Salakhutdinov & Murray 2008; Burda et al. 2016, section 5.
     """
     _check_bytes(images)
-    # each random number serves four pixels, because generating the random numbers takes most of the
-    # time
+    # each random number serves four pixels, because generating them takes most of the time
     numbers = torch.empty(-(-images.numel() // 4), dtype=torch.int64, device=images.device)
     bits = numbers.random_(-(2**63), None).view(torch.int16)[: images.numel()].view(images.shape)
     # 255·257 − 2¹⁵ = 2¹⁵ − 1, the largest int16
@@ -253,14 +248,13 @@ def binarize(images: torch.Tensor) -> torch.Tensor:
 
 
 def fixed_binarization(images: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    """Binarize images in the same way on every machine:
-    uint8 (...) → float32 (...) with values 0 and 1.
+    """Binarize images in the same way on every machine: uint8 (...) → float32 (...) of 0 and 1.
 
     All test results are computed on images binarized in this way. NumPy guarantees that RandomState
     produces the same numbers in every version.
     """
     _check_bytes(images)
-    # 0 … 254
+    # from 0 to 254, so that a pixel of 0 never becomes 1, and a pixel of 255 always does
     bound = np.random.RandomState(seed).randint(0, 255, tuple(images.shape), dtype=np.uint8)
     return (torch.from_numpy(bound).to(images.device) < images).float()
 

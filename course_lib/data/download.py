@@ -1,6 +1,4 @@
-"""Find or download a corpus, without long waits if the network is down and without
-leaving partial files.
-"""
+"""Find or download a corpus, with no long waits if the network is down and no partial files."""
 
 import os
 import shutil
@@ -19,14 +17,11 @@ STALL = 10.0  # seconds without a single byte, after which a download is abandon
 
 
 class AnotherDataSet(Exception):
-    """Raised if the files belong to another data set;
-    the message explains how to use that data set.
-    """
+    """Raised if the files belong to another data set; the message explains how to use it."""
 
 
 def cache_folder() -> tuple[str, Path]:
-    """Return the name (for messages) and the path of the download folder:
-    the repository's data/ or a cache.
+    """Return the download folder's name (for messages) and path: the repository's data/ or a cache.
 
     If there is no repository, as on Colab, the folder is ~/.cache/course_lib, because data/ in the
     working directory would not be shared between the notebook folders.
@@ -38,8 +33,7 @@ def cache_folder() -> tuple[str, Path]:
 
 
 def look(read: Callable[[Path], T]) -> tuple[T, str] | None:
-    """Read from $COURSE_DATA or else from the cache; return the result and the place,
-    or None if both fail.
+    """Read from $COURSE_DATA or the cache; return the result and the place, or None if both fail.
 
     `read` must raise FileNotFoundError if the corpus is missing, and ValueError or OSError if it is
     damaged. The reason for a failure is printed, unless the corpus is merely missing from the
@@ -47,9 +41,10 @@ def look(read: Callable[[Path], T]) -> tuple[T, str] | None:
     would hide the problem.
     """
     given = os.environ.get("COURSE_DATA", "")
-    for name, folder in [("$COURSE_DATA", Path(given).expanduser())] * bool(given) + [
-        cache_folder()
-    ]:
+    places = [cache_folder()]
+    if given:
+        places.insert(0, ("$COURSE_DATA", Path(given).expanduser()))
+    for name, folder in places:
         try:
             return read(folder), name
         except AnotherDataSet as error:
@@ -68,8 +63,7 @@ def fetch(
     urls: Sequence[str],
     download: Callable[[Path, list[str]], object],
 ) -> tuple[T, str]:
-    """Download a corpus into a temporary folder, read it to verify it,
-    and only then move it into the cache.
+    """Download a corpus into a temporary folder, verify it by reading it, and move it to the cache.
 
     urls: the URL of one file on each mirror, used to find the mirrors that respond. download: a
     function that takes a folder and the URLs that respond, and downloads the corpus into the
@@ -94,9 +88,7 @@ def fetch(
 
 
 def _alive(urls: Sequence[str]) -> list[str]:
-    """Return the URLs that respond within PROBE seconds, in order;
-    raise ConnectionError if none responds.
-    """
+    """Return the URLs that respond within PROBE seconds, in order, or raise ConnectionError."""
 
     def ask(url: str) -> str:
         urllib.request.urlopen(url, timeout=PROBE).close()
@@ -109,17 +101,13 @@ def _alive(urls: Sequence[str]) -> list[str]:
     live = [answer.result() for answer in asked if answer.done() and not answer.exception()]
     if not live:
         failed = asked[0].exception() if asked[0].done() else None
-        raise ConnectionError(
-            "no network, "
-            + (_reason(failed) if failed else f"no answer within {PROBE:.0f} seconds")
-        )
+        reason = _reason(failed) if failed else f"no answer within {PROBE:.0f} seconds"
+        raise ConnectionError(f"no network, {reason}")
     return live
 
 
 def _keep(new: Path) -> str:
-    """Move the unpacked files into the cache, each file atomically,
-    and describe where the files are now.
-    """
+    """Move the unpacked files into the cache, each atomically, and say where they are now."""
     name, cache = cache_folder()
     try:
         for source in [path for path in new.rglob("*") if path.is_file() and path.suffix != ".gz"]:

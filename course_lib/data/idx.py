@@ -1,6 +1,4 @@
-"""The IDX format of the MNIST files: a header of a few big-endian integers,
-followed by the data.
-"""
+"""The IDX format of the MNIST files: a header of a few big-endian integers, then the data."""
 
 import gzip
 import hashlib
@@ -15,12 +13,11 @@ TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 
 
 def read_idx(path: str | Path, md5: str | None = None) -> np.ndarray:
-    """Read one IDX file, plain or gzipped, and return an array (N, H,
-    W) of images or (N,) of labels.
+    """Read one IDX file, plain or gzipped; return an array (N, H, W) of images or (N,) of labels.
 
     md5: the expected checksum of the uncompressed file; None skips the check. Raises ValueError if
-    the file is truncated, too long or not in the IDX format, or if its checksum is wrong. Source:
-    http://yann.lecun.com/exdb/mnist/.
+    the file is truncated, too long or not in the IDX format, or if its checksum is wrong.
+    Source: http://yann.lecun.com/exdb/mnist/.
     """
     array, found = read_idx_with_md5(path)
     if md5 not in (None, found):
@@ -40,8 +37,7 @@ def read_idx_with_md5(path: str | Path) -> tuple[np.ndarray, str]:
     """
     path = Path(path)
     data = _uncompressed(path)
-    # The magic number is 0, 0, the type of the numbers and the number of dimensions. The sizes
-    # follow.
+    # the magic number is 0, 0, the type of the numbers and the number of dimensions; sizes follow
     dimensions = data[3] if len(data) > 3 else 0
     start = 4 + 4 * dimensions
     if len(data) > 3 and (data[:2] != b"\0\0" or data[2] not in TYPES or not 1 <= dimensions <= 4):
@@ -65,8 +61,8 @@ def read_idx_with_md5(path: str | Path) -> tuple[np.ndarray, str]:
 
 def _uncompressed(path: Path) -> bytes:
     data = path.read_bytes()
-    # not gzip; the name proves nothing, because some browsers unpack downloads
     if data[:2] != b"\x1f\x8b":
+        # not gzip; the name proves nothing, because some browsers unpack downloads
         return data
     try:
         return gzip.decompress(data)

@@ -1,6 +1,4 @@
-"""Images of the moon for the auto-encoders: each image is determined by a single number,
-the phase.
-"""
+"""Images of the moon for the auto-encoders: each is determined by a single number, the phase."""
 
 import math
 
@@ -11,39 +9,34 @@ from torch import Tensor
 def moon_phases(
     n: int, size: int = 28, between: tuple[float, float] = (0.0, 0.5)
 ) -> tuple[Tensor, Tensor]:
-    """Return n images of the moon, float32 (n, size, size),
-    and their phases in cycles, float64 (n,).
+    """Return n images of the moon, float32 (n, size, size), and phases in cycles, float64 (n,).
 
     The pixels are in [0, 1]. Phase 0 is the new moon, ¼ the first quarter, ½ the full moon and ¾
     the last quarter. The phases are evenly spaced over the interval `between`, including both ends.
     The half cycle from new moon to full moon is a line, which a one-dimensional code can follow.
     The full cycle (0, 1) is a circle, which a one-dimensional code cannot follow.
     """
-    # (n,)
-    phase = between[0] + (between[1] - between[0]) * torch.linspace(0, 1, n, dtype=torch.float64)
+    first, last = between
+    phase = first + (last - first) * torch.linspace(0, 1, n, dtype=torch.float64)  # (n,)
     return draw_moon(phase, size), phase
 
 
 def draw_moon(phase: Tensor, size: int = 28) -> Tensor:
-    """Draw the moon at the phases (n,), as seen from the northern hemisphere: float32
-    (n, size, size).
+    """Draw the moon at phases (n,), as seen from the northern hemisphere: float32 (n, size, size).
 
-    Each row is lit from the edge of the disc to the terminator, which is half an ellipse. The lit
-    fraction of the disc is (1 − cos 2π·phase)/2. Source: Meeus 1998, Astronomical Algorithms,
-    chapter 48.
+    Each row is lit from the edge of the disc to the terminator, which is half an ellipse. The
+    lit fraction of the disc is (1 − cos 2π·phase)/2. Source: Meeus 1998, Astronomical
+    Algorithms, chapter 48.
     """
-    # 8 lines per pixel; the coverage along each line is exact
-    fine, radius, width = 8, 0.85, 2 / size
-    # (R,) from −1 to 1
-    y = (torch.arange(size * fine, dtype=torch.float64) + 0.5) * width / fine - 1
+    fine = 8  # lines per pixel; the coverage along each line is exact
+    radius, width = 0.85, 2 / size
+    y = (torch.arange(size * fine).double() + 0.5) * width / fine - 1  # (R,) from −1 to 1
     edge = (radius**2 - y**2).clamp(min=0).sqrt()  # (R,) half the width of the disc
     phase = phase.to("cpu", torch.float64)[:, None] % 1  # (n, 1)
     terminator = edge * torch.cos(2 * math.pi * phase)  # (n, R)
     left = torch.where(phase <= 0.5, terminator, -edge)[..., None]  # (n, R, 1)
     right = torch.where(phase <= 0.5, edge, -terminator)[..., None]
-    # (size,) the left edge of each pixel
-    pixel = torch.arange(size, dtype=torch.float64) * width - 1
-    covered = (torch.minimum(right, pixel + width) - torch.maximum(left, pixel)).clamp(
-        min=0
-    ) / width
+    pixel = torch.arange(size).double() * width - 1  # (size,) the left edge of each pixel
+    overlap = torch.minimum(right, pixel + width) - torch.maximum(left, pixel)  # (n, R, size)
+    covered = overlap.clamp(min=0) / width
     return covered.unflatten(1, (size, fine)).mean(2).float()  # (n, size, size)

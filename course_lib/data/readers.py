@@ -28,9 +28,7 @@ PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", "
 
 
 def read_folder(path: str | Path, size: Size, colour: bool, classes: Sequence[str] | None) -> Read:
-    """Read images from a folder with one subfolder per class,
-    or with no subfolders and a single class.
-    """
+    """Read a folder of images: one subfolder per class, or no subfolders and a single class."""
     root = Path(path).expanduser()
     groups = _pictures_by_class(root)
     names = _in_order(groups) if classes is None else list(classes)
@@ -55,21 +53,21 @@ def _pictures_by_class(root: Path) -> dict[str, list[Path]]:
     loose = _pictures(root)
     if loose and folders:
         raise ValueError(
-            f"The folder {root.name} contains both subfolders and loose images. Move the loose "
-            "images, which have no class, into a subfolder."
+            f"The folder {root.name} contains both subfolders and loose images. "
+            "Move the loose images, which have no class, into a subfolder."
         )
     if loose:
         return {root.resolve().name: loose}
     for folder in folders:
         if subfolders(folder):
             raise ValueError(
-                f"The subfolder {folder.name} of {root.name} contains nested folders. Pass the "
-                f"folder with one subfolder per class, such as {root.name}/{folder.name}."
+                f"The subfolder {folder.name} of {root.name} contains nested folders. "
+                f"Pass the folder with one subfolder per class, such as {root.name}/{folder.name}."
             )
         if not _pictures(folder):
             raise ValueError(
-                f"The subfolder {folder.name} of {root.name} contains no images. Remove the "
-                "subfolder."
+                f"The subfolder {folder.name} of {root.name} contains no images. "
+                "Remove the subfolder."
             )
     if not folders:
         raise ValueError(
@@ -79,9 +77,7 @@ def _pictures_by_class(root: Path) -> dict[str, list[Path]]:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the sorted subfolders, except hidden ones and those left behind
-    by archives (__MACOSX).
-    """
+    """Return the sorted subfolders, except hidden ones and those left by archives (__MACOSX)."""
     found = [path for path in folder.iterdir() if path.is_dir()]
     return sorted(path for path in found if not path.name.startswith((".", "__")))
 
@@ -92,9 +88,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _in_order(names: Any) -> list[str]:
-    """Sort the names, numerically if all are numbers,
-    so that 10 comes after 9 rather than after 1.
-    """
+    """Sort the names, numerically if all are numbers, so that 10 comes after 9, not after 1."""
     if all(name.isdecimal() for name in names):
         return sorted(names, key=int)
     return sorted(names)
@@ -126,8 +120,8 @@ def _picture_bytes(picture: Image.Image, size: Size, colour: bool, name: str) ->
         alpha = np.asarray(picture.convert("RGBA"))[..., 3]
         if alpha.min() < 255:  # the hidden colour is often black, like the ink
             raise ValueError(
-                f"Some pixels of {name} are transparent. Put the image on an opaque background "
-                "first."
+                f"Some pixels of {name} are transparent. "
+                "Put the image on an opaque background first."
             )
     picture = picture.convert("RGB" if colour else "L")
     if size is not None:
@@ -139,11 +133,8 @@ def _picture_bytes(picture: Image.Image, size: Size, colour: bool, name: str) ->
 
 def _height_and_width(size: Any) -> tuple[int, int]:
     pair = [size, size] if isinstance(size, int) else size
-    if (
-        not isinstance(pair, tuple | list)
-        or len(pair) != 2
-        or not all(_is_side(side) for side in pair)
-    ):
+    is_pair = isinstance(pair, tuple | list) and len(pair) == 2
+    if not is_pair or not all(_is_side(side) for side in pair):
         raise ValueError(
             f"size must be a positive integer or a pair (height, width), not {size!r}."
         )
@@ -184,9 +175,7 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[str] | None) -> Read:
-    """Read a table with one image per row and the labels in the first column or
-    in a column named label.
-    """
+    """Read a table with one image per row and labels in the first column or one named label."""
     path = Path(path).expanduser()
     heading, table = _table(path)
     at = 0
@@ -194,8 +183,8 @@ def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[st
         names = [name.strip().strip('"').lower() for name in heading]
         if "label" not in names:
             raise ValueError(
-                f"{path.name} has no column named label. Use a file that contains labels, such as "
-                "Kaggle's train.csv instead of test.csv."
+                f"{path.name} has no column named label. "
+                "Use a file that contains labels, such as Kaggle's train.csv instead of test.csv."
             )
         at = names.index("label")
     values = table[:, at]
@@ -205,17 +194,17 @@ def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[st
         shape = (side, side)
     if math.prod(shape) != pixels.shape[1]:
         raise ValueError(
-            f"An image of size {_by(shape)} has {math.prod(shape)} pixels, but {path.name} "
-            f"contains {pixels.shape[1]} pixels per image. Specify the shape of the images, such "
-            "as shape=(28, 28)."
+            f"An image of size {_by(shape)} has {math.prod(shape)} pixels, "
+            f"but {path.name} contains {pixels.shape[1]} pixels per image. "
+            "Specify the shape of the images, such as shape=(28, 28)."
         )
     if pixels.max() > 1 and bool((pixels == pixels.round()).all()):
         pixels = pixels.astype(np.int32)  # `as_bytes` takes only floats in [0, 1]
     images = as_bytes(pixels, path.name).reshape(-1, *shape)
     if not np.array_equal(values, values.round()):
         raise ValueError(
-            f"The labels in {path.name} must be whole numbers in the first column or in a column "
-            "named label."
+            f"The labels in {path.name} must be whole numbers "
+            "in the first column or in a column named label."
         )
     labels, names = number_labels([values.astype(np.int64)], classes)
     return images, labels[0], names
@@ -259,8 +248,7 @@ def _is_number(text: str) -> bool:
 def number_labels(
     splits: Sequence[np.ndarray], classes: Sequence[str] | None = None
 ) -> tuple[list[np.ndarray], list[str]]:
-    """Renumber integer labels as 0, 1, 2, … in the order of their values;
-    return the labels and class names.
+    """Renumber integer labels as 0, 1, 2, … by value; return the labels and the class names.
 
     splits: the labels of the training and test images, which are renumbered in the same way.
     classes: the names, if known: either the label values themselves or the names of the labels 0,
@@ -287,20 +275,18 @@ def number_labels(
 
 
 def read_dataset(dataset: Any, size: Size, colour: bool | None) -> Read:
-    """Read every item (image, label) of a map-style data set of Pillow images,
-    arrays or tensors.
-    """
+    """Read each item (image, label) of a map-style data set of Pillow images, arrays or tensors."""
     if isinstance(dataset, DataLoader):
         raise ValueError("A DataLoader cannot be indexed. Pass its .dataset instead.")
     if isinstance(dataset, torch.Tensor | np.ndarray):
         raise ValueError(
-            f"Data of type {type(dataset).__name__} has no labels. Pass Digits(images, labels, "
-            "source) instead."
+            f"Data of type {type(dataset).__name__} has no labels. "
+            "Pass Digits(images, labels, source) instead."
         )
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise ValueError(
-            "The data must be a Digits object or a map-style data set of (image, label) pairs, not "
-            f"{type(dataset).__name__}."
+            "The data must be a Digits object or a map-style data set of (image, label) pairs, "
+            f"not {type(dataset).__name__}."
         )
     if len(dataset) == 0:
         raise ValueError("The data set contains no images.")
@@ -342,8 +328,8 @@ def _image_bytes(image: Any, size: Size, colour: bool | None, name: str) -> np.n
         )
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[0] not in (1, 3)):
         raise ValueError(
-            f"The shape of {name} is {array.shape}, but images must have shape "
-            "(H, W), (1, H, W) or (3, H, W)."
+            f"The shape of {name} is {array.shape}, "
+            "but images must have shape (H, W), (1, H, W) or (3, H, W)."
         )
     array = as_bytes(array, name)
     array = array[0] if array.shape[0] == 1 and array.ndim == 3 else array
@@ -354,8 +340,7 @@ def _image_bytes(image: Any, size: Size, colour: bool | None, name: str) -> np.n
 
 
 def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
-    """Convert pixels to uint8: keep integers from 0 to 255;
-    multiply Booleans and floats in [0, 1] by 255.
+    """Convert to uint8: keep integers from 0 to 255; multiply Booleans and floats in [0, 1] by 255.
 
     Raises ValueError for any other numbers.
     """
@@ -369,15 +354,13 @@ def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind == "f" and low >= 0 and high <= 1:
         return np.round(array * 255).astype(np.uint8)
     raise ValueError(
-        f"The pixels of {name} range from {low:.4g} to {high:.4g}, but they must be integers from "
-        "0 to 255 or floats in [0, 1]. Remove any normalization."
+        f"The pixels of {name} range from {low:.4g} to {high:.4g}, "
+        "but they must be integers from 0 to 255 or floats in [0, 1]. Remove any normalization."
     )
 
 
 def _class_names(dataset: Any, labels: list[int]) -> list[str]:
-    """Return the class names of a data set, even inside a Subset,
-    or the label numbers if it has none.
-    """
+    """Return a data set's class names, even in a Subset, or the label numbers if it has none."""
     whole = dataset
     while not hasattr(whole, "classes") and hasattr(whole, "dataset"):
         whole = whole.dataset

@@ -9,12 +9,11 @@ from course_lib import require
 
 
 def image_shape(images: Tensor, shape: Sequence[int] | None = None) -> tuple[int, int, int]:
-    """Return the shape (C, H, W) of one of the images (N, H, W), (N, C, H, W) or,
-    flattened, (N, D).
+    """Return the shape (C, H, W) of one of the images (N, H, W), (N, C, H, W) or flattened (N, D).
 
-    Flattened images are assumed to be square, and either greyscale or RGB, unless `shape` is given
-    as (H, W) or (C, H, W). Raises ValueError if the images have any other shape or do not match
-    `shape`.
+    Flattened images are assumed to be square, and either greyscale or RGB, unless `shape` is
+    given as (H, W) or (C, H, W). Raises ValueError if the images have any other shape or do
+    not match `shape`.
     """
     found = tuple(images.shape[1:])
     if shape is not None:
@@ -31,13 +30,13 @@ def image_shape(images: Tensor, shape: Sequence[int] | None = None) -> tuple[int
         return _square(found[0])
     if len(found) == 3 and found[2] in (1, 3, 4) and found[0] > found[2]:
         raise ValueError(
-            "The channels must come before the rows and columns, as in (N, C, H, W), but got "
-            f"images of shape {tuple(images.shape)}. Use images.permute(0, 3, 1, 2)."
+            "The channels must come before the rows and columns, as in (N, C, H, W), "
+            f"but got images of shape {tuple(images.shape)}. Use images.permute(0, 3, 1, 2)."
         )
     if len(found) not in (2, 3) or 0 in found:
         raise ValueError(
-            "Images must have shape (N, H, W), (N, C, H, W) or (N, D), but got "
-            f"{tuple(images.shape)}. For a single image, pass image[None]."
+            "Images must have shape (N, H, W), (N, C, H, W) or (N, D), "
+            f"but got {tuple(images.shape)}. For a single image, pass image[None]."
         )
     return (1, *found) if len(found) == 2 else found  # type: ignore[return-value]
 
@@ -49,6 +48,6 @@ def _square(pixels: int) -> tuple[int, int, int]:
         if side and channels * side * side == pixels:
             return channels, side, side
     raise ValueError(
-        f"{pixels} pixels do not form a square greyscale or RGB image. Pass shape=(H, W) or "
-        "shape=(C, H, W), or pass images of shape (N, H, W)."
+        f"{pixels} pixels do not form a square greyscale or RGB image. "
+        "Pass shape=(H, W) or shape=(C, H, W), or pass images of shape (N, H, W)."
     )

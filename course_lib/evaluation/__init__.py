@@ -1,8 +1,7 @@
-"""Measures of how good a model is: likelihoods of test images, sample quality,
-and a classifier as a referee.
+"""How good a model is: likelihoods of test images, sample quality, and a classifier as a referee.
 
-To add a measure, write a function that takes images or a model, and document the unit of its
-result.
+To add a measure, write a function that takes images or a model, and document the
+unit of its result.
 """
 
 from course_lib.evaluation.classifier import Classifier

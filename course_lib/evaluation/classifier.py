@@ -33,9 +33,7 @@ def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[
 
 
 def _halved(height: int, width: int) -> tuple[nn.Module, int, int]:
-    """Return a layer that halves each side longer than one pixel (rounding down),
-    and the new sizes.
-    """
+    """Return a layer that halves each side above one pixel (rounding down), and the new sizes."""
     by_height = min(2, height)
     by_width = min(2, width)
     return nn.MaxPool2d((by_height, by_width)), height // by_height, width // by_width
@@ -55,8 +53,7 @@ class ClassifierConfig(Config):
 
 
 class Classifier(nn.Module):
-    """An image classifier: convolutions that reduce each side to an eighth,
-    64 features, one logit per class.
+    """A classifier: convolutions to an eighth of each side, 64 features and one logit per class.
 
     shape: the shape of the images, (H, W) or (C, H, W). The classifier for MNIST has 192,000
     weights. The input must be float pixels in [0, 1] of shape (N, D) or (N, *shape); any other
@@ -97,23 +94,18 @@ class Classifier(nn.Module):
         return cast(Classifier, load_model(SHIPPED, device))
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the activations of the last hidden layer (N, 64),
-        from which the logits are computed.
-        """
+        """Return the last hidden layer's activations (N, 64), which determine the logits."""
         require.tensors(x)
         shape = tuple(self.config.shape)
         pixels = math.prod(shape)
         if tuple(x.shape[1:]) not in ((pixels,), shape, self.image) or not x.is_floating_point():
-            others = x.ndim < 2 or math.prod(x.shape[1:]) != pixels
-            hint = (
-                ". For other images, train a classifier with train_classifier(digits)"
-                if others
-                else ""
-            )
+            hint = ""
+            if x.ndim < 2 or math.prod(x.shape[1:]) != pixels:
+                hint = ". For other images, train a classifier with train_classifier(digits)"
             sides = ", ".join(map(str, shape))
             raise ValueError(
-                f"Expected float pixels of shape (N, {pixels}) or (N, {sides}), but got {x.dtype} "
-                f"of shape {tuple(x.shape)}{hint}."
+                f"Expected float pixels of shape (N, {pixels}) or (N, {sides}), "
+                f"but got {x.dtype} of shape {tuple(x.shape)}{hint}."
             )
         require.like("images", x, self.head.weight)
         # this check would slow training down
@@ -137,8 +129,8 @@ class Classifier(nn.Module):
         require.tensors(images, labels)
         if not len(images) == len(labels) > 0:
             raise ValueError(
-                f"Expected at least one image and one label per image, but got {len(images):,} "
-                f"images and {len(labels):,} labels."
+                "Expected at least one image and one label per image, "
+                f"but got {len(images):,} images and {len(labels):,} labels."
             )
         require.labels(labels, self.config.classes)
         guesses = []
@@ -152,16 +144,15 @@ class Classifier(nn.Module):
 
 
 def augment(images: Tensor) -> Tensor:
-    """Rotate, scale and shift images slightly: bytes (N, H, W) or (N, C, H,
-    W) → pixels of the same shape.
+    """Rotate, scale and shift images slightly: bytes (N, [C], H, W) → pixels of the same shape.
 
-    Each image gets its own random affine map, and all images are processed at once. On average,
-    half of the images are also binarized: each pixel becomes 1 with a probability equal to its grey
-    level.
+    Each image gets its own random affine map, and all images are processed at once. On
+    average, half of the images are also binarized: each pixel becomes 1 with a probability
+    equal to its grey level.
     """
     n = len(images)
-    # (N, C, H, W)
-    shape = (n, *images.shape[-3:]) if images.ndim == 4 else (n, 1, *images.shape[1:])
+    channels = images.shape[1] if images.ndim == 4 else 1
+    shape = (n, channels, *images.shape[-2:])  # (N, C, H, W)
     height, width = shape[2:]
     draw = torch.rand(5, n, device=images.device) * 2 - 1  # (5, N) in [−1, 1]
     angle = draw[0] * math.radians(12)  # no more than handwriting varies
@@ -169,13 +160,12 @@ def augment(images: Tensor) -> Tensor:
     shift = draw[2:4] * 2.5 / 14  # at most 2.5 of 28 pixels; MNIST's digits fill the central 20×20
     cos = scale * angle.cos()
     sin = scale * angle.sin()
-    # torch's coordinates run from −1 to 1 along both sides, so a rotation must correct for unequal
-    # sides
+    # torch's coordinates run from −1 to 1 along both sides, so rotations correct for unequal sides
     rows = [cos, -sin * (height / width), shift[0], sin * (width / height), cos, shift[1]]
     affine = torch.stack(rows, 1).view(n, 2, 3)
     grid = affine_grid(affine, list(shape), align_corners=False)
-    # (N, C, H, W)
-    x = grid_sample(images.reshape(shape) / 255, grid, align_corners=False).clamp(0, 1)
+    moved = grid_sample(images.reshape(shape) / 255, grid, align_corners=False)
+    x = moved.clamp(0, 1)  # (N, C, H, W)
     is_binary = (draw[4] > 0)[:, None, None, None]
     return torch.where(is_binary, torch.bernoulli(x), x).reshape(images.shape)
 
@@ -189,8 +179,7 @@ def train_classifier(
     bf16: bool = False,
     quiet: bool = False,
 ) -> Classifier:
-    """Train a classifier with the same recipe as the shipped one;
-    training on MNIST takes minutes on a CPU.
+    """Train a classifier with the recipe of the shipped one; on MNIST, this takes minutes on a CPU.
 
     The image shape and the number of classes are taken from the data set. The optimizer is AdamW
     with a one-cycle learning rate schedule. bf16: compute in bfloat16, which is twice as fast on
@@ -202,8 +191,8 @@ def train_classifier(
         raise ValueError(f"epochs must be an integer of at least 1, not {epochs!r}.")
     if not require.is_count(batch_size, 2) or len(digits) < 2:
         raise ValueError(
-            "Batch normalization needs more than one image. Pass at least two images, and set "
-            "batch_size to at least 2."
+            "Batch normalization needs more than one image. "
+            "Pass at least two images, and set batch_size to at least 2."
         )
     torch.manual_seed(seed)
     model = Classifier(digits.shape, digits.n_classes)

@@ -1,6 +1,4 @@
-"""Figures of GANs on MNIST: rows of digits, tournaments between versions,
-and training histories.
-"""
+"""Figures of GANs on MNIST: rows of digits, tournaments of versions, and training histories."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,7 +23,7 @@ def digit_rows(
 
     For the images and `shape`, see `plots.as_pixels`.
     """
-    # (n, C, H, W)
+    # each of shape (n, C, H, W)
     pixels = {name: plots.as_pixels(images[:16], shape) for name, images in rows.items()}
     _, axes = plt.subplots(len(rows), 1, figsize=(width, 0.55 * len(rows) + 0.3), squeeze=False)
     for ax, (name, row) in zip(axes[:, 0], pixels.items(), strict=True):
@@ -36,9 +34,7 @@ def digit_rows(
 
 
 def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
-    """Draw `belief` (G, D): the mean probability of "real" that each D assigns
-    to the images of each G.
-    """
+    """Draw `belief` (G, D): the mean probability of "real" from each D for the images of each G."""
     ax = plt.subplots(figsize=(5.4, 4.6))[1] if ax is None else ax
     picture = ax.imshow(belief.detach().cpu().numpy(), vmin=0, vmax=1, cmap="cividis")
     names = [f"v{i + 1}" for i in range(max(belief.shape))]
@@ -58,8 +54,8 @@ def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -
     channels, height, width = image_shape(images, shape)
     if slope.shape != images.shape:
         raise ValueError(
-            f"The slope must have the same shape as the images, {tuple(images.shape)}, but got "
-            f"{tuple(slope.shape)}."
+            f"The slope must have the same shape as the images, {tuple(images.shape)}, "
+            f"but got {tuple(slope.shape)}."
         )
     pixels = plots.as_pixels(images[:16], shape)  # (n, C, H, W)
     n = len(pixels)
@@ -77,9 +73,7 @@ def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -
 def game(
     log: Mapping[str, Sequence[float]], steps: Sequence[float], distances: Sequence[float]
 ) -> None:
-    """Plot the losses of both players during a run,
-    and the Fréchet distances at the given steps.
-    """
+    """Plot both players' losses during a run, and the Fréchet distances at the given steps."""
     _, (left, right) = plt.subplots(1, 2, figsize=(10, 3))
     left.plot(log["step"], log["discriminator"], color=plots.MODEL, label="D's loss")
     left.plot(log["step"], log["generator"], "--", color=plots.Q, label="G's loss")
@@ -98,7 +92,7 @@ def classes(
 
     At most 24 images per case are shown. For the images and `shape`, see `plots.as_pixels`.
     """
-    # (n, C, H, W) each
+    # each of shape (n, C, H, W)
     pixels = [plots.as_pixels(images[:24], shape) for images, _, _ in cases.values()]
     _, axes = plt.subplots(
         len(cases), 2, figsize=(10, 2.1 * len(cases)), width_ratios=(3, 2), squeeze=False

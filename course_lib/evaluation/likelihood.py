@@ -1,5 +1,4 @@
-"""Measures of how probable a model makes the test images,
-and of how the model uses its latent code.
+"""Measures of how probable a model makes the test images, and of how it uses its latent code.
 
 A model is any object with `prior`, `likelihood(z)` and `approximate_posterior(x)`. Each of the
 three gives a distribution over single codes z or single images, such as Independent(…, 1). The
@@ -51,8 +50,7 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class NLL:
-    """Upper bounds on −log P(x) for each k: `per_image` (len(ks), N), and `nll[k]`,
-    the mean over the images.
+    """Upper bounds on −log P(x) for each k: `per_image` (len(ks), N), and `nll[k]`, their mean.
 
     The standard error describes the variation between samples of N images; the random draws of z
     contribute little to it.
@@ -86,8 +84,7 @@ def nll(
     rows_at_once: int | None = None,
     progress: bool = True,
 ) -> NLL:
-    """Estimate −log P(x) as −log of the mean of k importance weights P(x|z) P(z) /
-    q(z|x), with z from q.
+    """Estimate −log P(x) as −log of the mean of k importance weights P(x|z) P(z) / q(z|x), z ~ q.
 
     For each image, max(ks) codes z are drawn. For a smaller k, the draws are divided into groups of
     k and the bounds of the groups are averaged, so the result for k = 1 is −L_b averaged over all
@@ -99,28 +96,25 @@ def nll(
     asked = tuple(ks) if isinstance(ks, Iterable) else (ks,)
     if not asked or not all(require.is_count(k) for k in asked):
         raise ValueError(
-            "ks must be a positive integer or a non-empty sequence of positive integers, but got "
-            f"{ks}."
+            "ks must be a positive integer or a non-empty sequence of positive integers, "
+            f"but got {ks}."
         )
     ks = tuple(sorted({int(k) for k in asked}))
     # 500 rows of 784 floats fit into a CPU's cache
     rows = rows_at_once or (100_000 if x.is_cuda else 500)
     start, bounds, size = perf_counter(), [], max(1, rows // 100)
-    # makes glibc keep freed blocks of this size: a third faster
+    # this makes glibc keep freed blocks of this size: a third faster
     torch.empty(30 << 20, dtype=torch.uint8)
     with _measuring(model, x, y, seed, size, exact=True) as parts:
-        for part, some in tqdm(
-            parts, "NLL", -(-len(x) // size), False, sys.stdout, disable=not progress
-        ):
+        bar = tqdm(parts, "NLL", -(-len(x) // size), False, sys.stdout, disable=not progress)
+        for part, some in bar:
             at_once = max(1, rows // len(some))
-            log_w = log_importance_weights(
-                part, part.approximate_posterior(some), some, ks[-1], at_once
-            )  # (K, n)
-            # (K / k, k, n) each
+            q = part.approximate_posterior(some)
+            log_w = log_importance_weights(part, q, some, ks[-1], at_once)  # (K, n)
+            # each of shape (K / k, k, n)
             groups = [log_w[: len(log_w) // k * k].unflatten(0, (-1, k)) for k in ks]
-            bounds.append(
-                torch.stack([(g.logsumexp(1) - math.log(g.shape[1])).mean(0) for g in groups])
-            )
+            each = [(g.logsumexp(1) - math.log(g.shape[1])).mean(0) for g in groups]  # (n,) each
+            bounds.append(torch.stack(each))
     return NLL(ks, -torch.cat(bounds, 1), perf_counter() - start)
 
 
@@ -136,14 +130,13 @@ def elbo(
             bound_of(part, part.approximate_posterior(some), some, samples=samples)
             for part, some in parts
         ]
-    # (N,)
-    rec, kl = (torch.cat([getattr(b, name) for b in each]) for name in ("reconstruction", "kl"))
+    rec = torch.cat([bound.reconstruction for bound in each])  # (N,)
+    kl = torch.cat([bound.kl for bound in each])  # (N,)
     return Bound(rec.mean(), kl.mean(), None, (rec - kl).std() / math.sqrt(len(x)))
 
 
 def kl_per_dimension(model: Any, x: Tensor, *, y: Tensor | int | None = None) -> Tensor:
-    """Return KL(q(z_i|x) ‖ P(z_i)) for each dimension i, averaged over x,
-    as a tensor of shape (d,).
+    """Return KL(q(z_i|x) ‖ P(z_i)) for each dimension i, averaged over x, with shape (d,).
 
     The sum over the dimensions is the KL term of L_b. Raises ValueError unless both q and the prior
     are Independent(…, 1), and NotImplementedError if torch has no formula for their KL.
@@ -152,22 +145,21 @@ def kl_per_dimension(model: Any, x: Tensor, *, y: Tensor | int | None = None) ->
         pairs = [(part.approximate_posterior(some), part.prior) for part, some in parts]
         if not all(isinstance(dist, Independent) for pair in pairs for dist in pair):
             raise ValueError(
-                "The KL per dimension is defined only if both q and the prior are Independent(…, "
-                "1)."
+                "The KL per dimension is defined only if both q and the prior are "
+                "Independent(…, 1)."
             )
-        return torch.cat([kl_divergence(q.base_dist, prior.base_dist) for q, prior in pairs]).mean(
-            0
-        )
+        each = [kl_divergence(q.base_dist, prior.base_dist) for q, prior in pairs]  # (n, d) each
+        return torch.cat(each).mean(0)
 
 
 def active_units(
     model: Any, x: Tensor, threshold: float = 0.01, *, y: Tensor | int | None = None
 ) -> Tensor:
-    """Return a mask (d,), True for each z_i whose posterior mean has a variance over x
-    above `threshold`.
+    """Return a mask (d,) of the z_i whose posterior mean has a variance over x above `threshold`.
 
-    The sum of the mask is the number of active units; the other units have collapsed onto the
-    prior. Source: Burda et al. 2016, section 5.2.
+    The sum of the mask is the number of active units; the other units have collapsed
+    onto the prior.
+    Source: Burda et al. 2016, section 5.2.
     """
     with _measuring(model, x, y) as parts:
         qs = [part.approximate_posterior(some) for part, some in parts]
@@ -190,19 +182,19 @@ def aggregate_posterior(
 def elbo_surgery(
     model: Any, x: Tensor, samples: int = 4, *, y: Tensor | int | None = None, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Split the mean KL(q(z|x) ‖ P(z)) into I(x; z) + KL(q(z) ‖ P(z)),
-    where q(z) is the aggregate posterior.
+    """Split the mean KL(q(z|x) ‖ P(z)) into I(x; z) + KL(q(z) ‖ P(z)).
 
-    I(x; z) measures how well z identifies its image among the N images. Its value is at most log N,
-    and it is close to log N if no two codes overlap. KL(q(z) ‖ P(z)) measures the mismatch between
-    the codes and the prior. All terms are Monte Carlo estimates, and their standard errors describe
-    only the randomness of the draws of z. The running time is proportional to N² · samples.
+    Here, q(z) is the aggregate posterior. I(x; z) measures how well z identifies its image among
+    the N images. Its value is at most log N, and it is close to log N if no two codes overlap.
+    KL(q(z) ‖ P(z)) measures the mismatch between the codes and the prior. All terms are Monte Carlo
+    estimates, and their standard errors describe only the randomness of the draws of z. The running
+    time is proportional to N² · samples.
     Source: Hoffman & Johnson 2016, ELBO surgery.
     """
     if not require.is_count(samples, 2):
         raise ValueError(f"A standard error requires at least 2 samples, but got {samples}.")
     aggregate, logs = aggregate_posterior(model, x, y=y), []
-    # N densities q per z
+    # each z needs N densities q
     size = max(1, 1_000_000 // (samples * len(x) * aggregate.event_shape.numel()))
     with _measuring(model, x, y, seed, size) as parts:
         for part, some in parts:
@@ -223,26 +215,21 @@ def elbo_surgery(
 
 
 def linear_probe(z_train: Tensor, y_train: Tensor, z_test: Tensor, y_test: Tensor) -> float:
-    """Return the test accuracy of a logistic regression that predicts the labels
-    from the codes z (N, d).
-    """
+    """Return the test accuracy of a logistic regression from the codes z (N, d) to the labels."""
     # imported here: the import takes a second
     from sklearn import linear_model, pipeline, preprocessing
 
     require.tensors(z_train, y_train, z_test, y_test)
     arrays = [np.asarray(part.detach().cpu()) for part in (z_train, y_train, z_test, y_test)]
-    scaled, logistic = (
-        preprocessing.StandardScaler(),
-        linear_model.LogisticRegression(max_iter=1000),
-    )
+    scaled = preprocessing.StandardScaler()
+    logistic = linear_model.LogisticRegression(max_iter=1000)
     probe = pipeline.make_pipeline(scaled, logistic)
     return float(probe.fit(*arrays[:2]).score(*arrays[2:]))
 
 
 @torch.no_grad()
 def within_class_diversity(images: Tensor, labels: Tensor) -> float:
-    """Return the mean squared distance between two different images of a class,
-    averaged over the classes.
+    """Return the mean squared distance between two images of a class, averaged over the classes.
 
     images: pixels (N, D), or features such as those from Classifier.features. The distance is not
     in nats. Compare only images of the same kind, because binary images contain noise in every
@@ -252,15 +239,15 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
     require.tensors(images, labels)
     if not images.is_floating_point():
         raise ValueError(
-            f"Pixels or features must be floating-point numbers, not {images.dtype}. Use "
-            "digits.pixels()."
+            f"Pixels or features must be floating-point numbers, not {images.dtype}. "
+            "Use digits.pixels()."
         )
     if labels.shape != images.shape[:1]:
         raise ValueError(
-            f"Labels must have shape ({len(images)},), one label per image, but got "
-            f"{tuple(labels.shape)}."
+            f"Labels must have shape ({len(images)},), one label per image, "
+            f"but got {tuple(labels.shape)}."
         )
-    # (n, D) each
+    # each of shape (n, D)
     groups = [images[labels == label].flatten(1).cpu().double() for label in labels.unique()]
     if min(map(len, groups), default=0) < 2:
         raise ValueError(
@@ -272,14 +259,12 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
 
 @contextmanager
 def _measuring(model, x, y, seed=0, size=1000, exact=False):
-    """Yield an iterator over pairs (model with its labels, `size` images);
-    restore all state at the end.
-    """
+    """Yield an iterator of (model with labels, `size` images); restore all state at the end."""
     require.tensors(x)
     if x.ndim != 2 or len(x) < 2 or not x.is_floating_point():
         raise ValueError(
-            "x must be a floating-point tensor of shape (N, D) with at least two rows, but got "
-            f"{x.dtype} of shape {tuple(x.shape)}."
+            "x must be a floating-point tensor of shape (N, D) with at least two rows, "
+            f"but got {x.dtype} of shape {tuple(x.shape)}."
         )
     y = _labels_for(model, y, len(x))
 
@@ -296,9 +281,7 @@ def _measuring(model, x, y, seed=0, size=1000, exact=False):
 
 
 def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
-    """Return the labels (n,) to pass to the model, or None without y;
-    raise ValueError if they do not fit.
-    """
+    """Return y as labels (n,) for the model, or None; raise ValueError if the labels do not fit."""
     if y is None:
         return None
     y = torch.as_tensor(y)
@@ -309,8 +292,8 @@ def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
         )
     if not hasattr(model, "given"):
         raise ValueError(
-            f"Only a conditional model takes labels y, but {type(model).__name__} is not "
-            "conditional."
+            "Only a conditional model takes labels y, "
+            f"but {type(model).__name__} is not conditional."
         )
     classes = getattr(getattr(model, "config", None), "labels", None)
     if classes:
@@ -319,16 +302,14 @@ def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
 
 
 def _check_model(model: Any, one: Any) -> None:
-    """Raise ValueError if `one`, the model conditioned on its labels (if any),
-    cannot be measured.
-    """
+    """Raise ValueError if `one`, the model given its labels (if any), cannot be measured."""
     missing = [
         part for part in ("prior", "likelihood", "approximate_posterior") if not hasattr(one, part)
     ]
     if missing and one is model and hasattr(model, "given"):
         raise ValueError(
-            f"{type(model).__name__} requires labels. Pass y, either one label per image or a "
-            "single label for all images."
+            f"{type(model).__name__} requires labels. "
+            "Pass y, either one label per image or a single label for all images."
         )
     if missing:
         raise ValueError(
@@ -338,9 +319,7 @@ def _check_model(model: Any, one: Any) -> None:
 
 
 def _check_pixels(support: Any, x: Tensor) -> None:
-    """Raise ValueError for pixels outside the support;
-    warn about black-and-white pixels under a density.
-    """
+    """Raise ValueError for pixels outside the support; warn about binary pixels under a density."""
     if not support.check(x).all():
         raise ValueError(
             "Some pixels are outside the support of the likelihood. Use fixed_binarization(images)."
@@ -349,7 +328,7 @@ def _check_pixels(support: Any, x: Tensor) -> None:
     if black_and_white and not support.is_discrete:
         warnings.warn(
             "All pixels are black or white, but the likelihood is a density for grey pixels, "
-            "which is unbounded for black and white images: for a model of grey images, pass "
-            "digits.pixels().",
+            "which is unbounded for black and white images: "
+            "for a model of grey images, pass digits.pixels().",
             stacklevel=5,
         )

@@ -30,8 +30,7 @@ DISTANCES_AT_ONCE = 8_000_000  # 32 MB in float32
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """Return the Fréchet distance ‖μa − μb‖² + tr(A + B − 2 (AB)^½) between features a
-    and b, each (N, d).
+    """Return the Fréchet distance ‖μa − μb‖² + tr(A + B − 2 (AB)^½) of features a and b (N, d).
 
     Here, μa and μb are the means of the features, and A and B are their covariances. The result is
     the squared Wasserstein distance between two Gaussians with these means and covariances, in
@@ -43,8 +42,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     a, b = a.cpu().double(), b.cpu().double()  # Apple's GPUs do not support float64
     values, vectors = torch.linalg.eigh(torch.cov(a.T).reshape(a.shape[1], -1))
     root = vectors * values.clamp(min=0).sqrt()  # (d, d); root @ root.T is the covariance of a
-    # AB has the eigenvalues of the symmetric matrix rootᵀ B root, so rounding cannot make them
-    # complex
+    # AB has the eigenvalues of the symmetric rootᵀ B root, so rounding cannot make them complex
     inner = torch.linalg.eigvalsh(root.T @ torch.cov(b.T).reshape(b.shape[1], -1) @ root)
     spread = a.var(0).sum() + b.var(0).sum() - 2 * inner.clamp(min=0).sqrt().sum()
     return max(0.0, float((a.mean(0) - b.mean(0)).square().sum() + spread))
@@ -54,13 +52,13 @@ def _check_sets(a: Tensor, b: Tensor, least: int = 1) -> None:
     require.tensors(a, b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < least:
         raise ValueError(
-            f"Expected two sets of features of shape (N, d) with N at least {least}, but got "
-            f"{tuple(a.shape)} and {tuple(b.shape)}. For images, pass images.flatten(1)."
+            f"Expected two sets of features of shape (N, d) with N at least {least}, "
+            f"but got {tuple(a.shape)} and {tuple(b.shape)}. For images, pass images.flatten(1)."
         )
     if not a.is_floating_point() or not b.is_floating_point():
         raise ValueError(
-            f"Features and pixels must be floating-point numbers, not {a.dtype} and {b.dtype}. Use "
-            "digits.pixels()."
+            f"Features and pixels must be floating-point numbers, not {a.dtype} and {b.dtype}. "
+            "Use digits.pixels()."
         )
     if not (require.all_finite(a) and require.all_finite(b)):
         raise ValueError("Some features are NaN or infinite. Check the images and the network.")
@@ -82,8 +80,7 @@ def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
 
 
 def kl_to_uniform(shares: Tensor) -> float:
-    """Return KL(shares ‖ uniform) in nats: 0 for equal shares,
-    and log(classes) if only one class occurs.
+    """Return KL(shares ‖ uniform) in nats: 0 for equal shares, and log(classes) for a single class.
 
     Raises ValueError unless the shares are non-negative and sum to 1.
     """
@@ -97,16 +94,16 @@ def classifier_score(logits: Tensor) -> float:
     """Return the exponential of the mean KL(P(y|x) ‖ P(y)) for logits (N, classes).
 
     The score ranges from 1 to the number of classes. The score is high if each image clearly
-    belongs to one class and all classes occur; variation within a class has no effect. Raises
-    ValueError unless the logits are finite floating-point numbers of shape (N, classes), with N >
-    0.
+    belongs to one class and all classes occur; variation within a class has no effect.
+    Raises ValueError unless the logits are finite floating-point numbers of shape
+    (N, classes), with N > 0.
     Source: the inception score of Salimans et al. 2016, with the course's classifier.
     """
     require.tensors(logits)
     if logits.ndim != 2 or 0 in logits.shape or not logits.is_floating_point():
         raise ValueError(
-            f"Expected floating-point logits of shape (N, classes), but got {logits.dtype} of "
-            f"shape {tuple(logits.shape)}."
+            "Expected floating-point logits of shape (N, classes), "
+            f"but got {logits.dtype} of shape {tuple(logits.shape)}."
         )
     if not bool(logits.isfinite().all()):
         raise ValueError("Some logits are NaN or infinite. Check the images and the network.")
@@ -116,15 +113,14 @@ def classifier_score(logits: Tensor) -> float:
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
-    """Return the precision and the recall of fake features (M,
-    d) with respect to real features (N, d).
+    """Return the precision and recall of fake features (M, d) with respect to real ones (N, d).
 
     Precision is the share of fake features inside the real set, and recall is the share of real
     features inside the fake set. A point is inside a set if its distance to some member of the set
     is at most the distance from that member to its k-th nearest neighbour in the set. Both sets
     should have the same size. Even two sets of real images give values below 1, so report these
-    values for comparison. Raises ValueError if a set has fewer than k + 1 rows. Source:
-    Kynkäänniemi et al. 2019, equations 1 and 2.
+    values for comparison. Raises ValueError if a set has fewer than k + 1 rows.
+    Source: Kynkäänniemi et al. 2019, equations 1 and 2.
     """
     require.tensors(real, fake)
     if not require.is_count(k) or min(len(real), len(fake)) <= k:
@@ -137,17 +133,14 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
 
 def _share_inside(points: Tensor, centres: Tensor, k: int) -> float:
     # k + 1, because the nearest neighbour of each point is the point itself
-    radii = torch.cat(
-        [d.topk(k + 1, 1, largest=False).values[:, k] for d in _distances(centres, centres)]
-    )
-    return float(
-        torch.cat([(d <= radii).any(1) for d in _distances(points, centres)]).cpu().double().mean()
-    )
+    nearest_first = (d.topk(k + 1, 1, largest=False).values for d in _distances(centres, centres))
+    radii = torch.cat([values[:, k] for values in nearest_first])  # one per centre
+    inside = torch.cat([(d <= radii).any(1) for d in _distances(points, centres)])
+    return float(inside.cpu().double().mean())
 
 
 def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the nearest of `among` (N, D) to each image (M, D);
-    return the distances (M,) and indices (M,).
+    """Return the distances (M,) and indices (M,) of the nearest of `among` (N, D) to images (M, D).
 
     The distance is Euclidean. Copies of training images have far smaller distances than real images
     that were not used for training.
@@ -158,8 +151,7 @@ def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
-    """Yield the distances from a to b in blocks of rows,
-    because the full matrix may not fit into memory.
+    """Yield the distances from a to b in blocks of rows; the full matrix may not fit into memory.
 
     The formula |a|² + |b|² − 2ab is much faster than computing differences, but it does not return
     exactly 0 for the distance from a point to itself. torch.cdist gives the same result, but copies
@@ -177,8 +169,7 @@ def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
 
 
 def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
-    """Return the share of |image|² that is not explained by the best mixture
-    of the images in `among`.
+    """Return the share of |image|² that the best mixture of the images in `among` cannot explain.
 
     image: pixels (D,). among: pixels (N, D). The weights of a mixture are non-negative and sum to
     1. Only the `columns` nearest images are used; using all images would give slightly smaller
@@ -188,18 +179,15 @@ def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
     require.tensors(image, among)
     if image.ndim != 1 or not require.is_count(columns):
         raise ValueError(
-            "image must have shape (D,), and columns must be an integer of at least 1, but got "
-            f"shape {tuple(image.shape)} and columns={columns!r}."
+            "image must have shape (D,), and columns must be an integer of at least 1, "
+            f"but got shape {tuple(image.shape)} and columns={columns!r}."
         )
     if not bool(image.any()):
         raise ValueError(
             "All pixels of the image are 0, so there is nothing to explain. Pass another image."
         )
-    closest = (
-        next(_distances(image[None], among))[0]
-        .topk(min(columns, len(among)), largest=False)
-        .indices
-    )
+    distances = next(_distances(image[None], among))[0]  # (N,)
+    closest = distances.topk(min(columns, len(among)), largest=False).indices
     basis, image = among[closest].cpu(), image.cpu()  # scipy works on the CPU
     heavy = 100 * float(image.norm()) + 1  # the sum of the weights has an error of about 1 / heavy²
     rows = torch.cat([basis, torch.full((len(basis), 1), heavy)], 1).T.double()  # (D + 1, columns)
@@ -216,15 +204,14 @@ def taken_for_real(
     steps: int = 400,
     shape: Sequence[int] | None = None,
 ) -> float:
-    """Return the share of fake images that a new discriminator takes for real;
-    0.5 corresponds to chance.
+    """Return the share of fake images that a new discriminator takes for real; 0.5 means chance.
 
     The discriminator is trained on random subsets of the real and fake images, each half the size
     of the smaller set, and then judges the remaining fake images. More steps give a stricter judge.
     The images are pixels in [0, 1] of shape (N, H, W), (N, C, H, W) or (N, D). Flattened images are
-    assumed to be square, and either greyscale or RGB, unless `shape` is given as (H, W) or (C, H,
-    W). Raises ValueError for fewer than four real or fake images, and KeyboardInterrupt if training
-    is interrupted. torch's random state is restored.
+    assumed to be square, and either greyscale or RGB, unless `shape` is given as (H, W) or
+    (C, H, W). Raises ValueError for fewer than four real or fake images, and KeyboardInterrupt if
+    training is interrupted. torch's random state is restored.
     """
     require.tensors(real, fake)
     half = min(len(real), len(fake)) // 2
@@ -242,48 +229,48 @@ def taken_for_real(
     _warn_of_other_pixels(real, fake)
     # the judge halves each side twice, so black rows and columns pad the images to multiples of 4
     more = (0, -width % 4, 0, -height % 4)
-    real, fake = (
-        pad(x.float().reshape(-1, channels, height, width), more).flatten(1) for x in (real, fake)
-    )
+    planes = (x.float().reshape(-1, channels, height, width) for x in (real, fake))
+    real, fake = (pad(x, more).flatten(1) for x in planes)
     padded = (channels, height + -height % 4, width + -width % 4)
     with seeded(real.device, seed):
-        # if the images are sorted by class, the two halves would otherwise contain different
-        # classes
+        # if the images are sorted by class, the halves would otherwise contain different classes
         real, fake = (x[torch.randperm(len(x), device=x.device)] for x in (real, fake))
-        judge = Encoder(padded, 1, (32, 64), "silu", "conv").to(real.device)
-        optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3)
-
-        def step(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-            loss = softplus(-judge(batch[0])).mean() + softplus(judge(batch[1])).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            return {"loss": loss}
-
-        batch = min(64, half)
-        run = Run(
-            (real[:half], fake[:half]),
-            batch_size=batch,
-            seed=seed,
-            judge=judge,
-            optimizer=optimizer,
-        )
-        # the last batch of an epoch contains the remaining rows, if there is more than one
-        run.train(step, steps / (half // batch + (half % batch > 1)), quiet=True)
-        if run.step < steps:
-            raise KeyboardInterrupt  # Run returns early after an interrupt
+        judge = _trained_judge(real[:half], fake[:half], padded, seed, steps)
         with torch.no_grad():
-            return float(
-                torch.cat([judge(x) > 0 for x in fake[half:].split(1000)]).cpu().double().mean()
-            )
+            fooled = torch.cat([judge(x) > 0 for x in fake[half:].split(1000)])
+    return float(fooled.cpu().double().mean())
+
+
+def _trained_judge(
+    real: Tensor, fake: Tensor, shape: tuple[int, int, int], seed: int, steps: int
+) -> Encoder:
+    """Train a discriminator on equally many real and fake images (n, D) of this shape (C, H, W)."""
+    judge = Encoder(shape, 1, (32, 64), "silu", "conv").to(real.device)
+    optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3)
+
+    def step(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        loss = softplus(-judge(batch[0])).mean() + softplus(judge(batch[1])).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss}
+
+    n = len(real)
+    batch = min(64, n)
+    run = Run((real, fake), batch_size=batch, seed=seed, judge=judge, optimizer=optimizer)
+    # the last batch of an epoch contains the remaining rows, if there is more than one
+    run.train(step, steps / (n // batch + (n % batch > 1)), quiet=True)
+    if run.step < steps:
+        raise KeyboardInterrupt  # Run returns early after an interrupt
+    return judge
 
 
 def _check_sizes(real: Tensor, fake: Tensor, half: int) -> None:
     """Raise ValueError unless both sets contain enough images and all images have the same size."""
     if half < 2:
         raise ValueError(
-            f"Expected at least four real and four fake images, but got {len(real)} and "
-            f"{len(fake)}."
+            "Expected at least four real and four fake images, "
+            f"but got {len(real)} and {len(fake)}."
         )
     if real.shape[1:] != fake.shape[1:]:
         raise ValueError(
@@ -328,16 +315,14 @@ def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]
 
 
 def _warn_of_other_pixels(real: Tensor, fake: Tensor) -> None:
-    """Warn if one set is black and white and the other is grey,
-    because this alone distinguishes the sets.
-    """
+    """Warn if one set is black and white and the other grey, since this alone tells them apart."""
     found = [
         "black and white" if bool(((x == 0) | (x == 1)).all()) else "grey" for x in (real, fake)
     ]
     if found[0] != found[1]:
         warnings.warn(
-            f"The real images are {found[0]}, but the other images are {found[1]}, and this alone "
-            "makes the sets different: compare black and white images with "
-            "fixed_binarization(digits.images), and grey images with digits.pixels().",
+            f"The real images are {found[0]}, but the other images are {found[1]}, "
+            "and this alone makes the sets different: compare black and white images "
+            "with fixed_binarization(digits.images), and grey images with digits.pixels().",
             stacklevel=3,
         )

@@ -1,5 +1,4 @@
-"""Figures for the chapter "From auto-encoder to VAE": moons on a line of codes,
-and the price of the noise.
+"""Figures for the chapter "From auto-encoder to VAE": moons on a line, and the price of noise.
 
 Every function takes numbers computed in the chapter, draws one new figure, and returns the figure.
 """
@@ -21,9 +20,7 @@ MARKERS = {"AE": "D", "VAE": "o", "VAE without KL": "^"}
 
 
 def _finished(figure: Figure) -> Figure:
-    """Close the figure in pyplot and return it, so that a notebook cell shows the figure
-    only once.
-    """
+    """Close the figure in pyplot and return it, so that a notebook cell shows it only once."""
     plt.close(figure)
     return figure
 
@@ -63,8 +60,7 @@ def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor)
 
 
 def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
-    """Plot the largest distance to a true moon along the line,
-    with one point per seed, case and kind.
+    """Plot the largest distance to a true moon on the line, with one point per seed, case and kind.
 
     The arguments are the same as for `distance_along_line`. The dotted line marks the largest
     distance of the cross-fade, and the dashed line marks half of it. The chapter calls a point
@@ -91,11 +87,10 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
 
 
 def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: float) -> Figure:
-    """Plot the best decoder's error against the noise,
-    for the true order (S,) and shuffles (S, orders).
+    """Plot the best decoder's error against the noise, for the true order and for shuffled orders.
 
-    neighbours: the distance between neighbouring codes. The dotted line marks noise of half this
-    distance.
+    in_order, shuffled: errors of shape (S,) and (S, orders). neighbours: the distance between
+    neighbouring codes. The dotted line marks noise of half this distance.
     """
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.fill_between(
@@ -121,9 +116,7 @@ def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: 
 def estimator_variances(
     x: Sequence[float], variances: Mapping[str, Sequence[float]], xlabel: str
 ) -> Figure:
-    """Plot the variance of a single draw of each gradient estimator against x,
-    on logarithmic axes.
-    """
+    """Plot the variance of one draw of each gradient estimator against x, on logarithmic axes."""
     looks = ((plots.MODEL, "o-"), (plots.GAP, "s--"), (plots.Q, "^-."))
     figure, ax = plt.subplots(figsize=(7, 3.3))
     for (name, values), (colour, mark) in zip(variances.items(), looks, strict=False):
@@ -136,9 +129,7 @@ def estimator_variances(
 
 
 def noise_histories(noise: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
-    """Plot the ratio of the noise to the spread of the codes during training,
-    one curve per name and seed.
-    """
+    """Plot the noise relative to the codes' spread during training, one curve per name and seed."""
     figure, ax = plt.subplots(figsize=(7, 3.3))
     for name, curves in noise.items():
         for number, values in enumerate(curves):
@@ -151,9 +142,7 @@ def noise_histories(noise: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
 
 
 def price_of_noise(sigma: Tensor, exponential: Tensor, line: Tensor, lowest: float) -> Figure:
-    """Plot the lecture's three curves against σ: blue,
-    red and their difference (green), with its minimum.
-    """
+    """Plot the lecture's curves against σ: blue, red, and green = blue − red with its minimum."""
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.plot(sigma, exponential, color=plots.MODEL, lw=2, label=r"blue: $e^\sigma$")
     ax.plot(sigma, line, "--", color=plots.GAP, lw=2, label=r"red: $1 + \sigma$")
@@ -165,9 +154,7 @@ def price_of_noise(sigma: Tensor, exponential: Tensor, line: Tensor, lowest: flo
 
 
 def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
-    """Plot the codes (n,) obtained with each penalty against the codes (n,) obtained
-    without one.
-    """
+    """Plot the codes (n,) obtained with each penalty against those (n,) obtained without one."""
     figure, ax = plt.subplots(figsize=(5.6, 3.4))
     ax.plot(free, free, ":", color=plots.PRIOR, lw=2, label="no penalty")
     looks = ((plots.MODEL, "-"), (plots.GAP, "--"))
@@ -179,9 +166,7 @@ def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
 
 
 def codes_and_prior(z: Tensor, priors: Mapping[str, Tensor], codes: Mapping[str, Tensor]) -> Figure:
-    """Plot the prior's density on the grid z (G,) for each name,
-    with the code means (N,) as ticks below.
-    """
+    """Plot each prior's density on the grid z (G,), with the code means (N,) as ticks below."""
     figure, axes = plt.subplots(
         1, len(priors), sharey=True, squeeze=False, figsize=(4.2 * len(priors), 2.9)
     )

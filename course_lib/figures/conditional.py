@@ -14,9 +14,7 @@ Shape = Sequence[int]
 
 
 def training(losses: Mapping[str, Sequence[float]], smooth: int = 20) -> None:
-    """Plot the training loss of each model as a running mean over `smooth` steps,
-    in nats per image.
-    """
+    """Plot each model's training loss as a running mean over `smooth` steps, in nats per image."""
     _, ax = plt.subplots(figsize=(6.5, 3.2))
     for (name, values), colour, dash in zip(
         losses.items(), (MODEL, BOUND, GAP, DATA), ("-", "--", "-.", ":"), strict=False
@@ -49,9 +47,7 @@ def sheet(images: Tensor, title: str, shape: Shape) -> None:
 
 
 def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -> None:
-    """Draw originals (R, D) and each style with every label (R, C, D);
-    frames mark the original labels.
-    """
+    """Draw originals (R, D) and each style with every label (R, C, D), its own label framed."""
     rows, columns = images.shape[:2]
     _, (left, right) = plt.subplots(
         1, 2, figsize=(0.64 * (columns + 1.4), 0.64 * rows + 0.5), width_ratios=(1, columns)
@@ -65,9 +61,7 @@ def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -
 
 
 def probes(read: Mapping[str, Mapping[str, float]], chance: float) -> None:
-    """Plot the share of labels that each probe predicts correctly,
-    with one group of bars per code.
-    """
+    """Plot the share of labels that each probe predicts correctly, one group of bars per code."""
     _, ax = plt.subplots(figsize=(8, 0.75 * len(read) + 1.3))
     kinds = list(next(iter(read.values())))
     height = 0.8 / len(kinds)
@@ -91,9 +85,7 @@ def samples(drawn: Tensor, shape: Shape) -> None:
 
 
 def misread(images: Tensor, asked: Tensor, read: Tensor, shape: Shape, most: int = 20) -> None:
-    """Draw samples (N, D) whose predicted label differs from the requested one,
-    each titled asked→read.
-    """
+    """Draw samples (N, D) whose predicted label is not the requested one, titled asked→read."""
     pictures = []
     if len(images):
         pictures = list(plots.as_pixels(images[:most], shape).movedim(1, -1).squeeze(-1).numpy())
@@ -119,9 +111,7 @@ def margins(right: Tensor, wrong: Tensor) -> None:
 def foreign(
     images: Mapping[str, Tensor], nll: Mapping[str, float], test: Tensor, shape: Shape
 ) -> None:
-    """Draw foreign images (D,), and mark their −log P(x) in a histogram of −log P(x)
-    for test images (N,).
-    """
+    """Draw foreign images (D,), and mark their −log P(x) in a histogram for test images (N,)."""
     figure = plt.figure(figsize=(8, 4.8))
     grid = figure.add_gridspec(2, len(images), height_ratios=(1, 1.6))
     below = figure.add_subplot(grid[1, :])
@@ -138,8 +128,8 @@ def foreign(
     for k, (name, image) in enumerate(images.items()):
         ax = figure.add_subplot(grid[0, k])
         plots.digits(image[None], columns=1, ax=ax, title=name.replace(" ", "\n"), shape=shape)
-        # wider below, for close lines
-        dash, width = ("-", "--", "-.", ":")[k % 4], (7, 4.5, 2.5, 2.5)[k % 4]
+        dash = ("-", "--", "-.", ":")[k % 4]
+        width = (7, 4.5, 2.5, 2.5)[k % 4]  # wider below, for close lines
         below.axvline(nll[name], color=colours[k % 4], lw=width, ls=dash, label=name)
     below.set(xlabel="−log P(x), nats (improbable images on the right)", ylabel="test images")
     below.legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -40,8 +40,9 @@ def preference_by_digit(shares: Sequence[float], errors: Sequence[float]) -> Non
 
 
 def tournament(ranking: Tensor) -> None:
-    """Draw `ranking` (G, D): how often versions of D rank a real digit above one
-    from each version of G.
+    """Draw how often each version of D ranks a real digit above one from each version of G.
+
+    ranking: shape (G, D).
     """
     table = ranking.detach().cpu().numpy()
     _, ax = plt.subplots(figsize=(6.6, 5.2))
@@ -58,11 +59,9 @@ def tournament(ranking: Tensor) -> None:
 
 
 def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> None:
-    """Plot each run's losses against the Fréchet distance of its samples:
-    D's on the left, G's on the right.
+    """Plot each run's losses against the Fréchet distance of its samples: D's left, G's right.
 
-    Each run has the keys "discriminator", "generator" and "distance", with one number per
-    evaluation.
+    Each run has the keys "discriminator", "generator" and "distance", one number per evaluation.
     """
     _, axes = plt.subplots(1, 2, figsize=(10.5, 3.6), sharex=True)
     names = {"discriminator": "D's loss, nats", "generator": "G's loss, nats"}
@@ -96,17 +95,13 @@ def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> No
 
 
 def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -> None:
-    """Draw images (N, D) and, below them, the sign of a slope (N, D):
-    red for positive, blue for negative.
-    """
+    """Draw images (N, D) above the signs of a slope (N, D): red for positive, blue for negative."""
     gan_figures.pull(images, slope, shape=shape)
     plt.show()
 
 
 def frozen_and_free(runs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    """Plot G's loss and the Fréchet distance of each kind of run in two panels,
-    with one point per seed.
-    """
+    """Plot G's loss and the Fréchet distance per kind of run in two panels, one point per seed."""
     _, axes = plt.subplots(1, 2, figsize=(9.5, 2.6), sharey=True)
     labels = ("G's loss, nats (what G minimizes)", "Fréchet distance (lower is better)")
     for i, (ax, label) in enumerate(zip(axes, labels, strict=True)):
@@ -129,9 +124,7 @@ def frozen_and_free(runs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
 
 
 def matching(cases: Mapping[str, Sequence[tuple[float, float, float]]]) -> None:
-    """Plot D's ranking, the spread and the Fréchet distance in panels
-    with one row per kind of game.
-    """
+    """Plot D's ranking, the spread and the Fréchet distance in panels, one row per kind of game."""
     _, axes = plt.subplots(1, 3, figsize=(12, 0.5 * len(cases) + 1.3), sharey=True)
     labels = (
         "0: fooled, ½: cannot tell, 1: caught",
@@ -164,9 +157,7 @@ def judgements(rows: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def two_sample_test(accuracies: Mapping[str, Sequence[float]]) -> None:
-    """Plot the accuracies of a two-sample test on each kind of image,
-    with one point per repetition.
-    """
+    """Plot a two-sample test's accuracies on each kind of image, with one point per repetition."""
     _, ax = plt.subplots(figsize=(8, 0.45 * len(accuracies) + 1.2))
     for row, values in enumerate(accuracies.values()):
         ax.plot(list(values), [row] * len(values), "o", color=plots.MODEL, ms=8, alpha=0.6)

@@ -29,9 +29,7 @@ def _ticks(axis: Any, values: Sequence[float], labels: Sequence[str] | None = No
 
 
 def timeline(operations: list[step_times.Span], phases: list[step_times.Span]) -> None:
-    """Draw a profile: phases above and operations below,
-    with matrix products darker than the rest.
-    """
+    """Draw a profile: phases above, operations below, matrix products darker than the rest."""
     step_times.timeline(operations, phases)
     plt.show()
 
@@ -55,8 +53,7 @@ def step_by_width(times: Mapping[int, float], floor: float) -> None:
 
 
 def parts_of_a_step(parts: Mapping[str, float]) -> None:
-    """Draw the microseconds of each part of a step as a bar that starts
-    where the previous bar ends.
+    """Draw the microseconds of each part of a step as a bar starting where the previous bar ends.
 
     A time that is the difference of two noisy measurements can be negative; it is drawn as 0.
     """
@@ -73,9 +70,7 @@ def parts_of_a_step(parts: Mapping[str, float]) -> None:
 
 
 def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
-    """Plot the gigabytes moved per second against the size of the arrays in bytes,
-    on logarithmic axes.
-    """
+    """Plot the gigabytes moved per second against the bytes of one array, on logarithmic axes."""
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     ax.plot(sizes, speeds, "o-", color=plots.MODEL)
     ax.set(xscale="log", yscale="log", xlabel="bytes of one array", ylabel="GB moved per second")
@@ -88,9 +83,7 @@ def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
 
 
 def strides(steps: Sequence[int], sectors: Sequence[int], here: Sequence[float]) -> None:
-    """Plot the cost of reading every s-th number: sectors per warp (GPU) and time per
-    number (this CPU).
-    """
+    """Plot the cost of reading every s-th number: sectors per warp (GPU), time per number (CPU)."""
     _, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.2))
     left.plot(steps, sectors, "o-", color=plots.GAP)
     left.set(title="GPU, counted: 32 neighbouring lanes", ylabel="sectors of 32 bytes")
@@ -106,11 +99,9 @@ def strides(steps: Sequence[int], sectors: Sequence[int], here: Sequence[float])
 def roofline(
     points: Mapping[str, tuple[ArrayLike, ArrayLike]], peak_flops: float, bytes_per_second: float
 ) -> None:
-    """Plot operations per second against operations per byte,
-    with the roofs of this machine and an A100.
+    """Plot operations per second against those per byte, and the roofs of this machine and an A100.
 
-    points: the measured intensities and speeds of each kind of work. peak_flops: operations per
-    second.
+    points: the measured intensities and speeds per kind of work. peak_flops: operations per second.
     """
     _, ax = plt.subplots(figsize=(8.5, 4.2))
     intensity = np.logspace(-2, 3, 200)
@@ -135,9 +126,7 @@ def roofline(
 
 
 def programs(who: Tensor) -> None:
-    """Draw `who` (rows, columns): for each element of an array,
-    the index of the program that wrote it.
-    """
+    """Draw `who` (rows, columns): the index of the program that wrote each element of an array."""
     rows, columns = who.shape
     shade = np.zeros((rows, columns))
     _, ax = plt.subplots(figsize=(11, 0.5 * rows + 1))
@@ -155,8 +144,9 @@ def programs(who: Tensor) -> None:
 
 
 def counts(found: Mapping[str, Tensor]) -> None:
-    """Draw counts (rows, columns) of how often each element was written;
-    the last row belongs to no image.
+    """Draw counts (rows, columns) of how often each element was written.
+
+    The last row of each panel belongs to no image.
     """
     shown = ListedColormap(["white", plots.BOUND, plots.GAP])
     _, axes = plt.subplots(len(found), 1, figsize=(11, 2.3 * len(found)), squeeze=False)
@@ -178,9 +168,7 @@ def _write_counts(ax: Axes, row_of_counts: Tensor, row: int) -> None:
 
 
 def running_maximum(joint: Tensor, block: int, largest: Tensor, total: Tensor) -> None:
-    """Plot log-densities (K,), their running maximum and log Σ exp (left),
-    and the running total (right).
-    """
+    """Plot log-densities (K,), the running maximum and log Σ exp (left), and the total (right)."""
     _, (left, right) = plt.subplots(1, 2, figsize=(12, 3.8))
     ends = np.arange(block, len(joint) + 1, block)
     left.plot(

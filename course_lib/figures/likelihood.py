@@ -1,6 +1,4 @@
-"""Figures and tables for the chapter "How good is a VAE?",
-with one function per figure or table.
-"""
+"""Figures and tables for the chapter "How good is a VAE?", one function per figure or table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +10,7 @@ from torch import Tensor
 from course_lib import plots
 from course_lib.models.vae import reparameterize
 
-# weights/quality.json: the measurements of each training run.
+# The contents of weights/quality.json: the measurements of each training run.
 Quality = Mapping[str, Mapping[str, Any]]
 
 EVERYTHING = "30 epochs, everything"
@@ -28,18 +26,14 @@ INGREDIENTS = {  # the name in quality.json: the name in the figure
 
 
 def bound_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
-    """Plot the mean of NLL bounds (T,) against the number of draws,
-    and the mean of the exact NLLs (T,).
-    """
+    """Plot mean NLL bounds (T,) against the number of draws, and mean exact NLLs (T,)."""
     _against_integral(
         nlls, exact, "draws of $z$ from $q(z|x)$, $k$", "bound with $k$ draws", plots.BOUND
     )
 
 
 def mixture_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
-    """Plot the mean of mixture NLLs (T,) against the number of components,
-    and that of exact NLLs (T,).
-    """
+    """Plot mean mixture NLLs (T,) against the number of components, and mean exact NLLs (T,)."""
     label = "mixture of $K$ components"
     _against_integral(
         nlls, exact, "components drawn from the prior, $K$", label, plots.COMPONENTS[3]
@@ -62,9 +56,7 @@ def _against_integral(
 
 
 def image_by_image(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
-    """Plot the NLL of each image under one network, `b` (T,),
-    against its NLL under another, `a` (T,).
-    """
+    """Plot each image's NLL under one network, `b` (T,), against that under another, `a` (T,)."""
     _, ax = plt.subplots(figsize=(4.4, 4.2))
     ax.scatter(a, b, s=10, color=plots.MODEL, alpha=0.5, linewidths=0)
     ends = [float(torch.minimum(a, b).min()), float(torch.maximum(a, b).max())]
@@ -75,9 +67,7 @@ def image_by_image(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
 
 
 def protocols(as_trained: Mapping[str, float], on_drawn: Mapping[str, float]) -> None:
-    """Draw two bars per kind of training pixels: the loss on that kind and
-    on randomly drawn pixels.
-    """
+    """Draw two bars per kind of training pixels: the loss on these and on randomly drawn pixels."""
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     places = torch.arange(len(as_trained)).double()
     for shift, values, colour, hatch, label in (
@@ -100,31 +90,25 @@ def protocols(as_trained: Mapping[str, float], on_drawn: Mapping[str, float]) ->
 
 
 def beside_a_paper(quality: Quality, best: Mapping[str, Any]) -> str:
-    """Return a Markdown table that compares the course's models on MNIST with those
-    of Burda et al. 2016.
-    """
-    rows = [
-        ("plain VAE of the previous chapter, 784-400-20", 20, *_average(quality, "plain, seed {}"))
-    ]
-    rows.append(
-        ("two layers of 500, 32 dimensions", 80, *_average(quality, "four minutes, seed {}"))
-    )
+    """Return a Markdown table of the course's models on MNIST beside those of Burda et al. 2016."""
+    plain = _average(quality, "plain, seed {}")
+    larger = _average(quality, "four minutes, seed {}")
+    rows = [("plain VAE of the previous chapter, 784-400-20", 20, *plain)]
+    rows.append(("two layers of 500, 32 dimensions", 80, *larger))
     elbo, nll = best["test_nll"]["1"][0], best["test_nll"]["5000"][0]
     shipped = "shipped model: the same, with a pixel-by-pixel decoder"
     rows.append((shipped, best["epochs"], f"{elbo:.2f}", f"{nll:.2f}"))
     rows.append(("Burda et al. 2016: VAE, two layers of 200, 50 dimensions", 3_280, "", "86.76"))
     rows.append(("Burda et al. 2016: the same, trained with the k = 50 bound", 3_280, "", "84.78"))
-    table = (
-        "| MNIST, all 10,000 test digits | epochs | $-L_b$ | NLL, k = 5,000 |\n|---|---|---|---|\n"
-    )
+    table = "| MNIST, all 10,000 test digits | epochs | $-L_b$ | NLL, k = 5,000 |\n"
+    table += "|---|---|---|---|\n"
     for name, epochs, minus_elbo, nll in rows:
         table += f"| {name} | {epochs:,} | {minus_elbo} | {nll} |\n"
     return table
 
 
 def _average(quality: Quality, name: str) -> tuple[str, str]:
-    """Format −L_b and the NLL for k = 5,000, each as a mean over three seeds
-    with its standard deviation.
+    """Format −L_b and the NLL for k = 5,000, as means over three seeds with standard deviations.
 
     The NLL is "" if it is missing for any seed.
     """
@@ -153,13 +137,10 @@ def ingredients(quality: Quality) -> dict[str, float]:
 
 
 def seeds(nlls: Mapping[str, Tensor]) -> None:
-    """Plot the exact NLLs (S,) of the seeds, with one column of points per prior and a
-    bar at each mean.
-    """
+    """Plot each seed's exact NLL (S,) in one column of points per prior, with a bar at the mean."""
     _, ax = plt.subplots(figsize=(5, 3.4))
-    for place, (values, colour) in enumerate(
-        zip(nlls.values(), (plots.MODEL, plots.Q), strict=False)
-    ):
+    columns = zip(nlls.values(), (plots.MODEL, plots.Q), strict=False)
+    for place, (values, colour) in enumerate(columns):
         ax.plot([place] * len(values), values.tolist(), "o", ms=8, color=colour, alpha=0.8)
         ax.hlines(float(values.mean()), place - 0.2, place + 0.2, color=colour, lw=3)
     ax.set_xticks(range(len(nlls)), [f"{name} prior" for name in nlls])
@@ -180,9 +161,7 @@ def priors(draws: Mapping[str, Tensor]) -> None:
 
 @torch.no_grad()
 def codes_over_prior(models: Mapping[str, Any], x: Tensor, y: Tensor) -> None:
-    """Plot each model's codes of x (T, D) over samples from its prior;
-    the codes must be two-dimensional.
-    """
+    """Plot each model's two-dimensional codes of x (T, D) over samples from its prior."""
     _, axes = plt.subplots(1, len(models), figsize=(5 * len(models), 4.8), squeeze=False)
     for ax, (name, model) in zip(axes[0], models.items(), strict=True):
         cloud = model.prior.sample((4_000,))  # (4000, 2)

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from course_lib import plots
 
-Mixture1D = tuple[
-    Tensor, Tensor, Tensor, Tensor
-]  # weights, means and variances (K,), responsibilities (N, K)
-# (K, 2), (K, 2, 2), responsibilities (N, K)
-Mixture2D = tuple[ArrayLike, ArrayLike, ArrayLike, Tensor]  # (K,)
+# Weights, means and variances, each (K,), and responsibilities (N, K).
+Mixture1D = tuple[Tensor, Tensor, Tensor, Tensor]
+# Weights (K,), means (K, 2), covariances (K, 2, 2), and responsibilities (N, K).
+Mixture2D = tuple[ArrayLike, ArrayLike, ArrayLike, Tensor]
 
 
 def density(grid: Tensor, curves: Mapping[str, Tensor], samples: Tensor) -> None:
@@ -27,9 +26,7 @@ def density(grid: Tensor, curves: Mapping[str, Tensor], samples: Tensor) -> None
 
 
 def two_ways_to_sample(grid: Tensor, exact: Tensor, ancestral: Tensor, averaged: Tensor) -> None:
-    """Plot the exact density of a mixture over histograms of ancestral samples and
-    of averaged draws.
-    """
+    """Plot a mixture's exact density over histograms of ancestral samples and of averaged draws."""
     _, (left, right) = plt.subplots(1, 2, figsize=(11, 3.2), sharex=True)
     plots.density(
         grid, {"exact density": exact}, samples=ancestral, ax=left, title="ancestral sampling"
@@ -47,9 +44,7 @@ def two_ways_to_sample(grid: Tensor, exact: Tensor, ancestral: Tensor, averaged:
 def em_steps_1d(
     x: Tensor, trace: Sequence[Mixture1D], log_likelihoods: Sequence[float], steps: Sequence[int]
 ) -> None:
-    """Plot four steps of EM in one dimension: the weighted Gaussians, their sum,
-    and the coloured points.
-    """
+    """Plot four steps of EM in 1-D: the weighted Gaussians, their sum, and the coloured points."""
     _, axes = plt.subplots(2, 2, figsize=(11, 5.8), sharex=True)
     for ax, step in zip(axes.flat, steps, strict=True):
         plots.mixture_1d(x, *trace[step], ax=ax)
@@ -71,9 +66,7 @@ def em_steps_2d(
 
 
 def log_likelihood(history: Sequence[float], skip: int = 1, truth: float | None = None) -> None:
-    """Plot the log-likelihood after each step, without the first `skip` values,
-    which would hide the rest.
-    """
+    """Plot the log-likelihood after each step but the first `skip`, which would hide the rest."""
     _, ax = plt.subplots(figsize=(7, 3))
     steps = range(skip, len(history))
     ax.plot(steps, history[skip:], color=plots.MODEL, lw=2, label="mixture")
@@ -87,9 +80,7 @@ def log_likelihood(history: Sequence[float], skip: int = 1, truth: float | None 
 
 
 def where_starts_end(ends: Mapping[str, Sequence[float]], truth: float | None = None) -> None:
-    """Plot the final log-likelihood of EM for each start,
-    with one row of dots per kind of start.
-    """
+    """Plot EM's final log-likelihood for each start, with one row of dots per kind of start."""
     _, ax = plt.subplots(figsize=(7.5, 1.2 + 0.6 * len(ends)))
     for row, values in enumerate(ends.values()):
         # offsets, so that equal values can be counted
@@ -104,9 +95,7 @@ def where_starts_end(ends: Mapping[str, Sequence[float]], truth: float | None = 
 
 
 def hardening(x: Tensor, found: Mapping[float, tuple[Tensor, Tensor]]) -> None:
-    """Plot means (K, 2) and responsibilities (N, K),
-    with one panel per shared standard deviation.
-    """
+    """Plot means (K, 2) and responsibilities (N, K), one panel per shared standard deviation."""
     _, axes = plt.subplots(1, len(found), figsize=(3.3 * len(found), 3.6), sharex=True, sharey=True)
     for ax, (sigma, (means, resp)) in zip(axes, found.items(), strict=True):
         ax.scatter(x[:, 0], x[:, 1], c=plots.blend(resp), s=10, linewidths=0)
@@ -124,9 +113,7 @@ def hardening(x: Tensor, found: Mapping[float, tuple[Tensor, Tensor]]) -> None:
 
 
 def spike(widths: Tensor, log_likelihoods: Tensor) -> None:
-    """Plot the log-likelihood of a mixture against the width of a Gaussian
-    that shrinks onto one point.
-    """
+    """Plot a mixture's log-likelihood against the width of a Gaussian that shrinks onto a point."""
     _, ax = plt.subplots(figsize=(7, 3))
     ax.semilogx(widths, log_likelihoods, color=plots.MODEL, lw=2)
     ax.set_xticks([10.0**power for power in range(0, -101, -20)])
@@ -169,9 +156,7 @@ def fitted_densities(grid: Tensor, truth: Tensor, log_densities: Mapping[int, Te
 
 
 def kl_and_price(kl: Mapping[int, float], price: Sequence[float]) -> None:
-    """Plot KL(data‖mixture) and the cost of estimating the parameters against the
-    number of components.
-    """
+    """Plot KL(data‖mixture) and the cost of estimation against the number of components."""
     _, ax = plt.subplots(figsize=(6.5, 3.4))
     ax.loglog(list(kl), list(kl.values()), "o-", color=plots.GAP, label="KL(data‖mixture)")
     ax.loglog(list(kl), price, ":", color=plots.PRIOR, lw=2, label="rule of thumb: (3K − 1) / 2N")
@@ -183,9 +168,7 @@ def kl_and_price(kl: Mapping[int, float], price: Sequence[float]) -> None:
 
 
 def bic_curves(candidates: Sequence[int], bics: Sequence[Sequence[float]], truth: int) -> None:
-    """Plot the BIC minus its lowest value against the number of components,
-    with one curve per data set.
-    """
+    """Plot the BIC minus its minimum against the number of components, one curve per data set."""
     _, ax = plt.subplots(figsize=(6.5, 3.2))
     for values in bics:
         lowest = int(np.argmin(values))
@@ -199,9 +182,7 @@ def bic_curves(candidates: Sequence[int], bics: Sequence[Sequence[float]], truth
 def digit_likelihoods(
     fitted: Mapping[int, float], held_out: Mapping[int, float], bic: Mapping[int, float]
 ) -> None:
-    """Plot −log P per digit (training and held-out) and BIC / 2N against the number
-    of components.
-    """
+    """Plot −log P per digit (training, held-out) and BIC / 2N against the number of components."""
     _, ax = plt.subplots(figsize=(7, 3.6))
     sizes = list(fitted)
     ax.plot(
@@ -231,9 +212,7 @@ def digit_sheets(rows: Mapping[str, Tensor]) -> None:
 
 
 def bits_with_bits(label: Mapping[float, float], vector: Mapping[int, float], limit: float) -> None:
-    """Plot the explained variance against the number of bits,
-    for one label and for a vector of bits.
-    """
+    """Plot explained variance against the number of bits, for one label and a vector of bits."""
     _, ax = plt.subplots(figsize=(7, 3.6))
     ax.plot(list(label), list(label.values()), "o-", color=plots.Q, label="one label of K")
     ax.plot(list(vector), list(vector.values()), "s-", color=plots.MODEL, label="a vector of bits")

@@ -58,9 +58,7 @@ def image_as_point(image: Tensor, shape: Sequence[int]) -> None:
 
 
 def surprise(costs: Mapping[str, Tensor], marks: Mapping[str, float]) -> None:
-    """Plot a histogram of −log P for each kind of image,
-    and a vertical line for each image in `marks`.
-    """
+    """Plot a histogram of −log P per kind of image, and a vertical line per image in `marks`."""
     _, ax = plt.subplots(figsize=(8.5, 3.4))
     low = min([float(c.min()) for c in costs.values()] + list(marks.values())) - 10
     high = max(float(c.max()) for c in costs.values()) + 10
@@ -82,9 +80,7 @@ def surprise(costs: Mapping[str, Tensor], marks: Mapping[str, float]) -> None:
 
 
 def course_map() -> None:
-    """Draw the chapters as boxes, with arrows from each chapter to the chapters
-    that build on it.
-    """
+    """Draw the chapters as boxes, with arrows from each one to the chapters that build on it."""
     _, ax = plt.subplots(figsize=(11, 5))
     ax.set(xlim=(-0.5, 5.5), ylim=(-0.5, 2.9))
     ax.axis("off")

@@ -1,6 +1,4 @@
-"""Figures for the chapter "A GAN in one dimension"; further figures are in
-`course_lib.toy_gan.figures`.
-"""
+"""Figures for the chapter "A GAN in one dimension"; more are in `course_lib.toy_gan.figures`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,9 +17,7 @@ PROBABILITY = {"ylim": (-0.03, 1.03), "yticks": [0, 0.5, 1], "yticklabels": ["0"
 
 
 def snapshots(line: Any, density: ArrayLike, shots: Mapping[str, Shot]) -> None:
-    """Plot stages of a game, one per panel: the data density on the line (G,),
-    generated points, and D.
-    """
+    """Plot each stage of a game: the data density on the line (G,), generated points, and D."""
     x, p = np.asarray(line).ravel(), np.asarray(density).ravel()
     figure, axes = plt.subplots(1, len(shots), figsize=(2.5 * len(shots), 2.8), sharey=True)
     for ax, (title, (points, d)) in zip(axes, shots.items(), strict=True):
@@ -60,18 +56,14 @@ def best_discriminator(x: ArrayLike, p: ArrayLike, q: ArrayLike, d: ArrayLike) -
 
 def lengths_of_step(lengths: ArrayLike, means: ArrayLike, jsds: ArrayLike, before: float) -> None:
     """Plot the mean of the points and the JSD after one generator step of each length (L,)."""
-    mean, jsd = (
-        "mean of the generated points (data: 0)",
-        "JSD(p, q), nats (dotted: before the step)",
-    )
+    mean = "mean of the generated points (data: 0)"
+    jsd = "JSD(p, q), nats (dotted: before the step)"
     panels = {mean: {"": (lengths, means)}, jsd: {"": (lengths, jsds)}}
     compare(panels, "learning rate of the one step", marks={mean: 0, jsd: before}, xlog=True)
 
 
 def frozen_and_free(paths: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]]) -> None:
-    """Plot the loss (T,) and the shift of the mean (T,) during training,
-    with one line per kind and seed.
-    """
+    """Plot the loss (T,) and the shift of the mean (T,) in training, one line per kind and seed."""
     _, axes = plt.subplots(1, 2, figsize=(7.6, 2.7))
     for (name, seeds), (colour, dash) in zip(paths.items(), LOOKS, strict=False):
         for number, curves in enumerate(seeds):
@@ -86,27 +78,19 @@ def frozen_and_free(paths: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]]) 
 
 
 def gradients(distances: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
-    """Plot the gradient (M,) against the distance of the generator from the data,
-    with one line per loss.
-    """
+    """Plot the gradient (M,) against the generator's distance from the data, one line per loss."""
     title = "gradient against the best D, nats per unit of x"
-    compare(
-        {title: {name: (distances, curve) for name, curve in curves.items()}},
-        "distance μ",
-        log=[title],
-    )
+    lines = {name: (distances, curve) for name, curve in curves.items()}
+    compare({title: lines}, "distance μ", log=[title])
     plt.gcf().set_size_inches(5.6, 3)
 
 
 def divergences(shifts: ArrayLike, jsds: ArrayLike, works: ArrayLike) -> None:
-    """Plot the JSD and the Wasserstein distance (M,) between two blocks
-    of width 1 against the shift (M,).
-    """
+    """Plot the JSD and W1 (M,) of two blocks of width 1 against the shift (M,) between them."""
     titles = "JSD(p, q), nats (dotted: log 2)", "Wasserstein distance $W_1$(p, q)"
     panels = {titles[0]: {"": (shifts, jsds)}, titles[1]: {"": (shifts, works)}}
-    for ax in compare(
-        panels, "shift μ between the two blocks", marks={titles[0]: float(np.log(2))}
-    ):
+    highest = {titles[0]: float(np.log(2))}
+    for ax in compare(panels, "shift μ between the two blocks", marks=highest):
         ax.axvline(1, color=GAP, lw=1, ls="--")
         ax.annotate("the blocks part", (1.03, 0.03), xycoords=("data", "axes fraction"), color=GAP)
 
@@ -118,8 +102,7 @@ def runs(
     levels: Mapping[str, float] | None = None,
     changes: Sequence[float] = (),
 ) -> None:
-    """Plot one panel per column of the histories, with one colour per kind
-    of game and one line per seed.
+    """Plot one panel per column of the histories: one colour per kind of game, one line per seed.
 
     columns: maps names in `toy_gan.HEAD` to titles of panels. log: the columns with a logarithmic
     axis. levels: maps columns to heights of dotted horizontal lines. changes: the rounds at which a
@@ -130,14 +113,8 @@ def runs(
         for (kind, games), (colour, dash) in zip(kinds.items(), LOOKS, strict=False):
             for number, game in enumerate(games):
                 label = None if number else kind
-                ax.plot(
-                    game.column("step"),
-                    game.column(column),
-                    dash,
-                    color=colour,
-                    lw=1.5,
-                    label=label,
-                )
+                rounds, values = game.column("step"), game.column(column)
+                ax.plot(rounds, values, dash, color=colour, lw=1.5, label=label)
         ax.set(title=title, xlabel="round", yscale="log" if column in log else "linear")
         if levels and column in levels:
             ax.axhline(levels[column], color=PRIOR, lw=1.4, ls=":")
@@ -148,9 +125,7 @@ def runs(
 
 
 def rate_map(wrong: ArrayLike, rates: Sequence[float], rounds: int) -> None:
-    """Draw the misplaced mass (G, D) for each pair of learning rates;
-    darker cells have more of it.
-    """
+    """Draw the misplaced mass (G, D) for each pair of learning rates; darker cells have more."""
     plots.rate_map(np.asarray(wrong), rates, f"mass in the wrong place after {rounds} rounds")
 
 
@@ -161,29 +136,19 @@ def curves(
     every: int = 1,
     log: bool = False,
 ) -> None:
-    """Plot one line (T,) per seed, in one colour per kind of game;
-    the points are `every` rounds apart.
-    """
+    """Plot one line (T,) per seed, coloured by kind of game; points are `every` rounds apart."""
     _, ax = plt.subplots(figsize=(4.4, 2.6))
     for (kind, seeds), (colour, dash) in zip(kinds.items(), LOOKS, strict=False):
         for number, values in enumerate(seeds):
             label = None if number else kind
-            ax.plot(
-                every * np.arange(len(np.asarray(values))),
-                values,
-                dash,
-                color=colour,
-                lw=1.5,
-                label=label,
-            )
+            rounds = every * np.arange(len(np.asarray(values)))
+            ax.plot(rounds, values, dash, color=colour, lw=1.5, label=label)
     ax.set(title=title, xlabel=xlabel, yscale="log" if log else "linear")
     ax.legend()
 
 
 def generators(history: History, moments: Mapping[str, int], ax_title: str = "x = G(z)") -> None:
-    """Plot G as a function of z at several stages of a game, one per panel,
-    and the data density last.
-    """
+    """Plot G as a function of z in one panel per stage of a game, and the data density last."""
     grid = history.game.grid
     _, axes = plt.subplots(
         1, len(moments) + 1, figsize=(2.4 * (len(moments) + 1), 2.7), sharey=True

@@ -61,8 +61,7 @@ from course_lib.grading.submissions import (
     read_cells,
 )
 
-# a worker can die by chance while grading a harmless submission, but losing eight workers is no
-# coincidence
+# a worker may die by chance on a harmless submission, but losing eight workers is no coincidence
 ALLOWED_DEATHS = 8
 START_TRIES = 5  # attempts to start the workers of a local cluster
 
@@ -109,7 +108,14 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m course_lib.grading", description="Grade homework automatically."
     )
     commands = top.add_subparsers(dest="command", required=True)
+    add_commands_before_grading(commands)
+    add_grade(commands)
+    add_commands_after_grading(commands)
+    return top
 
+
+def add_commands_before_grading(commands: Any) -> None:
+    """Add `list`, `check` and `release`."""
     there = commands.add_parser(
         "list", help="list the assignments", description="List the assignments."
     )
@@ -130,16 +136,17 @@ def parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=run_check)
 
-    release = command(
-        commands, "release", run_release, "write the students' and the instructor's copies"
-    )
+    does = "write the students' and the instructor's copies"
+    release = command(commands, "release", run_release, does)
     release.add_argument(
         "--students", type=Path, help="a file with one name per line; required with --per-student"
     )
 
-    grade = command(
-        commands, "grade", run_grade, "grade all submissions that have no up-to-date result"
-    )
+
+def add_grade(commands: Any) -> None:
+    """Add `grade`."""
+    does = "grade all submissions that have no up-to-date result"
+    grade = command(commands, "grade", run_grade, does)
     grade.add_argument(
         "--submissions", type=Path, required=True, help="a folder or zip file with submissions"
     )
@@ -164,34 +171,32 @@ def parser() -> argparse.ArgumentParser:
         "--unsafe", action="store_true", help="grade without bubblewrap and without any protection"
     )
 
+
+def add_commands_after_grading(commands: Any) -> None:
+    """Add `feedback` and `report`, and `gradescope`, which grades a single submission."""
     feedback = command(commands, "feedback", run_feedback, "write a feedback page for each student")
     feedback.add_argument(
         "--marks", type=Path, help="the file with your marks (default: OUT/ASSIGNMENT/marks.csv)"
     )
 
-    report = command(
-        commands, "report", run_report, "write the class page and the tables of points"
-    )
+    does = "write the class page and the tables of points"
+    report = command(commands, "report", run_report, does)
     report.add_argument(
         "--marks", type=Path, help="the file with your marks (default: OUT/ASSIGNMENT/marks.csv)"
     )
 
-    gradescope = command(
-        commands, "gradescope", run_gradescope, "grade one submission in Gradescope's autograder"
-    )
+    does = "grade one submission in Gradescope's autograder"
+    gradescope = command(commands, "gradescope", run_gradescope, does)
     gradescope.add_argument(
         "--submissions", type=Path, required=True, help="Gradescope's submission folder"
     )
     gradescope.add_argument(
         "--unsafe", action="store_true", help="rely only on Gradescope's container"
     )
-    return top
 
 
 def command(commands: Any, name: str, run: Run, does: str) -> argparse.ArgumentParser:
-    """Add a command, and return its parser with the arguments that all except `list`
-    and `check` share.
-    """
+    """Add a command and return its parser, with the arguments of all but `list` and `check`."""
     one = commands.add_parser(name, help=does, description=does)
     one.add_argument("assignment", help="the name of the assignment, such as mixtures")
     one.add_argument(
@@ -216,8 +221,8 @@ def run_list(asked: argparse.Namespace) -> None:
         return
     if not names:
         raise Refused(
-            f"{asked.homework} contains no assignments. An assignment is a folder NAME with "
-            "NAME.py and keys."
+            f"{asked.homework} contains no assignments. "
+            "An assignment is a folder NAME with NAME.py and keys."
         )
     for name in names:
         try:
@@ -240,9 +245,7 @@ def described(assignment: Assignment) -> str:
 
 
 def run_check(asked: argparse.Namespace) -> int:
-    """Test the keys of an assignment and print every fault. Return 1
-    if a fault was found, else 0.
-    """
+    """Test an assignment's keys and print every fault. Return 1 if a fault was found, else 0."""
     from course_lib.grading.trial import findings, keys_not_asked  # this import takes seconds
 
     if asked.seeds < 1:
@@ -257,10 +260,8 @@ def run_check(asked: argparse.Namespace) -> int:
     for remark in keys_not_asked(assignment, asked.homework):
         print(remark)
     if count:
-        found = (
-            "1 fault was found. Fix it" if count == 1 else f"{count} faults were found. Fix them"
-        )
-        print(f"{found} and run `check` again.")
+        found, them = ("1 fault was", "it") if count == 1 else (f"{count} faults were", "them")
+        print(f"{found} found. Fix {them} and run `check` again.")
         return 1
     say_next(f"release {assignment.name}{own_homework(asked)} --out grades")
     return 0
@@ -272,9 +273,7 @@ def say_next(words: str, when: str = "") -> None:
 
 
 def this_python() -> str:
-    """Return the shortest command that starts the current Python interpreter
-    from the current folder.
-    """
+    """Return the shortest command that starts the current Python from the current folder."""
     running = Path(sys.executable)
     if running.is_relative_to(Path.cwd()):
         return quote(str(running.relative_to(Path.cwd())))
@@ -338,8 +337,8 @@ def read_students(asked: argparse.Namespace) -> list[str]:
     twice = sorted(name for name in set(names) if names.count(name) > 1)
     if twice:
         raise Refused(
-            f"The names in {asked.students} must be unique, but these are repeated: "
-            f"{some(twice, 3)}."
+            f"The names in {asked.students} must be unique, "
+            f"but these are repeated: {some(twice, 3)}."
         )
     if not names:
         raise Refused(f"{asked.students} is empty. The file must contain one name per line.")
@@ -427,8 +426,9 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
 def check_assignment(
     asked: argparse.Namespace, assignment: Assignment, submissions: list[Submission]
 ) -> None:
-    """Raise Refused if all notebooks seem to belong to another assignment,
-    because all would get 0 points.
+    """Raise Refused if all notebooks seem to belong to another assignment.
+
+    Otherwise, all of them would get 0 points.
     """
     seen = False
     for submission in submissions:
@@ -440,8 +440,8 @@ def check_assignment(
     if seen:
         raise Refused(
             f"no notebook in {asked.submissions} contains at least half of {assignment.name}'s "
-            f"questions. Is {assignment.name} the right assignment? If so, name the students with "
-            "--only."
+            f"questions. Is {assignment.name} the right assignment? "
+            "If so, name the students with --only."
         )
 
 
@@ -461,9 +461,9 @@ def without_strangers(
     to_each = {path.parent.parent.name for path in copies.glob(f"*/{name}/{name}.ipynb")}
     if to_class and to_each:
         raise Refused(
-            f"{name} was released both with and without --per-student, so it is unclear which "
-            f"copies the students received. In {copies}, delete the folder {name} if each student "
-            "received their own copy; otherwise, delete the students' folders."
+            f"{name} was released both with and without --per-student, so it is unclear "
+            f"which copies the students received. In {copies}, delete the folder {name} if each "
+            "student received their own copy; otherwise, delete the students' folders."
         )
     if (to_class or to_each) and bool(to_each) != asked.per_student:
         how = "with" if to_each else "without"
@@ -488,8 +488,9 @@ def without_strangers(
 
 
 def graded(asked: argparse.Namespace) -> tuple[Assignment, Store]:
-    """Return the assignment and the store of its results. Raises Refused
-    if nothing has been graded yet.
+    """Return the assignment and the store of its results.
+
+    Raises Refused if nothing has been graded yet.
     """
     assignment = Assignment.read(asked.assignment, asked.homework)
     folder = asked.out / assignment.name
@@ -541,13 +542,11 @@ def run_report(asked: argparse.Namespace) -> None:
         print(sentence)
     if not any(has_number(result.student) for result in stored):
         print(
-            "No student has a Canvas or Moodle number, so canvas.csv and moodle.csv are of no use "
-            "here."
+            "No student has a Canvas or Moodle number, "
+            "so canvas.csv and moodle.csv are of no use here."
         )
-    given = own_homework(asked) + (
-        "" if asked.marks is None else f" --marks {quote(str(asked.marks))}"
-    )
-    where = f"{assignment.name} --out {quote(str(asked.out))}{given}"
+    marks = "" if asked.marks is None else f" --marks {quote(str(asked.marks))}"
+    where = f"{assignment.name} --out {quote(str(asked.out))}{own_homework(asked)}{marks}"
     if is_complete(assignment, stored, marking):
         say_next(f"feedback {where}")
     else:
@@ -555,9 +554,7 @@ def run_report(asked: argparse.Namespace) -> None:
 
 
 def marks_file(asked: argparse.Namespace) -> Path:
-    """Return the path of the marks table: the --marks file or, by default,
-    the table that `report` writes.
-    """
+    """Return the path of the marks table: the --marks file, or else what `report` writes."""
     return asked.marks or asked.out / asked.assignment / "marks.csv"
 
 
@@ -578,8 +575,8 @@ def text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise Refused(
-            f"{path} is not encoded in UTF-8. Save the file as UTF-8; Excel calls this format CSV "
-            "UTF-8."
+            f"{path} is not encoded in UTF-8. "
+            "Save the file as UTF-8; Excel calls this format CSV UTF-8."
         ) from None
 
 
@@ -587,8 +584,8 @@ def run_gradescope(asked: argparse.Namespace) -> None:
     """Grade one submission and write results.json for Gradescope."""
     if asked.per_student:
         raise Refused(
-            "--per-student cannot be used here, because Gradescope does not tell the grader who "
-            "the student is."
+            "--per-student cannot be used here, "
+            "because Gradescope does not tell the grader who the student is."
         )
     assignment = Assignment.read(asked.assignment, asked.homework)
     submission = only_submission(asked.submissions, assignment.name)
@@ -596,9 +593,8 @@ def run_gradescope(asked: argparse.Namespace) -> None:
         check_wall()
     result = grade_submission(assignment, submission, read_secret(asked), unsafe=asked.unsafe)
     asked.out.mkdir(parents=True, exist_ok=True)
-    write_whole(
-        asked.out / "results.json", gradescope(assignment, marked(assignment, result, {})).encode()
-    )
+    results = gradescope(assignment, marked(assignment, result, {}))
+    write_whole(asked.out / "results.json", results.encode())
     print(f"The result is in {asked.out / 'results.json'}.")
     for question, what in result.faults.items():
         print(
@@ -634,8 +630,9 @@ def chosen(submissions: list[Submission], students: list[str]) -> list[Submissio
 
 
 def draw_secret(asked: argparse.Namespace, path: Path) -> Secret:
-    """Draw a new secret. Raises Refused if copies or results made
-    with a different secret already exist.
+    """Draw a new secret.
+
+    Raises Refused if copies or results made with a different secret already exist.
     """
     released = (asked.out / "release" / "keys").exists()
     if released or any(asked.out.glob("*/results/*.json")):
@@ -656,8 +653,8 @@ def keep_secret(path: Path, secret: Secret) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(secret.key.hex() + "\n")
     print(
-        f"A new secret was written to {path}. Keep this file: it determines the variants and the "
-        "inputs on which your students are graded."
+        f"A new secret was written to {path}. Keep this file: "
+        "it determines the variants and the inputs on which your students are graded."
     )
 
 
@@ -670,8 +667,8 @@ def read_secret(asked: argparse.Namespace) -> Secret:
     path = asked.secret or asked.out / "secret"
     if not path.exists():
         raise Refused(
-            f"there is no secret at {path}. Set --out to the folder that `release` wrote to, or "
-            "--secret to the file with the secret."
+            f"there is no secret at {path}. Set --out to the folder that `release` wrote to, "
+            "or --secret to the file with the secret."
         )
     text = path.read_text().strip()
     try:
@@ -700,8 +697,8 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
         from distributed import Client, LocalCluster
     except ImportError:
         raise Refused(
-            "Dask is not installed. Run pip install 'deep-generative-course[homework]', or use "
-            "--workers 0."
+            "Dask is not installed. "
+            "Run pip install 'deep-generative-course[homework]', or use --workers 0."
         ) from None
     dask.config.set(
         {
@@ -709,8 +706,7 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
             "distributed.worker.preload": [QUIET],
         }
     )
-    # hide messages about workers that are slow to stop; Dask has already applied its own log
-    # settings
+    # hide messages about workers that are slow to stop, now that Dask has set up its own logs
     for name in ("distributed", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if asked.scheduler:
@@ -718,13 +714,13 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
             client = Client(asked.scheduler, timeout=10)
         except (OSError, ValueError, TimeoutError):
             raise Refused(
-                f"no scheduler responds at {asked.scheduler}. Is it running, and is the address "
-                "correct?"
+                f"no scheduler responds at {asked.scheduler}. "
+                "Is it running, and is the address correct?"
             ) from None
         if not client.scheduler_info()["workers"]:
             print(
-                f"The scheduler at {asked.scheduler} has no workers yet. Grading starts when one "
-                "connects."
+                f"The scheduler at {asked.scheduler} has no workers yet. "
+                "Grading starts when one connects."
             )
         parts = [client]
     else:

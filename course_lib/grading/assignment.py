@@ -2,7 +2,7 @@
 
     notebooks/homework/NAME/NAME.py          the starter's text; a Markdown cell that contains only
                                              `question: e_step` marks the place of a question
-    notebooks/homework/NAME/keys/e_step.py   QUESTION = Question(...), or Design(...), or Written(...)
+    notebooks/homework/NAME/keys/e_step.py   QUESTION = Question(...), Design(...) or Written(...)
 
 Keys are never given to students or copied into a sandbox. The workers of a cluster receive the keys
 as text, so no shared disk is needed.
@@ -47,8 +47,9 @@ class AssignmentError(Exception):
 
 
 class ArgumentsError(TypeError):
-    """Raised if a key's `inputs` returns invalid arguments. The message does not end
-    with a full stop.
+    """Raised if a key's `inputs` returns invalid arguments.
+
+    The message does not end with a full stop.
     """
 
 
@@ -80,13 +81,11 @@ class Assignment:
                     f"{which} does not contain {name}.py, the file with the starter's text."
                 )
             where = "" if courses_own else f" in {homework}"
-            there = (
-                ", ".join(sorted(path.parent.name for path in homework.glob("*/keys"))) or "none"
-            )
+            there = sorted(path.parent.name for path in homework.glob("*/keys"))
             own = " For an assignment of your own, add --homework FOLDER." if courses_own else ""
             raise AssignmentError(
                 f"There is no assignment {name!r}{where}; the available assignments are: "
-                f"{there}.{own}"
+                f"{', '.join(there) or 'none'}.{own}"
             )
         text = starter.read_text(encoding="utf-8")
         names = questions_in(f"{name}.py", text)
@@ -95,21 +94,19 @@ class Assignment:
             key = folder / "keys" / f"{question}.py"
             if not key.is_file():
                 raise AssignmentError(
-                    f"{name}.py asks the question {question!r}, but its key, keys/{question}.py, "
-                    "is missing."
+                    f"{name}.py asks the question {question!r}, but its key, "
+                    f"keys/{question}.py, is missing."
                 )
             sources.append((question, key.read_text(encoding="utf-8")))
         if not sources:
             raise AssignmentError(
-                f"{name}.py asks no questions: none of its Markdown cells is just the line "
-                "`question: NAME`."
+                f"{name}.py asks no questions: none of its Markdown cells is just "
+                "the line `question: NAME`."
             )
         return cls(name, text, tuple(sources))
 
     def __getstate__(self) -> dict:
-        """Return the fields to send to a worker, which then builds the questions
-        from the keys itself.
-        """
+        """Return the fields to send to a worker, which builds the questions from the keys."""
         return {"name": self.name, "starter": self.starter, "sources": self.sources}
 
     @cached_property
@@ -119,9 +116,7 @@ class Assignment:
 
     @property
     def functions(self) -> dict[str, str]:
-        """The name of the function that each question asks for,
-        or "" if a question asks for none.
-        """
+        """The name of the function that each question asks for, or "" if it asks for none."""
         return {
             name: question.function if isinstance(question, Question) else ""
             for name, question in self.questions.items()
@@ -181,9 +176,7 @@ def questions_in(file: str, starter: str) -> list[str]:
 
 
 def refuse_what_is_meant(file: str, text: str) -> None:
-    """Raise AssignmentError if a Markdown cell does not mark a question
-    but was probably meant to.
-    """
+    """Raise AssignmentError if a Markdown cell marks no question but was probably meant to."""
     almost = ALMOST.fullmatch(text)
     if almost:
         raise AssignmentError(
@@ -217,8 +210,8 @@ def load_key(name: str, source: str) -> AnyQuestion:
         )
     if question.name != name:
         raise AssignmentError(
-            f"keys/{name}.py defines a question named {question.name!r}, but its name must be "
-            f"{name!r}."
+            f"keys/{name}.py defines a question named {question.name!r}, "
+            f"but its name must be {name!r}."
         )
     fault = fault_of_type(question)
     if fault:
@@ -231,8 +224,7 @@ def load_key(name: str, source: str) -> AnyQuestion:
 
 
 def told(error: Exception, file: str, of: str = "") -> str:
-    """Describe an error in an author's own code by its type, line and message:
-    "NameError in line 3 (…)".
+    """Describe an error in an author's code by type, line and message: "NameError in line 3 (…)".
 
     file: the file to which the line number refers. of: text to insert after the line number, such
     as " of its code".
@@ -270,9 +262,7 @@ class Secret:
         return hashlib.sha256(b"id of " + self.key + mode.encode()).hexdigest()[:8]
 
     def variant(self, assignment: str, question: Question, student: str) -> Variant:
-        """Return the variant of a question for the class or, if `per_student` is True,
-        for one student.
-        """
+        """Return a question's variant for the class or, with `per_student`, for one student."""
         if not question.variants:
             raise ValueError("`variants` is empty")
         whom = [student] if self.per_student else []
@@ -288,8 +278,7 @@ class Secret:
 
 
 def draw(variant: Variant, case: str, seed: int) -> Arguments:
-    """Draw a variant's inputs for one case, with floating-point arrays in float32,
-    as in students' tensors.
+    """Draw a variant's inputs for one case, with floats in float32, as in students' tensors.
 
     Raises ArgumentsError if an argument cannot be sent to a sandbox.
     """

@@ -56,9 +56,7 @@ def is_dtype_and_shape(declared: Any) -> bool:
 
 
 def faults_of_calls(design: Design) -> list[str]:
-    """Return the first fault of `guard` or `measure` on random arrays:
-    an error or an invalid result.
-    """
+    """Return the first fault (error or invalid result) of `guard` or `measure` on random arrays."""
     for arrays in random_arrays(design):
         fault = fault_on(design, arrays)
         if fault:
@@ -77,8 +75,8 @@ def fault_on(design: Design, arrays: Arrays) -> str:
         return f"`guard` stops with {told(error, file)} {on}."
     if not isinstance(said, str):
         return (
-            "`guard` must return a sentence, or an empty string if no rule is broken, not "
-            f"{said!r}."
+            "`guard` must return a sentence, "
+            f"or an empty string if no rule is broken, not {said!r}."
         )
     try:
         score = design.measure(copied(arrays))
@@ -101,8 +99,7 @@ def copied(arrays: Arrays) -> Arrays:
 
 
 def random_arrays(design: Design) -> Iterator[Arrays]:
-    """Yield random arrays of the declared dtypes and shapes,
-    like those that students might hand in.
+    """Yield random arrays of the declared dtypes and shapes, as students might hand them in.
 
     Dimensions that may have any length first get equal lengths, then different lengths, and then
     length 0.
@@ -118,18 +115,14 @@ def random_arrays(design: Design) -> Iterator[Arrays]:
 
 
 def sizes(shape: tuple[int, ...], lengths: Iterator[int], most: int) -> tuple[int, ...]:
-    """Return the shape with each −1 replaced by the next length,
-    or by `most` if that length is too large.
-    """
+    """Return the shape with each −1 replaced by the next length, which is limited to `most`."""
     return tuple(min(next(lengths), most) if length == -1 else length for length in shape)
 
 
 def drawn(
     rng: np.random.Generator, dtype: str, shape: tuple[int, ...], is_signed: bool
 ) -> np.ndarray:
-    """Draw random floats (between 0 and 1 or, if `is_signed`,
-    of both signs) or random integers (0 or 1).
-    """
+    """Draw floats (between 0 and 1 or, if `is_signed`, of both signs) or integers (0 or 1)."""
     if not dtype.startswith("float"):
         return rng.integers(0, 2, shape).astype(dtype)
     numbers = rng.normal(size=shape) if is_signed else rng.uniform(size=shape)
@@ -137,8 +130,9 @@ def drawn(
 
 
 def faults_of_model_answer(design: Design) -> list[str]:
-    """Return a fault for each array that the model answer never assigns. The model
-    answer is not run.
+    """Return a fault for each array that the model answer never assigns.
+
+    The model answer is not run.
     """
     if not design.solution:
         return []

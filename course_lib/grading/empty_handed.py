@@ -25,8 +25,7 @@ MOODLE_FOLDER = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_[a-
 def without_notebook(
     place: Path, assignment: str, found: list[Submission]
 ) -> tuple[list[Submission], list[str]]:
-    """Return submissions for students without a notebook,
-    and the files that cannot be assigned to a student.
+    """Return submissions for students without a notebook, and the files of unknown students.
 
     Each student who handed in only other files or an empty folder gets a submission in which
     `trouble` says so. found: the submissions from `find_submissions`.
@@ -39,9 +38,9 @@ def without_notebook(
     for name in names:
         student = whose_other(name, assignment, homes, above)
         if student is not None and student not in students:
-            others.setdefault(student, []).extend(
-                [] if name.endswith("/") else [PurePosixPath(name).name]
-            )
+            theirs = others.setdefault(student, [])
+            if not name.endswith("/"):
+                theirs.append(PurePosixPath(name).name)
         elif student is None and "/" not in name and whose(name, assignment)[0] is None:
             loose.append(name)
     empty_handed = []
@@ -53,8 +52,9 @@ def without_notebook(
 
 
 def names_in(place: Path) -> list[str]:
-    """Return the paths of all files and folders in a folder or zip file. Folder paths
-    end with a slash.
+    """Return the paths of all files and folders in a folder or zip file.
+
+    Folder paths end with a slash.
     """
     if place.is_file():
         with zipfile.ZipFile(place) as archive:
@@ -76,9 +76,7 @@ def names_in(place: Path) -> list[str]:
 def folders_of_students(
     names: list[str], assignment: str, students: set[str]
 ) -> tuple[set[PurePosixPath], set[PurePosixPath]]:
-    """Return the folders of students whose notebook or design was found,
-    and all parents of these folders.
-    """
+    """Return the folders of students whose notebook or design was found, and all their parents."""
     homes: set[PurePosixPath] = set()
     above: set[PurePosixPath] = set()
     by_file = students_of(names, assignment)
@@ -125,8 +123,6 @@ def whose_other(
 
 
 def named_in(part: str) -> str | None:
-    """Return the student named in a folder or file name from Canvas or Moodle,
-    or None for other names.
-    """
+    """Return the student named in a file or folder name from Canvas or Moodle, else None."""
     found = MOODLE_FOLDER.fullmatch(part) or CANVAS.fullmatch(part)
     return f"{found['student']} {found['id']}" if found else None

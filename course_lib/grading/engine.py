@@ -1,9 +1,9 @@
-"""Grade submissions on any Dask cluster. Interruptions and crashed workers do not
-change the results.
+"""Grade submissions on any Dask cluster.
 
-A result depends only on the bytes of the submission, the keys of the questions, the secret and the
-version of the grader. A string that identifies all of these is stored with each verdict, so that
-grading can be resumed and only changed questions are graded again.
+Interruptions and crashed workers do not change the results. A result depends only on the bytes of
+the submission, the keys of the questions, the secret and the version of the grader. A string that
+identifies all of these is stored with each verdict, so that grading can be resumed and only changed
+questions are graded again.
 """
 
 import hashlib
@@ -47,8 +47,7 @@ class Result:
     student: str
     submission: str
     verdicts: dict[str, dict] = field(default_factory=dict)
-    # for each question: what the verdict depends on
-    keys: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)  # by question: what the verdict depends on
     notes: list[str] = field(default_factory=list)
     set_aside: bool = False  # whether the grader failed, so that a manual check is needed
     # the hashes of the student's older submissions
@@ -57,9 +56,7 @@ class Result:
 
     @property
     def points(self) -> float:
-        """The total points of this submission; an answer that has not been marked yet
-        counts as 0.
-        """
+        """The total points of this submission; an answer that is not yet marked counts as 0."""
         return round(sum(verdict["points"] or 0 for verdict in self.verdicts.values()), 2)
 
     def as_text(self) -> str:
@@ -124,9 +121,8 @@ def found_result(
 ) -> Result:
     """Grade one submission without catching errors in the grader itself; see `grade_submission`."""
     result = Result(submission.student, submission.sha)
-    chosen = {
-        name: q for name, q in assignment.questions.items() if only is None or name in set(only)
-    }
+    names = [name for name in assignment.questions if only is None or name in set(only)]
+    chosen = {name: assignment.questions[name] for name in names}
     result.keys = {name: key_of(assignment, name, secret, submission.sha) for name in chosen}
     cells = read_cells(submission.notebook)
     refusal = submission.trouble or cells.refusal
@@ -191,9 +187,7 @@ def calls_for(
 
 @contextmanager
 def noted_faults(result: Result, question: str) -> Iterator[None]:
-    """Catch and record an error in a question's key,
-    so that the other questions can still be graded.
-    """
+    """Catch and record an error in a question's key, so that other questions can be graded."""
     file = f"keys/{question}.py"
     try:
         yield
@@ -218,9 +212,7 @@ def broken_cell(function: str, outcome: sandbox.Outcome, sources: dict[int, str]
 
 
 def notes_on(outcome: sandbox.Outcome, sources: dict[int, str]) -> list[str]:
-    """Return a note on each of the first five cells that stopped,
-    and a note if the run did not finish.
-    """
+    """Return notes on the first five cells that stopped, and a note if the run did not finish."""
     lines = []
     for error in outcome.errors[:5]:
         cell = beginning(sources.get(error["cell"], ""))
@@ -242,9 +234,7 @@ def beginning(source: str) -> str:
 
 
 def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None, str]:
-    """Return the arrays that were handed in and "",
-    or None and a sentence that says what is wrong.
-    """
+    """Return the arrays handed in and "", or None and a sentence that says what is wrong."""
     if handed_in is None:
         return None, "Not started: no design.safetensors was handed in."
     try:
@@ -263,15 +253,11 @@ def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None,
         if str(found.dtype) != dtype or not fits:
             most = f", where -1 means any length up to {design.most:,}" if -1 in shape else ""
             yours = f"but it has dtype {found.dtype} and shape {found.shape}"
-            return (
-                None,
-                f"The array {name!r} must have dtype {dtype} and shape {shape}{most}, {yours}.",
-            )
+            wanted = f"must have dtype {dtype} and shape {shape}{most}"
+            return None, f"The array {name!r} {wanted}, {yours}."
         if found.dtype.kind == "f" and not np.isfinite(found).all():
-            return (
-                None,
-                f"The array {name!r} contains NaN, infinity, or numbers too large for {dtype}.",
-            )
+            held = f"NaN, infinity, or numbers too large for {dtype}"
+            return None, f"The array {name!r} contains {held}."
         read[name] = found
     return read, ""
 
@@ -305,9 +291,7 @@ class Store:
         self.folder.mkdir(exist_ok=True)
 
     def path(self, student: str) -> Path:
-        """Return the path of a student's file, which is unique whatever characters the
-        name contains.
-        """
+        """Return the path of a student's file, unique whatever characters the name contains."""
         plain = re.sub(r"[^A-Za-z0-9.-]+", "_", student)[:60].lstrip(".") or "student"
         return self.folder / f"{plain}-{fingerprint(student)}.json"
 
@@ -328,8 +312,8 @@ class Store:
     def all(self) -> list[Result]:
         """Return all stored results, sorted by student."""
         found = [
-            Result(**json.loads(p.read_text(encoding="utf-8")))
-            for p in sorted(self.folder.glob("*.json"))
+            Result(**json.loads(path.read_text(encoding="utf-8")))
+            for path in sorted(self.folder.glob("*.json"))
         ]
         return sorted(found, key=lambda result: result.student)
 
@@ -339,9 +323,7 @@ class Store:
 
 @dataclass
 class Job:
-    """The work for one submission: the questions whose stored verdicts are missing or
-    out of date.
-    """
+    """The work for one submission: the questions whose stored verdict is missing or outdated."""
 
     submission: Submission
     questions: list[str]
@@ -349,9 +331,7 @@ class Job:
 
     @property
     def old(self) -> Result | None:
-        """The earlier result of the same submission, to be merged with the new verdicts,
-        or None.
-        """
+        """The earlier result of this submission, to be merged with the new verdicts, or None."""
         before = self.before
         if before is None or before.set_aside or before.submission != self.submission.sha:
             return None
@@ -367,9 +347,7 @@ class Job:
 
 
 def older_ones(submissions: list[Submission], store: Store) -> list[Submission]:
-    """Return the submissions that have been replaced by a newer,
-    graded submission from the same student.
-    """
+    """Return the submissions replaced by a newer, graded submission from the same student."""
     found = []
     for submission in submissions:
         result = store.get(submission.student)
@@ -379,9 +357,7 @@ def older_ones(submissions: list[Submission], store: Store) -> list[Submission]:
 
 
 def outdated(assignment: Assignment, secret: Secret, results: list[Result]) -> list[str]:
-    """Return the students whose results were obtained with a different secret,
-    grader or set of keys.
-    """
+    """Return the students whose results come from a different secret, grader or set of keys."""
     found = []
     for result in results:
         keys = {
@@ -440,8 +416,9 @@ def merged(job: Job, new: Result, assignment: Assignment) -> Result:
 def set_aside(
     assignment: Assignment, submission: Submission, secret: Secret, sentence: str
 ) -> Result:
-    """Return the result of a submission that could not be graded. The next `grade`
-    command tries again.
+    """Return the result of a submission that could not be graded.
+
+    The next `grade` command tries again.
     """
     result = Result(submission.student, submission.sha, notes=[sentence], set_aside=True)
     for name, question in assignment.questions.items():
@@ -452,10 +429,8 @@ def set_aside(
 
 def failed(error: BaseException) -> str:
     """Return the note on a submission on which the grader failed."""
-    return (
-        f"The grader failed on this submission ({type(error).__name__}), so a person will look at "
-        "it."
-    )
+    what = type(error).__name__
+    return f"The grader failed on this submission ({what}), so a person will look at it."
 
 
 def grade_all(
@@ -467,8 +442,7 @@ def grade_all(
     done: Callable[[Job, Result], None] = lambda job, result: None,
     **options: Any,
 ) -> None:
-    """Carry out all jobs with a Dask client, or one after another in this process
-    if `client` is None.
+    """Carry out all jobs with a Dask client or, if `client` is None, one by one in this process.
 
     Each result is stored as soon as it is available.
     """
@@ -502,13 +476,8 @@ def grade_all(
             sentence = (
                 "This submission crashed the grader several times, so a person will look at it."
             )
-            finish(
-                assignment,
-                job,
-                set_aside(assignment, job.submission, secret, sentence),
-                store,
-                done,
-            )
+            new = set_aside(assignment, job.submission, secret, sentence)
+            finish(assignment, job, new, store, done)
         else:  # the job or its result was lost in transit
             new = set_aside(assignment, job.submission, secret, failed(error))
             finish(assignment, job, new, store, done)

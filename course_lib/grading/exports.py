@@ -15,7 +15,7 @@ from course_lib.grading.assignment import Assignment
 from course_lib.grading.engine import Result
 from course_lib.grading.question import Design
 
-# a student's name and number from Canvas or Moodle.
+# A student's name and number from Canvas or Moodle.
 IDENTIFIER = re.compile(r"(?P<name>.*?) (?P<id>\d+)")
 # a spreadsheet treats a cell that begins with one of these characters as a formula
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -46,8 +46,9 @@ def unsafe(text: str) -> str:
 
 
 def table(rows: Iterable[list[object]], delimiter: str = ",") -> str:
-    """Return rows as CSV text. Text that a student may have written must first be
-    passed through `safe`.
+    """Return rows as CSV text.
+
+    Text that a student may have written must first be passed through `safe`.
     """
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
@@ -55,16 +56,13 @@ def table(rows: Iterable[list[object]], delimiter: str = ",") -> str:
 
 
 def plain_csv(assignment: Assignment, results: list[Result]) -> str:
-    """Return a CSV table with a row for each student: the total,
-    the points for each question, and notes.
-    """
+    """Return a CSV table with a row per student: the total, the points per question, and notes."""
     names = list(assignment.questions)
     rows: list[list[object]] = [["student", "total", *names, "notes"]]
     for result in results:
         points = [shown(result.verdicts.get(name, {}).get("points")) for name in names]
-        rows.append(
-            [safe(result.student), shown(result.points), *points, safe(" ".join(result.notes))]
-        )
+        notes = safe(" ".join(result.notes))
+        rows.append([safe(result.student), shown(result.points), *points, notes])
     return table(rows)
 
 

@@ -1,8 +1,7 @@
-"""The judge compares students' answers with the reference and
-with known mistakes. It runs no student code.
+"""The judge compares students' answers with the reference and with known mistakes.
 
-The judge's sentences name the mistake and say where to look, but never reveal the secret inputs or
-the expected numbers.
+It runs no student code. Its sentences name the mistake and say where to look, but never reveal the
+secret inputs or the expected numbers.
 """
 
 from collections.abc import Mapping
@@ -58,9 +57,8 @@ def judge(
         )
     points = round(share * question.points, 2)
     tried = any(answer.status in ("answered", "error") for answer in answers.values())
-    return Verdict(
-        points, question.points, sentence, mistake, variant.name, None, right, tried=tried
-    )
+    most = question.points
+    return Verdict(points, most, sentence, mistake, variant.name, None, right, tried=tried)
 
 
 def reference_of(variant: Variant, arguments: Arguments) -> Arrays:
@@ -134,10 +132,9 @@ def named_mistake(
             is_wrong, is_same = False, bool(answered)
             for case in answered:
                 gives = results_of(mistake.function, inputs[case], variant.returns, narrow)
+                yours = answers[case].arrays
                 # None: the mistake stops with an error here, but the student's code did not
-                is_same = gives is not None and agree(
-                    answers[case].arrays, gives, variant.tolerance
-                )
+                is_same = gives is not None and agree(yours, gives, variant.tolerance)
                 if gives is None or not is_same:
                     break
                 is_wrong = is_wrong or not agree(gives, wanted[case], variant.tolerance)
@@ -161,8 +158,8 @@ def what_is_seen(answers: Mapping[str, Answer], wanted: Mapping[str, Arrays]) ->
             label = "the result" if name == "value" else f"`{name}`"
             if yours.shape != right.shape and yours.size != right.size:
                 return (
-                    f"{label} has the wrong shape: over which axis should the sum or the mean be "
-                    "taken?"
+                    f"{label} has the wrong shape: over which axis should "
+                    "the sum or the mean be taken?"
                 )
             if np.isfinite(right).all() and not np.isfinite(yours).all():
                 return f"{label} contains NaN or infinity."
@@ -193,7 +190,7 @@ def judge_design(design: Design, arrays: Arrays | None, trouble: str) -> Verdict
     score = float(design.measure(arrays))
     share = share_of_score(design, score)
     sentence = (
-        f"Your score is {score:.3f} {design.unit}; a score of {design.full_at:g} or better earns "
-        "all points."
+        f"Your score is {score:.3f} {design.unit}; "
+        f"a score of {design.full_at:g} or better earns all points."
     )
     return Verdict(round(share * design.points, 2), design.points, sentence, score=score)

@@ -30,12 +30,11 @@ class Marking:
     marks: dict[tuple[str, str], tuple[float | None, str]] = field(default_factory=dict)
     # answers that changed after marking
     look_again: list[tuple[str, str]] = field(default_factory=list)
-    dropped: list[dict[str, str]] = field(
-        default_factory=list
-    )  # rows for questions no longer in the assignment
+    # rows for questions no longer in the assignment
+    dropped: list[dict[str, str]] = field(default_factory=list)
     delimiter: str = ","
     own_columns: list[str] = field(default_factory=list)  # columns that the instructor has added
-    # the contents of these columns
+    # the contents of the columns that the instructor has added
     own: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
 
@@ -51,8 +50,7 @@ def answers_in_words(assignment: Assignment, results: list[Result]) -> dict[tupl
 
 
 def read_marks(text: str, path: Path, assignment: Assignment, results: list[Result]) -> Marking:
-    """Read the marks from the text of a table, and check that they fit the assignment
-    and the results.
+    """Read marks from the text of a table, and check that they fit the assignment and the results.
 
     path: the file that contains the table, for error messages. Raises MarksError if the table is
     not valid.
@@ -64,8 +62,8 @@ def read_marks(text: str, path: Path, assignment: Assignment, results: list[Resu
     missing = set(NEEDED) - set(reader.fieldnames or [])
     if missing:
         raise MarksError(
-            f"{path} must have the columns student, question and points, separated by commas or "
-            f"semicolons, but it lacks {', '.join(sorted(missing))}."
+            f"{path} must have the columns student, question and points, "
+            f"separated by commas or semicolons, but it lacks {', '.join(sorted(missing))}."
         )
     marking.own_columns = [name for name in reader.fieldnames or [] if name and name not in COLUMNS]
     students = {safe(result.student): result.student for result in results}
@@ -95,20 +93,18 @@ def read_marks(text: str, path: Path, assignment: Assignment, results: list[Resu
 
 
 def is_newer(row: dict[str, str], answer: str) -> bool:
-    """Return whether an answer is newer than the mark in its row and the mark has not
-    been checked since.
-    """
+    """Return whether an answer is newer than its mark and the mark has not been checked since."""
     if (row.get(LOOK) or "").strip():
         return True
     marked = row.get("answer")  # a table made by hand may have no column for the answers
-    # spreadsheets change line endings, and some remove the apostrophe that `safe` puts before a
-    # formula
+    # spreadsheets change line endings, and some remove the apostrophe that `safe` has added
     return marked is not None and marked.lstrip("'").split() != answer.lstrip("'").split()
 
 
 def read_points(row: dict[str, str], assignment: Assignment, where: str) -> float | None:
-    """Return the points in one row, or None if there are none yet. Raises MarksError
-    for invalid points.
+    """Return the points in one row, or None if there are none yet.
+
+    Raises MarksError for invalid points.
     """
     question = assignment.questions[row["question"]]
     if not isinstance(question, Written):
@@ -183,8 +179,8 @@ def what_is_open(
     if gone:
         are = "this question is" if len(gone) == 1 else "these questions are"
         said.append(
-            f"The marks for {', '.join(gone)} in {path} do not count, because {are} no longer "
-            f"part of {assignment.name}."
+            f"The marks for {', '.join(gone)} in {path} do not count, "
+            f"because {are} no longer part of {assignment.name}."
         )
     if look:
         said.append(

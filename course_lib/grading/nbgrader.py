@@ -34,17 +34,19 @@ from course_lib.grading.submissions import DESIGN, Submission, read_file
 
 
 class Judge(NbGraderPreprocessor):
-    """A replacement for nbgrader's Execute that writes points and sentences into the
-    notebook's cells.
-    """
+    """A replacement for nbgrader's Execute that writes points and sentences into the cells."""
 
-    secret = Unicode(help="the file with the instructor's secret, written by `release`").tag(
-        config=True
-    )
-    homework = Unicode(str(HOMEWORK), help="the folder with the assignments and their keys").tag(
-        config=True
-    )
-    per_student = Bool(False, help="whether each student gets their own variants").tag(config=True)
+    secret = Unicode(
+        help="the file with the instructor's secret, written by `release`",
+    ).tag(config=True)
+    homework = Unicode(
+        str(HOMEWORK),
+        help="the folder with the assignments and their keys",
+    ).tag(config=True)
+    per_student = Bool(
+        False,
+        help="whether each student gets their own variants",
+    ).tag(config=True)
 
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
@@ -61,22 +63,16 @@ class Judge(NbGraderPreprocessor):
         )
         result = grade_submission(assignment, submission, Secret(key, self.per_student))
         for cell in nb.cells:
+            if cell.cell_type != "code":
+                continue
             name = cell.metadata.get("nbgrader", {}).get("grade_id")
-            if (
-                cell.cell_type == "code"
-                and name in result.verdicts
-                and cell.metadata.nbgrader.grade
-            ):
-                cell.outputs = outputs(result.verdicts[name])
-            elif cell.cell_type == "code":
-                cell.outputs = []
+            is_test = name in result.verdicts and cell.metadata.nbgrader.grade
+            cell.outputs = outputs(result.verdicts[name]) if is_test else []
         self.note(nb, assignment, result.notes)
         return nb, resources
 
     def design(self, folder: Path) -> bytes | None:
-        """Return the bytes of design.safetensors in a folder,
-        or None if it is missing or unreadable.
-        """
+        """Return a folder's design.safetensors as bytes, or None if it is missing or unreadable."""
         path = folder / DESIGN
         if not path.exists():
             return None
@@ -84,9 +80,7 @@ class Judge(NbGraderPreprocessor):
         return None if trouble else content
 
     def note(self, nb: NotebookNode, assignment: Assignment, notes: list[str]) -> None:
-        """Insert notes on the run above the points of the first question that asks
-        for a function.
-        """
+        """Put notes on the run above the points of the first question that asks for a function."""
         first = next(
             name
             for name, question in assignment.questions.items()
@@ -100,9 +94,7 @@ class Judge(NbGraderPreprocessor):
 
 
 def outputs(verdict: dict[str, Any]) -> list[NotebookNode]:
-    """Return two cell outputs: the sentence that nbgrader shows,
-    and the points as partial credit.
-    """
+    """Return two outputs: the sentence that nbgrader shows, and the points as partial credit."""
     sentence = nbformat.v4.new_output("stream", name="stdout", text=verdict["sentence"] + "\n")
     points = nbformat.v4.new_output(
         "execute_result", {"text/plain": repr(float(verdict["points"] or 0))}, execution_count=1
@@ -113,9 +105,7 @@ def outputs(verdict: dict[str, Any]) -> list[NotebookNode]:
 def configure(
     config: Any, secret: str | Path, per_student: bool = False, homework: str | Path = HOMEWORK
 ) -> None:
-    """Let the judge replace nbgrader's own execution of notebooks;
-    the rest of nbgrader is unchanged.
-    """
+    """Let the judge execute notebooks instead of nbgrader; the rest of nbgrader is unchanged."""
     config.Autograde.autograde_preprocessors = [
         Judge,
         ClearMetadataPreprocessor,

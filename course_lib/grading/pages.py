@@ -1,5 +1,4 @@
-"""Write HTML pages that work offline: a feedback page for each student,
-and one page about the class.
+"""Write HTML pages that work offline: a feedback page for each student, and one about the class.
 
 Any text that may come from a submission is either escaped or left out.
 """
@@ -107,8 +106,7 @@ def feedback_page(assignment: Assignment, result: Result) -> str:
 
 
 def heading_of(question: AnyQuestion | None, variant: str) -> str:
-    """Return the heading above a question in the student's notebook,
-    or "" if it cannot be determined.
+    """Return the heading above a question in the student's notebook, or "" if it is not known.
 
     variant: the name of the student's variant. If the submission could not be graded, this name is
     empty, and the heading is known only if all variants share it.
@@ -123,9 +121,7 @@ def heading_of(question: AnyQuestion | None, variant: str) -> str:
 
 
 def is_refused(result: Result) -> bool:
-    """Return whether the submission could not be graded at all,
-    in which case each verdict says why.
-    """
+    """Return whether the submission could not be graded, in which case each verdict says why."""
     return any(verdict["sentence"].startswith(NOT_GRADED) for verdict in result.verdicts.values())
 
 
@@ -148,10 +144,9 @@ def page_name(student: str) -> str:
 
     The name keeps letters of all languages to remain readable, and a hash makes it unique.
     """
-    plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", student))[:NAME_LENGTH].lstrip(
-        "."
-    )
-    return f"{plain or 'student'}-{fingerprint(student)}.html"
+    plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", student))
+    beginning = plain[:NAME_LENGTH].lstrip(".") or "student"
+    return f"{beginning}-{fingerprint(student)}.html"
 
 
 def class_page(assignment: Assignment, results: list[Result]) -> str:
@@ -206,21 +201,17 @@ def distribution(points: list[float], most: float) -> list[dict]:
         last = step == STEPS - 1
         count = sum(low <= one < high or (last and one >= high) for one in points)
         to = "to" if last else "to below"
-        rows.append(
-            {"range": f"{low:g} {to} {high:g}", "count": count, "share": 100 * count / len(points)}
-        )
+        share = 100 * count / len(points)
+        rows.append({"range": f"{low:g} {to} {high:g}", "count": count, "share": share})
     return rows
 
 
 def question_rows(assignment: Assignment, name: str, results: list[Result]) -> dict:
-    """Return the values that the class page shows for one question,
-    such as the mean and the sentences.
-    """
+    """Return what the class page shows for one question, such as the mean and the sentences."""
     question = assignment.questions[name]
     verdicts = [result.verdicts[name] for result in results if name in result.verdicts]
     given = [verdict["points"] for verdict in verdicts if verdict["points"] is not None]
-    # the sentence about a design contains one student's score, and a comment is meant for one
-    # student
+    # the sentence about a design contains a student's score, and a comment is meant for one student
     own = isinstance(question, Written)
     said = Counter(v["sentence"] for v in verdicts if v["score"] is None and not own)
     blank = sum(

@@ -1,6 +1,4 @@
-"""Messages printed by `grade`: what is graded again and why, the progress,
-and whose points have changed.
-"""
+"""What `grade` prints: what is graded again and why, the progress, and whose points changed."""
 
 import sys
 import time
@@ -39,9 +37,7 @@ def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Se
 
 
 class Progress:
-    """The progress of grading: the number done, the time left and, at the end,
-    whose points have changed.
-    """
+    """The progress of grading: the number done, the time left and, at the end, changed points."""
 
     def __init__(self, total: int, before: dict[str, Result]) -> None:
         self.total, self.before = total, before
@@ -84,9 +80,8 @@ class Progress:
         if left == 0:
             return ""
         if left <= self.workers:
-            return (
-                ", the last one still running" if left == 1 else f", the last {left} still running"
-            )
+            last = "one" if left == 1 else str(left)
+            return f", the last {last} still running"
         return f", about {spell((time.monotonic() - self.start) / self.count * left)} left"
 
     def end(self) -> None:
@@ -104,15 +99,13 @@ class Progress:
         for (question, what), students in sorted(self.faults.items()):
             whose = some(sorted(students))
             print(
-                f"The question {question} earns 0 points for {whose}, because its key failed with "
-                f"{what}. Correct the key, and run the same command again."
+                f"The question {question} earns 0 points for {whose}, because its key failed "
+                f"with {what}. Correct the key, and run the same command again."
             )
 
 
 def change_of_points(old: Result, new: Result) -> str:
-    """Describe how a student's points have changed,
-    or return "" if every question's points are unchanged.
-    """
+    """Describe how a student's points have changed, or return "" if no question's points have."""
     if old.points != new.points:
         return f"{old.points:g} → {new.points:g}"
     pairs = {

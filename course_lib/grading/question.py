@@ -17,8 +17,7 @@ import numpy as np
 
 CASES = ("small", "large", "extreme")
 GIVEN_AS = ("tensors", "arrays")
-# by name: arrays of numbers, lists of such arrays, or plain Python values (see
-# `fault_of_arguments`)
+# by name: arrays of numbers, lists of such arrays, or plain values (see `fault_of_arguments`)
 Arguments = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 # errors that a function may raise for some inputs, such as a singular matrix
@@ -45,15 +44,16 @@ class Tolerance:
             raise ValueError(f"in a tolerance, {fault}")
         if self.relative < 0 or self.absolute < 0:
             raise ValueError(
-                f"a tolerance cannot be negative: relative={self.relative:g}, "
-                f"absolute={self.absolute:g}"
+                "a tolerance cannot be negative: "
+                f"relative={self.relative:g}, absolute={self.absolute:g}"
             )
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A known mistake: its sentence for students, a function that makes it,
-    and its share of the points.
+    """A known mistake.
+
+    It has a sentence for students, a function that makes the mistake, and a share of the points.
     """
 
     sentence: str
@@ -63,8 +63,9 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Variant:
-    """One form of a question. The instructor's secret determines which form a class or
-    a student gets.
+    """One form of a question.
+
+    The instructor's secret determines which form a class or a student gets.
 
     text, stub: the Markdown text and the code cell that a student gets. solution: the code of a
     model answer. inputs: a function that takes a random number generator and a case from CASES and
@@ -107,8 +108,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Design:
-    """An open question that is answered with arrays;
-    a score computed from them determines the points.
+    """An open question that is answered with arrays, whose score determines the points.
 
     arrays: maps the name of each array in the file `design.safetensors` to its dtype and shape, in
     which −1 allows any length up to `most`. measure: a function that takes the arrays and returns a
@@ -142,9 +142,7 @@ class Written:
 
 @dataclass
 class Verdict:
-    """The judge's verdict on one question: the points, one sentence and,
-    for a known mistake, its number.
-    """
+    """The verdict on a question: the points, one sentence and, for a known mistake, its number."""
 
     points: float
     most: float
@@ -158,8 +156,7 @@ class Verdict:
 
 
 def fault_of_type(part: Any) -> str:
-    """Describe the first field that should be a string or a number but is not,
-    or return "" if there is none.
+    """Describe the first field that should be a string or a number but is not, or return "".
 
     part: an object that a key defines, such as a variant.
     """
@@ -174,9 +171,7 @@ def fault_of_type(part: Any) -> str:
 
 
 def fault_of_arguments(arguments: Arguments) -> str:
-    """Describe the first argument that cannot be sent to a sandbox,
-    or return "" if there is none.
-    """
+    """Describe the first argument that cannot be sent to a sandbox; return "" if there is none."""
 
     def is_array(value: Any) -> bool:
         return isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
@@ -239,9 +234,8 @@ def results_of(
 def by_name(found: Any, returns: tuple[str, ...]) -> Arrays:
     """Convert the results of an author's function to float64 arrays by name."""
     parts = (found,) if len(returns) == 1 else tuple(found)
-    return {
-        name: np.asarray(part, dtype=np.float64) for name, part in zip(returns, parts, strict=True)
-    }
+    pairs = zip(returns, parts, strict=True)
+    return {name: np.asarray(part, dtype=np.float64) for name, part in pairs}
 
 
 def agree(yours: Arrays, wanted: Arrays, tolerance: Tolerance) -> bool:
@@ -264,9 +258,8 @@ def close(yours: np.ndarray, wanted: np.ndarray, tolerance: Tolerance) -> bool:
     scale = max(1.0, float(np.abs(finite).max())) if finite.size > 1 else 1.0
     # like np.allclose, but several times as fast; the judge spends most of its time here
     with np.errstate(invalid="ignore"):
-        near = np.abs(yours - wanted) <= tolerance.absolute * scale + tolerance.relative * np.abs(
-            wanted
-        )
+        allowed = tolerance.absolute * scale + tolerance.relative * np.abs(wanted)
+        near = np.abs(yours - wanted) <= allowed
     same = (yours == wanted) | (np.isnan(yours) & np.isnan(wanted))
     return bool(((near & is_finite) | same).all())
 

@@ -36,7 +36,7 @@ def first_variants(question: Question) -> Variant:
 
 
 def student_notebook(assignment: Assignment, choose: Choose = first_variants) -> NotebookNode:
-    """Return the starter as a notebook without outputs, with the texts and stubs of the chosen variants."""
+    """Return the starter as a notebook, with the texts and stubs of the chosen variants."""
     return build(assignment, choose, solved=False)
 
 
@@ -52,14 +52,13 @@ def build(assignment: Assignment, choose: Choose, solved: bool) -> NotebookNode:
     )
     for cell in cells_of(assignment):
         name = asked_in_cell(cell)
-        new = (
-            question_cells(assignment, assignment.questions[name], choose, solved)
-            if name
-            else [plain(cell)]
-        )
-        notebook.cells += new
+        if name:
+            question = assignment.questions[name]
+            notebook.cells += question_cells(assignment, question, choose, solved)
+        else:
+            notebook.cells.append(plain(cell))
     for number, cell in enumerate(notebook.cells):
-        # the same in every copy, whichever variants it contains
+        # the same number in every copy, whichever variants it contains
         cell["id"] = f"{assignment.name}-{number}"
     nbformat.validate(notebook)
     return notebook
@@ -77,8 +76,8 @@ def cells_of(assignment: Assignment) -> list[NotebookNode]:
     found = [name for name in map(asked_in_cell, cells) if name]
     if found != [name for name, _ in assignment.sources]:
         raise AssignmentError(
-            f"jupytext does not find the questions of {assignment.name}.py. Begin each cell with "
-            "a line `# %%` or `# %% [markdown]`."
+            f"jupytext does not find the questions of {assignment.name}.py. "
+            "Begin each cell with a line `# %%` or `# %% [markdown]`."
         )
     return cells
 
@@ -108,7 +107,7 @@ def new_cell(kind: str, source: str, *tags: str, **nbgrader: Any) -> NotebookNod
 def question_cells(
     assignment: Assignment, question: AnyQuestion, choose: Choose, solved: bool
 ) -> list[NotebookNode]:
-    """Return the cells of a question: its text, the answer, and a cell that checks the answer or hands it in.
+    """Return a question's cells: its text, the answer, and a cell that checks it or hands it in.
 
     A question that is answered in words has no third cell.
     """
@@ -128,23 +127,18 @@ def question_cells(
     }
     if isinstance(question, Question):
         variant = choose(question)
+        check = f'practice.check("{question.name}", {question.function})'
         return [
             new_cell("markdown", f"{variant.text}\n\n*{heading}*"),
             new_cell("code", variant.solution if solved else variant.stub, **answer),
-            new_cell(
-                "code",
-                f'practice.check("{question.name}", {question.function})',
-                "practice",
-                **test,
-            ),
+            new_cell("code", check, "practice", **test),
         ]
     if isinstance(question, Design):
         names = ", ".join(f"{name}={name}" for name in question.arrays)
+        code = question.solution if solved else "# your design"
         return [
             new_cell("markdown", f"{question.text}\n\n*{heading}*"),
-            new_cell(
-                "code", question.solution if solved else "# your design", "practice", **answer
-            ),
+            new_cell("code", code, "practice", **answer),
             new_cell("code", f"# hand_in({names})", "practice", **test),
         ]
     written = {**test, "solution": True, "locked": False}
@@ -168,7 +162,8 @@ def practice_examples(assignment: Assignment, choose: Choose = first_variants) -
         arguments = draw(variant, "small", PUBLIC_SEED)
         right = reference_of(variant, arguments)
         gives = {
-            m.sentence: results_of(m.function, arguments, variant.returns) for m in variant.mistakes
+            mistake.sentence: results_of(mistake.function, arguments, variant.returns)
+            for mistake in variant.mistakes
         }
         found[name] = {
             "arguments": {key: as_json(value) for key, value in arguments.items()},
@@ -219,7 +214,7 @@ def write_student_copy(
 
 
 def copies(assignment: Assignment, secret: Secret, students: list[str]) -> dict[str, bytes]:
-    """Return the files of a release by path: the students' copies, the instructor's copies, and the keys.
+    """Return the files of a release by path: students' and instructor's copies, and the keys.
 
     If the secret sets `per_student`, each student in `students` gets a separate folder.
     """
@@ -241,7 +236,7 @@ def copies(assignment: Assignment, secret: Secret, students: list[str]) -> dict[
 
 
 def write_all(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write files to a folder. files: maps the path of each file within the folder to the file's contents."""
+    """Write files to a folder. files: maps the path within the folder to the file's contents."""
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(folder / path, content)

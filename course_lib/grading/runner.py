@@ -1,5 +1,4 @@
-"""The program that runs a student's notebook in the sandbox, calls its functions,
-and writes plain arrays.
+"""Run a student's notebook in the sandbox, call its functions, and write plain arrays.
 
 This program runs alone, as a script, in a sandbox that contains no references, expected numbers or
 keys. Everything that it writes is untrusted. The judge, in another process, reads the arrays and
@@ -27,9 +26,7 @@ FOLDER = Path(__file__).parent
 
 
 class OutOfTime(BaseException):
-    """Raised by the alarm; a BaseException, so that a student's `except Exception`
-    does not catch it.
-    """
+    """Raised by the alarm; a BaseException, so that `except Exception` does not catch it."""
 
 
 def main() -> None:
@@ -43,13 +40,10 @@ def main() -> None:
     pipe = task["pipe"]
     shell = make_shell()
     if any(call["given_as"] == "tensors" for call in task["calls"]):
-        # imported here, so that the import does not count towards the student's time
-        import_torch()
+        import_torch()  # here, so that it does not count towards the student's time
     inputs = read_inputs()
-    send(
-        pipe,
-        {"about": "cells", "errors": json.dumps(run_cells(shell, task["cells"], task["limits"]))},
-    )
+    errors = run_cells(shell, task["cells"], task["limits"])
+    send(pipe, {"about": "cells", "errors": json.dumps(errors)})
     for call in task["calls"]:
         answer_call(pipe, shell, call, inputs, task["limits"]["call_seconds"])
     send(pipe, {"about": "end"})
@@ -65,8 +59,9 @@ def give_up_privileges(uid: int | None) -> None:
 
 
 def set_limits(limits: dict) -> None:
-    """Set hard limits, which the kernel enforces. `sandbox.run` also limits elapsed
-    time and total memory.
+    """Set hard limits, which the kernel enforces.
+
+    `sandbox.run` also limits elapsed time and total memory.
     """
     hard = {
         resource.RLIMIT_DATA: limits["memory"],
@@ -80,25 +75,22 @@ def set_limits(limits: dict) -> None:
 
 
 class Clock:
-    """The alarm: its duration, its start, and the time spent waiting
-    for a processor before the start.
-    """
+    """The alarm: its duration, its start, and the time spent waiting for a processor before it."""
 
     seconds = began = waited = 0.0
 
     @classmethod
     def left(cls) -> float:
-        """Return the seconds left. Time spent waiting for a processor
-        on a busy machine does not count.
+        """Return the seconds left.
+
+        Time spent waiting for a processor on a busy machine does not count.
         """
         passed = monotonic() - cls.began
         return cls.seconds - passed + (waiting_time() - cls.waited)
 
 
 def waiting_time(pid: int | str = "self") -> float:
-    """Return how many seconds a process has waited for a processor,
-    or 0 if the system does not record it.
-    """
+    """Return how many seconds a process has waited for a processor, or 0 if this is unknown."""
     try:
         nanoseconds = Path(f"/proc/{pid}/schedstat").read_text().split()[1]
     except (OSError, IndexError):
@@ -131,9 +123,7 @@ def set_alarm(seconds: float) -> None:
 
 
 def make_shell() -> Any:
-    """Return an IPython shell that needs no kernel and no socket, but supports magics,
-    `display` and `!`.
-    """
+    """Return an IPython shell that needs no kernel or socket but has magics, `display` and `!`."""
     from IPython.core.interactiveshell import InteractiveShell
 
     shell: Any = InteractiveShell.instance()
@@ -142,8 +132,9 @@ def make_shell() -> Any:
 
 
 def run_cells(shell: Any, cells: list[dict], limits: dict) -> list[dict]:
-    """Run all cells in order, even after errors. Return the error and its line
-    for each cell that failed.
+    """Run all cells in order, even after errors.
+
+    Return the error and its line for each cell that failed.
     """
     errors = []
     for cell in cells:
@@ -186,9 +177,7 @@ def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float)
 
 
 def import_torch() -> None:
-    """Import torch with garbage collection disabled,
-    because collection would take time and find nothing.
-    """
+    """Import torch without garbage collection, which would take time and find nothing."""
     gc.disable()
     import torch  # noqa: F401
 
@@ -234,19 +223,15 @@ def to_arrays(value: Any, names: list[str]) -> dict:
 
 
 def to_array(value: Any) -> Any:
-    """Convert one result (a tensor, array or number,
-    or a list or tuple of these) to a float64 array.
-    """
+    """Convert a result (a tensor, array, number, or list or tuple of these) to a float64 array."""
     import numpy as np
 
     torch = sys.modules.get("torch")  # if torch has not been imported, no value is a tensor
     if torch is not None and isinstance(value, torch.Tensor):
         value = value.detach().to_dense().cpu().resolve_conj().resolve_neg()
-        value = (
-            value.float().numpy()
-            if value.dtype in (torch.bfloat16, torch.float16)
-            else value.numpy()
-        )
+        if value.dtype in (torch.bfloat16, torch.float16):
+            value = value.float()
+        value = value.numpy()
     elif isinstance(value, list | tuple):
         value = [to_array(part) for part in value]
     array = np.asarray(value)
@@ -267,8 +252,7 @@ def send(pipe: int, about: dict[str, str], arrays: dict | None = None) -> None:
 
 
 def kind_of(error: BaseException) -> str:
-    """Return the name of the error's type or, if this type is not built in,
-    of its first built-in base class.
+    """Return the name of the error's type or, if it is not built in, of its first built-in base.
 
     A name chosen by a student is therefore never passed on.
     """
@@ -281,9 +265,7 @@ def kind_of(error: BaseException) -> str:
 
 
 def line_of(error: BaseException) -> int:
-    """Return the line number, within the cell, of the innermost notebook frame,
-    or 0 if there is none.
-    """
+    """Return the innermost notebook frame's line number within its cell, or 0 if there is none."""
     if isinstance(error, SyntaxError):
         return error.lineno or 0
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,5 +1,4 @@
-"""Run each submission in bubblewrap, in a new folder,
-and read the arrays that it returns through a pipe.
+"""Run each submission in bubblewrap, in a new folder, and read its arrays through a pipe.
 
 A submission can return the type and the line number of an error, but never text that a student
 could have written.
@@ -42,12 +41,8 @@ from course_lib.grading.runner import waiting_time
 
 RUNNER = Path(__file__).with_name("runner.py")
 INSIDE = "/grading"  # the folder of the runner and its task in the sandbox
-SYSTEM_LINKS = (
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib64",
-)  # links into /usr on current systems, folders on older ones
+# links into /usr on current systems, folders on older ones
+SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib64")
 SYSTEM_FILES = ("/etc/fonts", "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
 # User IDs from this number upwards are not assigned to anyone on this machine.
 FIRST_USER = 1_000_000_000
@@ -55,22 +50,25 @@ TICK = 0.1  # seconds between checks of the time and memory used
 # Python's messages about the syntax errors that students make. Any other message is dropped,
 # because a notebook can raise a SyntaxError with a message of its own.
 SYNTAX_SENTENCES = (
-    r"invalid syntax(\. Perhaps you forgot a comma\?|\. Maybe you meant '==' or ':=' instead of '='\?)?",
+    r"invalid syntax"
+    r"(\. Perhaps you forgot a comma\?|\. Maybe you meant '==' or ':=' instead of '='\?)?",
     r"expected '[:(]'",
     r"'[(\[{]' was never closed",
     r"unmatched '[)\]}]'",
-    r"closing parenthesis '[)\]}]' does not match opening parenthesis '[(\[{]'( on line [0-9]{1,6})?",
+    r"closing parenthesis '[)\]}]' does not match opening parenthesis '[(\[{]'"
+    r"( on line [0-9]{1,6})?",
     r"unexpected indent",
     r"unindent does not match any outer indentation level",
-    r"expected an indented block after '(if|elif|else|for|while|with|try|except|finally|match|case)' "
-    r"statement on line [0-9]{1,6}",
+    r"expected an indented block after "
+    r"'(if|elif|else|for|while|with|try|except|finally|match|case)' statement on line [0-9]{1,6}",
     r"expected an indented block after (function|class) definition on line [0-9]{1,6}",
     r"inconsistent use of tabs and spaces in indentation",
     r"unterminated (triple-quoted )?(f-)?string literal \(detected at line [0-9]{1,6}\)",
     r"invalid (decimal|hexadecimal) literal",
     r"invalid character '[^\x00-\x7f]' \(U\+[0-9A-F]{4,6}\)",
     r"invalid non-printable character U\+[0-9A-F]{4,6}",
-    r"cannot assign to (literal|expression|comparison|attribute|subscript|True|False|None|function call)"
+    r"cannot assign to "
+    r"(literal|expression|comparison|attribute|subscript|True|False|None|function call)"
     r"( here\. Maybe you meant '==' instead of '='\?)?",
     r"'(return|yield|await|break)' outside (async )?(function|loop)",
     r"Missing parentheses in call to 'print'\. Did you mean print\(\.\.\.\)\?",
@@ -86,8 +84,8 @@ KINDS = {
     ),
 }
 MAX_LINE = 100_000  # no cell has more lines than this
-# errors from reading untrusted bytes, which may contain an infinite line number or a thousand
-# nested brackets
+# Errors from reading untrusted bytes, which may contain an infinite line number or a thousand
+# nested brackets.
 UNREADABLE = (
     SafetensorError,
     ValueError,
@@ -112,8 +110,7 @@ class Limits:
     seconds: int = 300  # for the whole run, not counting the time spent waiting for a processor
     cell_seconds: float = 20.0  # processor time, for each cell of the notebook
     call_seconds: float = 10.0  # processor time, for each call of a student's function
-    # bytes, for all processes together; importing torch takes half a gigabyte
-    memory: int = 3 * 2**30
+    memory: int = 3 * 2**30  # bytes, for all processes together; torch alone takes 0.5 GB
     processes: int = 96  # including threads
     file_bytes: int = 64 * 2**20  # bytes, for each file
     disk: int = 256 * 2**20  # bytes, for all files together, which are kept in memory
@@ -138,8 +135,9 @@ class Call:
 
 @dataclass
 class Answer:
-    """The answer to one call. `status` is "answered", "missing", "not started",
-    "error" or "silent".
+    """The answer to one call.
+
+    `status` is "answered", "missing", "not started", "error" or "silent".
     """
 
     status: str = "silent"  # no frame was received
@@ -150,9 +148,7 @@ class Answer:
 
 @dataclass
 class Outcome:
-    """How a submission's run ended, the errors in its cells, and its answers by
-    (question, case).
-    """
+    """How a submission's run ended, its cells' errors, and its answers by (question, case)."""
 
     ended: str = "finished"
     errors: list[dict] = field(default_factory=list)
@@ -164,18 +160,15 @@ def check_wall() -> None:
     if shutil.which("bwrap") is None:
         raise NoWall(
             "bubblewrap is not installed, and without it a submission could read and change "
-            "everything on this machine. Install it with `apt install bubblewrap` (Debian, "
-            "Ubuntu) or `dnf install bubblewrap` (Fedora), or grade with --unsafe in a virtual "
-            "machine that you can throw away."
+            "everything on this machine. Install it with `apt install bubblewrap` (Debian, Ubuntu) "
+            "or `dnf install bubblewrap` (Fedora), or grade with --unsafe in a virtual machine "
+            "that you can throw away."
         )
     trial = [*wall(None), "true"]
     done = subprocess.run(trial, capture_output=True, text=True, env={}, timeout=20)
     if done.returncode:
-        reason = (
-            done.stderr.strip().splitlines()[-1]
-            if done.stderr.strip()
-            else f"exit status {done.returncode}"
-        )
+        lines = done.stderr.strip().splitlines()
+        reason = lines[-1] if lines else f"exit status {done.returncode}"
         raise NoWall(
             f"bubblewrap cannot build a sandbox on this machine ({reason}); see docs/homework.md."
         )
@@ -188,23 +181,22 @@ def run(
     data: Path | None = None,
     unsafe: bool = False,
 ) -> Outcome:
-    """Run a notebook's code cells and then the calls in a sandbox. Errors
-    in the notebook are not raised.
+    """Run a notebook's code cells and then the calls in a sandbox.
 
     cells: dicts with the keys "number" and "source". data: a folder that the notebook can read as
     $COURSE_DATA. unsafe: whether to apply only the limits, without a sandbox; use this only on a
-    disposable machine. Raises NoWall if bubblewrap is missing and `unsafe` is False.
+    disposable machine. Raises NoWall if bubblewrap is missing and `unsafe` is False; errors in the
+    notebook are not raised.
     """
     limits = limits or Limits()
     with tempfile.TemporaryDirectory(prefix="grading-") as folder:
         reading, writing = os.pipe()
         try:
             write_task(Path(folder), cells, calls, limits, writing, unsafe)
-            command = (
-                command_without_wall(folder)
-                if unsafe
-                else command_behind_wall(folder, limits, data)
-            )
+            if unsafe:
+                command = command_without_wall(folder)
+            else:
+                command = command_behind_wall(folder, limits, data)
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -237,8 +229,9 @@ def write_task(
     pipe: int,
     unsafe: bool,
 ) -> None:
-    """Write the runner, its task and the inputs to a folder. The sandbox gets no other
-    part of the grader.
+    """Write the runner, its task and the inputs to a folder.
+
+    The sandbox gets no other part of the grader.
     """
     arrays: dict[str, np.ndarray] = {}
     described = []
@@ -265,19 +258,15 @@ def write_task(
 
 
 def describe(value: object, name: str, arrays: dict[str, np.ndarray]) -> dict:
-    """Describe an argument as a dict that can be written as JSON,
-    and add its arrays to `arrays`.
-    """
+    """Describe an argument as a dict for JSON, and add its arrays to `arrays`."""
     if isinstance(value, np.ndarray):
-        # np.ascontiguousarray adds a dimension to a number
+        # not np.ascontiguousarray, which adds a dimension to a number
         arrays[name] = np.asarray(value, order="C")
         return {"arrays": [name], "many": False}
     if isinstance(value, list | tuple):
-        names = [f"{name}.{i}" for i in range(len(value))]
-        arrays.update(
-            {part: np.ascontiguousarray(array) for part, array in zip(names, value, strict=True)}
-        )
-        return {"arrays": names, "many": True}
+        parts = {f"{name}.{i}": np.ascontiguousarray(array) for i, array in enumerate(value)}
+        arrays.update(parts)
+        return {"arrays": list(parts), "many": True}
     return {"value": value}
 
 
@@ -287,9 +276,7 @@ def course_folder() -> Path:
 
 
 def command_behind_wall(folder: str, limits: Limits, data: Path | None) -> list[str]:
-    """Return the command that starts the runner in bubblewrap,
-    with everything that it needs mounted.
-    """
+    """Return the command that starts the runner in bubblewrap, with all that it needs mounted."""
     course = [part for name in sorted(os.listdir(course_folder())) for part in course_mount(name)]
     mounts = ["--dir", "/course/course_lib", *course, "--ro-bind", folder, INSIDE]
     mounts += ["--size", str(limits.disk), "--perms", "1777", "--tmpfs", "/tmp"]
@@ -301,8 +288,9 @@ def command_behind_wall(folder: str, limits: Limits, data: Path | None) -> list[
 
 
 def course_mount(name: str) -> list[str]:
-    """Return the options that mount one part of the package read-only. The grader
-    itself is not mounted.
+    """Return the options that mount one part of the package read-only.
+
+    The grader itself is not mounted.
     """
     if name in ("grading", "__pycache__"):
         return []
@@ -317,8 +305,7 @@ def wall(limits: Limits | None) -> list[str]:
     command = ["bwrap", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if os.getuid() == 0:
         # Root needs no user namespace, and inside one it could not switch to another user ID.
-        # The runner gives up both capabilities, and all other privileges, before it runs the
-        # notebook.
+        # The runner gives up all privileges, including these two, before it runs the notebook.
         command += [
             "--unshare-pid",
             "--unshare-net",
@@ -373,8 +360,9 @@ def environment(data: Path | None, unsafe: bool) -> dict[str, str]:
 
 
 def watch(process: subprocess.Popen, reading: int, limits: Limits) -> tuple[str, bytes]:
-    """Read until the process ends or exceeds a limit. Return how the process ended and
-    the bytes received.
+    """Read until the process ends or exceeds a limit.
+
+    Return how the process ended and the bytes received.
     """
     received, started = bytearray(), time.monotonic()
     os.set_blocking(reading, False)
@@ -423,15 +411,12 @@ def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
 
 
 def times_of(process: subprocess.Popen) -> tuple[float, float]:
-    """Return the total processor time of a sandbox,
-    and the longest wait of any process for a processor.
-    """
+    """Return a sandbox's total processor time, and the longest wait for a processor in it."""
     computed, waited = 0.0, 0.0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
             try:
-                # its own time and that of its ended children
-                computed += sum(child.cpu_times()[:4])
+                computed += sum(child.cpu_times()[:4])  # with the time of its ended children
                 waited = max(waited, waiting_time(child.pid))
             except psutil.Error:  # the process has ended in the meantime
                 continue
@@ -452,9 +437,7 @@ def takes_more_than(process: subprocess.Popen, limit: int) -> bool:
 
 
 def memory_of(process: subprocess.Popen, size: Callable[[psutil.Process], int]) -> int:
-    """Return the total memory of a sandbox's processes in bytes;
-    `size` returns the memory of one process.
-    """
+    """Return the total memory of a sandbox's processes in bytes; `size` returns that of one."""
     total = 0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
@@ -473,8 +456,7 @@ def resident_size(process: psutil.Process) -> int:
 
 
 def own_share(process: psutil.Process) -> int:
-    """Return the number of bytes that a process has in memory,
-    counting only its share of each shared page.
+    """Return a process's bytes in memory, counting only its share of each shared page.
 
     If the system does not report that share, shared pages count in full.
     """
@@ -485,8 +467,9 @@ def own_share(process: psutil.Process) -> int:
 
 
 def end(process: subprocess.Popen) -> None:
-    """End the sandbox and everything in it. When bubblewrap dies,
-    the kernel kills its whole process tree.
+    """End the sandbox and everything in it.
+
+    When bubblewrap dies, the kernel kills its whole process tree.
     """
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
@@ -494,8 +477,9 @@ def end(process: subprocess.Popen) -> None:
 
 
 def read_outcome(ended: str, received: bytes, calls: Sequence[Call]) -> Outcome:
-    """Read the received frames, which are untrusted. Ignore frames
-    that are damaged or were not requested.
+    """Read the received frames, which are untrusted.
+
+    Ignore frames that are damaged or were not requested.
     """
     outcome = Outcome(ended)
     asked = {(call.question, call.case): set(call.returns) for call in calls}
@@ -544,11 +528,8 @@ def read_answer(about: dict[str, str], arrays: dict[str, np.ndarray], names: set
     A frame with neither the requested arrays nor a known status counts as an error.
     """
     status = about.get("status", "")
-    if (
-        status == "answered"
-        and set(arrays) == names
-        and all(a.dtype == np.float64 for a in arrays.values())
-    ):
+    is_complete = set(arrays) == names and all(a.dtype == np.float64 for a in arrays.values())
+    if status == "answered" and is_complete:
         return Answer("answered", arrays)
     if status in ("missing", "not started"):
         return Answer(status)
@@ -581,9 +562,7 @@ def python_s_words(text: str) -> str:
 
 
 def read_errors(text: str) -> list[dict]:
-    """Return the errors of the cells as plain numbers and short texts,
-    whatever a forged frame contains.
-    """
+    """Return the cells' errors as plain numbers and short texts, even from a forged frame."""
     try:
         rows = json.loads(text)[:50]
         return [

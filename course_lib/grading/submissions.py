@@ -1,5 +1,4 @@
-"""Find students' submissions in folders and zip files, in the layouts of nbgrader,
-Canvas and Moodle.
+"""Find students' submissions in folders and zip files laid out by nbgrader, Canvas or Moodle.
 
 Submissions are not trusted. Nothing is unpacked to disk, only regular files of a reasonable size
 are read, and an entry of a zip file is not read if its path leads outside the zip file.
@@ -27,8 +26,8 @@ MAX_CODE = 2 * 2**20  # characters of code in all cells together
 ANSWER_HERE = "*Your answer.*"  # the initial text of a cell for a written answer
 MAX_WORDS = 10_000  # characters of a written answer
 NOTEBOOK, DESIGN, ZIP = ".ipynb", "design.safetensors", ".zip"
-# ada_design.safetensors, design-1.safetensors (a file handed in again on Canvas) or design
-# (1).safetensors (a file that a browser downloaded again)
+# ada_design.safetensors, design-1.safetensors (a file handed in again on Canvas)
+# or design (1).safetensors (a file that a browser downloaded again)
 A_DESIGN = re.compile(r"(?:(?P<student>.*)_)?design(?:-\d+| ?\(\d+\))?\.safetensors")
 # folders and files that JupyterLab and macOS add; notebooks in them do not count as handed in
 ADDED = (".ipynb_checkpoints", "__MACOSX", ".DS_Store")
@@ -41,8 +40,7 @@ SEVERAL = {
     kind: f"Several {kind}s were handed in, but only one is allowed."
     for kind in ("notebook", "design")
 }
-# what Python raises for a zip file that is damaged, encrypted or compressed by an unsupported
-# method
+# what Python raises for a zip file that is damaged, encrypted or compressed in an unknown way
 DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -91,9 +89,7 @@ class Submission:
 
 @dataclass
 class Cells:
-    """The code cells to run, notes on the notebook,
-    and the reason why it cannot be graded, if any.
-    """
+    """The code cells to run, notes on the notebook, and any reason why it cannot be graded."""
 
     code: list[dict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -130,8 +126,8 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
     submissions = [one_submission(student, found[student]) for student in sorted(found)]
     if not submissions:
         raise NoNotebook(
-            f"{place} contains no notebook for {assignment}. See docs/homework.md for the "
-            "supported layouts."
+            f"{place} contains no notebook for {assignment}. "
+            "See docs/homework.md for the supported layouts."
         )
     return submissions
 
@@ -146,8 +142,8 @@ def give_design_to_its_notebook(found: dict[str, dict[str, bytes | str]], place:
         return
     if len(found) > 1:
         raise SeveralNotebooks(
-            f"{place} contains {DESIGN} and several notebooks. Rename {DESIGN} to "
-            f"STUDENT_{DESIGN} to match STUDENT.ipynb, or remove it."
+            f"{place} contains {DESIGN} and several notebooks. "
+            f"Rename {DESIGN} to STUDENT_{DESIGN} to match STUDENT.ipynb, or remove it."
         )
     for mine in found.values():
         mine.update(loose)
@@ -157,14 +153,12 @@ def one_submission(student: str, mine: dict) -> Submission:
     """Combine one student's files into a submission."""
     if "trouble" not in mine and "notebook" not in mine:
         mine["trouble"] = f"{NO_NOTEBOOK}."
-    return Submission(
-        student, mine.get("notebook", b""), mine.get("design"), mine.get("trouble", "")
-    )
+    notebook, trouble = mine.get("notebook", b""), mine.get("trouble", "")
+    return Submission(student, notebook, mine.get("design"), trouble)
 
 
 def students_of(paths: list[str], assignment: str) -> dict[str, tuple[str | None, str]]:
-    """Return the student and the kind of each file, as `whose` does,
-    but also handle nested folders.
+    """Return each file's student and kind, as `whose` does, but also handle nested folders.
 
     A notebook in a folder normally belongs to the student after whom the folder is named. This rule
     fails if several folders have the same name, as in ada/hw1 and bob/hw1, or if some folders are
@@ -219,17 +213,13 @@ def whose(path: str, assignment: str) -> tuple[str | None, str]:
 
 
 def is_in_course(path: str, assignment: str) -> bool:
-    """Return whether a path has the layout of an nbgrader course,
-    STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb.
-    """
+    """Return whether a path is laid out as in nbgrader, STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb."""
     parts = PurePosixPath(path).parts
     return len(parts) >= 3 and parts[-2] == assignment
 
 
 def course_depths(paths: list[str], assignment: str) -> set[int]:
-    """Return the depths of this assignment's files in an nbgrader course;
-    other layouts give an empty set.
-    """
+    """Return the depths of the assignment's files in an nbgrader course; none for other layouts."""
     return {
         path.count("/")
         for path in paths
@@ -254,16 +244,13 @@ def of_other_assignments(paths: list[str], assignment: str) -> set[str]:
 
 
 def is_handed_in(path: str) -> bool:
-    """Return whether a file may be part of a submission:
-    files added by JupyterLab or macOS are excluded.
-    """
+    """Return whether a file may belong to a submission, unlike files of JupyterLab or macOS."""
     parts = PurePosixPath(path).parts
     return not any(part in ADDED or part.startswith("._") for part in parts)
 
 
 def folder_files(folder: Path) -> Iterator[tuple[str, bytes, str]]:
-    """Yield the relative path and the bytes of each notebook or design
-    in a folder and its subfolders.
+    """Yield the relative path and bytes of each notebook or design in a folder and its subfolders.
 
     The third element is a sentence that says why the file was not read, or "" if it was. Students'
     zip files are searched too.
@@ -327,9 +314,7 @@ def stands_for(zip_path: str, names: list[str]) -> str:
 
 
 def read_file(path: Path) -> tuple[bytes, str]:
-    """Return the bytes of a regular file and "", or b"" and the reason why the file was
-    not read.
-    """
+    """Return the bytes of a regular file and "", or b"" and the reason why it was not read."""
     name = readable(path.name)
     limit = limit_of(name)
     try:
@@ -346,8 +331,9 @@ def read_file(path: Path) -> tuple[bytes, str]:
 
 
 def limit_of(name: str) -> int:
-    """Return the maximum size of a file in bytes. A zip file may contain a notebook and
-    a design.
+    """Return the maximum size of a file in bytes.
+
+    A zip file may contain a notebook and a design.
     """
     if name.endswith(NOTEBOOK):
         return MAX_NOTEBOOK
@@ -355,13 +341,11 @@ def limit_of(name: str) -> int:
 
 
 def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
-    """Yield the files of a zip file as `folder_files` does,
-    including those in students' zip files.
-    """
+    """Yield a zip file's files as `folder_files` does, including those in students' zip files."""
     if path.stat().st_size > MAX_ZIP:
         raise NoSubmissions(
-            f"{path.name} is larger than {MAX_ZIP // 2**30} GB. Unpack the file and pass the "
-            "folder."
+            f"{path.name} is larger than {MAX_ZIP // 2**30} GB. "
+            "Unpack the file and pass the folder."
         )
     with path.open("rb") as file:
         try:
@@ -377,8 +361,7 @@ def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
 
 
 def folder_around(archive: zipfile.ZipFile, stem: str) -> str:
-    """Return the top folder of a zip file if it has the zip file's name and contains a
-    whole class, else "".
+    """Return a zip file's top folder if it has the same name and contains a whole class, else "".
 
     Callers remove this folder from the paths, so that `submissions/ada.ipynb` and
     `submissions/bob.ipynb` do not count as two notebooks of a student called submissions. If the
@@ -396,9 +379,8 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
     for entry in archive.infolist():
         name = entry.filename.replace("\\", "/")
         inner = name.endswith(ZIP) and not above
-        # a folder's name ends with a slash
         if not (name.endswith((NOTEBOOK, ".safetensors")) or inner):
-            continue
+            continue  # also for a folder, whose name ends with a slash
         parts = PurePosixPath(name).parts
         link = stat.S_ISLNK(entry.external_attr >> 16)
         if name.startswith("/") or ".." in parts or link:
@@ -409,12 +391,9 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
             )
             continue
         limit = limit_of(name)
+        too_large = f"{parts[-1]} is larger than {limit // 2**20} MB, so it was not read."
         if entry.file_size > limit:
-            yield (
-                above + name,
-                b"",
-                f"{parts[-1]} is larger than {limit // 2**20} MB, so it was not read.",
-            )
+            yield above + name, b"", too_large
             continue
         try:
             with archive.open(entry) as file:
@@ -423,11 +402,7 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
             yield above + name, b"", f"The file {parts[-1]} in the zip is damaged or encrypted."
             continue
         if len(content) > limit:
-            yield (
-                above + name,
-                b"",
-                f"{parts[-1]} is larger than {limit // 2**20} MB, so it was not read.",
-            )
+            yield above + name, b"", too_large
         elif inner:
             yield from inner_entries(content, stands_for(name, archive.namelist()), parts[-1])
         else:
@@ -435,9 +410,7 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
 
 
 def inner_entries(content: bytes, home: str, name: str) -> Iterator[tuple[str, bytes, str]]:
-    """Yield the files of a student's zip file called `name`,
-    with paths that begin with the folder `home`.
-    """
+    """Yield the files of a student's zip file called `name`, with paths in the folder `home`."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for inside, found, trouble in entries(archive, f"{home}/"):
@@ -478,27 +451,19 @@ def read_cells(notebook: bytes) -> Cells:
 def language_of(document: dict) -> str:
     """Return the programming language of a notebook in lower case."""
     about = document.get("metadata", {})
-    named = (
-        about.get("language_info", {}).get("name")
-        or about.get("kernelspec", {}).get("language")
-        or "python"
-    )
-    return str(named).lower()
+    named = about.get("language_info", {}).get("name")
+    return str(named or about.get("kernelspec", {}).get("language") or "python").lower()
 
 
 def notes_about(document: dict) -> list[str]:
-    """Return a note on each grade id that several cells share,
-    for example because a cell was copied.
-    """
+    """Return a note on each grade id that several cells share, perhaps because one was copied."""
     ids = [grade_id_of(cell) for cell in document["cells"]]
     twice = {one[:60] for one in ids if one and ids.count(one) > 1}
     return [f"The cell {one!r} appears in the notebook more than once." for one in sorted(twice)]
 
 
 def grade_id_of(cell: dict) -> str:
-    """Return the grade id that nbgrader or `release` gave a cell,
-    or "" if the cell has no valid grade id.
-    """
+    """Return the grade id that nbgrader or `release` gave a cell, or "" if it has no valid one."""
     try:
         name = cell["metadata"]["nbgrader"]["grade_id"]
     except (KeyError, TypeError):
@@ -515,8 +480,7 @@ def source_of(cell: dict) -> str:
 
 
 def holds_half(notebook: bytes, functions: Mapping[str, str]) -> bool:
-    """Return whether a notebook accepted by `read_cells` contains at least half
-    of an assignment's questions.
+    """Return whether a notebook accepted by `read_cells` has at least half of the questions.
 
     A question counts if the notebook contains its cell or defines its function. One question is not
     enough, because some names occur in several assignments. functions: maps each question to the
@@ -538,18 +502,13 @@ def defines(code: str, function: str) -> bool:
 
 
 def words_of(notebook: bytes, question: str) -> str:
-    """Return the written answer to a question: the text of all cells
-    with the question's grade id.
-    """
+    """Return the written answer to a question: the text of all cells with its grade id."""
     cells = json.loads(notebook)["cells"]
     texts = [source_of(cell) for cell in cells if grade_id_of(cell) == question]
     text = "\n\n".join(texts)[:MAX_WORDS].replace("\r\n", "\n").replace("\r", "\n")
-    # JSON may contain surrogates, which UTF-8 cannot encode
-    return text.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()  # JSON may contain surrogates
 
 
 def is_answered(answer: str) -> bool:
-    """Return whether a written answer is neither empty nor the text
-    that `release` wrote into the cell.
-    """
+    """Return whether a written answer is neither empty nor the text that `release` wrote."""
     return answer.strip() not in ("", ANSWER_HERE)

@@ -56,6 +56,8 @@ Names = Mapping[str, Any]  # what the notebook defines for a student's code
 
 AGREEMENT = Tolerance(1e-7, 1e-9, "two formulas for the same numbers, both in float64")
 CELL = "<cell>"  # the file name under which the code of an answer is compiled
+IN_WORDS = "this question is answered in words, so you mark it yourself"
+NO_VARIANTS = "`variants` must be a tuple that contains at least one Variant."
 
 
 # ---------------------------------------------------------------- an answer without a sandbox
@@ -123,9 +125,7 @@ def remembered(variant: Variant) -> Variant:
 
 
 def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function with a cache, so that it is never called twice
-    with the same arguments.
-    """
+    """Return the function with a cache, so that it is not called twice with the same arguments."""
     found: dict[bytes, Any] = {}
 
     def once(**arguments: Any) -> Any:
@@ -175,12 +175,11 @@ def faults_of_draws(variant: Variant, inputs: Inputs, seed: int) -> list[str]:
     try:
         np.testing.assert_equal(inputs_of(variant, seed), inputs)
     except AssertionError:
-        return [
-            (
-                "`inputs` returns different values when it is called again: draw all random "
-                "numbers from `rng`."
-            )
-        ]
+        fault = (
+            "`inputs` returns different values when it is called again: "
+            "draw all random numbers from `rng`."
+        )
+        return [fault]
     return []
 
 
@@ -253,9 +252,7 @@ def faults_of_stub(question: Question, variant: Variant, names: Names, inputs: I
 def faults_of_right_answers(
     question: Question, variant: Variant, names: Names, inputs: Inputs
 ) -> list[str]:
-    """Return a fault for each right answer (the model answer and the styles)
-    that does not get all points.
-    """
+    """Return a fault for each right answer (model answer or style) that does not get all points."""
     answers = {"the model answer": variant.solution}
     for number, code in enumerate(variant.styles, start=1):
         answers[f"style {number}"] = code
@@ -272,9 +269,8 @@ def judged(question: Question, variant: Variant, code: str, names: Names, inputs
     found = verdict_on(question, variant, function, inputs)
     if all(found.details.values()):
         return ""
-    return (
-        f"gets {found.points:g} of {question.points:g} points, with the sentence “{found.sentence}”"
-    )
+    points = f"{found.points:g} of {question.points:g} points"
+    return f"gets {points}, with the sentence “{found.sentence}”"
 
 
 def faults_of_calls(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
@@ -314,10 +310,8 @@ def faults_of_mistakes(question: Question, variant: Variant, inputs: Inputs) -> 
         if len(said) == 2 and len(set(said.values())) == 1:
             faults.append(f"{label(variant, number)} {said['float64']}")
         else:
-            faults += [
-                f"in {precision}, {label(variant, number)} {what}"
-                for precision, what in said.items()
-            ]
+            which = label(variant, number)
+            faults += [f"in {precision}, {which} {what}" for precision, what in said.items()]
     return faults
 
 
@@ -394,9 +388,7 @@ def faults_of(question: Question, variant: Variant, names: Names, seeds: int) ->
 
 
 def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str]]]:
-    """Yield, for each question and variant, a line to print if there are no faults,
-    and a list of faults.
-    """
+    """For each question and variant, yield a line to print if it has no faults, and its faults."""
     names, remarks = starter_names(assignment)
     questions = []
     for name, source in assignment.sources:
@@ -410,20 +402,9 @@ def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str
             faults = faults_of_design(question)
             yield said_of_design(question), [f"{file_of(question)}: {fault}" for fault in faults]
         elif isinstance(question, Written):
-            yield (
-                f"{question.name}: this question is answered in words, so you mark it yourself",
-                [],
-            )
+            yield f"{question.name}: {IN_WORDS}", []
         elif not isinstance(question.variants, tuple) or not question.variants:
-            yield (
-                "",
-                [
-                    (
-                        f"{file_of(question)}: `variants` must be a tuple that contains at least "
-                        "one Variant."
-                    )
-                ],
-            )
+            yield "", [f"{file_of(question)}: {NO_VARIANTS}"]
         elif not all(isinstance(variant, Variant) for variant in question.variants):
             yield "", [f"{file_of(question)}: `variants` must contain only Variants."]
         else:
@@ -502,18 +483,16 @@ def run_cells(assignment: Assignment, names: dict[str, Any], practice: bool) -> 
         try:
             exec(compile("\n".join(lines), CELL, "exec"), names)
         except Exception as error:
-            which = (
-                f"the cell of {assignment.name}.py that begins with “{cell.source.splitlines()[0]}”"
-            )
-            stops.append(f"{which} stops with {told(error, CELL, ' of the cell')}.")
+            begins = f"{assignment.name}.py that begins with “{cell.source.splitlines()[0]}”"
+            stopped = told(error, CELL, " of the cell")
+            stops.append(f"the cell of {begins} stops with {stopped}.")
     return stops
 
 
 def faults_of_practice(
     assignment: Assignment, names: Names, questions: list[AnyQuestion]
 ) -> list[str]:
-    """Return the faults that students would find in the cells tagged `practice`,
-    which the grader skips.
+    """Return the faults that students would find in cells tagged `practice`, which grading skips.
 
     names: the names that all other cells define.
     """
@@ -544,14 +523,14 @@ def said_of(question: Question, variant: Variant) -> str:
     wrong = len(variant.mistakes)
     mistakes = f"{wrong} mistake{'s' if wrong > 1 else ''}"
     return (
-        f"{question.name}, {variant.name}: {answers} and {mistakes} were tried, and no problems "
-        "were found"
+        f"{question.name}, {variant.name}: "
+        f"{answers} and {mistakes} were tried, and no problems were found"
     )
 
 
 def said_of_design(design: Design) -> str:
     """Return the line to print for a design without faults."""
     return (
-        f"{design.name}: `guard` and `measure` were tried on random arrays, and no problems were "
-        "found; the model answer was not run, because that may take minutes"
+        f"{design.name}: `guard` and `measure` were tried on random arrays, "
+        "and no problems were found; the model answer was not run, because that may take minutes"
     )

@@ -1,5 +1,4 @@
-"""The choice between a Triton kernel and its reference,
-a plain PyTorch function that computes the same.
+"""The choice between a Triton kernel and its reference, a PyTorch function that computes the same.
 
 Kernels run on a GPU. If TRITON_INTERPRET=1 is set before Triton is imported, kernels run in
 Triton's interpreter instead, which executes their programs one after another in Python. If Triton
@@ -20,7 +19,7 @@ try:
 except ImportError:
     from types import SimpleNamespace
 
-    # enough to define kernels, but not to launch them
+    # Enough to define kernels, but not to launch them.
     triton, tl = None, SimpleNamespace(constexpr=int)
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # the setting when the kernels were defined
@@ -45,9 +44,7 @@ def switched_off() -> Iterator[None]:
 
 
 def which(device: torch.device | str) -> str:
-    """Describe the implementation used on this device: "Triton…", or "PyTorch:
-    " followed by the reason.
-    """
+    """Describe the implementation used on this device: "Triton…", or "PyTorch: " and the reason."""
     device = torch.device(device)
     if _is_off:
         return "PyTorch: the kernels are switched off"
@@ -70,16 +67,12 @@ def kernel_runs(name: str, tensor: Tensor, unless: str = "") -> bool:
 
 
 def compute_dtype(tensor: Tensor) -> torch.dtype:
-    """Return the dtype for computing sums: float64 for a float64 tensor,
-    and float32 for any other.
-    """
+    """Return the dtype for sums: float64 for a float64 tensor, and float32 for any other."""
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
 
 def rows(tensor: Tensor) -> Tensor:
-    """Return the tensor itself if each row is contiguous in memory,
-    and a contiguous copy otherwise.
-    """
+    """Return the tensor itself if its rows are contiguous in memory, or else a contiguous copy."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 

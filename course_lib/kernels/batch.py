@@ -83,15 +83,15 @@ def gather_binarize(
         low, high = (int(v) for v in index.aminmax())
         check(
             low >= 0 and high < len(images),
-            f"index must contain numbers from 0 to {len(images) - 1}, but these range from {low} "
-            f"to {high}.",
+            f"index must contain numbers from 0 to {len(images) - 1}, but these range "
+            f"from {low} to {high}.",
         )
     pixels = math.prod(images.shape[1:])
     quarter = -(-pixels // 4)
     check(
         len(index) * quarter < 2**31,
-        "A batch must contain fewer than 2³³ pixels, because it uses a single seed: choose a "
-        "smaller batch.",
+        "A batch must contain fewer than 2³³ pixels, because it uses a single seed: "
+        "choose a smaller batch.",
     )
     seed = as_seed(seed, index.device)
     if not kernel_runs("gather_binarize", index):

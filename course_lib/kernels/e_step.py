@@ -1,13 +1,13 @@
-"""The E-step of a mixture of diagonal Gaussians,
-without storing the N×K matrix of responsibilities.
+"""The E-step of a mixture of diagonal Gaussians, without storing the N×K responsibilities.
 
 The log-density of a diagonal Gaussian is linear in phi(x) = [1, x, x²] (see `fast_steps`), so a
 tile of log-densities is a small matrix product. The first kernel loops over the components, sums
 their densities relative to a running maximum, and stores log P(x), one number per row. The second
 kernel computes each tile again, divides the densities by P(x) to obtain the responsibilities, and
 adds the products of these and [1, x, x²] to the statistics. Tiles are computed twice so that they
-never have to be stored. Source of the running maximum: Milakov & Gimelshein 2018, "Online
-normalizer calculation for softmax".
+never have to be stored.
+Source of the running maximum: Milakov & Gimelshein 2018, "Online normalizer calculation for
+softmax".
 """
 
 from typing import Any, NamedTuple
@@ -37,8 +37,9 @@ class Statistics(NamedTuple):
 def mixture_statistics_reference(
     x: Tensor, weights: Tensor, means: Tensor, variances: Tensor
 ) -> Statistics:
-    """The PyTorch reference for `mixture_statistics`. Unlike the kernels,
-    it stores an N×K matrix.
+    """The PyTorch reference for `mixture_statistics`.
+
+    Unlike the kernels, it stores an N×K matrix.
     """
     x = x if x.dtype == torch.float64 else x.float()
     phi, c = features(x, "diag"), coefficients(weights, means, variances, "diag")  # (N, F), (F, K)
@@ -143,18 +144,19 @@ def _sums_kernel(
 def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> Statistics:
     """Perform one E-step: return Σ_n resp_nk · [1, x_n, x_n²] and log P(x_n) for x of shape (N, D).
 
-    weights: shape (K,). means, variances: shape (K, D). The M-step is `fast_steps.parameters(sums,
-    D, "diag", reg_covar)`. The kernels need additional memory for about 2K(1 + 2D) + N numbers.
-    Centre x first, as for `fast_steps`, because digits are lost when large squares are subtracted.
-    On a GPU, the reference is used for float64, and the signs of weights and variances are not
-    checked. The last digits of the kernels' sums vary between runs on a GPU, because the order of
-    the additions varies. Raises ValueError for incompatible arguments, negative weights, and
-    non-positive variances. Source: Bishop, Pattern Recognition and Machine Learning, section 9.2.
+    weights: shape (K,). means, variances: shape (K, D). The M-step is
+    `fast_steps.parameters(sums, D, "diag", reg_covar)`. The kernels need additional memory for
+    about 2K(1 + 2D) + N numbers. Centre x first, as for `fast_steps`, because digits are lost when
+    large squares are subtracted. On a GPU, the reference is used for float64, and the signs of
+    weights and variances are not checked. The last digits of the kernels' sums vary between runs on
+    a GPU, because the order of the additions varies. Raises ValueError for incompatible arguments,
+    negative weights, and non-positive variances. Source: Bishop, Pattern Recognition and Machine
+    Learning, section 9.2.
     """
     check(
         x.ndim == 2 and 0 not in x.shape and x.is_floating_point(),
-        f"x must be a non-empty floating-point tensor of shape (N, D), but got {x.dtype} "
-        f"{tuple(x.shape)}.",
+        "x must be a non-empty floating-point tensor of shape (N, D), "
+        f"but got {x.dtype} {tuple(x.shape)}.",
     )
     check(
         means.shape == variances.shape == (len(weights), x.shape[1]) and weights.ndim == 1,
@@ -177,11 +179,8 @@ def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Ten
             "Variances must be positive and weights non-negative, but the smallest variance is "
             f"{float(variances.min()):.3g} and the smallest weight is {float(weights.min()):.3g}.",
         )
-    double = (
-        "no support for float64 on a GPU"
-        if kind == torch.float64 and x.device.type == "cuda"
-        else ""
-    )
+    on_gpu = x.device.type == "cuda"
+    double = "no support for float64 on a GPU" if kind == torch.float64 and on_gpu else ""
     if not kernel_runs("mixture_statistics", x, double):
         return mixture_statistics_reference(x, weights, means, variances)
     c = coefficients(weights, means, variances, "diag").contiguous()  # (F, K)

@@ -28,9 +28,7 @@ class Terms(NamedTuple):
 
 
 def elbo_reference(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
-    """The PyTorch reference for `fused_elbo`, composed of the course's own probability
-    functions.
-    """
+    """The PyTorch reference for `fused_elbo`, made of the course's own probability functions."""
     kind = compute_dtype(logits)
     target = x.to(kind) / 255 if x.dtype == torch.uint8 else x.to(kind)
     return Terms(-log_bernoulli(logits.to(kind), target), kl_diag(mu.to(kind), logvar.to(kind)))
@@ -45,9 +43,7 @@ def _log1p(s):  # log(1 + s) for 0 ≤ s ≤ 1, accurate even for a small s (Kah
 
 @jit
 def _pixels(logits, x, pixel, inside, BYTES: tl.constexpr, KIND: tl.constexpr):
-    """Return the logit, the target in [0, 1], and exp(−|logit|),
-    which cannot overflow, for each pixel.
-    """
+    """Return each pixel's logit, target in [0, 1], and exp(−|logit|), which cannot overflow."""
     logit = tl.load(logits + pixel, mask=inside, other=0.0).to(KIND)
     target = tl.load(x + pixel, mask=inside, other=0).to(KIND)
     if BYTES:
@@ -130,7 +126,7 @@ def _other_gradients_kernel(
 ):
     n = tl.program_id(0).to(tl.int64)
     g = tl.load(g_reconstruction + n)
-    # if they are equal, as in most cases, the gradients in memory are already correct
+    # if g equals `written`, as in most cases, the gradients in memory are already correct
     if g != written:
         for start in range(0, D, BLOCK):
             pixel = start + tl.arange(0, BLOCK)
@@ -161,9 +157,7 @@ def _settings(logits: Tensor, x: Tensor, mu: Tensor) -> dict[str, Any]:
 
 
 class _FusedElbo(torch.autograd.Function):
-    """Forward writes the gradients of the mean over images;
-    backward recomputes them for any other loss.
-    """
+    """Forward writes the gradients of the mean over images; backward, those of any other loss."""
 
     @staticmethod
     def forward(
@@ -194,8 +188,8 @@ class _FusedElbo(torch.autograd.Function):
     def backward(ctx: Any, g_reconstruction: Tensor, g_kl: Tensor) -> Any:
         logits, x, mu, _ = given = ctx.saved_tensors
         found, share = ctx.written, 1 / len(logits)
-        # returned by an earlier backward; nothing equals NaN, so all are recomputed
         if found is None:
+            # an earlier backward has returned them; nothing equals NaN, so all are recomputed
             found, share = [logits.new_empty(t.shape) for t in (logits, mu, mu)], float("nan")
         ctx.written = None
         upstream = [g.contiguous() for g in (g_reconstruction, g_kl)]
@@ -226,13 +220,13 @@ def fused_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
     """
     check(
         logits.ndim == 2 and logits.shape == x.shape,
-        f"logits and x must both have shape (N, D), but got {tuple(logits.shape)} and "
-        f"{tuple(x.shape)}.",
+        "logits and x must both have shape (N, D), "
+        f"but got {tuple(logits.shape)} and {tuple(x.shape)}.",
     )
     check(
         mu.ndim == 2 and mu.shape == logvar.shape and len(mu) == len(logits),
-        f"mu and logvar must both have shape (N, d) with N = {len(logits)}, but got "
-        f"{tuple(mu.shape)} and {tuple(logvar.shape)}.",
+        f"mu and logvar must both have shape (N, d) with N = {len(logits)}, "
+        f"but got {tuple(mu.shape)} and {tuple(logvar.shape)}.",
     )
     check(
         0 not in (*logits.shape, *mu.shape),

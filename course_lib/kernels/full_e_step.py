@@ -1,5 +1,4 @@
-"""The E-step of a full-covariance Gaussian mixture,
-without storing the N×K matrix of responsibilities.
+"""The E-step of a full-covariance Gaussian mixture, without storing the N×K responsibilities.
 
 Each program of the first kernel processes a tile of rows and loops over the components, whitening
 the differences x − mean_k and summing the densities relative to a running maximum. The result is
@@ -76,13 +75,12 @@ REFERENCE_NUMBERS = 2**26  # differences that the reference stores at once: 256 
 
 
 class FullStatistics(NamedTuple):
-    """The statistics for the M-step, in terms of the differences c_nk = x_n − mean_k
-    from the current means.
+    """The M-step's statistics, in terms of differences c_nk = x_n − mean_k from the current means.
 
-    counts (K,) = Σ_n resp_nk, first (K, D) = Σ_n resp_nk c_nk, second (K, D, D) = Σ_n resp_nk c_nk
-    c_nkᵀ, and log_px (N,) = log P(x_n) in nats. Sums of differences keep digits that sums of x and
-    x xᵀ would lose for x far from 0. The sum Σ_n resp_nk x_n can be recovered as first + counts ·
-    means.
+    counts (K,) = Σ_n resp_nk, first (K, D) = Σ_n resp_nk c_nk,
+    second (K, D, D) = Σ_n resp_nk c_nk c_nkᵀ, and log_px (N,) = log P(x_n) in nats.
+    Sums of differences keep digits that sums of x and x xᵀ would lose for x far from 0.
+    The sum Σ_n resp_nk x_n can be recovered as first + counts · means.
     """
 
     counts: Tensor
@@ -117,16 +115,12 @@ def _log_peak(weights: Tensor, factors: Tensor) -> Tensor:
 def full_mixture_statistics_reference(
     x: Tensor, weights: Tensor, means: Tensor, factors: Tensor
 ) -> FullStatistics:
-    """The PyTorch reference for `full_mixture_statistics`. It uses batched products
-    on blocks of rows.
-    """
+    """The PyTorch reference for `full_mixture_statistics`: batched products on blocks of rows."""
     k, dim = means.shape
     log_peak = _log_peak(weights, factors)
-    counts, first, second = (
-        torch.zeros_like(weights),
-        torch.zeros_like(means),
-        torch.zeros_like(factors),
-    )
+    counts = torch.zeros_like(weights)
+    first = torch.zeros_like(means)
+    second = torch.zeros_like(factors)
     log_px = []
     for block in x.to(compute_dtype(x)).split(max(1, REFERENCE_NUMBERS // (k * dim))):
         centred = block - means[:, None]  # (K, n, D)
@@ -161,9 +155,7 @@ def _log_joint(
     DIMS: tl.constexpr,
     KIND: tl.constexpr,
 ):
-    """Return tile − mean_k, of shape (ROWS, DIMS), and log weight_k + log N(x | k),
-    of shape (ROWS,).
-    """
+    """Return tile − mean_k and log weight_k + log N(x | k), of shapes (ROWS, DIMS) and (ROWS,)."""
     d = tl.arange(0, DIMS)
     inside = (d[:, None] < D) & (d[None, :] < D)
     mean = tl.load(means + k * D + d, mask=d < D, other=0.0)
@@ -296,8 +288,8 @@ def _check_arguments(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor)
     """Raise ValueError for arguments that `full_mixture_statistics` cannot use."""
     check(
         x.ndim == 2 and 0 not in x.shape and x.is_floating_point(),
-        f"x must be a non-empty floating-point tensor of shape (N, D), but got {x.dtype} "
-        f"{tuple(x.shape)}.",
+        "x must be a non-empty floating-point tensor of shape (N, D), "
+        f"but got {x.dtype} {tuple(x.shape)}.",
     )
     dim = x.shape[1]
     check(
@@ -322,14 +314,14 @@ def _check_arguments(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor)
         smallest = float(factors.diagonal(dim1=-2, dim2=-1).min())
         check(
             smallest > 0 and bool((weights >= 0).all()),
-            "The diagonals of factors must be positive and weights non-negative, but the smallest "
-            f"diagonal entry is {smallest:.3g} and the smallest weight is "
-            f"{float(weights.min()):.3g}.",
+            "The diagonals of factors must be positive and weights non-negative, "
+            f"but the smallest diagonal entry is {smallest:.3g} "
+            f"and the smallest weight is {float(weights.min()):.3g}.",
         )
         check(
             not factors.tril(-1).any(),
-            "factors must be upper triangular, like scikit-learn's `precisions_cholesky_`: if "
-            "they are lower triangular, pass factors.mT.",
+            "factors must be upper triangular, like scikit-learn's `precisions_cholesky_`: "
+            "if they are lower triangular, pass factors.mT.",
         )
 
 

@@ -1,5 +1,4 @@
-"""Triton's random number generator in plain PyTorch. A seed gives the same numbers
-on every machine.
+"""Triton's random number generator in plain PyTorch. A seed gives the same numbers everywhere.
 
 Philox turns a counter into four random numbers in ten rounds of multiplication and mixing. The
 generator has no state, so any program can compute the numbers for counter 7 at any time, and as
@@ -45,10 +44,8 @@ def as_seed(seed: Tensor | int | None, device: torch.device) -> Tensor:
 def philox(seed: Tensor, counter: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return four random 32-bit numbers, as int64, for each counter, which must be below 2³²."""
     key0, key1 = seed & MASK, seed >> 32 & MASK  # (1,) each
-    c0, c1, c2, c3 = (
-        counter.long(),
-        *(torch.zeros_like(counter, dtype=torch.int64) for _ in range(3)),
-    )
+    zero = torch.zeros_like(counter, dtype=torch.int64)
+    c0, c1, c2, c3 = counter.long(), zero, zero, zero
     for _ in range(10):
         # 64 bits, with a high and a low half
         product0, product2 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]

@@ -1,6 +1,4 @@
-"""Draw z = mu + exp(logvar / 2) · e without storing the noise e,
-which is recomputed for the gradients.
-"""
+"""Draw z = mu + exp(logvar / 2) · e without storing the noise e, which backward recomputes."""
 
 from typing import Any
 

@@ -20,8 +20,8 @@ from course_lib import plots
 # Created by `benchmarks/gpu.py --json` on a GPU.
 SHIPPED = Path(__file__).parents[1] / "weights" / "gpu.json"
 PRODUCTS = ("linear", "addmm", "mm", "matmul", "bmm", "convolution", "convolution_backward")
-# No operation has any of these colours. Orange and vermilion look alike to some readers, so only
-# one is used.
+# No operation has any of these colours.
+# Orange and vermilion look alike to some readers, so only one is used.
 PHASE_COLOURS = (*plots.COMPONENTS[1:5], plots.COMPONENTS[6])
 # Otherwise, the profiler reports a missing GPU on stderr.
 os.environ.setdefault("KINETO_LOG_LEVEL", "9")
@@ -36,13 +36,11 @@ class Span(NamedTuple):
 
 
 def profiled(work: Callable[[], object]) -> tuple[list[Span], list[Span]]:
-    """Profile one call to `work` on the CPU, and return its torch operations and
-    `record_function` blocks.
+    """Profile `work` on the CPU, and return its torch operations and `record_function` blocks.
 
     Operations inside other operations are omitted. Both lists are sorted by start time.
     """
     # acc_events=True avoids a warning from torch 2.11, although there is only one cycle of events
-    # to keep
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
         work()
     events = sorted(profiler.events(), key=lambda event: event.time_range.start)
@@ -64,9 +62,7 @@ def _inside_operation(event: Any) -> bool:
 
 
 def timeline(operations: list[Span], phases: list[Span], ax: Axes | None = None) -> Axes:
-    """Plot a profile, with phases above and operations below;
-    matrix products are darker than the others.
-    """
+    """Plot a profile: phases above, operations below, matrix products darker than the others."""
     ax = plt.subplots(figsize=(12, 2.4))[1] if ax is None else ax
     for i, phase in enumerate(phases):
         length = phase.end - phase.begin
@@ -114,8 +110,7 @@ def passes(work: Callable[[], object], size: int) -> int:
 def programs(who: Tensor, ax: Axes | None = None) -> Axes:
     """Show, by colour and by number, which program of a grid wrote each element of a tensor.
 
-    who: a tensor of shape (rows, columns) that contains the number of the program that wrote each
-    element.
+    who: a tensor (rows, columns) that contains the number of the program that wrote each element.
     """
     ax = plt.subplots(figsize=(11, 2.3))[1] if ax is None else ax
     ids = who.unique().tolist()
@@ -181,21 +176,17 @@ def shipped(path: Path = SHIPPED) -> dict[str, Any] | None:
 
 
 def describe(found: dict[str, Any] | None) -> str:
-    """Return a sentence that says where the GPU timings come from,
-    or that none have been recorded.
-    """
+    """Return a sentence that says where the GPU timings come from, or that none were recorded."""
     if found is None:
         return "No GPU has been measured for this page yet, so all timings are from this machine."
-    versions = ", ".join(
-        f"{name} {version}" for name, version in found["versions"].items() if version
-    )
+    known = [f"{name} {version}" for name, version in found["versions"].items() if version]
+    versions = ", ".join(known)
     quick = " (a quick run, so the timings are rough)" if found.get("quick") else ""
     return f"Measured on {found['machine']}, {versions}, {found['date']}{quick}."
 
 
 def bars(here: dict[str, float], name: str, found: dict[str, Any] | None = None) -> Any:
-    """Plot the time per step on this machine and, if `found` is not None, on a GPU;
-    return the figure.
+    """Plot the time per step on this machine and, if `found` is given, on a GPU; return the figure.
 
     here: a dictionary from methods to microseconds per step. name: the title of the plot for this
     machine. found: the result of `shipped`.

@@ -1,5 +1,4 @@
-"""Kernels for two parts of training: drawing batches of black-and-white pixels,
-and computing a VAE's loss.
+"""Kernels for two parts of training: drawing batches of black-and-white pixels, and a VAE's loss.
 
 On a GPU, `course_lib.recipes` calls `fused`, and uses a plain PyTorch function wherever `fused`
 returns None instead of a kernel version. CUDA graphs, which work for every model, are part of the
@@ -22,8 +21,7 @@ PLAIN = "plain PyTorch functions"
 
 
 def fused(model: Any, device: torch.device) -> tuple[Batch | None, Loss | None, str]:
-    """Return kernel versions of the model's batch and loss functions,
-    and a line that describes the choice.
+    """Return kernel versions of the model's batch and loss functions, and a line about the choice.
 
     A function is None if its plain PyTorch version must be used.
     """
@@ -33,27 +31,19 @@ def fused(model: Any, device: torch.device) -> tuple[Batch | None, Loss | None, 
     batch = batch_for(model)
     loss = loss_for(model)
     if not batch:
-        return (
-            None,
-            None,
-            f"Batches and loss: {PLAIN}, because there are no kernels for this model.",
-        )
+        why = "there are no kernels for this model"
+        return None, None, f"Batches and loss: {PLAIN}, because {why}."
     trouble = _trouble(device)
     if trouble:
-        return (
-            None,
-            None,
-            f"Batches and loss: {PLAIN}, because Triton fails on this machine ({trouble}).",
-        )
+        why = f"Triton fails on this machine ({trouble})"
+        return None, None, f"Batches and loss: {PLAIN}, because {why}."
     if not loss:
         return batch, None, f"Batches: kernels ({computer}). Loss: {PLAIN}."
     return batch, loss, f"Batches and loss: kernels ({computer})."
 
 
 def _trouble(device: torch.device) -> str:
-    """Return the error that Triton raises here, for example without a C compiler,
-    or "" if there is none.
-    """
+    """Return the error that Triton raises, for example without a C compiler, or "" if it works."""
     image = torch.zeros(1, 1, dtype=torch.uint8, device=device)
     index = torch.zeros(1, dtype=torch.int64, device=device)
     try:
@@ -81,9 +71,7 @@ def batch_for(model: Any) -> Batch | None:
 
 
 def loss_for(model: Any) -> Loss | None:
-    """Return `fused_loss` with the signature of the model's loss,
-    or None if no kernels compute that loss.
-    """
+    """Return `fused_loss` with the signature of `model.loss`, or None if no kernels compute it."""
     if reason_against(model):
         return None
 

@@ -15,9 +15,8 @@ def reason_against(model: Any) -> str:
     """Return why the kernels cannot compute the loss of this model, or "" if they can."""
     config = model.config
     if not hasattr(config, "likelihood"):
-        return (
-            f"The kernels can only compute the loss of a VAE, not that of {type(model).__name__}."
-        )
+        name = type(model).__name__
+        return f"The kernels can only compute the loss of a VAE, not that of {name}."
     kind = config.likelihood, config.prior
     if kind != ("bernoulli", "normal"):
         return (
@@ -26,8 +25,8 @@ def reason_against(model: Any) -> str:
         )
     if isinstance(model, AutoregressiveVAE):
         return (
-            "The kernels need pixels that are independent given z, not autoregressive: use "
-            "model.loss."
+            "The kernels need pixels that are independent given z, not autoregressive: "
+            "use model.loss."
         )
     return ""
 

@@ -1,5 +1,4 @@
-"""A scikit-learn estimator for Gaussian mixtures that computes the steps of EM
-as large matrix products.
+"""A scikit-learn estimator for Gaussian mixtures that computes EM's steps as large matrix products.
 
 `estimator` contains the public class, `starts` computes the initial parameters of a fit, and
 `fitted` contains the methods of a fitted mixture. The results of `fast_steps` and `density` must

@@ -96,8 +96,7 @@ def _log_peak(weights: Any, factors: Any) -> Any:
 
 
 def _by_definition(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any]:
-    """Yield log P(x, k), computed from its definition: by subtracting the mean,
-    whitening and squaring.
+    """Yield log P(x, k) from its definition, by subtracting the mean, whitening and squaring.
 
     factors: shape (K, D, D) or (K, D).
     """

@@ -26,9 +26,7 @@ __all__ = ["GaussianMixture"]
 
 @dataclass
 class Run:
-    """A run of EM: its parameters and its progress so far. Means are relative
-    to the mean of the data.
-    """
+    """A run of EM: parameters and progress so far. Means are relative to the mean of the data."""
 
     parameters: Parameters
     lower_bound: float = -math.inf  # mean log P(x) before the last M-step, in nats
@@ -39,8 +37,7 @@ class Run:
 
 
 class GaussianMixture(FittedMixture):
-    """A mixture of Gaussians fitted by EM, with the interface of scikit-learn's class
-    of the same name.
+    """A mixture of Gaussians fitted by EM, with the interface of scikit-learn's class of that name.
 
     Constructor arguments, methods and fitted attributes have the same meaning as in scikit-learn,
     with these differences:
@@ -109,9 +106,7 @@ class GaussianMixture(FittedMixture):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> "GaussianMixture":
-        """Fit to X (N, D) by EM from `n_init` starts, and keep the fit
-        with the highest log-likelihood.
-        """
+        """Run EM on X (N, D) from `n_init` starts; keep the fit with the highest log-likelihood."""
         x = self._tensor(self._checked(X, fitting=True), X)  # (N, D)
         rng = check_random_state(self.random_state)
         centre = x.mean(0)  # (D,)
@@ -144,16 +139,14 @@ class GaussianMixture(FittedMixture):
         return self.fit(X).predict(X)
 
     def _climb(self, run: Run, x: Tensor) -> None:
-        """Run EM, updating `run` in place, until the mean log-likelihood changes
-        by less than `tol`.
+        """Run EM, updating `run`, until the mean log-likelihood changes by less than `tol`.
 
         At most `max_iter` steps are performed. x must be centred.
         """
         steps = FastSteps(x, self.covariance_type, self.reg_covar)
         variances = x.var(0, correction=0)  # (D,)
         name = f"EM, K = {self.n_components}"
-        # the bar is on stdout and disappears at the end, so that a saved notebook contains no trace
-        # of it
+        # the bar is on stdout and disappears at the end, so a saved notebook has no trace of it
         with tqdm(
             range(self.max_iter), name, disable=not self.verbose, file=sys.stdout, leave=False
         ) as bar:
@@ -169,8 +162,7 @@ class GaussianMixture(FittedMixture):
                     break
 
     def _hold(self, new: Parameters, run: Run, variances: Tensor) -> Parameters:
-        """Return `new`, except that collapsed and empty components keep their last
-        valid covariance.
+        """Return `new`, but collapsed and empty components keep their last valid covariance.
 
         Empty components also keep their mean. The mean of a collapsed component is still updated,
         because the new mean is also optimal for the old covariance.

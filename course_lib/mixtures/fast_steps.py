@@ -1,14 +1,14 @@
 """The two steps of EM as two matrix products.
 
-A Gaussian's log-density is quadratic in x, and therefore *linear* in phi(x) = [1, x, every product
-x_i x_j]:
+A Gaussian's log-density is quadratic in x, and therefore *linear* in
+phi(x) = [1, x, every product x_i x_j]:
 
     log weight_k + log N(x | mu_k, Sigma_k) = phi(x) · c_k
 
 The sums that the M-step needs, Σ_n resp_nk · [1, x_n, x_n x_nᵀ], are linear in phi(x) as well. If
-the features of all points form one matrix, the E-step is `phi @ c` and the M-step is `resp.T @
-phi`. Each step is a single large product for all K components, whereas the textbook formulas loop
-over the components.
+the features of all points form one matrix, the E-step is `phi @ c` and the M-step is
+`resp.T @ phi`. Each step is a single large product for all K components, whereas the textbook
+formulas loop over the components.
 
 The large products cost accuracy, because Σ x xᵀ / N − mu muᵀ is a small difference between large
 numbers if a component is narrow and far from the origin. Centring the data reduces the error,
@@ -43,9 +43,7 @@ def n_features(dim: int, covariance_type: str) -> int:
 
 
 def one_row_per_component(k: int, device: torch.device) -> bool:
-    """Return whether log-densities of K components are computed faster as rows
-    in memory than as columns.
-    """
+    """Return whether log-densities of K components are computed faster as rows than as columns."""
     if device.type == "cpu" and k >= MANY_COMPONENTS:
         return torch.get_num_threads() == 1
     return k >= SOME_COMPONENTS
@@ -77,9 +75,7 @@ def features(x: Tensor, covariance_type: str) -> Tensor:
 def coefficients(
     weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str
 ) -> Tensor:
-    """Return c of shape (F, K) such that phi(x) @ c = log weight_k + log N(x | mean_k,
-    covariance_k).
-    """
+    """Return c (F, K) such that phi(x) @ c = log weight_k + log N(x | mean_k, covariance_k)."""
     dim = means.shape[1]
     if covariance_type in ("diag", "spherical"):
         precisions = (1 / covariances).reshape(len(means), -1)  # (K, D) or (K, 1)
@@ -99,11 +95,8 @@ def coefficients(
 
 
 def parameters(statistics: Tensor, dim: int, covariance_type: str, reg_covar: float) -> Parameters:
-    """Complete the M-step: compute the parameters from `statistics` = resp.T @ phi,
-    of shape (K, F).
-    """
-    # ten times the machine epsilon avoids a division by 0 for an empty component, as in
-    # scikit-learn
+    """Complete the M-step: compute the parameters from `statistics` (K, F) = resp.T @ phi."""
+    # ten times the machine epsilon avoids division by 0 for an empty component, as in scikit-learn
     counts = statistics[:, 0] + 10 * torch.finfo(statistics.dtype).eps  # (K,)
     means = statistics[:, 1 : dim + 1] / counts[:, None]  # (K, D)
     second = statistics[:, dim + 1 :] / counts[:, None]
@@ -140,9 +133,8 @@ class FastSteps:
             self.cached = x.new_empty(len(x), length)
             # all of them at once would need four times the memory
             for start in range(0, len(x), CPU_ROWS):
-                self.cached[start : start + CPU_ROWS] = features(
-                    x[start : start + CPU_ROWS], covariance_type
-                )
+                block = slice(start, start + CPU_ROWS)
+                self.cached[block] = features(x[block], covariance_type)
 
     def iterate(self, now: Parameters) -> tuple[Parameters, Tensor]:
         """Perform one E-step and one M-step.
@@ -176,17 +168,14 @@ class FastSteps:
         c = coefficients(*now, kind)  # (F, K)
         on_device = max(1, int(CACHE_BYTES / 4 / (sum(c.shape) * c.element_size())))
         rows = CPU_ROWS if c.device.type == "cpu" else on_device
-        # below this, exp returns denormal numbers: negligible in every sum, but they halve the
-        # speed
+        # below this, exp returns denormal numbers: negligible in sums, but they halve the speed
         lowest = 0.7 * math.log(torch.finfo(c.dtype).tiny)
         statistics, log_likelihood = torch.zeros_like(c.T), c.new_zeros(())
         narrow = sorted(self.narrow)
         resp_narrow = self.x.new_empty(len(self.x), len(narrow))
-        alone = (
-            Parameters(now.weights[narrow], now.means[narrow], now.covariances[narrow])
-            if narrow
-            else now
-        )
+        alone = now
+        if narrow:
+            alone = Parameters(now.weights[narrow], now.means[narrow], now.covariances[narrow])
         by_component = one_row_per_component(len(now.means), c.device)
         for start in range(0, len(self.x), rows):
             block = slice(start, start + rows)

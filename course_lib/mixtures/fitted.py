@@ -23,8 +23,7 @@ from course_lib.probability.gaussians import cholesky
 
 
 class FittedMixture(sklearn.mixture.GaussianMixture):
-    """The methods of a fitted mixture, named as in scikit-learn;
-    the subclass `GaussianMixture` adds `fit`.
+    """The methods of a fitted mixture, named as in scikit-learn; `GaussianMixture` adds `fit`.
 
     If X is a tensor, methods return tensors on the same device instead of arrays.
     """
@@ -49,24 +48,21 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return self._of_each(X, lambda joint: joint.argmax(1))
 
     def bic(self, X: Any) -> float:
-        """Return the Bayesian information criterion on X: −2 log-likelihood + (number of
-        parameters) · log N.
+        """Return the Bayesian information criterion on X; lower values are better.
 
-        Lower values are better.
+        It is −2 log-likelihood + (number of parameters) · log N.
         """
         return -2 * self.score(X) * len(X) + self._n_parameters() * math.log(len(X))
 
     def aic(self, X: Any) -> float:
-        """Return Akaike's information criterion on X: −2 log-likelihood + 2 ·
-        (number of parameters).
+        """Return Akaike's information criterion on X; lower values are better.
 
-        Lower values are better.
+        It is −2 log-likelihood + 2 · (number of parameters).
         """
         return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
 
     def sample(self, n_samples: int = 1) -> tuple[Any, Any]:
-        """Draw samples by ancestral sampling: first a component k,
-        then x from the Gaussian of component k.
+        """Draw samples by ancestral sampling: first a component k, then x from its Gaussian.
 
         Returns x of shape (n, D) and k of shape (n,).
         """
@@ -78,8 +74,8 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         rng = check_random_state(self.random_state)
         p = weights.double().cpu().numpy()  # (K,)
         k = torch.from_numpy(rng.choice(len(p), n_samples, p=p / p.sum())).to(means.device)  # (n,)
-        # (n, D)
-        noise = torch.from_numpy(rng.standard_normal((n_samples, means.shape[1]))).to(means)
+        drawn = rng.standard_normal((n_samples, means.shape[1]))  # (n, D)
+        noise = torch.from_numpy(drawn).to(means)
         if self.covariance_type == "full":
             for j, factor in enumerate(cholesky(covariances)):
                 noise[k == j] = noise[k == j] @ factor.T
@@ -90,9 +86,7 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return as_came(means[k] + noise, self.means_), as_came(k, self.means_)
 
     def _of_each(self, X: Any, result: Callable[[Any], Any]) -> Any:
-        """Apply `result` to log P(x, k) block by block, without storing log P(x,
-        k) for all rows at once.
-        """
+        """Apply `result` to log P(x, k) block by block, never storing all of its rows at once."""
         check_is_fitted(self)
         x: Any = self._checked(X)  # (N, D)
         if isinstance(X, Tensor) or self.device is not None:
@@ -151,9 +145,7 @@ def like(x: Any, values: Any) -> Any:
 
 
 def as_came(result: Any, X: Any) -> Any:
-    """Return the result as a tensor on the device of X if X is a tensor,
-    and as an array otherwise.
-    """
+    """Return the result as a tensor on X's device if X is a tensor, and as an array otherwise."""
     if isinstance(X, Tensor):
         return result.to(X.device)
     return as_array(result)

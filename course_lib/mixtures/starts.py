@@ -1,6 +1,4 @@
-"""Initial parameters for EM: given by the caller, computed from clusters,
-or taken from the last fit.
-"""
+"""Initial parameters for EM: given, computed from clusters, or taken from the last fit."""
 
 import math
 
@@ -14,7 +12,7 @@ from course_lib.mixtures.fitted import FittedMixture, like, to_tensor
 from course_lib.probability.em import Parameters, as_array, m_step, narrowness
 from course_lib.probability.gaussians import cholesky
 
-# a component has collapsed if it is this many times narrower (in variance) than the data.
+# A component has collapsed if it is this many times narrower (in variance) than the data.
 COLLAPSED = 1e12
 
 
@@ -78,9 +76,7 @@ def given_start(mixture: FittedMixture, x: Tensor) -> dict[str, Tensor]:
 
 
 def guess(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Parameters:
-    """Assign the data to components according to `init_params`,
-    and compute the parameters with an M-step.
-    """
+    """Assign the data to components by `init_params`, and compute the parameters with an M-step."""
     k, kind = mixture.n_components, mixture.covariance_type
     if mixture.init_params == "random":
         resp = torch.from_numpy(rng.uniform(size=(len(x), k))).to(x)
@@ -106,9 +102,8 @@ def centres_of_clusters(mixture: FittedMixture, x: Tensor, rng: np.random.Random
     """Return the centres (K, D) of the initial clusters."""
     data = x.cpu().numpy()
     if mixture.init_params == "kmeans":
-        centres = (
-            KMeans(mixture.n_components, n_init=1, random_state=rng).fit(data).cluster_centers_
-        )
+        clusters = KMeans(mixture.n_components, n_init=1, random_state=rng).fit(data)
+        centres = clusters.cluster_centers_
     elif mixture.init_params == "k-means++":
         centres, _ = kmeans_plusplus(data, mixture.n_components, random_state=rng)
     else:

@@ -1,6 +1,4 @@
-"""The auto-encoder maps images to short codes and back without imposing a distribution
-on the codes.
-"""
+"""The auto-encoder maps images to short codes and back; the codes may have any distribution."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,8 +37,7 @@ class AutoEncoderConfig(Config):
 
 
 class AutoEncoder(nn.Module):
-    """An encoder that maps images to codes of `latent` numbers,
-    and a decoder that maps codes to images.
+    """An encoder that maps images to codes of `latent` numbers, and a decoder that maps them back.
 
     The arguments are the fields of AutoEncoderConfig. Source: Hinton & Salakhutdinov 2006.
     """
@@ -67,8 +64,7 @@ class AutoEncoder(nn.Module):
         return torch.sigmoid(self.decoder(z))
 
     def loss(self, x: Tensor) -> dict[str, Tensor]:
-        """Return a dictionary with "loss", the squared error summed over pixels and
-        averaged over images.
+        """Return a dict with "loss", the squared error summed over pixels and averaged over images.
 
         x: images of shape (N, D).
         """

@@ -1,9 +1,10 @@
 """A model with an exact likelihood and no latent variables: P(x) = Π P(x_i | x_1 … x_{i−1}).
 
-Each pixel depends on the rows above it and on the pixels to its left. All rows share a small masked
-network, as in MADE: each unit of a row is assigned to a column. Within its row, a unit depends only
-on pixels to the left of its column, and affects only the logits in its column and to the right of
-it. Sources: van den Oord, Kalchbrenner & Kavukcuoglu 2016 (PixelRNN); Germain et al. 2015 (MADE).
+Each pixel depends on the rows above it and on the pixels to its left. All rows share a small
+masked network, as in MADE: each unit of a row is assigned to a column. Within its row, a unit
+depends only on pixels to the left of its column, and affects only the logits in its column and to
+the right of it.
+Sources: van den Oord, Kalchbrenner & Kavukcuoglu 2016 (PixelRNN); Germain et al. 2015 (MADE).
 """
 
 from collections.abc import Sequence
@@ -57,8 +58,8 @@ class AutoregressiveConfig(Config):
         self._make_int(
             "first",
             0,
-            "first, the number of units per row in the first layer, must be an integer of at "
-            "least 0",
+            "first, the number of units per row in the first layer, "
+            "must be an integer of at least 0",
         )
         self._make_tuple("shape")
 
@@ -69,11 +70,10 @@ def columns(units: int, width: int) -> Tensor:
 
 
 class RowUnits(nn.Module):
-    """A linear layer from the preceding pixels to units of each row;
-    each unit is assigned to a column.
+    """A linear layer from the preceding pixels to units of each row, each assigned to a column.
 
-    A unit depends on the `above` rows above its row, and on the pixels of its row to the left of
-    its column.
+    A unit depends on the `above` rows above its row, and on the pixels of its row to the
+    left of its column.
     """
 
     left_of: Tensor
@@ -89,17 +89,16 @@ class RowUnits(nn.Module):
     def forward(self, windows: Tensor, pixels: Tensor, rows: slice) -> Tensor:
         """Return the inputs of the units of R rows: (N, R, W·above), (N, R, W) → (N, R, units).
 
-        windows: the rows above each row. pixels: the rows themselves. rows: their places in the
-        image.
+        windows: the rows above each row. pixels: the rows themselves. rows: their
+        places in the image.
         """
         inputs = self.from_above(windows) + linear(pixels, self.from_left.weight * self.left_of)
-        # under autocast, the rest is in half precision
+        # under autocast, the inputs are in half precision
         return inputs + self.row[rows].to(inputs.dtype)
 
 
 class Autoregressive(nn.Module):
-    """A model of black-and-white images with an exact likelihood: P(x),
-    or P(x|told) if `told` is given.
+    """A model of black-and-white images with an exact likelihood: P(x), or P(x|told) with `told`.
 
     told: a tensor of shape (..., H, hidden) added to the inputs of each row's hidden units. With
     shape (..., 1, hidden), the same numbers are added in all rows. The constructor arguments are
@@ -128,9 +127,7 @@ class Autoregressive(nn.Module):
         self.register_buffer("not_left_of", not_left_of.float(), persistent=False)
 
     def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        """Return the probability that each pixel is 1, given the preceding pixels:
-        x (N, D) → (..., N, D).
-        """
+        """Return each pixel's probability of 1, given those before: x (N, D) → (..., N, D)."""
         require.images(x, self.bias.numel(), self.bias)
         return torch.sigmoid(self.logits(x, told))
 
@@ -175,15 +172,11 @@ class Autoregressive(nn.Module):
         return image.flatten(1)
 
     def _windows(self, image: Tensor) -> Tensor:
-        """Return the `above` rows above each row, padded with zeros: (N, H, W) → (N, H,
-        W·above).
-        """
+        """Return the `above` rows above each row, zero-padded: (N, H, W) → (N, H, W·above)."""
         return pad(image, (0, 0, self.above, 0)).unfold(1, self.above, 1)[:, :-1].flatten(2)
 
     def _inputs(self, windows: Tensor, pixels: Tensor, rows: slice) -> Tensor:
-        """Return the inputs that R rows' hidden units get from the preceding pixels:
-        (N, R, hidden).
-        """
+        """Return what the hidden units of R rows get from the preceding pixels: (N, R, hidden)."""
         inputs = self.hidden(windows, pixels, rows)
         if not self.config.first:
             return inputs
@@ -191,9 +184,7 @@ class Autoregressive(nn.Module):
         return inputs + linear(first, self.between.weight * self.not_right_of)
 
     def _row_logits(self, inputs: Tensor, told: Tensor | None) -> Tensor:
-        """Return the logits of R rows, given their hidden units: (N, R, hidden) → (...,
-        N, R, W).
-        """
+        """Return the logits of R rows from their hidden units: (N, R, hidden) → (..., N, R, W)."""
         if told is not None:
             inputs = inputs + told  # (..., N, R, hidden)
         return linear(silu(inputs), self.out.weight * self.not_left_of)

@@ -1,10 +1,9 @@
-"""A VAE in which each pixel also depends on the preceding pixels;
-its likelihood is the best in the course.
+"""A VAE whose pixels also depend on the preceding pixels; its likelihood is the course's best.
 
 As in every VAE, the decoder computes a logit for each pixel. A small autoregressive network adds a
 term that depends on the rows above, on the pixels to the left, and on z: another network computes a
-few numbers from z for each row of the image. Sources: Gulrajani et al. 2017 (PixelVAE); Chen et al.
-2017 (variational lossy auto-encoder).
+few numbers from z for each row of the image. Sources: Gulrajani et al. 2017 (PixelVAE);
+Chen et al. 2017 (variational lossy auto-encoder).
 """
 
 from dataclasses import dataclass
@@ -47,14 +46,14 @@ class AutoregressiveVAEConfig(VAEConfig):
         self._make_int(
             "first",
             0,
-            "first, the number of units per row in the first layer, must be an integer of at "
-            "least 0",
+            "first, the number of units per row in the first layer, "
+            "must be an integer of at least 0",
         )
         self._make_int(
             "told",
             1,
-            "told, how many numbers computed from z each row receives, must be an integer of at "
-            "least 1",
+            "told, how many numbers computed from z each row receives, "
+            "must be an integer of at least 1",
         )
 
 
@@ -80,9 +79,7 @@ class AutoregressiveVAE(VAE):
         return AutoregressiveVAEConfig(*arguments, **named)
 
     def told(self, z: Tensor) -> Tensor:
-        """Return what is added to the inputs of each row's hidden units: z (..., d) →
-        (..., H, before).
-        """
+        """Return what is added to the inputs of each row's units: z (..., d) → (..., H, before)."""
         rows = self.tell(z).unflatten(-1, (self.config.shape[0], -1))  # (..., H, told)
         return self.to_units(rows)
 
@@ -95,9 +92,7 @@ class AutoregressiveVAE(VAE):
         return self.likelihood(z).log_prob(x)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the mean of each pixel, given z ~ q(z|x) and the preceding pixels
-        of x: (N, D) → (N, D).
-        """
+        """Return the pixel means, given z ~ q(z|x) and the preceding pixels: x (N, D) → (N, D)."""
         z = reparameterize(*self.encode(x))  # (N, d)
         logits = self.decode(z)  # (N, D)
         logits = logits + self.pixels_before.logits(x, self.told(z)).to(logits.dtype)
@@ -105,8 +100,6 @@ class AutoregressiveVAE(VAE):
 
     @torch.no_grad()
     def generate(self, n: int) -> Tensor:
-        """Generate n images of zeros and ones (n, D): draw z from the prior,
-        then x pixel by pixel.
-        """
+        """Generate n binary images (n, D): draw z from the prior, then x pixel by pixel."""
         require.number_of_images(n)
         return self.likelihood(self.prior.sample((n,))).sample()

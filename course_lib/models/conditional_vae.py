@@ -1,6 +1,4 @@
-"""The conditional VAE. Its encoder and decoder both receive the label,
-so z need not describe the label.
-"""
+"""The conditional VAE: its encoder and decoder receive the label, so z need not describe it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,16 +24,15 @@ class ConditionalVAEConfig(VAEConfig):
 
     def __post_init__(self) -> None:
         sentence = (
-            "labels, the number of classes, must be an integer of at least 1 (for a shape, use "
-            "shape=(8, 8))"
+            "labels, the number of classes, must be an integer of at least 1 "
+            "(for a shape, use shape=(8, 8))"
         )
         self._make_int("labels", 1, sentence)
         super().__post_init__()
 
 
 class ConditionalVAE(nn.Module):
-    """A VAE for P(x|y), with the one-hot label y as an additional input
-    to both the encoder and the decoder.
+    """A VAE for P(x|y), with the one-hot label y as an additional input to its encoder and decoder.
 
     labels: the number of classes. The other arguments are the fields of VAEConfig. Sources: Sohn,
     Lee & Yan 2015; Kingma et al. 2014 (model M2 with all labels observed).
@@ -51,14 +48,11 @@ class ConditionalVAE(nn.Module):
         self.pixels = config.pixels()
 
     def forward(self, x: Tensor, y: Tensor | int) -> Tensor:
-        """Return reconstructions of images x with labels y, as pixels in [0, 1]: (N,
-        D) → (N, D).
-        """
+        """Reconstruct images x with labels y, as pixels in [0, 1]: (N, D) → (N, D)."""
         return self.given(y).reconstruct(x)
 
     def given(self, y: Tensor | int) -> "Given":
-        """Return a VAE for fixed labels y (N,), or for a single label shared
-        by any number of images.
+        """Return a VAE for fixed labels y (N,), or for one label shared by any number of images.
 
         The VAE's methods raise ValueError unless y is a single integer or contains one integer per
         image. Labels outside 0 … labels − 1 are detected only on the CPU.
@@ -66,9 +60,7 @@ class ConditionalVAE(nn.Module):
         return Given(self, y)
 
     def encode(self, x: Tensor, y: Tensor | int) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar of q(z|x, y), each of shape (N, latent),
-        for images x (N, D) with labels y.
-        """
+        """Return mu and logvar of q(z|x, y), each (N, latent), for images x (N, D) and labels y."""
         require.images(x, self.decoder.bias.numel(), self.decoder.bias)
         mu, logvar = self.encoder(x, self._one_hot(x, y)).to(x.dtype).chunk(2, -1)
         return mu, logvar
@@ -79,9 +71,7 @@ class ConditionalVAE(nn.Module):
         return self.decoder(torch.cat([z, self._one_hot(z, y)], -1)).to(z.dtype)
 
     def _one_hot(self, rows: Tensor, y: Tensor | int) -> Tensor:
-        """Return one-hot labels (..., N, labels) to append to rows (..., N, D) or (...,
-        N, latent).
-        """
+        """Return one-hot labels (..., N, labels) to append to rows (..., N, D or latent)."""
         return labels_beside(rows, y, self.config.labels, self.decoder.bias)
 
     def approximate_posterior(self, x: Tensor, y: Tensor | int) -> Distribution:
@@ -93,8 +83,7 @@ class ConditionalVAE(nn.Module):
         return self.given(y).likelihood(z)
 
     def loss(self, x: Tensor, y: Tensor | int, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
-        """Estimate −L_b in nats per image, from one z per image,
-        where L_b is the lower bound on log P(x|y).
+        """Estimate −L_b in nats per image, from one z each; L_b bounds log P(x|y) from below.
 
         Returns a dictionary with the keys "loss", "reconstruction" and "kl", as in VAE.loss.
         """
@@ -120,9 +109,7 @@ class Given(LatentImages):
         self.prior = model.prior_kind.distribution(zeros)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar of q(z|x, y), each of shape (N, latent),
-        for images x (N, D) in [0, 1].
-        """
+        """Return mu and logvar of q(z|x, y), each (N, latent), for images x (N, D) in [0, 1]."""
         return self.model.encode(x, self.y)
 
     def decode(self, z: Tensor) -> Tensor:

@@ -1,6 +1,4 @@
-"""Model configurations: dataclasses that validate their fields and are saved along
-with the weights.
-"""
+"""Model configurations: dataclasses that validate their fields and are saved with the weights."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,8 +8,9 @@ from course_lib import require
 
 @dataclass(frozen=True)
 class Config:
-    """The base class of model configurations. `Model(**config.to_json())` creates an
-    equivalent model.
+    """The base class of model configurations.
+
+    `Model(**config.to_json())` creates an equivalent model.
     """
 
     def to_json(self) -> dict[str, Any]:
@@ -22,17 +21,15 @@ class Config:
         }
 
     def _make_tuple(self, name: str) -> None:
-        """Convert a field from a sequence of integers, possibly NumPy integers,
-        to a tuple of int.
-        """
+        """Convert a field from a sequence of integers, even NumPy integers, to a tuple of int."""
         value = getattr(self, name)
         object.__setattr__(self, name, tuple(int(number) for number in value))
 
     def _make_int(self, name: str, least: int, sentence: str) -> None:
         """Convert a field to int.
 
-        Unless the field is an integer ≥ `least`, raises ValueError with a message that begins with
-        `sentence`.
+        Unless the field is an integer ≥ `least`, raises ValueError with a message that begins
+        with `sentence`.
         """
         value = getattr(self, name)
         if not require.is_count(value, least):

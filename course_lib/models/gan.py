@@ -1,10 +1,9 @@
-"""The generative adversarial network, in which D learns to tell real images from those
-that G generates.
+"""The generative adversarial network: D learns to tell real images from those that G generates.
 
 G is a Decoder, as in a VAE. D is an Encoder with a single output, the *logit* of the probability
 that an image is real. For the least-squares and Wasserstein losses, the output is an unbounded
-score, and its sigmoid is not a probability. All losses are means over images. Source: Goodfellow et
-al. 2014.
+score, and its sigmoid is not a probability. All losses are means over images.
+Source: Goodfellow et al. 2014.
 """
 
 import copy
@@ -33,9 +32,9 @@ class GANConfig(Config):
     are drawn from N(0, I). kinds: if positive, z also contains a random one-hot vector of this
     length, scaled by 3. The prior is then a mixture, so G need not split a single cloud into
     separate digits; what each component represents is learned. discriminator: the widths of D's
-    hidden layers, if they differ from `hidden`. norm: whether G uses batch normalization (Radford
-    et al. 2016). spectral: whether each weight matrix in D is divided by its largest singular
-    value, to bound the slope of D (Miyato et al. 2018). labels: the number of classes of a
+    hidden layers, if they differ from `hidden`. norm: whether G uses batch normalization
+    (Radford et al. 2016). spectral: whether each weight matrix in D is divided by its largest
+    singular value, to bound the slope of D (Miyato et al. 2018). labels: the number of classes of a
     conditional GAN, or 0 for an unconditional GAN. In a conditional GAN, both networks also receive
     one-hot labels (Mirza & Osindero 2014).
 
@@ -54,9 +53,8 @@ class GANConfig(Config):
     labels: int = 0
 
     def __post_init__(self) -> None:
-        if not all(
-            require.is_count(number, 0) for number in (self.latent, self.kinds, self.labels)
-        ):
+        numbers = (self.latent, self.kinds, self.labels)
+        if not all(require.is_count(number, 0) for number in numbers):
             given = f"latent={self.latent!r}, kinds={self.kinds!r}, labels={self.labels!r}"
             raise ValueError(
                 f"latent, kinds and labels must be non-negative integers, but got {given}."
@@ -91,8 +89,7 @@ class GAN(nn.Module):
         self.discriminator = Encoder(config.shape, 1, hidden_of_d, *layers, config.labels)
         for layer in list(self.discriminator.modules()):
             if isinstance(layer, nn.Linear | nn.Conv2d):
-                # torch's default shrinks signals, and hence G's gradients, by √6 per layer (He et
-                # al. 2015)
+                # torch's default shrinks signals and G's gradients by √6 per layer (He et al. 2015)
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
                 if config.spectral:
                     spectral_norm(layer)
@@ -126,14 +123,11 @@ class GAN(nn.Module):
         return torch.cat([z, 3.0 * choice.to(z.dtype)], 1)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return G(z), with pixels in [0, 1], for codes z from `noise`: (...,
-        latent + kinds) → (..., D).
-        """
+        """Return G(z), pixels in [0, 1], for z from `noise`: (..., latent + kinds) → (..., D)."""
         return self.images(z, y)
 
     def images(self, z: Tensor, y: Tensor | None = None, ema: bool = False) -> Tensor:
-        """Return G(z), with pixels in [0, 1], for codes z from `noise`: (...,
-        latent + kinds) → (..., D).
+        """Return G(z), pixels in [0, 1], for z from `noise`: (..., latent + kinds) → (..., D).
 
         ema: whether to use the running average of G's weights.
         """
@@ -144,8 +138,8 @@ class GAN(nn.Module):
     def logit(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return D's logits for images x with pixels in [0, 1]: (N, D) → (N,).
 
-        The larger the logit, the more realistic D finds the image. Raises ValueError for invalid
-        images.
+        The larger the logit, the more realistic D finds the image. Raises ValueError for
+        invalid images.
         """
         require.images(x, self.generator.bias.numel(), self.generator.bias)
         return self.discriminator(x, self._one_hot(x, y)).squeeze(-1).to(x.dtype)
@@ -175,30 +169,24 @@ class GAN(nn.Module):
                 slow.lerp_(now[name], 1 - decay)
 
     def _with_labels(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """Return codes z (..., latent + kinds), with one-hot labels appended
-        if this GAN is conditional.
-        """
+        """Return codes z (..., latent + kinds), plus one-hot labels if the GAN is conditional."""
         label = self._one_hot(z, y)
         return z if label is None else torch.cat([z, label], -1)
 
     def _one_hot(self, rows: Tensor, y: Tensor | None) -> Tensor | None:
-        """Return one-hot labels to append to `rows` (..., N, d),
-        or None for an unconditional GAN.
-        """
+        """Return one-hot labels to append to `rows` (..., N, d); None for an unconditional GAN."""
         if (y is not None) != (self.config.labels > 0):
             raise ValueError(
-                "Labels y must be passed if and only if the GAN is conditional, such as "
-                "GAN(labels=10)."
+                "Labels y must be passed if and only if the GAN is conditional, "
+                "such as GAN(labels=10)."
             )
-        return (
-            None if y is None else labels_beside(rows, y, self.config.labels, self.generator.bias)
-        )
+        if y is None:
+            return None
+        return labels_beside(rows, y, self.config.labels, self.generator.bias)
 
 
 class Loss(NamedTuple):
-    """The loss of each player as a function of D's logits (N,) for real and
-    for generated images.
-    """
+    """The players' losses as functions of D's logits (N,) for real and for generated images."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (on_real, on_fake)
     generator: Callable[[Tensor], Tensor]  # (on_fake)
@@ -213,20 +201,20 @@ def _cross_entropy(on_real: Tensor, on_fake: Tensor) -> Tensor:
 
 
 LOSSES = {
-    # G minimizes −log D(G(z)): the gradient is strong where D is sure. Goodfellow et al. 2014,
-    # section 3
+    # G minimizes −log D(G(z)): the gradient is strong where D is sure.
+    # Goodfellow et al. 2014, section 3
     "nonsaturating": Loss(_cross_entropy, lambda on_fake: softplus(-on_fake).mean()),
-    # G minimizes log(1 − D(G(z))): the gradient vanishes where D is sure. Goodfellow et al. 2014,
-    # equation 1
+    # G minimizes log(1 − D(G(z))): the gradient vanishes where D is sure.
+    # Goodfellow et al. 2014, equation 1
     "minimax": Loss(_cross_entropy, lambda on_fake: -softplus(on_fake).mean()),
-    # D's target is 1 for real images and 0 for generated ones; G's is 1. Mao et al. 2017, equation
-    # 9
+    # D's target is 1 for real images and 0 for generated ones; G's is 1.
+    # Mao et al. 2017, equation 9
     "least_squares": Loss(
         lambda on_real, on_fake: ((on_real - 1).square().mean() + on_fake.square().mean()) / 2,
         lambda on_fake: (on_fake - 1).square().mean() / 2,
     ),
-    # the difference between the mean logits; D's slope must stay near 1. Arjovsky et al. 2017,
-    # equation 3
+    # the difference between the mean logits; D's slope must stay near 1.
+    # Arjovsky et al. 2017, equation 3
     "wasserstein": Loss(
         lambda on_real, on_fake: on_fake.mean() - on_real.mean(),
         lambda on_fake: -on_fake.mean(),
@@ -244,18 +232,17 @@ def loss_named(name: str) -> Loss:
 def r1_penalty(logit: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
     """Return half the mean of ‖∂ logit(x) / ∂x‖² over real images x of shape (N, D).
 
-    Multiplied by γ and added to D's loss, the penalty makes D flat at the data. Source: Mescheder
-    et al. 2018, equation 9.
+    Multiplied by γ and added to D's loss, the penalty makes D flat at the data.
+    Source: Mescheder et al. 2018, equation 9.
     """
     return slopes(logit, real).square().sum(-1).mean() / 2
 
 
 def gradient_penalty(logit: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-    """Return the mean of (‖∂ logit / ∂x‖ − 1)² at random points between real and fake
-    images (N, D).
+    """Return the mean (‖∂ logit / ∂x‖ − 1)² at random points between real and fake images (N, D).
 
-    The penalty is usually multiplied by 10 and added to D's "wasserstein" loss. Source: Gulrajani
-    et al. 2017, equation 3.
+    The penalty is usually multiplied by 10 and added to D's "wasserstein" loss.
+    Source: Gulrajani et al. 2017, equation 3.
     """
     between = torch.lerp(real, fake, torch.rand_like(real[:, :1]))  # one point per pair
     return (slopes(logit, between).norm(dim=-1) - 1).square().mean()
@@ -264,8 +251,7 @@ def gradient_penalty(logit: Callable[[Tensor], Tensor], real: Tensor, fake: Tens
 def slopes(logit: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return ∂ logit(x) / ∂x, of shape (N, D), as a differentiable function of D's weights."""
     x = x.detach().requires_grad_()
-    # each logit depends only on its own image, so the gradient of the sum contains the individual
-    # gradients
+    # each logit depends only on its own image, so the gradient of the sum contains each gradient
     return torch.autograd.grad(logit(x).sum(), x, create_graph=True)[0]
 
 
@@ -279,11 +265,10 @@ def update_discriminator(
     r1: float = 0.0,
     penalty: float = 0.0,
 ) -> dict[str, Tensor]:
-    """Update D once, on real images and an equal number of generated images
-    with the same labels (if any).
+    """Update D once, on real images and as many generated ones with the same labels (if any).
 
-    real: images of shape (N, D) with pixels in [0, 1]. optimizer: the optimizer of D's weights. y:
-    the labels (N,) for a conditional GAN. r1, penalty: the weights of `r1_penalty` and
+    real: images of shape (N, D) with pixels in [0, 1]. optimizer: the optimizer of D's weights.
+    y: the labels (N,) for a conditional GAN. r1, penalty: the weights of `r1_penalty` and
     `gradient_penalty`. Returns D's loss without the penalties, and D's mean "probability" that an
     image is real, sigmoid(logit), for the real images and for the generated images.
     """

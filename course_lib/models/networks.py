@@ -1,5 +1,4 @@
-"""The networks that map images to a few numbers and back,
-used by all models here except Autoregressive.
+"""The networks that map images to a few numbers and back, for all models but Autoregressive.
 
 There are two kinds of network: "plain" has only fully connected layers, and "conv" also has two
 convolutional layers at the image end of the network. A decoder returns one number per pixel and
@@ -21,8 +20,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
 def mlp(widths: Sequence[int], activation: str = "relu") -> nn.Sequential:
-    """Build linear layers with these widths, separated by activations: (...,
-    widths[0]) → (..., widths[-1]).
+    """Build linear layers separated by activations: (..., widths[0]) → (..., widths[-1]).
 
     Raises ValueError for an activation that is not in ACTIVATIONS, and for widths that are not
     positive integers.
@@ -79,8 +77,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Map codes (..., inputs) to one number per pixel (..., D),
-    with an Encoder's layers in reverse order.
+    """Map codes (..., inputs) to one number per pixel (..., D), with an Encoder's layers reversed.
 
     norm: whether to use batch normalization before each activation; in training mode, each image
     then also depends on the other images in its batch (Ioffe & Szegedy 2015). Raises ValueError in
@@ -100,8 +97,7 @@ class Decoder(nn.Module):
         self.convolutions: nn.Module = nn.Identity()
         conv = _is_conv(network, shape, hidden)
         features = math.prod(shape)
-        # each pixel has its own bias, even after convolutions, so the bias can represent a mean
-        # image
+        # each pixel has its own bias, even after convolutions, so it can represent a mean image
         self.bias = nn.Parameter(torch.zeros(features))
         if conv:
             c, h, w = _channels(shape)
@@ -118,10 +114,8 @@ class Decoder(nn.Module):
             features = second * h * w // 16
         self.layers = mlp([inputs, *reversed(hidden), features], activation)
         if norm:
-            self.layers, self.convolutions = (
-                _normalized(self.layers),
-                _normalized(self.convolutions),
-            )
+            self.layers = _normalized(self.layers)
+            self.convolutions = _normalized(self.convolutions)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map codes z (..., inputs) to one number per pixel, (..., D)."""
@@ -138,8 +132,8 @@ class Decoder(nn.Module):
         """
         if mean.shape != self.bias.shape:
             raise ValueError(
-                f"The mean image must have shape ({len(self.bias)},), but got "
-                f"{tuple(mean.shape)}. Use digits.pixels().mean(0)."
+                f"The mean image must have shape ({len(self.bias)},), "
+                f"but got {tuple(mean.shape)}. Use digits.pixels().mean(0)."
             )
         low, high = (float(v) for v in mean.aminmax())
         if not (low >= -1e-3 and high <= 1 + 1e-3):  # rounding errors are clamped below
@@ -202,13 +196,13 @@ def labels_beside(rows: Tensor, y: Tensor | int, classes: int, weights: Tensor) 
     """Return one-hot labels (..., N, classes) to append to rows (..., N, d).
 
     y: labels (N,), or one label for all rows, on any device. Raises ValueError unless the labels
-    are integers, one per row or one for all rows; labels outside 0 … classes − 1 are detected only
-    on the CPU.
+    are integers, one per row or one for all rows; labels outside 0 … classes − 1 are detected
+    only on the CPU.
     """
     if y is None:
         raise ValueError(
-            "This model requires labels. Pass y, either one integer per row or one integer for "
-            "all rows."
+            "This model requires labels. "
+            "Pass y, either one integer per row or one integer for all rows."
         )
     y = torch.as_tensor(y)
     batch = rows.shape[:-1]

@@ -52,9 +52,9 @@ class LatentImages:
     def loss(self, x: Tensor, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
         """Estimate −L_b for images x (N, D), in nats per image, from one z per image.
 
-        Returns "reconstruction" = −E_q[log P(x|z)], "kl" = KL(q(z|x) ‖ P(z)), and "loss" =
-        reconstruction + beta · kl. With beta = 1, "loss" is −L_b (Kingma & Welling 2014, equation
-        10); otherwise, it is the loss of a β-VAE (Higgins et al. 2017).
+        Returns "reconstruction" = −E_q[log P(x|z)], "kl" = KL(q(z|x) ‖ P(z)), and
+        "loss" = reconstruction + beta · kl. With beta = 1, "loss" is −L_b (Kingma & Welling 2014,
+        equation 10); otherwise, it is the loss of a β-VAE (Higgins et al. 2017).
         """
         mu, logvar = self.encode(x)  # (N, d) each
         z = reparameterize(mu, logvar)  # (N, d)
@@ -97,9 +97,9 @@ class VAEConfig(Config):
     """The configuration of a VAE.
 
     shape, hidden, activation, network: as in `networks`. latent: the number of dimensions of z.
-    likelihood: "bernoulli" for black-and-white pixels, or "gaussian" for grey ones. variance: the
-    variance of the Gaussian likelihood, or None to learn it. prior: "normal", or "flower" if
-    latent=2.
+    likelihood: "bernoulli" for black-and-white pixels, or "gaussian" for grey ones.
+    variance: the variance of the Gaussian likelihood, or None to learn it. prior: "normal", or
+    "flower" if latent=2.
 
     Raises ValueError if a field has an invalid value.
     """
@@ -131,16 +131,16 @@ class VAEConfig(Config):
     def _check_likelihood(self) -> None:
         if self.likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(
-                f"likelihood must be 'bernoulli' or 'gaussian', not {self.likelihood!r}. For "
-                "pixels that also depend on the pixels before them, use an AutoregressiveVAE."
+                f"likelihood must be 'bernoulli' or 'gaussian', not {self.likelihood!r}. "
+                "For pixels that also depend on the pixels before them, use an AutoregressiveVAE."
             )
         if self.variance is None:
             return
         number = isinstance(self.variance, Real) and not isinstance(self.variance, bool)
         if not number or not 0 < self.variance < math.inf:
             raise ValueError(
-                "variance must be a positive number, or None to learn it, but got "
-                f"{self.variance!r}."
+                "variance must be a positive number, or None to learn it, "
+                f"but got {self.variance!r}."
             )
         if self.likelihood != "gaussian":
             raise ValueError(
@@ -150,9 +150,9 @@ class VAEConfig(Config):
 
     def pixels(self) -> BernoulliPixels | GaussianPixels:
         """Return the pixel likelihood for this configuration, with newly initialized parameters."""
-        return (
-            BernoulliPixels() if self.likelihood == "bernoulli" else GaussianPixels(self.variance)
-        )
+        if self.likelihood == "bernoulli":
+            return BernoulliPixels()
+        return GaussianPixels(self.variance)
 
 
 class VAE(LatentImages, nn.Module):

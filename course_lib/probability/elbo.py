@@ -4,8 +4,9 @@
 
 The first equation holds for every q. The expectation over z is exact if z is one of K classes, or
 if the model is linear-Gaussian and q is Gaussian. For a scalar z, the expectation can be computed
-by quadrature. In all other cases, the expectation is estimated by Monte Carlo. Sources: Kingma &
-Welling 2014, equations 1–3; Neal & Hinton 1998 for EM as the maximization of the same bound.
+by quadrature. In all other cases, the expectation is estimated by Monte Carlo.
+Sources: Kingma & Welling 2014, equations 1–3; Neal & Hinton 1998 for EM as the maximization of
+the same bound.
 """
 
 import math
@@ -41,12 +42,11 @@ class LatentModel:
 
 @dataclass(frozen=True)
 class Bound:
-    """The bound L_b for each x, split into its two terms. All fields have shape (N,)
-    and are in nats.
+    """The bound L_b for each x, split into its two terms; all fields are in nats, of shape (N,).
 
     `reconstruction` is E_q[log P(x|z)], and `kl` is KL(q(z|x) ‖ P(z)). `log_px` is log P(x), or
-    None if the bound is a Monte Carlo estimate. `se` is the standard error of L_b, or 0 if nothing
-    was sampled.
+    None if the bound is a Monte Carlo estimate. `se` is the standard error of L_b, or 0 if
+    nothing was sampled.
     """
 
     reconstruction: Tensor
@@ -81,8 +81,7 @@ class Bound:
 
 
 def mixture_model(weights: Tensor, means: Tensor, covariances: Tensor) -> LatentModel:
-    """Return the Gaussian mixture with the given weights (K,), means (K,
-    D) and full covariances (K, D, D).
+    """Return the Gaussian mixture with weights (K,), means (K, D) and full covariances (K, D, D).
 
     The latent variable z is the index of the component.
     """
@@ -113,23 +112,17 @@ class LinearGaussian(LatentModel):
         return cls(prior, likelihood, weight, bias, variance)
 
     def log_px(self, x: Tensor) -> Tensor:
-        """Return log P(x) for x (N, D); P(x) is Gaussian with covariance weight
-        weightᵀ + variance I.
-        """
+        """Return log P(x) for x (N, D); the covariance of x is weight weightᵀ + variance I."""
         eye = torch.eye(len(self.bias)).to(self.weight)
-        return MultivariateNormal(
-            self.bias, self.weight @ self.weight.T + self.variance * eye
-        ).log_prob(x)
+        covariance = self.weight @ self.weight.T + self.variance * eye
+        return MultivariateNormal(self.bias, covariance).log_prob(x)
 
     def true_posterior(self, x: Tensor) -> MultivariateNormal:
-        """Return P(z|x) for x of shape (N, D): a Gaussian with the same covariance (d,
-        d) for every x.
-        """
+        """Return P(z|x) for x (N, D): a Gaussian with the same covariance (d, d) for every x."""
         eye = torch.eye(self.weight.shape[1]).to(self.weight)
         covariance = torch.linalg.inv(eye + self.weight.T @ self.weight / self.variance)
-        return MultivariateNormal(
-            (x - self.bias) @ self.weight @ covariance / self.variance, covariance
-        )
+        mean = (x - self.bias) @ self.weight @ covariance / self.variance
+        return MultivariateNormal(mean, covariance)
 
 
 def elbo(
@@ -140,8 +133,7 @@ def elbo(
     grid: Tensor | None = None,
     samples: int | None = None,
 ) -> Bound:
-    """Return the bound L_b for each x under q(z|x),
-    differentiable in the parameters of q and of the model.
+    """Return L_b for each x under q(z|x), differentiable in the parameters of q and of the model.
 
     x has shape (N, ...). q is a torch distribution over z with batch shape (N,), or () to use the
     same q for every x. The method depends on the arguments:
@@ -181,12 +173,11 @@ def elbo(
 
 
 def log_posterior(model: LatentModel, x: Tensor, *, grid: Tensor | None = None) -> Tensor:
-    """Return log P(z|x) for each class z, of shape (K, N),
-    or at each point of the grid, of shape (G, N).
+    """Return log P(z|x) for each class, of shape (K, N), or each grid point, of shape (G, N).
 
     x has shape (N, ...). On a grid, the values are log-densities. For a mixture,
-    `Categorical(logits=log_posterior(model, x).T)` is the result of the E-step: the q that closes
-    the gap.
+    `Categorical(logits=log_posterior(model, x).T)` is the result of the E-step: the q that
+    closes the gap.
     """
     log_joint, _, _, log_width, _ = _on_points(model, x, grid)
     return log_joint - torch.logsumexp(log_joint + log_width, 0)
@@ -232,14 +223,11 @@ def importance_weighted_bound(
 
 def _check(model: LatentModel, q: Distribution, x: Tensor) -> None:
     if q.event_shape != model.prior.event_shape or math.prod(model.prior.batch_shape) != 1:
-        shapes = [
-            tuple(s) for s in (q.event_shape, model.prior.event_shape, model.prior.batch_shape)
-        ]
+        event, batch = tuple(model.prior.event_shape), tuple(model.prior.batch_shape)
         raise ValueError(
-            "q and the prior are incompatible: q has event shape {}, and the prior has event shape {} "
-            "and batch shape {}. If z is a vector, wrap q and the prior in Independent(…, 1).".format(
-                *shapes
-            )
+            f"q and the prior are incompatible: q has event shape {tuple(q.event_shape)}, "
+            f"and the prior has event shape {event} and batch shape {batch}. "
+            "If z is a vector, wrap q and the prior in Independent(…, 1)."
         )
     if x.dtype == torch.uint8 and x.numel() and int(x.max()) > 1:
         raise ValueError(
@@ -271,8 +259,8 @@ def _is_gaussian(q: Distribution) -> bool:
 def _on_points(model: LatentModel, x: Tensor, grid: Tensor | None) -> tuple[Tensor, ...]:
     """Return log P(x, z), log P(z), log P(x|z), the log width of each point, and the points z.
 
-    Each tensor has shape (S, N) or (S, 1). The width of a point is its weight in the integral over
-    z.
+    Each tensor has shape (S, N) or (S, 1). The width of a point is its weight in the
+    integral over z.
     """
     if isinstance(model.prior, Categorical):
         z = torch.arange(model.prior.probs.shape[-1], device=x.device)[:, None]  # (K, 1)

@@ -31,9 +31,7 @@ class Parameters(NamedTuple):
 
 
 def as_array(values: Any) -> Any:
-    """Convert a tensor to a NumPy array; return any other value unchanged
-    for scikit-learn to validate.
-    """
+    """Convert a tensor to a NumPy array; leave any other value for scikit-learn to validate."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         if values.is_floating_point() and values.dtype not in FLOATS:
@@ -41,8 +39,8 @@ def as_array(values: Any) -> Any:
         return values.numpy()
     if np.ma.is_masked(values):
         raise ValueError(
-            "Masked arrays are not supported, because their mask would be lost. Remove the masked "
-            "rows with np.ma.compress_rows."
+            "Masked arrays are not supported, because their mask would be lost. "
+            "Remove the masked rows with np.ma.compress_rows."
         )
     return values
 
@@ -69,8 +67,7 @@ def as_floats(values: Any) -> Tensor:
 
 
 def arrays_too(step: Callable) -> Callable:
-    """Wrap a function of tensors so that it also accepts NumPy arrays,
-    and returns arrays if x is an array.
+    """Let a function of tensors also accept NumPy arrays, and return arrays if x is an array.
 
     The parameters and responsibilities are converted to the dtype and device of x.
     """
@@ -98,9 +95,7 @@ def arrays_too(step: Callable) -> Callable:
 
 
 def check_type(covariance_type: str) -> None:
-    """Raise ValueError for an unknown covariance_type,
-    which the steps would otherwise treat as "full".
-    """
+    """Raise ValueError for an unknown covariance_type, which would otherwise count as "full"."""
     if covariance_type not in COVARIANCE_TYPES:
         names = ", ".join(COVARIANCE_TYPES)
         raise ValueError(f"covariance_type must be one of {names}, not {covariance_type!r}.")
@@ -142,8 +137,7 @@ def e_step(
 def m_step(
     x: Tensor, resp: Tensor, covariance_type: str = "full", reg_covar: float = 0.0
 ) -> Parameters:
-    """Return the weights, means and covariances that best fit x (N, D),
-    given responsibilities resp (N, K).
+    """Return the parameters that best fit x (N, D), given responsibilities resp (N, K).
 
     `reg_covar` is added to every variance. A component with no responsibility for any point gets a
     mean of 0 and, before `reg_covar` is added, a covariance of 0.
@@ -152,8 +146,7 @@ def m_step(
     counts = resp.sum(0) + 10 * torch.finfo(x.dtype).eps  # (K,), never exactly 0
     means = resp.T @ x / counts[:, None]  # (K, D)
     diagonal = covariance_type in ("diag", "spherical")
-    # one tensor, allocated first: many small tensors between large temporaries would fragment the
-    # memory
+    # one tensor, allocated first: small tensors between large temporaries would fragment the memory
     covariances = x.new_empty(means.shape if diagonal else (*means.shape, x.shape[1]))
     for k, mean in enumerate(means):
         centred = x - mean  # (N, D)
@@ -173,9 +166,7 @@ def m_step(
 
 
 def empty(weights: Tensor) -> Tensor:
-    """Return a boolean mask of the components that have lost all their points:
-    weights (K,) → (K,).
-    """
+    """Return a mask of the components that have lost all their points: weights (K,) → (K,)."""
     return weights < 100 * torch.finfo(weights.dtype).eps
 
 

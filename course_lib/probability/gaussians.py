@@ -1,6 +1,4 @@
-"""Log-densities of Gaussians, and closed forms of the KL divergence between two
-Gaussians, in nats.
-"""
+"""Log-densities of Gaussians, and closed forms of the KL between two Gaussians, in nats."""
 
 import math
 
@@ -13,12 +11,11 @@ LOG_2PI = math.log(2 * math.pi)
 def log_prob_diag(x: Tensor, mu: Tensor | float, logvar: Tensor | float) -> Tensor:
     """Return log N(x | mu, diag(exp(logvar))) in nats, summed over the last dimension.
 
-    x, mu and logvar broadcast to (..., D), and the result has shape (...). `logvar` is log sigma²,
-    not log sigma.
+    x, mu and logvar broadcast to (..., D), and the result has shape (...). `logvar` is
+    log sigma², not log sigma.
     """
-    mu, logvar = (
-        torch.as_tensor(v, dtype=torch.result_type(x, 0.0), device=x.device) for v in (mu, logvar)
-    )
+    dtype = torch.result_type(x, 0.0)
+    mu, logvar = (torch.as_tensor(v, dtype=dtype, device=x.device) for v in (mu, logvar))
     return -0.5 * (LOG_2PI + logvar + (x - mu) ** 2 * torch.exp(-logvar)).sum(-1)
 
 
@@ -27,13 +24,13 @@ def cholesky(covariance: Tensor) -> Tensor:
 
     Raises ValueError if a matrix is not symmetric, not positive definite, or not finite.
     """
-    # cholesky_ex reads only the lower triangle; sums over many points may be asymmetric by about
-    # 1e-6
+    # cholesky_ex reads only the lower triangle;
+    # sums over many points may be asymmetric by about 1e-6
     asymmetry = (covariance - covariance.mT).abs().amax((-2, -1))  # (...), one value per matrix
     if bool((asymmetry > 1e-4 * covariance.abs().amax((-2, -1))).any()):
         raise ValueError(
-            "At least one covariance matrix C is not symmetric. Use (C + Cᵀ) / 2, or check "
-            "how C was computed."
+            "At least one covariance matrix C is not symmetric. "
+            "Use (C + Cᵀ) / 2, or check how C was computed."
         )
     factor, info = torch.linalg.cholesky_ex(covariance)
     if bool((info > 0).any()) or not bool(torch.isfinite(factor).all()):
@@ -63,8 +60,8 @@ def kl_diag(
     """Return KL(N(mu, exp(logvar)) ‖ N(mu_p, exp(logvar_p))) for diagonal Gaussians, in nats.
 
     The inputs broadcast to (..., D). The result is summed over the last dimension, has shape (...),
-    and is never negative. For the default, the standard normal, the divergence is ½ Σ (exp(logvar)
-    − 1 − logvar + mu²); see Kingma & Welling 2014, appendix B.
+    and is never negative. For the default, the standard normal, the divergence is
+    ½ Σ (exp(logvar) − 1 − logvar + mu²); see Kingma & Welling 2014, appendix B.
     """
     ratio = logvar - logvar_p  # the log of the ratio of the variances
     precision = torch.exp(-logvar_p) if isinstance(logvar_p, Tensor) else math.exp(-logvar_p)
@@ -81,7 +78,7 @@ def kl_full(mean_q: Tensor, covariance_q: Tensor, mean_p: Tensor, covariance_p: 
     """
     factor_q, factor_p = cholesky(covariance_q), cholesky(covariance_p)
     ratio = torch.linalg.solve_triangular(factor_p, factor_q, upper=False)  # (D, D)
-    # (D, 1)
-    shift = torch.linalg.solve_triangular(factor_p, (mean_q - mean_p)[:, None], upper=False)
+    difference = (mean_q - mean_p)[:, None]  # (D, 1)
+    shift = torch.linalg.solve_triangular(factor_p, difference, upper=False)  # (D, 1)
     log_det_ratio = 2 * (factor_p.diagonal().log().sum() - factor_q.diagonal().log().sum())
     return 0.5 * ((ratio**2).sum() - len(mean_q) + (shift**2).sum() + log_det_ratio)

@@ -1,6 +1,4 @@
-"""The likelihoods P(x|z) of pixels, computed from a decoder's logits,
-and the pixels that each one models.
-"""
+"""Likelihoods P(x|z) of pixels, from a decoder's logits, and the pixels that each one models."""
 
 import math
 from typing import Any
@@ -29,14 +27,13 @@ def observed_pixels(images: Tensor, likelihood: str, *, fixed: bool = False) -> 
 
 
 def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
-    """Return log P(x) in nats for independent pixels,
-    each of which is 1 with probability sigmoid(logit).
+    """Return log P(x) in nats for independent pixels, each 1 with probability sigmoid(logit).
 
     x and logits have shape (..., D), and the result has shape (...). The log-likelihood is the sum
-    over pixels of x·log p + (1 − x)·log(1 − p). With p = sigmoid(l), each term equals x·l − log(1 +
-    eˡ), which is finite for every logit l. For grey x, the result is a negative cross-entropy
-    rather than a log-likelihood. Raises ValueError if x has an integer type, such as uint8, and
-    values other than 0 and 1.
+    over pixels of x·log p + (1 − x)·log(1 − p). With p = sigmoid(l), each term equals
+    x·l − log(1 + eˡ), which is finite for every logit l. For grey x, the result is a negative
+    cross-entropy rather than a log-likelihood. Raises ValueError if x has an integer type, such as
+    uint8, and values other than 0 and 1.
     """
     if not x.is_floating_point() and x.numel() and not 0 <= int(x.min()) <= int(x.max()) <= 1:
         raise ValueError(
@@ -51,8 +48,8 @@ def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
 
 class _LogBernoulli(torch.autograd.Function):
     # On a CPU, torch's softplus computes log1p to an accuracy that is lost in the sum over pixels,
-    # and its backward pass computes p again. Avoiding both makes a training step of the plain VAE a
-    # tenth shorter.
+    # and its backward pass computes p again. Avoiding both makes a training step of the plain VAE
+    # a tenth shorter.
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:
         p = torch.sigmoid(logits)
@@ -78,16 +75,12 @@ class Pixels(Independent):
         super().__init__(Bernoulli(logits=logits, validate_args=False), 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return log P(x) in nats, of shape (...), after value and logits are
-        broadcast to (..., D).
-        """
+        """Return log P(x) in nats, of shape (...); value and logits broadcast to (..., D)."""
         return log_bernoulli(self.base_dist.logits, value)
 
 
 class BernoulliPixels(nn.Module):
-    """The Bernoulli likelihood of black-and-white pixels:
-    each pixel is 1 with probability sigmoid(logit).
-    """
+    """The Bernoulli likelihood of binary pixels: each is 1 with probability sigmoid(logit)."""
 
     def distribution(self, logits: Tensor) -> Distribution:
         """Return P(x|z) for logits (..., D), with batch shape (...) and event shape (D,)."""
@@ -99,8 +92,7 @@ class BernoulliPixels(nn.Module):
 
 
 class GaussianPixels(nn.Module):
-    """The Gaussian likelihood of grey pixels, with mean sigmoid(logit) and the same
-    variance for all pixels.
+    """The Gaussian likelihood of grey pixels: mean sigmoid(logit), and one variance for all pixels.
 
     variance: a number, or None to learn the variance, starting from 0.05.
     """

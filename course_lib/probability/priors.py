@@ -1,6 +1,4 @@
-"""The priors P(z) of a VAE. Each prior provides its distribution and KL(q(z|x) ‖ P(z))
-for a Gaussian q.
-"""
+"""The priors P(z) of a VAE: each gives its distribution and KL(q(z|x) ‖ P(z)) for a Gaussian q."""
 
 import math
 from collections.abc import Sequence
@@ -47,8 +45,7 @@ class FlowerPrior:
         return Flower(zeros)
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
-        """Estimate KL(q ‖ P(z)), which has no closed form,
-        by evaluating log q(z|x) − log P(z) at z.
+        """Estimate KL(q ‖ P(z)), which has no closed form, as log q(z|x) − log P(z) at z.
 
         The result has shape (N,) and is in nats.
         """

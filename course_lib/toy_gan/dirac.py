@@ -19,8 +19,7 @@ from course_lib.toy_gan.settings import CHOICES
 def field(
     theta: Tensor, psi: Tensor, loss: str = "nonsaturating", r1: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Return v(θ, ψ) = (−dL_G/dθ, −dL_D/dψ) for θ and ψ of the same shape;
-    r1 is the weight γ of R1.
+    """Return v(θ, ψ) = (−dL_G/dθ, −dL_D/dψ) for θ and ψ of equal shape; r1 is the weight γ of R1.
 
     Raises ValueError for an unknown loss.
     """
@@ -47,8 +46,7 @@ def jacobian(r1: float = 0.0, slope: float = 0.5) -> Tensor:
 def eigenvalues(r1: float = 0.0, slope: float = 0.5) -> tuple[complex, complex]:
     """Return the eigenvalues −γ/2 ± √(γ²/4 − f'(0)²) of the Jacobian.
 
-    Without R1, the eigenvalues ±i·f'(0) describe an undamped rotation. γ = 2f'(0) gives critical
-    damping.
+    Without R1, the eigenvalues ±i·f'(0) mean undamped rotation. γ = 2f'(0) gives critical damping.
     """
     root = cmath.sqrt(r1**2 / 4 - slope**2)
     return -r1 / 2 + root, -r1 / 2 - root
@@ -63,8 +61,7 @@ def trajectory(
     alternating: bool = True,
     linear: bool = False,
 ) -> Tensor:
-    """Return (θ, ψ) at `start` and after each of `steps` steps of size h, as a tensor
-    (steps + 1, 2).
+    """Return (θ, ψ) at `start` and after each of `steps` steps of size h: a tensor (steps + 1, 2).
 
     The result is float64. alternating: whether D moves first and G then responds to the new D.
     linear: whether v is replaced by its linearization at (0, 0).
@@ -89,8 +86,7 @@ def trajectory(
 
 
 def invariant(theta: Tensor, psi: Tensor, h: float, slope: float = 0.5) -> Tensor:
-    """Return θ² + ψ² − h·f'(0)·θψ, which alternating steps of the linearized game
-    without R1 conserve.
+    """Return θ² + ψ² − h·f'(0)·θψ, which alternating linearized steps without R1 conserve.
 
     Up to rounding, the steps therefore stay on an ellipse. With c = h·f'(0)/2, the radius stays
     between √((1 − c)/(1 + c)) and √((1 + c)/(1 − c)) times the initial radius.

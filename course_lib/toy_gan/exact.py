@@ -13,9 +13,7 @@ from course_lib.toy_gan.losses import FLOOR
 
 
 def best_d(p: Tensor, q: Tensor) -> Tensor:
-    """Return D* = p / (p + q), with NaN where both p and q are 0
-    (Goodfellow et al. 2014, proposition 1).
-    """
+    """Return D* = p / (p + q), NaN where both are 0 (Goodfellow et al. 2014, proposition 1)."""
     return p / (p + q)
 
 
@@ -25,9 +23,7 @@ def kl(p: Tensor, q: Tensor) -> Tensor:
 
 
 def jsd(p: Tensor, q: Tensor) -> Tensor:
-    """Return the Jensen–Shannon divergence in nats: 0 if p = q,
-    and log 2 if p and q do not overlap.
-    """
+    """Return the Jensen–Shannon divergence in nats: 0 if p = q, log 2 if p and q do not overlap."""
     middle = (p + q) / 2
     return (kl(p, middle) + kl(q, middle)) / 2
 
@@ -38,8 +34,7 @@ def total_variation(p: Tensor, q: Tensor) -> Tensor:
 
 
 def wasserstein(p: Tensor, q: Tensor, dx: float, beyond: Tensor | float = 0.0) -> Tensor:
-    """Return W1(p, q) = ∫ |P − Q| dx for cells of width dx,
-    where P and Q are the distribution functions.
+    """Return W1(p, q) = ∫ |P − Q| dx for cells of width dx; P and Q are the distribution functions.
 
     The outermost cells contain all the mass outside the grid, where p is 0. beyond: how far the
     mass outside the grid lies beyond the centres of the outermost cells, averaged over q; see
@@ -49,8 +44,7 @@ def wasserstein(p: Tensor, q: Tensor, dx: float, beyond: Tensor | float = 0.0) -
 
 
 def best_critic(p: Tensor, q: Tensor, dx: float) -> Tensor:
-    """Return the 1-Lipschitz critic that best separates p and q,
-    evaluated at the centres of the cells.
+    """Return the 1-Lipschitz critic that best separates p and q, at the centres of the cells.
 
     E_p[f] − E_q[f] = −∫ f' (P − Q) dx is maximal, and equal to W1, for f' = −sign(P − Q). The mean
     of the critic over the mixture (p + q)/2 is 0.

@@ -1,6 +1,4 @@
-"""Figures of the toy GAN: snapshots of a game, comparisons of games,
-and the phase plane of the Dirac-GAN.
-"""
+"""Figures of the toy GAN: snapshots, comparisons, and the phase plane of the Dirac-GAN."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,10 +33,8 @@ def draw_moment(axes: Any, past: History, at: int) -> tuple[list[Any], list[str]
     The data are drawn as a dotted black line, G as a green line, D as a dashed blue line, and D* as
     a thin line. The axis on the right is for D and D*.
     """
-    line, now = (
-        past.game.grid,
-        {name: past.column(name)[at] for name in ("q", "d", "d_star", "step", "jsd")},
-    )
+    line = past.game.grid
+    now = {name: past.column(name)[at] for name in ("q", "d", "d_star", "step", "jsd")}
     p = line.p[1:-1] / line.dx
     axes.fill_between(line.x, now["q"], color=BOUND, alpha=0.15, lw=0)
     curves = axes.plot(line.x, p, ":", color=DATA, lw=2, label="data p(x)")
@@ -90,8 +86,7 @@ def compare(
 
 
 def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:
-    """Plot the vector field of the Dirac-GAN and a path of alternating steps
-    for each weight γ of R1.
+    """Plot the Dirac-GAN's vector field and a path of alternating steps for each weight γ of R1.
 
     paths: a mapping from each γ to a path of shape (T, 2). together: a path of simultaneous steps,
     which is plotted only in the first panel.
@@ -115,6 +110,5 @@ def dirac_planes(paths: Mapping[float, Tensor], together: Tensor) -> None:
 def both(a: complex, b: complex) -> str:
     """Format two eigenvalues, which are either a conjugate pair or two real numbers."""
     real = f"{a.real:.2f} " if abs(a.real) > 0.005 else ""
-    return (f"{real}± {abs(a.imag):.2f}i" if a.imag else f"{a.real:.2f} and {b.real:.2f}").replace(
-        "-", "−"
-    )
+    text = f"{real}± {abs(a.imag):.2f}i" if a.imag else f"{a.real:.2f} and {b.real:.2f}"
+    return text.replace("-", "−")

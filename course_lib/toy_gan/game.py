@@ -17,18 +17,18 @@ HEAD = (
     "step",  # rounds played
     "d_updates",
     "g_updates",
+    # both losses are on the last batch, with penalties, as in a training log; NaN at the start
     "loss_d",
-    # both losses: on the last batch, with penalties, as in a training log; NaN at the start
     "loss_g",
     "value",  # V(D, G), which D maximizes: −(D's loss) without penalties, on all of p and q
     "best_value",  # V(D*, G)
     "jsd",
-    "kl_pq",
     # KL(p ‖ q) is ∞ if G misses a cell with data; KL(q ‖ p) is ∞ if G fills a cell without data
+    "kl_pq",
     "kl_qp",
     "tv",
     "w1",
-    # of D, if half of the points are real; a critic's threshold is midway between its two means
+    # D's accuracy if half of the points are real; a critic's threshold is midway between its means
     "accuracy",
     "modes",  # the number of modes on whose hill G's mass is at least a quarter of the data's
     "all_modes",
@@ -45,9 +45,7 @@ SIZE = len(HEAD) + sum(ROWS.values())
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """A context with a single torch thread; two threads take up to five times as long
-    for small vectors.
-    """
+    """A context with a single torch thread; two take up to five times as long for small vectors."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -57,9 +55,7 @@ def one_thread() -> Iterator[None]:
 
 
 class State(NamedTuple):
-    """The state of a game: settings, counters, latest losses,
-    and the weights and Adam moments of G and D.
-    """
+    """The state of a game: settings, counters, latest losses, weights and Adam moments."""
 
     settings: Settings
     # rounds, updates of D and G, Adam steps of G and D, and `Game.counted`
@@ -69,8 +65,7 @@ class State(NamedTuple):
 
 
 class Game:
-    """A game with the given settings. Equal settings give equal games on any machine,
-    up to rounding.
+    """A game with given settings. Equal settings give equal games on any machine, up to rounding.
 
     `step` plays whole rounds, and `update_d` and `update_g` play single updates. A round is
     complete as soon as G has moved after `d_steps` updates of D. All computations are in float64 on
@@ -120,9 +115,8 @@ class Game:
     def d_gradient(self) -> Tensor:
         """Return the gradient (P,) of D's loss on a new batch."""
         s = self.settings
-        u = noise.uniform(
-            s.seed, [noise.D_DATA, noise.D_MIX, noise.D_Z, noise.D_Z2], self.d_updates, s.batch
-        )
+        streams = [noise.D_DATA, noise.D_MIX, noise.D_Z, noise.D_Z2]
+        u = noise.uniform(s.seed, streams, self.d_updates, s.batch)
         real = self._data(u[0])  # (N,)
         fake = self.g(noise.codes(s.z, u[2:])).detach()  # detach: D's loss must not train G
         a_real, a_fake = self.d(torch.cat([real, fake])).chunk(2)
@@ -136,9 +130,7 @@ class Game:
         return gradients(loss, self.d)[0]
 
     def g_gradient(self) -> tuple[Tensor, Tensor | None]:
-        """Return the gradients (P,) of G's loss on a new batch,
-        for G's weights and D's (None if frozen).
-        """
+        """Return the gradients (P,) of G's loss on a new batch: G's, and D's (None if frozen)."""
         s = self.settings
         u = noise.uniform(s.seed, [noise.G_Z, noise.G_Z2], self.g_updates, s.batch)
         loss = losses.g_loss(s.loss, self.d(self.g(noise.codes(s.z, u))))
@@ -162,9 +154,7 @@ class Game:
             self.counted = self.d_updates
 
     def _change_d(self, gradient: Tensor) -> None:
-        """Update D's weights with a gradient (P,) of either player's loss;
-        clip the weights if required.
-        """
+        """Update D's weights with a gradient (P,) of either loss, and clip them if required."""
         s = self.settings
         self.d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2)
         if s.loss == "wasserstein" and s.constraint == "clip":
@@ -192,15 +182,12 @@ class Game:
         return State(self.settings, numbers, (self.loss_d, self.loss_g), tensors)
 
     def restore(self, state: State) -> None:
-        """Restore a state returned by `state`, so that the game continues from it bit
-        for bit as before.
-        """
+        """Restore a state returned by `state`; the game then continues bit for bit as before."""
         if state.settings.restarts(self.settings):
             self.__init__(state.settings)  # type: ignore[misc]
         self.settings = state.settings
-        self.rounds, self.d_updates, self.g_updates, self.g.t, self.d.t, self.counted = (
-            state.numbers
-        )
+        self.rounds, self.d_updates, self.g_updates = state.numbers[:3]
+        self.g.t, self.d.t, self.counted = state.numbers[3:]
         self.loss_d, self.loss_g = state.losses
         for player, (weights, m, v) in ((self.g, state.tensors[:3]), (self.d, state.tensors[3:])):
             player.weights.copy_(weights)
@@ -208,9 +195,7 @@ class Game:
 
     @one_thread()
     def measure(self) -> dict[str, Any]:
-        """Measure the game, and return the numbers in HEAD as floats and the rows
-        in ROWS as tensors.
-        """
+        """Return measurements: the numbers in HEAD as floats, and the rows in ROWS as tensors."""
         s, line = self.settings, self.grid
         with torch.no_grad():
             x = self.g(torch.cat([line.z_edges, line.z_points])).detach()  # (FINE + 1 + POINTS,)
@@ -222,7 +207,7 @@ class Game:
         a, points = a.detach()[:CELLS], x[FINE + 1 :]
         return self._numbers(x[: FINE + 1], q, a, push) | {
             "q": q[1:-1] / line.dx,
-            "d": losses.shown(s.loss, a) - self._centre(q, a),
+            "d": losses.shown(s.loss, a) - centre(s.loss, line.p, q, a),
             "d_star": exact.best_critic(line.p, q, line.dx)[1:-1]
             if s.loss == "wasserstein"
             else exact.best_d(line.p, q)[1:-1],
@@ -231,20 +216,13 @@ class Game:
             "push_x": push[CELLS:],
         }
 
-    def _centre(self, q: Tensor, a: Tensor) -> float:
-        """Return the mean of the critic over (p + q)/2, to be subtracted from it,
-        or 0 for any other loss.
-        """
-        if self.settings.loss != "wasserstein":
-            return 0.0
-        return float(((self.grid.p + q) * ends(a)).sum()) / 2
-
     def _numbers(self, x: Tensor, q: Tensor, a: Tensor, push: Tensor) -> dict[str, float]:
         s, p, dx, edge = self.settings, self.grid.p, self.grid.dx, ends(a)  # (C,) each
         outside = q[0] + q[-1]
         beyond = self.grid.beyond(x, q) if outside else 0.0
         real, fake = losses.d_pays(s.loss, edge)
-        above = ((edge - self._centre(q, a)).sign() + 1) / 2  # 1 for "real", ½ where D is undecided
+        # 1 for "real", ½ where D is undecided
+        above = ((edge - centre(s.loss, p, q, a)).sign() + 1) / 2
         modes = self.grid.modes
         due, there = (torch.bincount(self.grid.hill, v, modes + 1)[:modes] for v in (p, q))
         dirac = s.players == "dirac"
@@ -278,27 +256,28 @@ class Game:
         return {name: measured[name] for name in HEAD}
 
     def frame(self) -> np.ndarray:
-        """Return the result of `measure` as a float32 vector (SIZE,) for display: HEAD,
-        then ROWS.
-        """
+        """Return the measurements as a float32 vector (SIZE,) for display: HEAD, then ROWS."""
         measured = self.measure()
         head = np.array([measured[name] for name in HEAD])
         with np.errstate(over="ignore"):  # a game that is blowing up is shown with ∞
-            return np.concatenate([head, *(measured[name].numpy() for name in ROWS)]).astype(
-                np.float32
-            )
+            whole = np.concatenate([head, *(measured[name].numpy() for name in ROWS)])
+            return whole.astype(np.float32)
 
 
 def gradients(loss: Tensor, *asked: Player) -> list[Tensor]:
     """Return the gradient (P,) of a loss with respect to each given player's weights."""
     parts = torch.autograd.grad(loss, [w for player in asked for w in player.parameters])
-    return list(
-        torch.cat([part.reshape(-1) for part in parts]).split([len(p.weights) for p in asked])
-    )
+    whole = torch.cat([part.reshape(-1) for part in parts])
+    return list(whole.split([len(player.weights) for player in asked]))
+
+
+def centre(loss: str, p: Tensor, q: Tensor, a: Tensor) -> float:
+    """Return the mean over (p + q)/2 to be subtracted from the critic a; 0 for other losses."""
+    if loss != "wasserstein":
+        return 0.0
+    return float(((p + q) * ends(a)).sum()) / 2
 
 
 def ends(v: Tensor) -> Tensor:
-    """Extend values to the cells outside the grid by repeating the first and last:
-    (CELLS,) → (C,).
-    """
+    """Extend values to the cells outside the grid by repeating both ends: (CELLS,) → (C,)."""
     return torch.cat([v[:1], v, v[-1:]])

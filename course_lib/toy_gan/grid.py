@@ -1,6 +1,4 @@
-"""The grid on which a game is measured: 256 cells of x with their data mass,
-and 1024 cells of z.
-"""
+"""The grid on which a game is measured: 256 cells of x with the data's mass, and 1024 of z."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -53,6 +51,10 @@ class Grid:
         """The values (CELLS + 1,) of the distribution function of the data at the edges."""
         return self.p[:-1].cumsum(0)
 
+    def _cell_of(self, x: Tensor) -> Tensor:
+        """Return the index of the cell that contains each x: 0 and CELLS + 1 are the extra ones."""
+        return ((x - self.low) / self.dx).floor().clamp(-1, CELLS).long() + 1
+
     def push_forward(self, x: Tensor) -> Tensor:
         """Return the generated mass in each cell of x, of shape (C,).
 
@@ -63,9 +65,7 @@ class Grid:
         formula, in contrast, divides by G'(z), which is 0 where G folds.
         """
         low, high = torch.minimum(x[:-1], x[1:]), torch.maximum(x[:-1], x[1:])  # (FINE,)
-        first, last = (
-            ((v - self.low) / self.dx).floor().clamp(-1, CELLS).long() + 1 for v in (low, high)
-        )
+        first, last = self._cell_of(low), self._cell_of(high)
         # the upper edge of the first cell and the lower edge of the last cell
         behind, before = (self.low + cell.double() * self.dx for cell in (first, last - 1))
         apart = first < last
@@ -77,23 +77,19 @@ class Grid:
 
         q = collect(first, torch.where(apart, share * (behind - low), self.z_mass))
         q += collect(last, torch.where(apart, share * (high - before), 0))
-        # add each share after its first cell and remove it at its last cell; the counts make zeros
-        # exact
+        # add each share after its first cell and remove it at its last; the counts make zeros exact
         on, off = collect(first + 1, spans), collect(last, spans)
         covered = (collect(first + 1, spans.sign()) - collect(last, spans.sign())).cumsum(0) > 0.5
         return (q + torch.where(covered, (on - off).cumsum(0) * self.dx, 0))[:-1]
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and standard deviation of all generated points;
-        x is as in `push_forward`.
-        """
+        """Return the mean and standard deviation of generated points; x is as in `push_forward`."""
         middle, width = (x[:-1] + x[1:]) / 2, x[1:] - x[:-1]  # (FINE,)
         mean = (self.z_mass * middle).sum()
         return mean, (self.z_mass * ((middle - mean) ** 2 + width**2 / 12)).sum().sqrt()
 
     def beyond(self, x: Tensor, q: Tensor) -> Tensor:
-        """Return how far the mass outside the grid lies beyond the centres
-        of the end cells, averaged over q.
+        """Return how far mass outside the grid lies beyond the end cells' centres, averaged over q.
 
         x is as in `push_forward`. Mass on the grid contributes 0 to the average.
         """
@@ -108,9 +104,7 @@ class Grid:
         return (self.z_mass * distance).sum() - self.dx / 2 * (q[0] + q[-1])
 
     def to_json(self) -> dict[str, Any]:
-        """Return the grid as a JSON-serializable dictionary for a page
-        that runs the game without Python.
-        """
+        """Return the grid as a JSON-serializable dict for a page that plays without Python."""
         table = {name: getattr(self, name) for name in (*self.__dataclass_fields__, "cdf")}
         return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in table.items()}
 

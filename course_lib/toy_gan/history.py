@@ -42,9 +42,7 @@ class History:
         return self.frames[-1]
 
     def play(self, frames: int = 1, steps: int = 1) -> np.ndarray:
-        """Continue for `frames` frames of `steps` rounds each,
-        and return them as an array (frames, SIZE).
-        """
+        """Play `frames` frames of `steps` rounds each; return them as an array (frames, SIZE)."""
         new = []
         for _ in range(frames):
             self.game.step(steps)
@@ -62,18 +60,14 @@ class History:
         return self.frames[self.at]
 
     def change(self, **changes: Any) -> bool:
-        """Change settings from now on, and return whether the changes start a new game
-        with a new history.
-        """
+        """Change settings from now on, and return whether that starts a new game and history."""
         anew = self.game.change(**changes)
         self.at = -1 if anew else self.at - 1
         self.keep()  # replace the current moment, so that returning to it uses the new settings
         return anew
 
     def column(self, name: str) -> np.ndarray:
-        """Return the values at all T moments of a number in HEAD (T,) or of a row
-        in ROWS (T, length).
-        """
+        """Return a number in HEAD (T,) or a row in ROWS (T, length) at each of the T moments."""
         frames = np.stack(self.frames)
         if name in HEAD:
             return frames[:, HEAD.index(name)]
@@ -92,8 +86,8 @@ class History:
         names = range(len(self.states[0].tensors))
         tensors = {str(i): torch.stack([s.tensors[i] for s in self.states]) for i in names}
         tensors["frames"] = torch.from_numpy(np.stack(self.frames))  # (T, SIZE)
-        # (T, 2)
-        tensors["losses"] = torch.tensor([s.losses for s in self.states], dtype=torch.float64)
+        losses = [s.losses for s in self.states]
+        tensors["losses"] = torch.tensor(losses, dtype=torch.float64)  # (T, 2)
         settings = [s.settings.to_json() for s in self.states]
         new = [i for i, s in enumerate(settings) if i == 0 or s != settings[i - 1]]
         numbers = [s.numbers for s in self.states]
@@ -115,8 +109,7 @@ class History:
         for i, numbers in enumerate(facts["numbers"]):
             now = settings.get(i, now)
             losses = tensors["losses"][i].tolist()
-            history.states.append(
-                State(now, tuple(numbers), tuple(losses), tuple(w[i] for w in weights))
-            )
+            of_players = tuple(w[i] for w in weights)
+            history.states.append(State(now, tuple(numbers), tuple(losses), of_players))
         history.seek(facts["at"])
         return history

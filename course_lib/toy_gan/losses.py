@@ -27,9 +27,7 @@ FLOOR = {
 
 
 def d_pays(loss: str, a: Tensor) -> tuple[Tensor, Tensor]:
-    """Return D's two losses for outputs a: the loss on real points and the loss
-    on generated points.
-    """
+    """Return D's two losses for outputs a: the loss on real points and that on generated points."""
     if loss in ("minimax", "nonsaturating"):
         return softplus(-a), softplus(a)  # −log D, −log(1 − D)
     if loss == "least_squares":
@@ -56,18 +54,14 @@ def push(loss: str, a: Tensor, slope: Tensor) -> Tensor:
 
 
 def shown(loss: str, a: Tensor) -> Tensor:
-    """Return D(x) as it is plotted: σ(a), a + ½ for least squares,
-    or the critic a for Wasserstein.
-    """
+    """Return D(x) as plotted: σ(a), a + ½ for least squares, or the critic a for Wasserstein."""
     if loss in ("minimax", "nonsaturating"):
         return torch.sigmoid(a)
     return a + 0.5 if loss == "least_squares" else a
 
 
 def d_loss(loss: str, real: Tensor, fake: Tensor) -> Tensor:
-    """Return D's loss on a batch; `real` and `fake` are D's outputs (N,)
-    for real and generated points.
-    """
+    """Return D's loss on a batch, from D's outputs (N,) for real and generated points."""
     return d_pays(loss, real)[0].mean() + d_pays(loss, fake)[1].mean()
 
 

@@ -1,5 +1,4 @@
-"""Noise that depends only on where it is used, so a game can be rewound,
-and reproduced exactly elsewhere.
+"""Noise that depends only on its place, so a game can be rewound and reproduced exactly elsewhere.
 
 u(seed, stream, step, i) is a hash of four integers, so no generator state needs to be saved. A web
 page without Python computes the same numbers with 32-bit integers. Source of the mixing step:
@@ -16,9 +15,7 @@ START = np.uint32(0x9E3779B9)  # any nonzero number, because mix(0) is 0
 
 
 def mix(h: np.ndarray) -> np.ndarray:
-    """Map 32-bit integers one to one, so that each input bit affects about half
-    of the output bits.
-    """
+    """Map 32-bit integers one to one, so that each input bit affects about half the output bits."""
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
     h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)
     return h ^ (h >> np.uint32(16))
@@ -36,9 +33,7 @@ def uniform(seed: int, streams: list[int], step: int, n: int) -> np.ndarray:
 
 
 def codes(kind: str, u: np.ndarray) -> Tensor:
-    """Convert u (2, N) to z (N,): "uniform" on (−1, 1),
-    or "normal" by the Box–Muller method (1958).
-    """
+    """Convert u (2, N) to z (N,): "uniform" on (−1, 1), or "normal" by Box–Muller (1958)."""
     if kind == "uniform":
         return torch.from_numpy(2 * u[0] - 1)
     return torch.from_numpy(np.sqrt(-2 * np.log(u[0])) * np.cos(2 * np.pi * u[1]))

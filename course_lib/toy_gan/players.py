@@ -1,6 +1,4 @@
-"""The players G and D, which are small networks or the two weights of the Dirac-GAN,
-and their optimizers.
-"""
+"""The players G and D, small networks or the two weights of the Dirac-GAN, and their optimizers."""
 
 import math
 from itertools import pairwise
@@ -61,9 +59,7 @@ class Psi(nn.Module):
 
 
 class Player:
-    """A network whose weights form one vector (P,), and its optimizer;
-    m and v are Adam's moments.
-    """
+    """A network whose weights form a vector (P,), and its optimizer; m and v are Adam's moments."""
 
     def __init__(self, network: nn.Module, start: np.ndarray) -> None:
         self.network = network
@@ -77,10 +73,10 @@ class Player:
         return self.network(x)
 
     def move(self, gradient: Tensor, optimizer: str, lr: float, beta1: float, beta2: float) -> None:
-        """Take one optimizer step with the gradient (P,). Source for Adam:
-        Kingma & Ba 2015, algorithm 1.
+        """Take one optimizer step with the gradient (P,).
 
         Raises ValueError and changes nothing if the new weights would be NaN or too large.
+        Source for Adam: Kingma & Ba 2015, algorithm 1.
         """
         m, v, t, step = self.m, self.v, self.t, gradient
         if optimizer == "adam":
@@ -94,9 +90,7 @@ class Player:
 
 
 def first_weights(sizes: list[int], seed: int, stream: int) -> np.ndarray:
-    """Return initial weights and biases (P,), layer by layer,
-    uniform within ±1/√(inputs), as in PyTorch.
-    """
+    """Return initial weights and biases (P,), by layer, uniform in ±1/√(inputs), as in PyTorch."""
     bounds = [np.full(b * (a + 1), 1 / math.sqrt(a)) for a, b in pairwise(sizes)]
     bound = np.concatenate(bounds)
     return bound * (2 * noise.uniform(seed, [stream], 0, len(bound))[0] - 1)
@@ -104,19 +98,16 @@ def first_weights(sizes: list[int], seed: int, stream: int) -> np.ndarray:
 
 def players(s: Settings) -> tuple[Player, Player]:
     """Return G and D for the given settings, before their first step."""
-    # on the unit circle around the equilibrium, at an angle determined by the seed
     if s.players == "dirac":
+        # on the unit circle around the equilibrium, at an angle determined by the seed
         turn = math.tau * noise.uniform(s.seed, [noise.G_WEIGHTS], 0, 1)[0, 0]
-        return Player(Theta(), np.array([math.cos(turn)])), Player(
-            Psi(), np.array([math.sin(turn)])
-        )
+        theta, psi = np.array([math.cos(turn)]), np.array([math.sin(turn)])
+        return Player(Theta(), theta), Player(Psi(), psi)
 
     def player(width: int, depth: int, stream: int) -> Player:
         return Player(MLP(width, depth), first_weights([1, *[width] * depth, 1], s.seed, stream))
 
-    g, d = (
-        player(s.width_g, s.depth_g, noise.G_WEIGHTS),
-        player(s.width_d, s.depth_d, noise.D_WEIGHTS),
-    )
+    g = player(s.width_g, s.depth_g, noise.G_WEIGHTS)
+    d = player(s.width_d, s.depth_d, noise.D_WEIGHTS)
     g.weights[-1] += s.start
     return g, d

@@ -108,11 +108,9 @@ class Settings:
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if not isinstance(value, str) or value not in choices:
-                own = (
-                    ". For your own density, pass data='drawn' and heights"
-                    if name == "data"
-                    else ""
-                )
+                own = ""
+                if name == "data":
+                    own = ". For your own density, pass data='drawn' and heights"
                 raise ValueError(
                     f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}{own}."
                 )
@@ -133,8 +131,9 @@ class Settings:
             densities.drawn(self.heights)  # raises ValueError for invalid heights
 
     def change(self, **changes: Any) -> "Settings":
-        """Return a copy with the given changes. Raises ValueError for an unknown name
-        or an invalid value.
+        """Return a copy with the given changes.
+
+        Raises ValueError for an unknown name or an invalid value.
         """
         if changes.get("data", "drawn") != "drawn":
             changes.setdefault("heights", None)
@@ -145,9 +144,7 @@ class Settings:
         return any(getattr(self, name) != getattr(other, name) for name in STRUCTURE)
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-serializable dictionary from which `Settings(**…)` recreates the
-        settings.
-        """
+        """Return a JSON-serializable dict from which `Settings(**…)` recreates the settings."""
         return dataclasses.asdict(self)
 
     @property
@@ -157,9 +154,7 @@ class Settings:
 
 
 def row(heights: Any) -> tuple[float, ...]:
-    """Return heights (n,) as floats, or (), which `drawn` rejects,
-    if they are not a row of numbers.
-    """
+    """Return a row of numbers (n,) as floats, or (), which `drawn` rejects, for anything else."""
     try:
         h = np.asarray(heights)
     except (TypeError, ValueError, RuntimeError):  # ragged rows, or tensors that NumPy cannot read

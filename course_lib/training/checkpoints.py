@@ -52,15 +52,13 @@ def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
         digest = texts["sha256"].encode()
         if hashlib.sha256(blob.replace(digest, NO_SUM, 1)).hexdigest().encode() != digest:
             raise ValueError
-        found, metadata, tensors = (
-            texts["kind"],
-            json.loads(texts[METADATA]),
-            safetensors.torch.load(blob),
-        )
+        found = texts["kind"]
+        metadata = json.loads(texts[METADATA])
+        tensors = safetensors.torch.load(blob)
     except (ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError):
         why = (
-            "is truncated, modified, or not a file of this course. Delete the file or choose "
-            "another one."
+            "is truncated, modified, or not a file of this course. "
+            "Delete the file or choose another one."
         )
         raise CheckpointError(f"{path} {why}") from None
     if found != kind:
@@ -73,8 +71,7 @@ Copy = tuple[int, Any, dict[str, Tensor]]
 
 
 class RunFile:
-    """The checkpoint file of one training run; a file that belongs
-    to another run is never replaced.
+    """The checkpoint file of one training run; a file of another run is never replaced.
 
     identity: the named values that must match for a file to belong to this run.
     """
@@ -95,8 +92,8 @@ class RunFile:
     def check(self) -> None:
         """Check that the file can be written.
 
-        Print a warning if an existing file is not writable; raise ValueError if a new one cannot be
-        created.
+        Print a warning if an existing file is not writable; raise ValueError if a new one
+        cannot be created.
         """
         try:
             check_writable(self.path)
@@ -167,9 +164,7 @@ def write_run(
 
 
 def _holds_earlier(path: Path, identity: dict[str, str], step: int) -> bool:
-    """Return whether a file, judged by its header,
-    contains a state of this run from `step` or earlier.
-    """
+    """Return whether a file's header describes a state of this run from `step` or earlier."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             texts = file.metadata()
@@ -196,9 +191,9 @@ def save_model(
     config = getattr(model, "config", None)
     if not (cls.__module__.startswith("course_lib.") and isinstance(config, Config | dict)):
         raise TypeError(
-            "Only course_lib models with a .config can be saved this way, not "
-            f"{cls.__qualname__}. Save the state_dict() with checkpoints.write, and load the "
-            "state_dict into a model that you create."
+            "Only course_lib models with a .config can be saved this way, "
+            f"not {cls.__qualname__}. Save the state_dict() with checkpoints.write, "
+            "and load the state_dict into a model that you create."
         )
     tensors: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
@@ -216,11 +211,10 @@ def save_model(
 
 
 def load_model(path: str | Path, device: str | torch.device | None = None) -> nn.Module:
-    """Load a model saved by `save_model` onto the given device (default: the CPU),
-    in evaluation mode.
+    """Load a model saved by `save_model` onto a device (default: the CPU), in evaluation mode.
 
-    Raises CheckpointError if the file and the class do not match, and ValueError if the device is
-    not available.
+    Raises CheckpointError if the file and the class do not match, and ValueError if the device
+    is not available.
     """
     place = None if device is None else pick_device(device)
     tensors, made = read(path, "model")

@@ -24,8 +24,9 @@ SAVE_SECONDS = 15.0  # roughly how much work is lost if the process is killed
 
 
 class Copies:
-    """The last copy of a run's models, optimizers, schedulers, noise and history,
-    in memory and in a file.
+    """The last copy of a run's parts, noise and history, in memory and in a file.
+
+    parts: the models, optimizers and schedulers.
     """
 
     def __init__(
@@ -45,8 +46,7 @@ class Copies:
         self._bad_before = set(not_finite(parts))  # not caused by a step, such as a mask of −∞
 
     def take(self, step: int, save: bool = False) -> None:
-        """Copy the state after `step` steps; write the copy to the file
-        if `save` is True or a write is due.
+        """Copy the state after `step` steps; write it to the file if `save` or if a write is due.
 
         Raises NotFinite, and makes no copy, if a number has become NaN or infinite.
         """
@@ -70,9 +70,9 @@ class Copies:
     def undo(self, error: BaseException, step: int) -> tuple[int, BaseException]:
         """Restore the last copy in response to an error that occurred after `step` steps.
 
-        Returns the step of the copy, and the error to raise, with a note about the reset. If NaN or
-        infinite values caused `error`, the error to raise is NotFinite; otherwise, it is `error`
-        itself.
+        Returns the step of the copy, and the error to raise, with a note about the reset. If NaN
+        or infinite values caused `error`, the error to raise is NotFinite; otherwise, it is
+        `error` itself.
         """
         if isinstance(error, Exception):
             try:
@@ -104,9 +104,7 @@ class Copies:
         return step
 
     def resume(self) -> int | None:
-        """Restore everything from the file, and return the copy's step,
-        or None if there is no such file.
-        """
+        """Restore everything from the file, and return the copy's step, or None without a file."""
         found = self.file.read() if self.file else None
         if found is None:
             return None

@@ -8,7 +8,8 @@ A CUDA graph is a recording of the kernels that a step launches. A capture recor
 without running them, and Python code runs only once, during the capture. A number that changes from
 step to step must therefore be stored in a tensor, and steps that launch different kernels need
 different graphs, called variants. Noise comes from the CUDA generator, which a replay advances just
-as an ordinary step does. Source: PyTorch's notes on CUDA semantics, "CUDA Graphs".
+as an ordinary step does.
+Source: PyTorch's notes on CUDA semantics, "CUDA Graphs".
 """
 
 from collections.abc import Callable, Hashable
@@ -25,17 +26,14 @@ WARM_UP = 3
 
 
 class NoGraph(Exception):
-    """Raised if a step cannot be captured as a CUDA graph. The step
-    that raises NoGraph must be undone.
-    """
+    """Raised if a step cannot be captured as a CUDA graph; the step must then be undone."""
 
     def __str__(self) -> str:
         return SENTENCE.format(self.args[0])
 
 
 def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
-    """Return whether to use CUDA graphs in a training.Run;
-    print a note if they are refused or used unasked.
+    """Return whether to use CUDA graphs in a Run; print a note if they are refused or used unasked.
 
     With asked=None, graphs are used if every optimizer was created with capturable=True and all
     other parts are models, because any other kind of part may count steps in Python.
@@ -53,9 +51,7 @@ def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
 
 
 def reason_against(run: Any) -> str:
-    """Return a sentence explaining why a training.Run cannot use CUDA graphs,
-    or "" if no reason is known.
-    """
+    """Return, as a sentence, why a Run cannot use CUDA graphs, or "" if no reason is known."""
     if run.device.type != "cuda":
         return f"A CUDA graph needs a CUDA device. On {run.device.type}, the steps run one by one."
     for name, part in run.parts.items():
@@ -65,9 +61,7 @@ def reason_against(run: Any) -> str:
 
 
 def _is_made_for_graphs(parts: list[Any]) -> bool:
-    """Return whether all parts are models or optimizers,
-    and every optimizer has capturable=True.
-    """
+    """Return whether all parts are models or optimizers, every optimizer with capturable=True."""
     optimizers = [part for part in parts if isinstance(part, torch.optim.Optimizer)]
     others = [part for part in parts if not isinstance(part, torch.optim.Optimizer | nn.Module)]
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
@@ -75,8 +69,7 @@ def _is_made_for_graphs(parts: list[Any]) -> bool:
 
 
 class CapturedStep:
-    """A step of a training.Run that maps row indices (B,) to losses,
-    using one CUDA graph per variant.
+    """A step of a training.Run, from row indices (B,) to losses, with one CUDA graph per variant.
 
     variant: a function that returns the kind of the next step, if not all steps launch the same
     kernels. A batch of a different size, such as the last batch of an epoch, is processed without a
@@ -135,8 +128,7 @@ class Graph:
         is_last = self.seen == WARM_UP
         self.stream.wait_stream(torch.cuda.current_stream())
         try:
-            # detect code that waits for the device here, because in a capture it would corrupt the
-            # generator
+            # detect code that waits for the device; in a capture, it would corrupt the generator
             torch.cuda.set_sync_debug_mode("error" if is_last else "default")
             with torch.cuda.stream(self.stream):
                 losses = self.step(index)

@@ -11,8 +11,8 @@ with the same batches, for two reasons:
 - Every process draws the noise for the whole batch from a generator in the same state, but uses
   only its own rows.
 
-`shared` wraps a step from outside, as `cuda_graph` does, so the training loop needs no code for
-sharing.
+`shared` wraps a step from outside, as `cuda_graph` does, so the training loop needs no
+code for sharing.
 """
 
 import signal
@@ -52,16 +52,12 @@ NOT_SHARED |= {
 
 
 def own_rows(rows: int, rank: int, processes: int) -> slice:
-    """Return the slice of a batch's rows that process `rank` uses;
-    the lengths differ by at most one.
-    """
+    """Return the slice of a batch's rows for process `rank`; the lengths differ by at most one."""
     return slice(rows * rank // processes, rows * (rank + 1) // processes)
 
 
 class NoiseOfTheBatch(TorchFunctionMode):
-    """A context in which torch.randn_like draws noise for a whole batch and returns
-    the rows `mine`.
-    """
+    """A context in which torch.randn_like draws noise for a whole batch but returns rows `mine`."""
 
     def __init__(self, rows: int, mine: slice) -> None:
         super().__init__()
@@ -74,8 +70,8 @@ class NoiseOfTheBatch(TorchFunctionMode):
         kwargs = kwargs or {}
         if function in NOT_SHARED:
             raise NotImplementedError(
-                f"{function.__name__} is not supported when training with several processes. Use "
-                "a single process."
+                f"{function.__name__} is not supported when training with several processes. "
+                "Use a single process."
             )
         if function is torch.randn_like:
             like = args[0]  # (b, …)
@@ -85,8 +81,7 @@ class NoiseOfTheBatch(TorchFunctionMode):
 
 
 class SharedStep:
-    """A step that uses only this process's rows of a batch (B,
-    …) but returns the losses of the whole batch.
+    """A step on this process's rows of a batch (B, …) that returns the losses of the whole batch.
 
     step: a step for batches of any size, whose losses and gradients are means over rows.
     """
@@ -102,36 +97,30 @@ class SharedStep:
         rows = len(batch[0])
         mine = own_rows(rows, dist.get_rank(), dist.get_world_size())
         self.weight = (mine.stop - mine.start) / rows
-        # the last batch of an epoch may have fewer rows than there are processes
         if self.weight == 0:
-            # the mean over no rows is undefined, but any row can be used with weight 0
+            # the last batch of an epoch may have fewer rows than there are processes; the mean
+            # over no rows is undefined, but any row can be used with weight 0
             mine = slice(0, 1)
         with NoiseOfTheBatch(rows, mine):
             losses = self.step(tuple(part[mine] for part in batch))
         return dict(zip(losses, self._average(list(losses.values())), strict=True))
 
     def _average(self, means: list[Tensor]) -> list[Tensor]:
-        """Return the means over the whole batch from the means over this process's
-        rows, of any shapes.
-        """
+        """Turn means over this process's rows, of any shapes, into means over the whole batch."""
         flat = torch.cat([mean.detach().flatten() for mean in means]) * self.weight
         dist.all_reduce(flat)  # the sum over processes, bit for bit the same in each process
         parts = flat.split([mean.numel() for mean in means])
         return [part.view_as(mean) for part, mean in zip(parts, means, strict=True)]
 
     def average_gradients(self, optimizer: Optimizer, *_: Any) -> None:
-        """Average the gradients over the processes. The optimizer calls this hook before
-        each step.
-        """
+        """Average the gradients over the processes; the optimizer calls this before each step."""
         weights = [p for group in optimizer.param_groups for p in group["params"]]
         gradients = [p.grad for p in weights if p.grad is not None]
         for gradient, mean in zip(gradients, self._average(gradients), strict=True):
             gradient.copy_(mean)
 
     def note_interrupt(self, *_: Any) -> None:
-        """Record an interrupt, which may reach only this process;
-        all must stop before the same step.
-        """
+        """Record an interrupt. It may reach this process alone, but all must stop together."""
         self.was_interrupted = True
 
     def _stop_if_interrupted(self) -> None:
@@ -144,9 +133,7 @@ class SharedStep:
 
 @contextmanager
 def shared(step: Step, run: Any) -> Iterator[Step]:
-    """Yield a version of `step` shared by the processes in a group,
-    or `step` itself if there is no group.
-    """
+    """Yield `step` shared by the processes in a group, or `step` itself if there is no group."""
     if not is_shared():
         yield step
         return
@@ -163,9 +150,7 @@ def shared(step: Step, run: Any) -> Iterator[Step]:
 
 
 class SharedFile(RunFile):
-    """The checkpoint file of a shared run, which process 0 reads and writes on behalf
-    of all processes.
-    """
+    """The checkpoint file of a shared run, which process 0 reads and writes for all processes."""
 
     def read(self) -> Copy | None:
         """Read the file in process 0, and return the copy in every process."""

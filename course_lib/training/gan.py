@@ -18,8 +18,7 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class GANRecipe:
-    """A GAN and its training, with one Adam optimizer per player and `d_steps` updates
-    of D per update of G.
+    """A GAN and its training: one Adam optimizer per player, `d_steps` updates of D for one of G.
 
     If the last batch of an epoch has fewer than two images for each update of D, D is updated only
     once, on the whole batch.
@@ -46,8 +45,8 @@ class GANRecipe:
         steps = require.is_count(self.d_steps) and require.is_count(self.r1_every)
         if not require.is_count(self.batch_size, 2) or not steps:
             raise ValueError(
-                "batch_size must be an integer of at least 2, and d_steps and r1_every must be at "
-                "least 1."
+                "batch_size must be an integer of at least 2, "
+                "and d_steps and r1_every must be at least 1."
             )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be at least 0 and below 1, but got {self.ema_decay}.")
@@ -95,14 +94,10 @@ class GANRecipe:
         return False
 
     def batch(self, gan: GAN) -> None:
-        """Return None, because a GAN is trained on grey images and its step converts
-        the bytes to pixels.
-        """
+        """Return None: a GAN is trained on grey images, and its step converts bytes to pixels."""
 
     def step(self, run: Run, loss: None = None) -> Callable[[tuple[Tensor, ...]], Losses]:
-        """Return a step of `d_steps` updates of D, each on its own part of the rows,
-        and one update of G.
-        """
+        """Return a step of `d_steps` updates of D, each on its own rows, and one update of G."""
         gan, of_g, of_d = run.parts.values()
 
         def step(batch: tuple[Tensor, ...]) -> Losses:
@@ -119,8 +114,7 @@ class GANRecipe:
                     gan, x, of_d, self.loss, y=y, r1=r1, penalty=self.penalty
                 )
             losses |= update_generator(gan, len(x), of_g, self.loss, y=y)
-            # Adam's count of G's steps is on the device; a graph would always use the run.step of
-            # its capture
+            # Adam counts G's steps on the device; a graph would always use its capture's run.step
             steps = of_g.state[gan.generator.bias]["step"].to(gan.generator.bias.dtype)
             gan.update_ema((steps / (9 + steps)).clamp(max=self.ema_decay))
             return losses
@@ -128,9 +122,7 @@ class GANRecipe:
         return step
 
     def variant(self, run: Run) -> Callable[[], Hashable]:
-        """Return a function that tells whether the next step has R1,
-        which launches different kernels.
-        """
+        """Return a function that tells whether the next step has R1, and hence other kernels."""
         return lambda: self._has_r1(run)
 
     def _has_r1(self, run: Run) -> bool:

@@ -43,8 +43,9 @@ class History:
         self.pending: list[tuple[int, dict[str, Tensor]]] = []
 
     def add(self, rows: int, losses: Any, device: torch.device) -> None:
-        """Record the losses of a step on `rows` rows. Raises TypeError
-        if losses is not a dict of numbers.
+        """Record the losses of a step on `rows` rows.
+
+        Raises TypeError if losses is not a dict of numbers.
         """
         if not isinstance(losses, dict) or not losses:
             raise TypeError(f"step must return a dict of numbers, not {losses}.")
@@ -53,9 +54,7 @@ class History:
         self.pending.append((rows, losses))
 
     def report(self, step: int) -> None:
-        """Read the losses since the last report, up to step `step`,
-        and append their means to the log.
-        """
+        """Read the losses since the last report up to `step`, and append their means to the log."""
         self.log = self.so_far(step)
         self.pending = []
 
@@ -69,8 +68,9 @@ class History:
         return _append(self.log, step, self.means(step)) if self.pending else self.log
 
     def add_evaluation(self, step: int, found: Any) -> None:
-        """Record the result of `evaluate` after a step. Raises TypeError
-        if the result is not a dict.
+        """Record the result of `evaluate` after a step.
+
+        Raises TypeError if the result is not a dict.
         """
         if not isinstance(found, dict):
             raise TypeError(f"evaluate must return a dict of numbers, not {found}.")
@@ -90,9 +90,7 @@ class History:
         ]
 
     def plot(self, ax: Axes, step: int, epoch_steps: int) -> None:
-        """Plot the losses (solid lines) and the evaluations
-        (dashed lines with dots) against the epoch.
-        """
+        """Plot the losses (solid) and the evaluations (dashed, with dots) against the epoch."""
         for log, style in ((self.so_far(step), "-"), (self.evaluations, "o--")):
             epochs = [step / epoch_steps for step in log.get("step", [])]
             for name in [name for name in log if name != "step"]:
@@ -123,8 +121,9 @@ class History:
 
 
 def _append(log: Log, step: int, values: dict[str, float]) -> Log:
-    """Return a new log with one more entry. Raises ValueError if the names differ
-    from those in the log.
+    """Return a new log with one more entry.
+
+    Raises ValueError if the names differ from those in the log.
     """
     if log:
         _check_names(log.keys() - {"step"}, values)
@@ -139,8 +138,7 @@ def _owned(name: str, loss: Any, device: torch.device) -> Tensor:
         raise TypeError(
             f"step must return scalars, but {name} has shape {tuple(loss.shape)}. Return its mean."
         )
-    # copy what was not computed in this step, such as run.progress, because later steps may modify
-    # it in place
+    # copy what this step did not compute, such as run.progress, because later steps may modify it
     return loss.detach() if loss.grad_fn is not None else loss.detach().to(device, copy=True)
 
 
@@ -148,6 +146,6 @@ def _check_names(before: Any, now: Any) -> None:
     if set(before) != set(now):
         names = ", ".join(sorted(before)), ", ".join(sorted(now))
         raise ValueError(
-            f"The names of the returned numbers changed from {names[0]} to {names[1]}. Create a "
-            "new Run."
+            f"The names of the returned numbers changed from {names[0]} to {names[1]}. "
+            "Create a new Run."
         )

@@ -1,6 +1,4 @@
-"""Handle Ctrl-C and a notebook's stop button, so that training stops only after the
-current step.
-"""
+"""Handle Ctrl-C and a notebook's stop button, so that training stops after the current step."""
 
 import signal
 import threading
@@ -19,9 +17,8 @@ class Interrupts:
         self.asked = False
         self.breakable = False
         in_main_thread = threading.current_thread() is threading.main_thread()
-        self._ours = (
-            in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        )
+        handler = signal.getsignal(signal.SIGINT)
+        self._ours = in_main_thread and handler is signal.default_int_handler
         if self._ours:
             signal.signal(signal.SIGINT, self._on_interrupt)
         return self

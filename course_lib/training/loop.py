@@ -1,5 +1,4 @@
-"""The course's training loop, for any model: `step(batch)` takes a training step and
-returns the losses.
+"""The course's training loop, for any model: `step(batch)` takes a step and returns the losses.
 
 The core of the loop is `Run._loop`. From time to time, a `Run` copies everything that changes
 (models, optimizers, noise, history) to host memory. After a NaN or an error, the run returns to its
@@ -37,13 +36,13 @@ class Run:
     data: tensors with N rows, on the device. parts: the models, optimizers and schedulers that the
     steps change. An epoch uses every row once, in an order determined by (seed, epoch); a single
     leftover row is added to the last batch. weights: the relative probability (N,) of drawing each
-    row, for example to balance classes; an epoch then draws N rows with replacement. batch(tensors,
-    index): returns the batch for the row indices (B,); by default, the batch consists of these
-    rows. Noise comes from torch's global generator, seeded before step 1. checkpoint: a file to
-    resume from if it exists, written about every 15 seconds (`copies.SAVE_SECONDS`) and at the end;
-    it contains everything but the data. hyperparameters: values such as β; a checkpoint with
-    different values is rejected. run_file: the class that reads and writes the checkpoint; see
-    `distributed.SharedFile`.
+    row, for example to balance classes; an epoch then draws N rows with replacement.
+    batch(tensors, index): returns the batch for the row indices (B,); by default, the batch
+    consists of these rows. Noise comes from torch's global generator, seeded before step 1.
+    checkpoint: a file to resume from if it exists, written about every 15 seconds
+    (`copies.SAVE_SECONDS`) and at the end; it contains everything but the data.
+    hyperparameters: values such as β; a checkpoint with different values is rejected. run_file: the
+    class that reads and writes the checkpoint; see `distributed.SharedFile`.
 
     step, epoch: the progress so far. progress: the fraction of the training completed so far, as a
     scalar tensor on the device, for use in schedules. history: "step", and the mean of each loss
@@ -141,8 +140,8 @@ class Run:
         self._last_step = round(epochs * self._rows.epoch_steps)
         if self.step >= self._last_step:
             print(
-                f"Nothing to do: the run is already at epoch {self.epoch:.4g} (requested: "
-                f"{epochs:.4g})."
+                f"Nothing to do: the run is already at epoch {self.epoch:.4g} "
+                f"(requested: {epochs:.4g})."
             )
             return self.history
         graph = wants_graph(self, graph, quiet)
@@ -152,13 +151,7 @@ class Run:
             return on_batch(self._batch(self._rows.tensors, index))
 
         self._report_every = max(1, report_every)
-        self._extras = []
-        if evaluate:
-            self._extras.append((self._steps_of(evaluate_every), partial(self._evaluate, evaluate)))
-        if picture:
-            self._extras.append(
-                (self._steps_of(picture_every), partial(_show, self, picture, _screen()))
-            )
+        self._extras = _extras(self, evaluate, evaluate_every, picture, picture_every)
         preferred = CapturedStep(step_on_rows, self, variant) if graph else step_on_rows
         self._train(preferred, step_on_rows, quiet)
         return self.history
@@ -166,8 +159,7 @@ class Run:
     def _train(self, preferred: StepOnRows, plain: StepOnRows, quiet: bool) -> None:
         """Run the loop, and handle errors and interrupts."""
         with Interrupts() as stop:
-            # continue the noise of the last `train`, and take a copy because even the first step
-            # may fail
+            # continue the noise of the last `train`; take a copy, as even the first step may fail
             self._copies.restore_rng()
             self._copies.take(self.step)
             try:
@@ -188,16 +180,14 @@ class Run:
                 # a second Ctrl-C aborted a step: the run is back at its last copy, which is saved
                 self._copies.take(self.step, save=True)
                 print(
-                    f"Interrupted during a step. Back at epoch {self.epoch:.4g}; call train to "
-                    "continue."
+                    f"Interrupted during a step. Back at epoch {self.epoch:.4g}; "
+                    "call train to continue."
                 )
             finally:
                 self._copies.keep_rng()
 
     def _loop(self, step_on_rows: StepOnRows, stop: Interrupts, quiet: bool) -> None:
-        """Draw rows, take a step and record its losses; at intervals, report,
-        evaluate, plot and copy.
-        """
+        """Draw rows, take a step, record losses; at intervals, report, evaluate, plot and copy."""
         stop.breakable = True  # from here on, a second Ctrl-C may abort a step
         with _bar(self.step, self._last_step, quiet) as bar:
             while self.step < self._last_step and not stop.asked:
@@ -223,34 +213,20 @@ class Run:
             )
 
     def _is_report(self) -> bool:
-        """Return whether to report the losses. Each epoch ends with a report,
-        so no mean spans two epochs.
-        """
+        """Return whether to report. Each epoch ends with a report, so no mean spans two epochs."""
         in_epoch = self.step % self._rows.epoch_steps
         return in_epoch % self._report_every == 0 or self.step == self._last_step
 
-    def _steps_of(self, epochs: float) -> int:
-        return max(1, round(epochs * self._rows.epoch_steps))
-
     def _resume(self, file: RunFile) -> None:
-        """Resume from the file if it exists; `checkpoints.read_run` rejects a file
-        with another identity.
-        """
+        """Resume from the file if it exists; `read_run` rejects a file with another identity."""
         step = self._copies.resume()
         if step is not None:
             self.step = step
             print(f"Resumed from {file.path} at epoch {self.epoch:.4g}, step {step:,}.")
         file.check()
 
-    def _evaluate(self, evaluate: Callable[[], dict[str, float]]) -> None:
-        with aside(self.device, self.seed, *self.parts.values()):
-            found = evaluate()
-        self._history.add_evaluation(self.step, found)
-
     def plot(self, ax: Any = None) -> Any:
-        """Plot the losses and evaluations against the epoch, on `ax` or on new axes,
-        and return the axes.
-        """
+        """Plot losses and evaluations against the epoch, on `ax` or new axes; return the axes."""
         ax = plt.subplots(figsize=(7, 3))[1] if ax is None else ax
         self._history.plot(ax, self.step, self._rows.epoch_steps)
         return ax
@@ -261,6 +237,22 @@ def _pick_single(tensors: tuple[Tensor, ...], index: Tensor) -> Tensor:
     return gather(tensors, index)[0]
 
 
+def _extras(
+    run: Run,
+    evaluate: Callable[[], dict[str, float]] | None,
+    evaluate_every: float,
+    picture: Callable[[Run], Any] | None,
+    picture_every: float,
+) -> list[tuple[int, Callable[[], None]]]:
+    """Return what a run does between its steps, as pairs (steps between calls, function)."""
+    calls: list[tuple[float, Callable[[], None]]] = []
+    if evaluate:
+        calls.append((evaluate_every, partial(_evaluate, run, evaluate)))
+    if picture:
+        calls.append((picture_every, partial(_show, run, picture, _screen())))
+    return [(max(1, round(epochs * run._rows.epoch_steps)), call) for epochs, call in calls]
+
+
 def _screen() -> Any:
     """Return a display above the progress bar, or None outside a notebook.
 
@@ -269,6 +261,13 @@ def _screen() -> Any:
     if hasattr(get_ipython(), "kernel"):
         return display({"text/plain": ""}, raw=True, display_id=True)
     return None
+
+
+def _evaluate(run: Run, evaluate: Callable[[], dict[str, float]]) -> None:
+    """Call `evaluate`, and record its result in the run's history."""
+    with aside(run.device, run.seed, *run.parts.values()):
+        found = evaluate()
+    run._history.add_evaluation(run.step, found)
 
 
 def _show(run: Run, picture: Callable[[Run], Any], screen: Any) -> None:

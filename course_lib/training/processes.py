@@ -1,5 +1,4 @@
-"""The processes that torchrun starts for one training run: which process prints,
-and which device each uses.
+"""The processes that torchrun starts for one run: which process prints, and which device each uses.
 
 Without torchrun, there is only one process, which does everything itself. Source: PyTorch's
 `torch.distributed`.
@@ -25,9 +24,7 @@ def is_shared() -> bool:
 
 
 def is_first() -> bool:
-    """Return whether this is process 0, which prints, evaluates and writes;
-    True if there is no group.
-    """
+    """Return True for process 0, which prints, evaluates and writes, or if there is no group."""
     return not is_shared() or dist.get_rank() == 0
 
 
@@ -70,8 +67,7 @@ def first(work: Callable[[], T]) -> T:
 
 
 def own_device(name: str | None = None) -> torch.device:
-    """Return this process's device, chosen as by `pick_device`,
-    but with a separate GPU for each process.
+    """Return this process's device, chosen as by `pick_device`, but with one GPU per process.
 
     Raises ValueError in the same cases as `pick_device`. In a group, also raises ValueError for
     Apple's GPU, and for CUDA if the machine has fewer GPUs than processes.

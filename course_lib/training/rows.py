@@ -22,8 +22,8 @@ class Rows:
         n = len(self.tensors[0])
         if not 1 <= batch_size <= n or int(batch_size) != batch_size:
             raise ValueError(
-                f"batch_size must be an integer from 1 to {n:,}, the number of rows, but got "
-                f"{batch_size}."
+                f"batch_size must be an integer from 1 to {n:,}, the number of rows, "
+                f"but got {batch_size}."
             )
         self.weights = None if weights is None else as_weights(weights, n)
         self.batch_size = int(batch_size)
@@ -90,8 +90,9 @@ def _how_to_make_tensors(data: Any) -> str:
 
 
 def as_weights(weights: Any, n: int) -> Tensor:
-    """Return the weights (n,) of n rows as float64 on the CPU. Raises ValueError
-    for invalid weights.
+    """Return the weights (n,) of n rows as float64 on the CPU.
+
+    Raises ValueError for invalid weights.
     """
     if not isinstance(weights, Tensor):
         kind = type(weights).__name__
@@ -119,11 +120,10 @@ def as_weights(weights: Any, n: int) -> Tensor:
 
 
 def order(n: int, seed: int, epoch: int, weights: Tensor | None) -> Tensor:
-    """Return the row indices (n,) of an epoch, which are the same in every call and
-    on every machine.
+    """Return the row indices (n,) of an epoch, the same in every call and on every machine.
 
-    Without weights, each row appears once. With weights, rows are drawn in proportion to their
-    weights.
+    Without weights, each row appears once. With weights, rows are drawn in proportion
+    to their weights.
     """
     generator = torch.Generator().manual_seed(1_000_003 * (seed + 1) + epoch)
     if weights is None:

@@ -26,27 +26,21 @@ def pack(tree: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
         tensors[name] = tree.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         return {"tensor": name}
     if isinstance(tree, dict):  # as pairs, because JSON would turn the key 0 into "0"
-        return {
-            "dict": [[key, pack(value, tensors, f"{name}/{key}")] for key, value in tree.items()]
-        }
+        pairs = [[key, pack(value, tensors, f"{name}/{key}")] for key, value in tree.items()]
+        return {"dict": pairs}
     if isinstance(tree, list | tuple):
-        return {
-            type(tree).__name__: [
-                pack(value, tensors, f"{name}/{i}") for i, value in enumerate(tree)
-            ]
-        }
+        items = [pack(value, tensors, f"{name}/{i}") for i, value in enumerate(tree)]
+        return {type(tree).__name__: items}
     if tree is None or isinstance(tree, bool | int | float | str):
         return tree
     raise TypeError(
-        f"A checkpoint cannot contain {name} of type {type(tree).__name__}. Use numbers and "
-        "tensors."
+        f"A checkpoint cannot contain {name} of type {type(tree).__name__}. "
+        "Use numbers and tensors."
     )
 
 
 def unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
-    """Rebuild the state_dict that was passed to `pack`,
-    with new copies of the tensors on the CPU.
-    """
+    """Rebuild the state_dict passed to `pack`, with new copies of the tensors on the CPU."""
     if not isinstance(tree, dict):
         return tree
     ((kind, inside),) = tree.items()
@@ -58,9 +52,7 @@ def unpack(tree: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def state_of(part: Any) -> dict[str, Any]:
-    """Return the state of a model, an optimizer or a scheduler;
-    a model's state includes all its buffers.
-    """
+    """Return the state of a model (with all its buffers), an optimizer or a scheduler."""
     if isinstance(part, nn.Module):
         return dict(part.named_parameters()) | dict(part.named_buffers())
     return part.state_dict()
@@ -106,9 +98,7 @@ def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         if isinstance(part, nn.Module):
             names |= {p: f"{name}.{key}" for key, p in part.named_parameters()}
             yield from ((f"the parameter {name}.{key}", p) for key, p in part.named_parameters())
-            yield from (
-                (f"the buffer {name}.{key}", buffer) for key, buffer in part.named_buffers()
-            )
+            yield from ((f"the buffer {name}.{key}", b) for key, b in part.named_buffers())
     for name, part in parts.items():
         if isinstance(part, torch.optim.Optimizer):
             for p, averages in part.state.items():
@@ -136,9 +126,7 @@ def get_rng_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_rng_states(device: torch.device, states: dict[str, Tensor], seed: int) -> None:
-    """Restore the stored states of the generators; seed any without one,
-    as after a change of device.
-    """
+    """Restore the generators' stored states; seed any without one, as after a change of device."""
     for name, generator in _generators(device).items():
         if name in states:
             generator.set_state(states[name])
@@ -158,9 +146,7 @@ def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """A context in which the seed determines the noise; on exit,
-    the random generators are restored.
-    """
+    """A context in which the seed determines the noise; on exit, the generators are restored."""
     with rng_states_kept(device, seed):
         torch.manual_seed(seed)
         yield
@@ -168,9 +154,7 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def aside(device: torch.device, seed: int, *models: Any) -> Iterator[None]:
-    """A context without gradients; on exit, the random generators and the training
-    modes are restored.
-    """
+    """A context without gradients; on exit, the generators and the training modes are restored."""
     modes = {
         m: m.training for model in models if isinstance(model, nn.Module) for m in model.modules()
     }
@@ -219,7 +203,5 @@ def identity(
         if isinstance(part, nn.Module):
             inner = list(part.named_modules())[1:]
             same |= {f"{name}.{key}": f"{type(m).__name__}({m.extra_repr()})" for key, m in inner}
-            same |= {
-                f"{name}.{key}": str(tuple(tensor.shape)) for key, tensor in state_of(part).items()
-            }
+            same |= {f"{name}.{key}": str(tuple(t.shape)) for key, t in state_of(part).items()}
     return same

@@ -43,8 +43,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 0 <= self.warmup <= 1:
             raise ValueError(
-                "warmup, a fraction of the training steps, must be from 0 to 1, but got "
-                f"{self.warmup}."
+                "warmup, a fraction of the training steps, must be from 0 to 1, "
+                f"but got {self.warmup}."
             )
 
     @property
@@ -92,9 +92,7 @@ class Recipe:
         return likelihood_name(model) != "gaussian"
 
     def batch(self, model: Any) -> Callable[[tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]:
-        """Return a function that selects the rows `index` (B,) of the data and
-        converts images to pixels.
-        """
+        """Return a function that selects the rows `index` (B,) and converts images to pixels."""
         likelihood = likelihood_name(model)
 
         def batch(data: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:
@@ -104,9 +102,7 @@ class Recipe:
         return batch
 
     def step(self, run: Run, loss: Callable[..., Losses]) -> Callable[[tuple[Tensor, ...]], Losses]:
-        """Return an Adam step on `loss`, which is the model's own loss or an
-        equivalent for the GPU.
-        """
+        """Return an Adam step on `loss`, which is the model's own or an equivalent for the GPU."""
         optimizer = run.parts["optimizer"]
         has_kl = not isinstance(run.parts["model"], AutoEncoder)
 

@@ -1,6 +1,4 @@
-"""Convert the arguments of widgets to arrays, without importing PyTorch just
-to recognize tensors.
-"""
+"""Convert the arguments of widgets to arrays, without importing PyTorch to recognize tensors."""
 
 from typing import Any
 

@@ -21,8 +21,7 @@ class Asking(Live):
     """
 
     def __init__(self, **traits: Any) -> None:
-        # Requests may be answered in a different thread from the cells, so this lock guards the
-        # state.
+        # requests may be answered in a different thread from the cells; this lock guards the state
         self.lock = threading.RLock()
         # the last error; `raise widget.error` shows its traceback
         self.error: Exception | None = None
@@ -30,9 +29,7 @@ class Asking(Live):
         self.on_msg(self._reply)
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Return the rows (n, F) that answer a request from the page. The caller must
-        hold `lock`.
-        """
+        """Return the rows (n, F) that answer a page's request. The caller must hold `lock`."""
         raise NotImplementedError(f"{type(self).__name__} does not implement answer()")
 
     def _reply(self, _widget: Any, content: Any, _buffers: Any) -> None:
@@ -52,9 +49,7 @@ class Asking(Live):
 
 
 def sentence(error: Exception) -> str:
-    """Return the first line of an error's message,
-    after the error's type unless this is ValueError.
-    """
+    """Return the first line of an error's message, after its type unless that is ValueError."""
     first = str(error).strip().partition("\n")[0][:300]
     if first and isinstance(error, ValueError):
         return first

@@ -17,14 +17,14 @@ LINES = {PURPLE: "--", MODEL: "-", BOUND: ":", PRIOR: "-."}  # in the order of t
 
 
 class CodeLine(Live):
-    """A walk along a line of codes: each model's image, the nearest true image,
-    and the distance to it.
+    """A walk along a line of codes: each model's image, the nearest true image, and their distance.
 
     decoders: for each of one to four models, name -> function that maps codes (n, 1), float32 on
     `device`, to pixels in [0, 1] of shape (n, H, W), or (n, 3, H, W) in colour.
-    limits: name -> (low, high); position t in [0, 1] corresponds to that model's code low + t·(high
-    − low). truth: true images of shape (M, H, W) or (M, 3, H, W); the distance is the square root
-    of the sum of squared pixel differences.
+    limits: name -> (low, high); position t in [0, 1] corresponds to that model's code
+    low + t·(high − low).
+    truth: true images of shape (M, H, W) or (M, 3, H, W); the distance is the square root of the
+    sum of squared pixel differences.
     marks: name -> codes (K,) of true images, drawn as ticks below the curves.
 
     All `positions` are decoded in advance, so the page needs no kernel. `t` is updated by the
@@ -70,8 +70,8 @@ class CodeLine(Live):
         self.images = np.concatenate(rows, 1).swapaxes(0, 1)  # (models, T, H, W, C)
         given: dict[str, Any] = {"names": list(decoders), "limits": ends, "marks": []}
         for name, (low, high) in zip(decoders, ends, strict=True):
-            # (K,)
-            spots = (torch.as_tensor((marks or {}).get(name, [])).double() - low) / (high - low)
+            codes = torch.as_tensor((marks or {}).get(name, [])).double()  # (K,)
+            spots = (codes - low) / (high - low)
             given["marks"].append(spots.flatten().tolist())
         given["shape"] = [positions, height, width, len(true)]
         if len(true):
@@ -100,9 +100,8 @@ class CodeLine(Live):
         n, known, t = len(self.names), bool(self.distances), np.linspace(0, 1, self.shape[0])
         some = np.linspace(0, len(t) - 1, 11).round().astype(int)
         figure = Figure(figsize=(9, 0.9 * n + 2.4 * known), dpi=72, layout="constrained")
-        panels = figure.subplots(n + known, height_ratios=[1] * n + [2.6] * known, squeeze=False)[
-            :, 0
-        ]
+        heights = [1] * n + [2.6] * known
+        panels = figure.subplots(n + known, height_ratios=heights, squeeze=False)[:, 0]
         for i, (name, (colour, dash)) in enumerate(zip(self.names, LINES.items(), strict=False)):
             film = sheet(self.images[i : i + 1, some])
             panels[i].imshow(film, "gray", extent=(-0.05, 1.05, 0, 1), aspect="auto")

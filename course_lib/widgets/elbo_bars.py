@@ -1,6 +1,4 @@
-"""The bars of log P(x) = L_b + KL(q ‖ posterior) for a single x,
-with a q that the user can move.
-"""
+"""The bars of log P(x) = L_b + KL(q ‖ posterior) for one x, with a q that the user can move."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +9,9 @@ import traitlets
 from course_lib.palette import MODEL, PRIOR, Q
 from course_lib.widgets.live import Live
 
-if (
-    TYPE_CHECKING
-    # PyTorch and Matplotlib are imported only where Python computes: for the model, its bound, and
-    # the strip.
-):
+# PyTorch and Matplotlib are imported only where Python computes:
+# for the model, its bound, and the strip.
+if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -27,8 +23,8 @@ DECODERS: "dict[str, Callable[[Tensor], Tensor]]" = {
     "bend": lambda z: (2 * z).tanh(),
     "fold": lambda z: z**2,
 }
-# Wide enough for six sigma of the widest and farthest q; fine enough for the narrowest (2½ points
-# per sigma).
+# Wide enough for six sigma of the widest and farthest q;
+# fine enough for the narrowest (2½ points per sigma).
 GRID = (-12, 12, 1201)
 
 
@@ -102,13 +98,10 @@ class ElboBars(Live):
         figure = Figure(figsize=(14, 3.4), dpi=80, layout="constrained")
         panels = figure.subplots(1, 4, width_ratios=[1, 1, 1, 2.4])
         bounds = {}
-        for axes, part, name in zip(
-            panels, (0.0, 0.5, 1.0), ("q", "half way", "near"), strict=False
-        ):
-            m, spread = (
-                self.m + part * float(mean - self.m),
-                self.sigma + part * float(sigma - self.sigma),
-            )
+        names = ("q", "half way", "near")
+        for axes, part, name in zip(panels, (0.0, 0.5, 1.0), names, strict=False):
+            m = self.m + part * float(mean - self.m)
+            spread = self.sigma + part * float(sigma - self.sigma)
             m, spread = min(max(m, -3), 3), min(max(spread, 0.05), 1.5)
             bounds[name] = self.bound(m, spread)
             axes.plot(z, Normal(0.0, 1.0).log_prob(z).exp(), color=PRIOR, label="prior P(z)")

@@ -51,9 +51,7 @@ class EMStepper(Live):
         super().__init__(reg_covar=reg_covar, **given)
 
     def strip(self) -> "Figure":
-        """Draw the start, the first E-step, the first M-step,
-        and the state after 40 rounds (or fewer).
-        """
+        """Draw the start, the first E-step and M-step, and the state after at most 40 rounds."""
         import torch
         from matplotlib.figure import Figure
 
@@ -61,9 +59,8 @@ class EMStepper(Live):
 
         moments = self._moments()
         end = "40 times E, M" if len(moments) == 81 else "the last E"
-        found = [*zip(("start", "E", "M"), moments, strict=False), (end, moments[-1])][
-            : len(moments)
-        ]
+        first = zip(("start", "E", "M"), moments, strict=False)
+        found = [*first, (end, moments[-1])][: len(moments)]
         figure = Figure(figsize=(12, 3.4), dpi=80, layout="constrained")
         row = figure.subplots(1, len(found), sharex=True, sharey=True)
         x = torch.tensor(self.points, dtype=torch.float64)  # (N, D)
@@ -78,9 +75,7 @@ class EMStepper(Live):
         return figure
 
     def _moments(self) -> list[Any]:
-        """Return (parameters, responsibilities, log P(x),
-        gap) at the start and after each half-step.
-        """
+        """Return (parameters, resp, log P(x), gap) at the start and after each half-step."""
         import torch
 
         from course_lib.probability.em import e_step, m_step
@@ -99,9 +94,7 @@ class EMStepper(Live):
 
 
 def first_parameters(x: Any, start: list[int], k: int) -> Any:
-    """Return starting parameters: means at k of the points x, equal weights,
-    and spherical covariances.
-    """
+    """Return a start: means at k of the points x, equal weights, and spherical covariances."""
     import torch
 
     from course_lib.probability.em import Parameters
@@ -112,9 +105,7 @@ def first_parameters(x: Any, start: list[int], k: int) -> Any:
 
 
 def worth(x: Any, parameters: Any, resp: Any) -> tuple[float, float]:
-    """Return log P(x) and log P(x) − L_b = KL(q ‖ P(k | x)),
-    averaged over the points x (N, D), in nats.
-    """
+    """Return log P(x) and log P(x) − L_b = KL(q ‖ P(k | x)) in nats, averaged over x (N, D)."""
     import torch
 
     from course_lib.probability.em import log_joint
@@ -127,8 +118,9 @@ def worth(x: Any, parameters: Any, resp: Any) -> tuple[float, float]:
 
 
 def usable(x: Any) -> np.ndarray:
-    """Return x as a float64 array (N, D) with D = 1 or 2. Raises ValueError
-    if the points cannot be drawn.
+    """Return x as a float64 array (N, D) with D = 1 or 2.
+
+    Raises ValueError if the points cannot be drawn.
     """
     points = np.atleast_2d(as_array(x).T).T
     if points.ndim != 2 or points.shape[1] not in (1, 2) or not 8 <= len(points) <= 2000:
@@ -141,11 +133,8 @@ def usable(x: Any) -> np.ndarray:
 
 
 def three_clouds(rng: np.random.Generator) -> np.ndarray:
-    """Draw 240 points in two dimensions from three Gaussians that overlap enough
-    to need many EM steps.
-    """
+    """Draw 240 points in 2-D from three Gaussians that overlap enough to need many EM steps."""
     shapes = [((-1.2, -0.3), (0.5, 0.9)), ((0.9, 0.8), (1.0, 0.35)), ((0.8, -0.9), (0.6, 0.45))]
     turn = [[0.9, -0.45], [0.45, 0.9]]
-    return np.concatenate(
-        [(rng.normal(size=(80, 2)) * scale) @ turn + centre for centre, scale in shapes]
-    )
+    clouds = [(rng.normal(size=(80, 2)) * scale) @ turn + centre for centre, scale in shapes]
+    return np.concatenate(clouds)

@@ -20,11 +20,12 @@ PIXELS = 700_000  # in all decoded images together, so that the compressed sprit
 class LatentExplorer(Asking):
     """A latent plane in which the user drags a point and sees the image or images decoded from it.
 
-    decode: a function of z (n, 2), float32 on `device`, that returns pixels in [0, 1] of shape (n,
-    H, W), (n, 3, H, W) in colour, (n, m, H, W) for m grey images, or (n, m, 3, H, W) for m colour
-    images; m images are shown side by side. points: the codes (N, 2) of at most 3,000 test digits.
-    labels: the digits (N,), from 0 to 9, that are drawn at the points. limits: the plane extends
-    from −limits to limits. size: the maximum width of the plane on the screen, in CSS pixels.
+    decode: a function of z (n, 2), float32 on `device`, that returns pixels in [0, 1] of shape
+    (n, H, W), (n, 3, H, W) in colour, (n, m, H, W) for m grey images, or (n, m, 3, H, W) for m
+    colour images; m images are shown side by side. points: the codes (N, 2) of at most 3,000 test
+    digits. labels: the digits (N,), from 0 to 9, that are drawn at the points. limits: the plane
+    extends from −limits to limits. size: the maximum width of the plane on the screen, in CSS
+    pixels.
 
     `z` is updated by the browser and can be set from Python; `refresh()` decodes all images again.
     Raises ValueError for invalid arguments.
@@ -68,9 +69,7 @@ class LatentExplorer(Asking):
         self.refresh()
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Decode question["z"] (n, 2) to rows: the time in ms,
-        followed by m·H·W·C bytes viewed as floats.
-        """
+        """Decode question["z"] (n, 2) to rows: time in ms, then m·H·W·C bytes viewed as floats."""
         import torch
 
         start = time.perf_counter()
@@ -93,9 +92,7 @@ class LatentExplorer(Asking):
         self.send({"changed": True})
 
     def strip(self) -> "Figure":
-        """Draw the points beside the decoded grid or, for m > 1,
-        beside the images along each axis.
-        """
+        """Draw the points beside the decoded grid or, for m > 1, beside images along each axis."""
         from matplotlib.figure import Figure
 
         m, height = self.shape[1:3]
@@ -128,7 +125,6 @@ class LatentExplorer(Asking):
         for name, (axes, cells, values) in zip(self.names, along, strict=True):
             axes.imshow(sheet(cells), "gray")
             axes.set(xticks=[], title=f"decoded along {name}", ylabel=name)
-            axes.set_yticks(
-                height * (np.arange(side) + 0.5), [f"{v:z.1f}".replace("-", "−") for v in values]
-            )
+            ticks = [f"{v:z.1f}".replace("-", "−") for v in values]
+            axes.set_yticks(height * (np.arange(side) + 0.5), ticks)
         return figure

@@ -1,6 +1,4 @@
-"""The base class of the live widgets, which keeps a picture and a working page
-in the saved notebook.
-"""
+"""The base class of live widgets, which keeps a picture and a working page in a saved notebook."""
 
 import base64
 import io
@@ -22,7 +20,8 @@ if TYPE_CHECKING:  # only drawing a strip needs Matplotlib
 LIVE = Path(__file__).with_name("live.js")
 # The script at the end of a saved widget; its state never contains "<".
 MOUNTED = re.compile(
-    r'<script type="module">\n.*\nmount\("(?P<uid>\w+)", (?P<state>\{[^<]*\}), definition\);\n</script>',
+    r'<script type="module">\n.*\n'
+    r'mount\("(?P<uid>\w+)", (?P<state>\{[^<]*\}), definition\);\n</script>',
     re.DOTALL,
 )
 
@@ -59,9 +58,7 @@ class Live(anywidget.AnyWidget):
         super().__init__(uid=uuid.uuid4().hex[:12], **traits)
 
     def strip(self) -> "Figure":
-        """Draw a few stages with Figure(), so that the result does not become pyplot's
-        current figure.
-        """
+        """Draw a few stages with Figure(), so that pyplot's current figure does not change."""
         raise NotImplementedError(f"{type(self).__name__} does not implement strip()")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -79,9 +76,7 @@ class Live(anywidget.AnyWidget):
 
     @classmethod
     def _script(cls, uid: str, state: str) -> str:
-        """Return the script that starts the widget in a page. state:
-        the widget's traits as JSON.
-        """
+        """Return the script that starts the widget in a page; `state` is its traits as JSON."""
         call = f"mount({json.dumps(uid)}, {state}, definition);".replace("<", "\\u003c")
         return f'<script type="module">\n{cls.source}\n{call}\n</script>'
 
@@ -99,11 +94,8 @@ class Live(anywidget.AnyWidget):
         missing = {
             name: trait.default() for name, trait in traits.items() if name in cls._own(traits)
         }
-        return (
-            html[: found.start()]
-            + cls._script(uid, json.dumps(missing | saved))
-            + html[found.end() :]
-        )
+        before, after = html[: found.start()], html[found.end() :]
+        return before + cls._script(uid, json.dumps(missing | saved)) + after
 
     @staticmethod
     def _own(names: Iterable[str]) -> list[str]:

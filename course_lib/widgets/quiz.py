@@ -1,6 +1,4 @@
-"""Real or made? A quiz that keeps score, for one person or for a class that votes
-by a show of hands.
-"""
+"""Real or made? A quiz that keeps score, for one person or a class voting by a show of hands."""
 
 import json
 import math
@@ -23,8 +21,7 @@ MOST_PIXELS = 500_000  # in all images together, enough for 318 pairs of 28×28
 
 
 class Quiz(Asking):
-    """Ask which images are real and which are made,
-    one at a time as in the lecture's study, or in pairs.
+    """Ask whether images are real or made, one at a time as in the lecture's study, or in pairs.
 
     real, made: images of shape (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if they are square,
     with pixels in [0, 1]; real[i] and made[i] form a pair. If there are more images of one kind,
@@ -88,8 +85,7 @@ class Quiz(Asking):
         )
 
     def score(self, mode: str | None = None, classroom: bool | None = None) -> dict[str, Any]:
-        """Return the score of the answers given with the current seed, in one mode,
-        alone or in class.
+        """Return the score of the answers with the current seed, in one mode, alone or in class.
 
         mode, classroom: None selects the current setting of the widget. "made_taken_for_real" and
         "real_called_made" each contain the number of "images", the number of "voters", the number
@@ -119,8 +115,7 @@ class Quiz(Asking):
         return which | found
 
     def save(self) -> Path:
-        """Write the score and the answers as JSON, without overwriting a file written
-        by another quiz.
+        """Write the score and the answers as JSON, without overwriting another quiz's file.
 
         Raises ValueError if the file cannot be written; an existing file is then left unchanged.
         """
@@ -133,18 +128,15 @@ class Quiz(Asking):
                 path = path if own else free(path)
                 write_whole(path, f"{text}\n".encode(), replace=own)
             except OSError as error:
-                why = (
-                    f"{path} cannot be written ({reason(error)}). No answer is lost. Set the "
-                    "quiz's .file"
-                )
-                raise ValueError(f"{why} to another name, and save again.") from error
+                raise ValueError(
+                    f"{path} cannot be written ({reason(error)}). No answer is lost. "
+                    "Set the quiz's .file to another name, and save again."
+                ) from error
             self.written, self.file = path, str(path)
         return path
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Save question["save"], the browser's answers,
-        and return a message as one number per byte.
-        """
+        """Save question["save"], the browser's answers; return a message as one number per byte."""
         self.answers = question["save"]
         path = self.save()
         where = "" if path.is_absolute() else ", next to the notebook"
@@ -170,8 +162,7 @@ class Quiz(Asking):
 def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
     """Summarize the votes; for each image, `votes` contains (wrong hands, voters).
 
-    The votes on one image are not independent, so the interval is computed from the number of
-    images.
+    The votes on one image are not independent, so the interval is based on the number of images.
     """
     if not votes:
         return None
@@ -182,17 +173,11 @@ def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
 
 
 def wilson(share: float, n: int, z: float = 1.959963984540054) -> list[float]:
-    """Return the 95 % confidence interval of a share in n trials (Wilson 1927,
-    no continuity correction).
-    """
-    centre, half = (
-        share + z * z / (2 * n),
-        z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2),
-    )
-    return [
-        max(0.0, (centre - half) / (1 + z * z / n)),
-        min(1.0, (centre + half) / (1 + z * z / n)),
-    ]
+    """Return the 95 % interval of a share in n trials (Wilson 1927, no continuity correction)."""
+    centre = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    scale = 1 + z * z / n
+    return [max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)]
 
 
 def free(path: Path) -> Path:

@@ -25,8 +25,7 @@ MOST = 120_000
 
 
 def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
-    """Decode the codes z (n, d) into m images per code, as float32 (n, m, H, W,
-    C) with pixels in [0, 1].
+    """Decode codes z (n, d) into m images per code: float32 (n, m, H, W, C), with pixels in [0, 1].
 
     `decode` must return an array of shape (n, H, W) or (n, 1, H, W) for grey images, (n, 3, H, W)
     for colour, (n, m, H, W) for m grey images, or (n, m, C, H, W) for m images with one or three
@@ -47,21 +46,21 @@ def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
         ) from error
     if not isinstance(x, torch.Tensor | np.ndarray):
         raise ValueError(
-            f"{name}(z) must return a tensor, but returned {type(x).__name__}. For a "
-            "distribution, return its .mean."
+            f"{name}(z) must return a tensor, but returned {type(x).__name__}. "
+            "For a distribution, return its .mean."
         )
     channels = channels_of(x.shape)
     if channels is None or len(x) != len(z) or 0 in x.shape:
         side = math.isqrt(x.shape[-1]) if x.ndim == 2 else 0
         size = f"{side}, {side}" if side and side * side == x.shape[-1] else "H, W"
         raise ValueError(
-            f"{name}(z) must return images of shape ({len(z)}, H, W) for z of shape "
-            f"{tuple(z.shape)}, ({len(z)}, 3, H, W) in colour, or ({len(z)}, m, H, W) for m "
-            f"images per code, but got {tuple(x.shape)}. Reshape rows of pixels with .reshape(-1, "
-            f"{size})."
+            f"{name}(z) must return images of shape ({len(z)}, H, W) "
+            f"for z of shape {tuple(z.shape)}, ({len(z)}, 3, H, W) in colour, "
+            f"or ({len(z)}, m, H, W) for m images per code, but got {tuple(x.shape)}. "
+            f"Reshape rows of pixels with .reshape(-1, {size})."
         )
-    # (n, m, C, H, W)
-    stored = torch.as_tensor(x).cpu().float().reshape(len(z), -1, channels, *x.shape[-2:])
+    pixels = torch.as_tensor(x).cpu().float()
+    stored = pixels.reshape(len(z), -1, channels, *x.shape[-2:])  # (n, m, C, H, W)
     images = stored.movedim(2, -1).numpy()  # (n, m, H, W, C)
     bad = ~np.isfinite(images).all((1, 2, 3, 4))  # (n,)
     if bad.any():
@@ -73,9 +72,7 @@ def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
 
 
 def channels_of(shape: Any) -> int | None:
-    """Return the number of channels, 1 or 3, that a shape implies,
-    or None if it is not an image shape.
-    """
+    """Return the number of channels, 1 or 3, that a shape implies, or None for other shapes."""
     if len(shape) == 3:
         return 1
     if len(shape) == 4:
@@ -86,8 +83,9 @@ def channels_of(shape: Any) -> int | None:
 
 
 def in_range(images: np.ndarray, says: str) -> np.ndarray:
-    """Clip images to [0, 1]. Raises ValueError if a pixel is outside [0,
-    1] by more than rounding error.
+    """Clip images to [0, 1].
+
+    Raises ValueError if a pixel is outside [0, 1] by more than rounding error.
     """
     low, high = float(images.min()), float(images.max())
     if low < -1e-3 or high > 1 + 1e-3:  # anything below one grey level is rounding
@@ -127,8 +125,9 @@ def image_stack(x: Any, name: str) -> np.ndarray:
 
 
 def sheet(images: np.ndarray) -> np.ndarray:
-    """Join images (rows, columns, H, W, C) in [0, 1] into one picture (rows·H,
-    columns·W[, 3]) of uint8.
+    """Join images (rows, columns, H, W, C) in [0, 1] into one picture.
+
+    The picture has dtype uint8 and shape (rows·H, columns·W), or (rows·H, columns·W, 3) in colour.
     """
     rows, columns, height, width, channels = images.shape
     flat = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
@@ -137,18 +136,10 @@ def sheet(images: np.ndarray) -> np.ndarray:
 
 
 def data_url(images: np.ndarray) -> str:
-    """Join images into a data URL: a PNG if it fits into MOST bytes,
-    or else the best JPEG that fits.
-    """
+    """Join images into a data URL: a PNG if it fits in MOST bytes, or the best JPEG that does."""
     picture = Image.fromarray(sheet(images))
-    for kind, quality in (
-        ("png", 0),
-        ("jpeg", 85),
-        ("jpeg", 60),
-        ("jpeg", 30),
-        ("jpeg", 10),
-        ("jpeg", 5),
-    ):
+    tries = (("png", 0), ("jpeg", 85), ("jpeg", 60), ("jpeg", 30), ("jpeg", 10), ("jpeg", 5))
+    for kind, quality in tries:
         file = io.BytesIO()
         picture.save(file, kind, quality=quality)
         if file.tell() <= MOST:
@@ -157,8 +148,7 @@ def data_url(images: np.ndarray) -> str:
 
 
 def plane_points(points: Any, labels: Any) -> dict[str, list]:
-    """Convert points (N, 2), rounded for display, and labels (N,) to lists;
-    None becomes an empty list.
+    """Convert points (N, 2), rounded for display, and labels (N,) to lists; None becomes [].
 
     Raises ValueError for points or labels that cannot be drawn.
     """
@@ -167,8 +157,8 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
     z = as_array(points)  # (N, 2)
     if z.ndim != 2 or z.shape[1] != 2 or not 1 <= len(z) <= 3000 or not np.isfinite(z).all():
         raise ValueError(
-            "points must be finite and have shape (N, 2), with N from 1 to 3,000, but got "
-            f"{z.shape}. To show more points, pass a subset of them."
+            "points must be finite and have shape (N, 2), with N from 1 to 3,000, "
+            f"but got {z.shape}. To show more points, pass a subset of them."
         )
     if labels is None:
         return {"points": z.round(3).tolist(), "labels": []}
@@ -177,8 +167,8 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
     if y.shape != z.shape[:1] or wrong.any():
         found = f"the label {y[wrong][0]:g}" if y.shape == z.shape[:1] else y.shape
         raise ValueError(
-            f"labels must contain a digit from 0 to 9 for each of the {len(z)} points, but got "
-            f"{found}."
+            f"labels must contain a digit from 0 to 9 for each of the {len(z)} points, "
+            f"but got {found}."
         )
     return {"points": z.round(3).tolist(), "labels": y.astype(int).tolist()}
 
@@ -194,7 +184,7 @@ def line_ends(names: Any, limits: Any) -> list[list[float]]:
     for name, pair in zip(names, ends, strict=True):
         if len(pair) != 2 or not np.isfinite(pair).all() or pair[0] == pair[1]:
             raise ValueError(
-                f"{name!r} needs two different finite limits, such as limits={{{name!r}: (low, "
-                "high)}."
+                f"{name!r} needs two different finite limits, "
+                f"such as limits={{{name!r}: (low, high)}}."
             )
     return ends

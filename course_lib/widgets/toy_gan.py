@@ -1,6 +1,4 @@
-"""An interactive 1-D GAN: figure 1 of the GAN paper,
-played step by step or at sixty frames per second.
-"""
+"""An interactive 1-D GAN: figure 1 of the GAN paper, played in steps or at 60 frames per second."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +19,7 @@ HERE = Path(__file__).parent
 
 
 class ToyGAN(Live):
-    """G against D on a line: the data, both players, the best D,
-    and the push on each generated point.
+    """G against D on a line: data, both players, the best D, and the push on each generated point.
 
     settings: a `Settings` object or the name of a preset. changes: individual settings that
     override those of `settings`, such as lr_g=0.01, or data="drawn", heights=[0, 1, 3, 1] for a
@@ -73,17 +70,13 @@ class ToyGAN(Live):
 
     @traitlets.validate("settings")
     def _complete(self, proposal: Any) -> dict[str, Any]:
-        """Fill in missing settings with their defaults. Raises ValueError
-        for an unknown setting.
-        """
+        """Fill in missing settings with defaults. Raises ValueError for an unknown setting."""
         from course_lib.toy_gan import Settings
 
         return Settings(**proposal["value"]).to_json()
 
     def change(self, **changes: Any) -> "ToyGAN":
-        """Change settings. The game continues, or restarts if the changes define a
-        different game.
-        """
+        """Change settings. The game continues, or restarts if the changes define another game."""
         from course_lib.toy_gan import Settings
 
         self.settings = Settings(**self.settings).change(**changes).to_json()
@@ -113,9 +106,7 @@ class ToyGAN(Live):
         return figure
 
     def _played(self) -> "History":
-        """Play as many rounds as the preset with these settings (or 300),
-        and return the history.
-        """
+        """Play as many rounds as the preset with these settings (or 300); return the history."""
         from course_lib.toy_gan import PRESETS, History, Settings
 
         settings = Settings(**self.settings)
@@ -149,9 +140,7 @@ def draw_course(axes: Any, past: "History") -> None:
 
 
 def tables() -> dict[str, Any]:
-    """Compute the masses of each named density and of normal noise in the cells
-    of the game's grid.
-    """
+    """Compute the masses of each named density and of normal noise in the cells of the grid."""
     from course_lib.toy_gan import Settings
     from course_lib.toy_gan.grid import grid
     from course_lib.toy_gan.settings import CHOICES
@@ -159,9 +148,8 @@ def tables() -> dict[str, Any]:
     lines, keep = {}, ("low", "dx", "p", "hill", "modes")
     for name in CHOICES["data"]:
         if name != "drawn":
-            lines[name] = {
-                k: v for k, v in grid(Settings(data=name)).to_json().items() if k in keep
-            }
+            line = grid(Settings(data=name)).to_json()
+            lines[name] = {k: v for k, v in line.items() if k in keep}
     noise = grid(Settings(z="normal")).to_json()
     return {
         "lines": lines,

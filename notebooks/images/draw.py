@@ -1,6 +1,4 @@
-"""Draw course.png, the picture in the README: python notebooks/images/draw.py
-(takes half a minute).
-"""
+"""Draw course.png, the README's picture, in half a minute: python notebooks/images/draw.py."""
 
 from pathlib import Path
 
@@ -17,8 +15,7 @@ from course_lib.probability.elbo import Bound, LatentModel, elbo
 torch.set_default_dtype(torch.float64)
 plots.use_style()
 
-# For x = 2, z ~ N(0, 1) and x|z ~ N(w z, ½²), q raises the bound first, and then P (chapter 02,
-# section 5).
+# For x = 2, z ~ N(0, 1), x|z ~ N(w z, ½²), q raises the bound, and then P (chapter 02, section 5).
 grid = torch.linspace(-8, 8, 1601)
 
 

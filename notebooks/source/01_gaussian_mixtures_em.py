@@ -165,13 +165,12 @@ stds = torch.tensor([0.5, 0.8, 0.2, 0.4, 0.7])
 exact = (weights * Normal(means, stds).log_prob(grid[:, None]).exp()).sum(1)  # (G,)
 
 # %%
-# Which Gaussian, (N,).
+# which Gaussian each sample comes from, (N,)
 k = torch.multinomial(weights, 10_000, replacement=True, generator=generator)
 drawn = means[k] + stds[k] * torch.randn(10_000, generator=generator)  # then a draw from it, (N,)
 
 # %%
-# One draw from each Gaussian, (N, K).
-each = means + stds * torch.randn(10_000, 5, generator=generator)
+each = means + stds * torch.randn(10_000, 5, generator=generator)  # one draw from each, (N, K)
 averaged = (weights * each).sum(1)  # (N,): not how a mixture is sampled
 
 # %% alt="Left: a histogram with five bumps that fills the area under the black curve. Right: the same black curve, and a histogram with one narrow tall bump near zero." slideshow={"slide_type": "slide"} slide={"text": "## Densities are averaged, not numbers"}
@@ -199,8 +198,8 @@ def mixture_cdf(t):
 distance = kstest(drawn, mixture_cdf).statistic
 distance_averaged = kstest(averaged, mixture_cdf).statistic
 print(
-    f"largest difference: {distance:.4f} for ancestral samples, {distance_averaged:.3f} for "
-    "averages"
+    f"largest difference: {distance:.4f} for ancestral samples, "
+    f"{distance_averaged:.3f} for averages"
 )
 
 # %% tags=["check"]
@@ -309,14 +308,12 @@ figures.log_likelihood(history)
 # %%
 gains = torch.tensor(history).diff()
 for first, last in ((0, 1), (1, 10), (10, 30), (30, 50), (50, 100), (100, 150)):
-    print(
-        f"steps {first:3d} to {last:3d}: gain {history[last] - history[first]:.6f} nats per point"
-    )
+    gain = history[last] - history[first]
+    print(f"steps {first:3d} to {last:3d}: gain {gain:.6f} nats per point")
 weights_3, means_3, variances_3, resp_3 = trace[-1]  # where EM ended
 
 # %% tags=["check"]
-# the log-likelihood never falls; float64 keeps 16 digits, and a sum of 400 terms may lose four of
-# them
+# the log-likelihood never falls; of float64's 16 digits, a sum of 400 terms may lose four
 assert (gains > -1e-12).all()
 # the plateau: these twenty steps gain less than a quarter of what the next fifty gain
 assert history[50] - history[30] < (history[100] - history[50]) / 4
@@ -401,8 +398,7 @@ def em(x, theta, steps=150):
 # %%
 points = eight_modes.sample(600, torch.Generator().manual_seed(seed))  # (N, 2)
 equal, round_ones = torch.full((8,), 1 / 8), torch.eye(2).expand(8, 2, 2)
-# The means start on eight points.
-trace_2d, history_2d = em(points, (equal, points[:8], round_ones))
+trace_2d, history_2d = em(points, (equal, points[:8], round_ones))  # the means start on 8 points
 truth_2d = float(eight_modes.log_prob(points).mean())
 
 # %% alt="Four panels with eight clouds of points on a ring and eight ellipses. Early ellipses are large and overlap; at the end most clouds have an ellipse of their own, but one ellipse still spans two clouds and two ellipses share one cloud." slideshow={"slide_type": "slide"} slide={"text": "## A local optimum"}
@@ -437,7 +433,7 @@ apart = max(differences)
 print(f"largest difference from scikit-learn, in means and log-likelihood: {apart:.1e}")
 
 # %% tags=["check"]
-# EM is deterministic given its start; rounding is 1e-16, and plateaus enlarge it.
+# EM is deterministic given its start; rounding is 1e-16, and plateaus enlarge it
 assert apart < 1e-8
 
 # %% [markdown]
@@ -492,8 +488,7 @@ apart_k_means = abs(lloyd.cluster_centers_ - hard_means.numpy()).max()
 print(f"largest difference between these means and those of k-means: {apart_k_means:.1e}")
 
 # %% tags=["check"]
-# more than a few σ from every border, all responsibilities round to 0 or 1; only rounding errors
-# remain
+# beyond a few σ from every border, responsibilities round to 0 or 1; only rounding errors remain
 assert apart_k_means < 1e-6
 
 
@@ -576,8 +571,7 @@ log_two = torch.logaddexp(broad.log_prob(twenty), narrow.log_prob(twenty)) - mat
 figures.spike(widths, log_two.mean(1))
 
 # %% tags=["check"]
-# for each factor of e by which s shrinks, the point on the spike gains 1 nat, so the mean gains
-# 1/20
+# each time s shrinks by a factor of e, the point on the spike gains 1 nat, so the mean gains 1/20
 rise = log_two.mean(1)[-1] - log_two.mean(1)[100]
 assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 
@@ -609,16 +603,15 @@ assert abs(rise - 50 * math.log(10) / 20) < 1e-9
 # %%
 def fit_forty(floor, number):
     forty = skyline.sample(40, torch.Generator().manual_seed(number))[:, None]  # (40, 1)
-    mixture = GaussianMixture(8, reg_covar=floor, max_iter=200, tol=1e-6, random_state=number).fit(
-        forty
-    )
+    mixture = GaussianMixture(8, reg_covar=floor, max_iter=200, tol=1e-6, random_state=number)
+    mixture.fit(forty)
     return mixture.score(forty), mixture.score(fresh[:20_000, None])
 
 
 # %%
 floors = (1e-9, 1e-6, 1e-4, 1e-2, 1e-1, 1.0)
-# One row for each floor, one column for each set.
-on_forty, on_fresh = torch.zeros(6, 5), torch.zeros(6, 5)
+on_forty = torch.zeros(6, 5)  # one row for each floor, one column for each set
+on_fresh = torch.zeros(6, 5)
 for row, floor in enumerate(floors):
     for number in range(5):
         on_forty[row, number], on_fresh[row, number] = fit_forty(floor, number)
@@ -728,8 +721,8 @@ figures.bic_curves(candidates, bics, truth=8)
 chosen_by_bic = [candidates[row.index(min(row))] for row in bics]
 print(f"BIC chooses {chosen_by_bic}; the data have 8 clouds")
 print(
-    f"with a single start, an extra component lowered the likelihood in {falls} of "
-    f"{10 * n_data_sets} cases"
+    "with a single start, an extra component lowered the likelihood "
+    f"in {falls} of {10 * n_data_sets} cases"
 )
 
 # %% tags=["check"]
@@ -773,10 +766,9 @@ fit, validation = order[: len(z) * 5 // 6], order[len(z) * 5 // 6 :]
 print(f"{len(fit):,} digits to fit, {len(validation):,} to validate, {len(z_test):,} to test")
 
 # %% tags=["check"]
-# One Gaussian has a closed form: scikit-learn, on the first 20,000 digits of MNIST, gives −31.635
-# nats
+# one Gaussian has a closed form: on MNIST's first 20,000 digits, scikit-learn gives −31.635 nats
 reference = GaussianMixture(1).fit(z[:20_000]).score(z_test)
-# PCA runs in float32 here.
+# the tolerance is 0.005, because PCA runs in float32 here
 assert abs(reference + 31.635) < 0.005 or not (on_mnist and len(z) == 60_000)
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Digits, through 20 numbers\n\nAccording to the lecture, mixtures used to have at most 512 components. We try mixtures of up to that size."}
@@ -918,12 +910,12 @@ figures.bits_with_bits(by_label, by_bits, unrounded)
 # %%
 label_bits, label_share = max(by_label), by_label[max(by_label)]
 print(
-    f"on average, the most responsible of {sizes[-1]} components has {sure:.0%} of the "
-    "responsibility"
+    f"on average, the most responsible of {sizes[-1]} components "
+    f"has {sure:.0%} of the responsibility"
 )
 print(
-    f"label of {label_bits:.0f} bits: {label_share:.1%} of the variance, from {sizes[-1]} mean "
-    "images"
+    f"label of {label_bits:.0f} bits: {label_share:.1%} of the variance, "
+    f"from {sizes[-1]} mean images"
 )
 for count in (9, 40):
     print(f"vector of {count} bits: {by_bits[count]:.1%} of the variance, from {count + 1} images")
@@ -989,7 +981,9 @@ display(Markdown(claims))
 
 # %%
 def my_responsibilities(x, weights, means, stds):
-    """Return P(component k | x) for x (N,) and weights, means, stds (K,): resp (N, K), with rows that sum to 1."""
+    """Return P(component k | x) for x (N,) and weights, means, stds (K,):
+    resp (N, K), with rows that sum to 1.
+    """
     # 1. the log-density of every point under every component, (N, K): compare x[:, None] with means
     # 2. add the logarithm of the weights, which gives log P(x, k)
     # 3. subtract the logsumexp over the components, which gives log P(k | x)
@@ -1014,8 +1008,7 @@ def my_m_step(x, resp):
     # 2. the weights, (K,): what fraction of all N points is N_k?
     # 3. the means, (K, D): the sum of the points weighted by resp, divided by N_k
     # 4. the points minus each component's own mean, (N, K, D)
-    # 5. the covariances, (K, D, D): the weighted sum of the outer products of step 4, divided by
-    #    N_k
+    # 5. the covariances, (K, D, D): the weighted sum of step 4's outer products, divided by N_k
     raise NotImplementedError  # return weights, means, covariances
 
 
@@ -1032,8 +1025,7 @@ checks.m_step(my_m_step)
 # %%
 def my_sample_mixture(n, weights, means, stds, generator):
     """Return n samples, (n,), from the 1-D mixture with weights, means and stds (K,)."""
-    # 1. pick a component for each of the n samples, (n,): torch.multinomial(...,
-    #    generator=generator)
+    # 1. pick a component for each sample, (n,): torch.multinomial(..., generator=generator)
     # 2. the mean and the std of the picked components, (n,) each: index with step 1
     # 3. draw standard normal noise, one number for each sample: torch.randn(n, generator=generator)
     # 4. scale and shift the noise
@@ -1054,8 +1046,7 @@ checks.sample_mixture(my_sample_mixture)
 
 # %%
 new_weights, new_means, new_variances = maximization(few, resp_3)  # one variance for each component
-# Your formula, one number, from few (N,), resp_3 (N, K) and the line above.
-my_shared_variance = None
+my_shared_variance = None  # your formula, a number, from few (N,), resp_3 (N, K) and the line above
 
 # %%
 print(checks.mixtures.shared_variance(my_shared_variance, few, resp_3))

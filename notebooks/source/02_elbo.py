@@ -54,8 +54,7 @@ from course_lib.probability.em import e_step, m_step
 from course_lib.probability.gaussians import kl_diag
 from course_lib.widgets import ElboBars
 
-# The identities below hold to 1e-10; float32 would end at 1e-6.
-torch.set_default_dtype(torch.float64)
+torch.set_default_dtype(torch.float64)  # the identities hold to 1e-10; float32 would end at 1e-6
 plots.use_style()
 
 # %% tags=["parameters"]
@@ -106,8 +105,8 @@ p_x_given_z = decoder(z[:, None]).log_prob(x).exp()  # (Z, X)
 p_x = (p_z[:, None] * p_x_given_z * dz).sum(0)  # (X,)
 
 # %% tags=["check"]
-# P(x) integrates to 1. On a fine grid the sums are exact up to rounding, as both integrands fall
-# smoothly to 0
+# P(x) integrates to 1; on a fine grid the sums are exact up to rounding,
+# as both integrands fall smoothly to 0
 assert abs(torch.trapezoid(p_x, x) - 1) < 1e-10
 
 
@@ -366,9 +365,8 @@ random_q = MultivariateNormal(torch.randn(50, 2), torch.diag_embed(variances))
 
 # %%
 b = elbo(linear, random_q, points)
-error_linear = (
-    (b.log_px - b.elbo - kl_divergence(random_q, linear.true_posterior(points))).abs().max()
-)
+posterior = linear.true_posterior(points)
+error_linear = (b.log_px - b.elbo - kl_divergence(random_q, posterior)).abs().max()
 print(f"linear decoder: largest difference {error_linear:.0e}")
 
 # %% tags=["check"]
@@ -427,8 +425,8 @@ assert min(q_to_p.min(), p_to_q.min()) > 0
 assert back > 2 * there
 p_mean = (p * u * du).sum()
 p_sigma = ((p * (u - p_mean) ** 2 * du).sum()).sqrt()
-# Grid steps are 0.1 and 0.05.
-assert abs(covering.mean - p_mean) < 0.06 > abs(covering.stddev - p_sigma)
+assert abs(covering.mean - p_mean) < 0.06  # the grid's step is 0.1
+assert abs(covering.stddev - p_sigma) < 0.06  # the grid's step is 0.05
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** $\\mathrm{KL}(q\\,\\|\\,p)$: narrow, on the heavier hump. $\\mathrm{KL}(p\\,\\|\\,q)$: wide, over both."}
 # **Answer.** $\mathrm{KL}(q\,\|\,p)$ is smallest for a narrow $q$ on the heavier hump. $\mathrm{KL}(p\,\|\,q)$ is
@@ -502,8 +500,8 @@ w_trap = best_w(m_lazy, sigma_lazy)
 rise = float(bound_at(w_trap, m_lazy, sigma_lazy) - bound_at(w_start, m_lazy, sigma_lazy))
 fall = float(evidence_at(w_trap) - evidence_at(w_start))
 print(
-    f"w from {w_start:.2f} to {w_trap:.2f}: L_b changes by {rise:+.2f}, log P(x) by {fall:+.2f} "
-    "nats"
+    f"w from {w_start:.2f} to {w_trap:.2f}: "
+    f"L_b changes by {rise:+.2f}, log P(x) by {fall:+.2f} nats"
 )
 
 # %% alt="Two curves against w. The solid one, log P(x), climbs steeply from minus 8 and flattens near minus 2 around w = 2; the dashed bound is a parabola with its top near w = 0.2. From start (w = 1) to end (w = 0.2) the bound's arrow points up and the evidence's arrow points down." slideshow={"slide_type": "slide"} slide={"text": "## The bound rises, the likelihood falls"}
@@ -512,8 +510,7 @@ bound_lazy = bound_at(ws, m_lazy, sigma_lazy)
 figures.over_w(ws, evidence_at(ws), bound_lazy, float(w_start), float(w_trap), y_min=-13)
 
 # %% tags=["check"]
-# The formula against the grid, whose step is 0.01.
-assert abs(w_trap - ws[bound_lazy.argmax()]) < 0.01
+assert abs(w_trap - ws[bound_lazy.argmax()]) < 0.01  # the formula against the grid of step 0.01
 assert rise > 1
 assert fall < -4
 
@@ -570,8 +567,7 @@ figures.levels(states)
 # %% tags=["check"]
 assert abs(q_first[0] - start[0]) < 1e-10  # q has no say in log P(x)
 assert abs(q_first[0] - q_first[1]) < 1e-10  # the gap is closed
-# L_b rose from the old log P(x) and does not exceed the new one.
-assert then_p[0] >= then_p[1] > q_first[0]
+assert then_p[0] >= then_p[1] > q_first[0]  # L_b rose from the old log P(x), at most to the new one
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Neither: $\\;\\log P_{\\text{old}}(x) = L_b^{\\text{old}} \\le L_b^{\\text{new}} \\le \\log P_{\\text{new}}(x)$. This is EM."}
 # **Answer.** Neither can. Here the step in $q$ leaves $\log P(x)$ at −2.63, and the step in $P$ raises it to −2.41.
@@ -694,9 +690,8 @@ assert settled < -0.2
 
 # %% tags=["check"]
 w_biased = math.sqrt(2 * s - s**2)
-assert (
-    abs(runs["fixed width"][-1][0] - evidence_at(torch.tensor(w_biased))) < 1e-6
-)  # 20 rounds get this close
+settled_at = runs["fixed width"][-1][0]
+assert abs(settled_at - evidence_at(torch.tensor(w_biased))) < 1e-6  # 20 rounds get this close
 w_best = math.sqrt(2**2 - s**2)
 assert evidence_at(torch.tensor(w_best)) >= evidence_at(ws).max()
 
@@ -773,8 +768,7 @@ def fitted_q(theta):
 
 # %%
 torch.manual_seed(seed)
-# One function for all points.
-encoder = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, K))
+encoder = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, K))  # one network for all points
 encoder_optimizer = torch.optim.Adam(encoder.parameters(), lr=0.03)
 
 
@@ -799,19 +793,16 @@ figures.methods(histories)
 
 # %%
 for name, history in histories.items():
-    print(
-        f"{name:9s} after the last q-step: log P(x) {history[-2].log_px:.4f}, gap "
-        f"{history[-2].gap:.1e} nats"
-    )
+    last = history[-2]
+    print(f"{name:9s} after the last q-step: log P(x) {last.log_px:.4f}, gap {last.gap:.1e} nats")
 
 # %% tags=["check"]
 assert max(b.gap for b in em_history[::2]) < 1e-10  # after every E-step the gap is closed
 q_moves = max(abs(float(b.log_px - a.log_px)) for a, b in zip(em_history[1::2], em_history[2::2]))
 assert q_moves < 1e-10  # an E-step leaves log P(x) alone
-# And log P(x) never falls.
-assert all(b.log_px - a.log_px > -1e-10 for a, b in pairwise(em_history))
+assert all(b.log_px - a.log_px > -1e-10 for a, b in pairwise(em_history))  # log P(x) never falls
 final_gap = {name: float(history[-2].gap) for name, history in histories.items()}
-# a few gradient steps do not close it.
+# a few gradient steps do not close the gap
 assert min(final_gap["fitted q"], final_gap["encoder"]) > 1e-6
 
 
@@ -892,8 +883,8 @@ digits_model = LinearGaussian.create(W, mean_image, s2)
 log_p = float(digits_model.log_px(held_out).mean())
 library = float(pca.score(held_out.numpy()))  # a mean over the images, too
 print(
-    f"log P of {len(held_out):,} test digits: {log_p:.4f} nats per image; scikit-learn: "
-    f"{library:.4f}"
+    f"log P of {len(held_out):,} test digits: {log_p:.4f} nats per image; "
+    f"scikit-learn: {library:.4f}"
 )
 
 # %% tags=["check"]
@@ -955,8 +946,7 @@ history = []
 for step in range(encoder_steps + 1):
     if step in at_step:
         with torch.no_grad():
-            # exact, not sampled
-            history.append(elbo(digits_model, q_of(held_out), held_out).mean())
+            history.append(elbo(digits_model, q_of(held_out), held_out).mean())  # exact, no draws
     batch = train.pixels(torch.randint(n_fit, (256,)), torch.float64)  # (256, D)
     loss = -bound_estimate(batch)
     optimizer.zero_grad()
@@ -1017,9 +1007,8 @@ print(f"closed form {exact_kl:.4f}; 100,000 samples {estimated[-1]:.4f} ± {erro
 
 # %% tags=["check"]
 misses = [abs(v - exact_kl) / e for v, e in zip(estimated, errors)]
-assert (
-    max(misses[1:]) < 4.5
-)  # in standard errors; chance exceeds this in one run out of 30,000. Ten draws are too few to tell
+# in standard errors; chance exceeds 4.5 in one run out of 30,000, and ten draws are too few to tell
+assert max(misses[1:]) < 4.5
 
 # %% [markdown]
 # **Answer.** It shrinks to about a third of its length, more precisely by a factor of $\sqrt{10} \approx 3.16$. With
@@ -1069,8 +1058,8 @@ at_posterior = factors.index(1.0)
 noise_closed = with_closed_form[at_posterior]
 noise_sampled = fully_sampled[at_posterior]
 print(
-    f"q is the posterior: deviation {noise_closed:.1f} nats with the closed form, "
-    f"{noise_sampled:.0e} sampled"
+    "q is the posterior: "
+    f"deviation {noise_closed:.1f} nats with the closed form, {noise_sampled:.0e} sampled"
 )
 
 # %% tags=["check"]
@@ -1138,8 +1127,7 @@ print("nats below log P(x):", "   ".join(f"k = {k}: {nats:.2f}" for k, nats in z
 # %% tags=["check"]
 if on_mnist:
     assert missing[0] > missing[1] > missing[2] > missing[3]
-    # a bound holds on average; 100 digits leave an error
-    assert missing[3] > -4 * missing_errors[3]
+    assert missing[3] > -4 * missing_errors[3]  # bounds hold on average; 100 digits leave an error
 
 # %% [markdown]
 # **Answer.** Ten draws remove most of the gap, and a thousand remove nearly all of it. On MNIST, the gap

@@ -90,13 +90,12 @@ def distance_to_truth(pictures):
 # fraction of the distance between the crescent and the full moon.
 
 # %%
-# Positions from the crescent (0) to the full moon (1).
-walk = torch.linspace(0, 1, 101)[:, None]  # (T, 1)
+walk = torch.linspace(0, 1, 101)[:, None]  # (T, 1), positions from crescent (0) to full moon (1)
 cross_fade = crescent + (full - crescent) * walk  # (T, D)
 fade = distance_to_truth(cross_fade)  # (T,)
 print(
-    f"distance between crescent and full moon {(full - crescent).norm():.1f}, half way "
-    f"{fade[50]:.1f}"
+    f"distance between crescent and full moon {(full - crescent).norm():.1f}, "
+    f"half way {fade[50]:.1f}"
 )
 
 # %% alt="Eleven pictures from crescent to full moon: the bright crescent stays and the rest of the disc turns from black through grey to white."
@@ -234,9 +233,10 @@ class VAE(nn.Module):
 
 # %%
 def train(model, x, watch=None, **options):
-    """Adam on all images at once. Returns the loss of every step, or what `watch(model)` returns after each step."""
-    # fused: faster, the same steps
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3, fused=True)
+    """Train with Adam on all images at once.
+    Return the loss of every step, or what `watch(model)` returns after each step.
+    """
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3, fused=True)  # fused: only faster
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     history = []
     for _ in range(steps):
@@ -295,8 +295,8 @@ for name, model in {"AE": ae, "VAE": vae}.items():
     mean, std = code(model, moons)
     error = squared_error(model, moons)
     print(
-        f"{name:4} squared error {error:.2f}, spread of the codes {mean.std():.2f}, noise "
-        f"{std.mean():.2f}"
+        f"{name:4} squared error {error:.2f}, "
+        f"spread of the codes {mean.std():.2f}, noise {std.mean():.2f}"
     )
 
 # %% alt="Three rows of eleven moons from new to full. The rows of the two models look like the row of true moons." slideshow={"slide_type": "-"}
@@ -305,7 +305,7 @@ rows = {"true": some, "AE": picture(ae, code(ae, some)[0]), "VAE": picture(vae, 
 figures.image_rows(rows)
 
 # %% tags=["check"]
-# Noise costs reconstruction, on every seed tried.
+# noise costs reconstruction, on every seed tried
 assert squared_error(ae, moons) < squared_error(vae, moons)
 assert code(vae, moons)[0].std() < code(ae, moons)[0].std()
 
@@ -339,9 +339,8 @@ def between(model):
 
 
 # %% alt="Three rows from crescent to full moon. The cross-fade turns the disc grey; in the rows of both models the bright part grows as it does on the real moon." slideshow={"slide_type": "slide"} slide={"text": "## No hole"}
-figures.image_rows(
-    {"cross-fade": cross_fade[::10], "AE": between(ae)[::10], "VAE": between(vae)[::10]}
-)
+rows = {"cross-fade": cross_fade[::10], "AE": between(ae)[::10], "VAE": between(vae)[::10]}
+figures.image_rows(rows)
 
 # %%
 for name, model in {"AE": ae, "VAE": vae}.items():
@@ -380,8 +379,7 @@ for name, model in {"AE": ae, "VAE": vae}.items():
 class Waves(nn.Module):
     def __init__(self, pitch, n=32):
         super().__init__()
-        # frequencies, learned like all weights
-        self.omega = nn.Parameter(pitch * torch.randn(1, n))
+        self.omega = nn.Parameter(pitch * torch.randn(1, n))  # frequencies, learned like any weight
 
     def forward(self, z):
         phase = z @ self.omega  # (N, n)
@@ -427,7 +425,9 @@ changes = {
 
 # %%
 def train_seeds(kind, change, x, **options):
-    """Networks from several seeds, and how far their pictures on the line are from true moons: (seeds, T)."""
+    """Return networks from several seeds, and how far their pictures on the line
+    are from true moons: (seeds, T).
+    """
     trained = []
     for number in range(n_seeds):
         torch.manual_seed(number)
@@ -520,8 +520,8 @@ for case, kinds in parts.items():
     line = next(iter(kinds.values()))
     worst = line.amax(1)
     print(
-        f"{case:16} worst distance {worst.mean():5.2f} ± {worst.std():.2f}, a hole on "
-        f"{count_holes(line)} of {n_seeds}"
+        f"{case:16} worst distance {worst.mean():5.2f} ± {worst.std():.2f}, "
+        f"a hole on {count_holes(line)} of {n_seeds}"
     )
 
 # %% [markdown]
@@ -583,8 +583,8 @@ figures.image_rows({name: between(gap_models[name][0])[::10] for name in ("AE", 
 
 # %% tags=["check"]
 for name in ("AE", "VAE"):
-    # no moon in between was shown, so somewhere on the line every network is nearly as far off as
-    # the cross-fade
+    # no moon in between was shown, so somewhere on the line
+    # every network is nearly as far off as the cross-fade
     assert gap_lines[name].amax(1).min() > 0.6 * fade.max()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** It shows a cross-fade. Noise makes neighbours blend, but it cannot tell the decoder about moons that were never in the training data."}
@@ -661,8 +661,8 @@ figures.order_costs(scales, in_order, shuffled, neighbours=0.5)
 half = (scales - 0.25).abs().argmin()  # noise of half the distance between neighbours
 cheapest = (shuffled[half].min() / in_order[half]).item()
 print(
-    f"noise {scales[half]:.2f}: the best of {n_orders} shuffled orders costs {cheapest:.1f} times "
-    "as much"
+    f"noise {scales[half]:.2f}: "
+    f"the best of {n_orders} shuffled orders costs {cheapest:.1f} times as much"
 )
 
 # %% tags=["check"]
@@ -735,7 +735,7 @@ def f(z):
 # %%
 z = mu + s * torch.linspace(-9, 9, 3601, dtype=torch.float64)
 q = Normal(mu, s).log_prob(z).exp()
-# The derivative of ∫ q f with respect to µ.
+# the derivative of ∫ q f with respect to µ
 exact = torch.trapezoid(f(z) * q * (z - mu) / s**2, z).item()
 
 # %%
@@ -804,8 +804,8 @@ figures.estimator_variances(dimensions, bowl, xlabel="dimensions of the code")
 # %%
 bowl_ratio = bowl["score function"][4] / bowl["reparameterization"][4]
 print(
-    f"20 dimensions: the score function's variance is {bowl_ratio:.0f} times that of "
-    "reparameterization"
+    "20 dimensions: the score function's variance "
+    f"is {bowl_ratio:.0f} times that of reparameterization"
 )
 
 # %% tags=["check"]
@@ -828,8 +828,7 @@ print(f"reparameterization: variance of one draw {sine_slopes.var():.1f}")
 print(f"score function: variance of one draw {sine_scores.var():.2f}")
 
 # %% tags=["check"]
-# exactly 50 and ½ up to e⁻¹⁰⁰; ten per cent is more than three standard errors, even with 5,000
-# draws
+# exactly 50 and ½ up to e⁻¹⁰⁰; ten per cent exceeds three standard errors, even with 5,000 draws
 assert abs(sine_slopes.var() - 50) < 5
 assert abs(sine_scores.var() - 0.5) < 0.05
 
@@ -920,9 +919,9 @@ for name, group in groups.items():
 assert last["VAE without KL"].max() < last["VAE"].min()
 assert last["VAE without KL"].mean() < last["VAE"].mean() / 2
 # what noise is left costs little: the error is nearer to the auto-encoder's than to the VAE's
-assert (errors["VAE without KL"] - errors["AE"]).mean() < 0.5 * (
-    errors["VAE"] - errors["AE"]
-).mean()
+cost_without_kl = errors["VAE without KL"] - errors["AE"]
+cost_with_kl = errors["VAE"] - errors["AE"]
+assert cost_without_kl.mean() < 0.5 * cost_with_kl.mean()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not quite, but it falls far below the usual VAE's. What is left of the VAE is an auto-encoder."}
 # **Answer.** Not quite. Without the KL term, the noise falls far below that of the usual VAE, but it can never *be* 0,
@@ -951,7 +950,7 @@ print(f"minimum found at σ = {lowest:.0e}, where the difference is {green.fun:.
 figures.price_of_noise(sigma, sigma.exp(), 1 + sigma, lowest)
 
 # %% tags=["check"]
-# The curve is flat at its minimum, so σ is found to about the root of 1e-16.
+# the curve is flat at its minimum, so σ is found to about the root of 1e-16
 assert abs(lowest) < 1e-6
 assert abs(green.fun) < 1e-12
 
@@ -1029,9 +1028,8 @@ T = sigma.exp() - (1 + sigma) + m**2
 
 
 def kl_of_pairs(scales):
-    return torch.stack(
-        [kl_by_quadrature(mean, scale, log_normal) for mean, scale in zip(m, scales)]
-    )
+    pairs = zip(m, scales)
+    return torch.stack([kl_by_quadrature(mean, scale, log_normal) for mean, scale in pairs])
 
 
 kl_variance = kl_of_pairs((sigma / 2).exp())  # (49,), σ read as log v
@@ -1239,7 +1237,9 @@ checks.kl(my_kl)
 
 # %%
 def my_vae_loss(x, x_hat, mu, logvar, variance):
-    """‖x − x_hat‖² / (2 variance) + KL: x, x_hat (N, D) pixels, mu, logvar (N, d), variance a number; result ()."""
+    """‖x − x_hat‖² / (2 variance) + KL, as a tensor ():
+    x and x_hat (N, D) are pixels, mu and logvar are (N, d), and variance is a number.
+    """
     # 1. the squared error of each image, (N,), divided by twice the variance
     # 2. the KL of each image, (N,): exercise 2
     # 3. their sum, averaged over the images: one number

@@ -104,7 +104,7 @@ figures.labelled_rows(rows, shape)
 # from them without loss of precision. Each network has one hidden layer.
 
 
-# %% slideshow={"slide_type": "slide"} slide={"text": "## The model\n\nThe encoder returns the mean and the log-variance of 20 numbers, the decoder 784 *logits*, one for each pixel.", "lines": "7-12"}
+# %% slideshow={"slide_type": "slide"} slide={"text": "## The model\n\nThe encoder returns the mean and the log-variance of 20 numbers, the decoder 784 *logits*, one for each pixel.", "lines": "11-16"}
 class DigitVAE(nn.Module):
     def __init__(self, latent=20, hidden=400):
         super().__init__()
@@ -233,14 +233,14 @@ _, reconstruction_start, kl_start = history[0]
 _, reconstruction_end, kl_end = history[-1]
 display(
     Markdown(
-        f"**Answer.** The KL rises, from {kl_start:.1f} to {kl_end:.1f} nats, while the "
-        f"reconstruction falls from {reconstruction_start:.0f} to {reconstruction_end:.0f}."
+        f"**Answer.** The KL rises, from {kl_start:.1f} to {kl_end:.1f} nats, while "
+        f"the reconstruction falls from {reconstruction_start:.0f} to {reconstruction_end:.0f}."
     )
 )
 
 # %% tags=["check"]
-# On MNIST the KL ends above 20 nats and −L_b falls by hundreds; with other images the model may
-# learn less.
+# On MNIST the KL ends above 20 nats and −L_b falls by hundreds;
+# with other images the model may learn less.
 assert kl_end > kl_start or not on_mnist
 assert reconstruction_end + kl_end < reconstruction_start + kl_start
 
@@ -332,8 +332,9 @@ figures.scatter_of_losses(single - single.mean(), batch_losses - batch_losses.me
 # %% slideshow={"slide_type": "fragment"}
 display(
     Markdown(
-        f"**Answer.** The loss of this one image has a standard deviation of {single.std():.1f} "
-        f"nats. The mean over a batch of 128 has one of {batch_losses.std():.2f} nats."
+        "**Answer.** The loss of this one image has a standard deviation "
+        f"of {single.std():.1f} nats. "
+        f"The mean over a batch of 128 has one of {batch_losses.std():.2f} nats."
     )
 )
 
@@ -452,11 +453,11 @@ def edges(x):
 # %%
 torch.manual_seed(seed)
 with torch.no_grad():
-    # (T, 784)
-    many_drawn = torch.bernoulli(torch.sigmoid(vae.decode(torch.randn(len(x_test), 20))))
+    many_means = torch.sigmoid(vae.decode(torch.randn(len(x_test), 20)))  # (T, 784)
+many_drawn = torch.bernoulli(many_means)
 print(
-    f"neighbours that differ: {edges(x_test):.0f} in a test digit, {edges(many_drawn):.0f} in a "
-    "drawn one"
+    f"neighbours that differ: {edges(x_test):.0f} in a test digit, "
+    f"{edges(many_drawn):.0f} in a drawn one"
 )
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Between two digits\n\nA straight line from one code to the other, and a cross-fade, which mixes the pixels themselves.\n\n**Predict.** What does each of the two rows show half way?"}
@@ -516,10 +517,10 @@ at_ends, in_code, in_pixels = undecided(end_a), undecided(half_way), undecided((
 # %% slideshow={"slide_type": "fragment"}
 display(
     Markdown(
-        "**Answer.** Half way through the code there is one shape, though a blurred one; half way "
-        f"through the cross-fade there are two ghosts. Undecided pixels: {at_ends:.0f} at the "
-        f"ends, {in_code:.0f} half way through the code, {in_pixels:.0f} half way through the "
-        "cross-fade."
+        "**Answer.** Half way through the code there is one shape, though a blurred one; "
+        "half way through the cross-fade there are two ghosts. "
+        f"Undecided pixels: {at_ends:.0f} at the ends, {in_code:.0f} half way through the code, "
+        f"{in_pixels:.0f} half way through the cross-fade."
     )
 )
 
@@ -548,10 +549,8 @@ middle = z_middle.norm(dim=1)
 print(
     f"length of a draw {length.mean():.2f} ± {length.std():.2f}, of a midpoint {middle.mean():.2f}"
 )
-print(
-    "draws that are shorter than the average midpoint: "
-    f"{(length < middle.mean()).float().mean():.1%}"
-)
+shorter = (length < middle.mean()).float().mean()
+print(f"draws that are shorter than the average midpoint: {shorter:.1%}")
 
 # %% [markdown]
 # For digits, a straight line between the codes works well enough. With models that draw sharper images, people often
@@ -569,7 +568,7 @@ print(
 
 # %%
 black_white = binarize(images[:10_000])
-# a mixture in 784 dimensions would be slow.
+# a mixture in 784 dimensions would be slow
 pca = PCA(min(50, pixels), random_state=seed).fit(black_white)
 projected = torch.from_numpy(pca.transform(black_white)).double()
 mixture = GaussianMixture(10, covariance_type="diag", random_state=seed, reg_covar=1e-3, tol=1e-2)
@@ -605,9 +604,8 @@ surgery = elbo_surgery(packaged, x_test)
 # %%
 information = surgery["information"].mean
 print(f"a label: at most log 10 = {math.log(10):.2f} nats")
-print(
-    f"the code: {information:.2f} of at most log {len(x_test)} = {math.log(len(x_test)):.2f} nats"
-)
+most = math.log(len(x_test))
+print(f"the code: {information:.2f} of at most log {len(x_test)} = {most:.2f} nats")
 
 # %% tags=["check"]
 assert error_code < error_label or not on_mnist
@@ -740,8 +738,8 @@ kl_sorted = {}
 for beta, model in models.items():
     with torch.no_grad():
         mu_beta, logvar_beta = model.encode(x_test)
-    # (20,)
-    kl_sorted[beta] = kl_to_prior(mu_beta, logvar_beta).mean(0).sort(descending=True).values
+    kl_beta = kl_to_prior(mu_beta, logvar_beta).mean(0)  # (20,)
+    kl_sorted[beta] = kl_beta.sort(descending=True).values
 
 # %% alt="Three falling curves, the KL of the 20 dimensions in descending order: the one for \u03b2 = \u00bc stays highest, the one for \u03b2 = 4 is the lowest and falls almost to zero well before the last dimension." slideshow={"slide_type": "slide"} slide={"text": "## It goes unused"}
 figures.kl_by_dimension(kl_sorted)
@@ -750,18 +748,14 @@ figures.kl_by_dimension(kl_sorted)
 # We measure all three models with the same yardstick: $-L_b$ itself, in which the KL has a factor of 1.
 
 # %%
-table = (
-    "| β | dimensions with a KL above 0.1 nats | KL | reconstruction | $-L_b$ "
-    "|\n|---|---|---|---|---|\n"
-)
+table = "| β | dimensions with a KL above 0.1 nats | KL | reconstruction | $-L_b$ |\n"
+table += "|---|---|---|---|---|\n"
 for beta, model in models.items():
     with torch.no_grad():
         reconstruction, kl = parts_of_loss(model, x_test)
     alive = int((kl_sorted[beta] > 0.1).sum())
-    table += (
-        f"| {beta} | {alive} of 20 | {kl:.1f} | {reconstruction:.1f} | {reconstruction + kl:.1f} "
-        "|\n"
-    )
+    total = reconstruction + kl
+    table += f"| {beta} | {alive} of 20 | {kl:.1f} | {reconstruction:.1f} | {total:.1f} |\n"
 display(Markdown(table))
 
 # %% tags=["check"]
@@ -811,9 +805,9 @@ gap_main = minus_elbo(vae, x_test) - minus_elbo(vae, x_train)
 gap_few = minus_elbo(overfitted, x_test) - minus_elbo(overfitted, x_train)
 display(
     Markdown(
-        f"**Answer.** $-L_b$ on test digits exceeds that on training digits by {gap_main:.1f} "
-        f"nats for the model trained on {len(images):,} digits, and by {gap_few:.1f} nats for the "
-        f"one trained on {n_few:,}."
+        "**Answer.** $-L_b$ on test digits exceeds that on training digits "
+        f"by {gap_main:.1f} nats for the model trained on {len(images):,} digits, "
+        f"and by {gap_few:.1f} nats for the one trained on {n_few:,}."
     )
 )
 
@@ -860,8 +854,7 @@ display(Markdown(claims))
 # %%
 def my_log_bernoulli(logits, x):
     """log P(x|z) in nats: logits (N, D) and x (N, D), zeros and ones, give (N,)."""
-    # 1. log p for each pixel that is 1, log (1 − p) for each that is 0, with p = sigmoid(logits):
-    #    (N, D)
+    # 1. log p where a pixel is 1, log (1 − p) where it is 0, with p = sigmoid(logits): (N, D)
     # 2. given z the pixels are independent; what does that mean for their log-probabilities? (N,)
     raise NotImplementedError
 
@@ -914,8 +907,8 @@ else:
         print("Well done!")
     else:
         print(
-            "Is your training loss still falling at the end? Try a larger learning rate that "
-            "decays to 0."
+            "Is your training loss still falling at the end? "
+            "Try a larger learning rate that decays to 0."
         )
         print("Has it levelled off? Change the networks.")
 

@@ -167,12 +167,11 @@ for k in (1, 50, many):
     print(f"k = {k:<3}  {nlls[k].mean():.2f} nats per image")
 
 # %% tags=["check"]
-# On average more draws can only tighten the bound; 50 draws gain whole nats, far more than the
-# noise of k = 1.
+# On average more draws can only tighten the bound;
+# 50 draws gain whole nats, far more than the noise of k = 1.
 assert nlls[50].mean() < nlls[1].mean()
 assert nlls[many].mean() < nlls[50].mean() + 0.1
-# The package's function computes the same from its own draws; the results differ by hundredths of a
-# nat.
+# The package's function, with draws of its own, gives the same up to hundredths of a nat.
 assert abs(evaluation.nll(vae, x_test, 50, progress=False)[50].mean - nlls[50].mean()) < 0.3
 
 # %% slideshow={"slide_type": "-"}
@@ -272,8 +271,8 @@ for k in flat_nlls:
     gap = flat_nlls[k] - exact  # (T,)
     share = float((gap > 1).float().mean())
     print(
-        f"k = {k:<3}  {gap.mean():.2f} nats above the integral; more than a nat for {share:.0%} "
-        "of images"
+        f"k = {k:<3}  {gap.mean():.2f} nats above the integral; "
+        f"more than a nat for {share:.0%} of images"
     )
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A nat or two with one draw, a fraction of a nat with many; a few images keep a large gap.\n\n---\n\n## A mixture of infinitely many\n\nDraw $K$ codes from the *prior*. Each is a distribution over images; together they are a mixture of $K$ components.\n\n**Predict.** How many components do we need to come within a nat of the integral?"}
@@ -376,9 +375,9 @@ single_se = standard_error(of_seed[seed])
 means = torch.stack([values.mean() for values in of_seed.values()])
 display(
     Markdown(
-        f"**Answer.** It need not be. Each NLL has a standard error of {single_se:.2f}, but the "
-        f"difference between two has only {paired_se:.2f}. The means of the three seeds have a "
-        f"standard deviation of {means.std():.2f} nats."
+        f"**Answer.** It need not be. Each NLL has a standard error of {single_se:.2f}, "
+        f"but the difference between two has only {paired_se:.2f}. "
+        f"The means of the three seeds have a standard deviation of {means.std():.2f} nats."
     )
 )
 
@@ -456,8 +455,8 @@ figures.protocols(as_trained, on_drawn)
 # %%
 for name in as_trained:
     print(
-        f"{name:<10} on its own pixels {as_trained[name]:6.1f}, on drawn pixels "
-        f"{on_drawn[name]:6.1f} nats"
+        f"{name:<10} on its own pixels {as_trained[name]:6.1f}, "
+        f"on drawn pixels {on_drawn[name]:6.1f} nats"
     )
 
 # %% tags=["check"]
@@ -586,18 +585,16 @@ for prior, models in planes.items():
 figures.seeds(exact_means)
 
 # %% slideshow={"slide_type": "fragment"}
-mean_normal, mean_flower = float(exact_means["normal"].mean()), float(exact_means["flower"].mean())
-spread_normal, spread_flower = (
-    float(exact_means["normal"].std()),
-    float(exact_means["flower"].std()),
-)
+mean_normal, spread_normal = float(exact_means["normal"].mean()), float(exact_means["normal"].std())
+mean_flower, spread_flower = float(exact_means["flower"].mean()), float(exact_means["flower"].std())
 prior_gap = mean_flower - mean_normal
 prior_se = math.sqrt((spread_normal**2 + spread_flower**2) / n_seeds)
 display(
     Markdown(
-        f"**Answer.** Exact NLL, mean and standard deviation over {n_seeds} seeds: normal "
-        f"{mean_normal:.1f} (± {spread_normal:.1f}), flower {mean_flower:.1f} (± "
-        f"{spread_flower:.1f}). Flower minus normal: {prior_gap:+.1f} ± {prior_se:.1f} nats."
+        f"**Answer.** Exact NLL, mean and standard deviation over {n_seeds} seeds: "
+        f"normal {mean_normal:.1f} (± {spread_normal:.1f}), "
+        f"flower {mean_flower:.1f} (± {spread_flower:.1f}). "
+        f"Flower minus normal: {prior_gap:+.1f} ± {prior_se:.1f} nats."
     )
 )
 
@@ -682,9 +679,8 @@ with torch.no_grad():
     from_normal = torch.sigmoid(vae.decoder(vae.prior.sample((1_000,))))  # (1000, 784)
     from_mixture = torch.sigmoid(vae.decoder(mixture_prior.sample((1_000,))))
     from_codes = torch.sigmoid(vae.decoder(q_of(vae, x_test).sample()))  # (T, 784)
-figures.sheets(
-    {"z from the normal prior": from_normal[:30], "z from the mixture": from_mixture[:30]}, shape
-)
+samples = {"z from the normal prior": from_normal[:30], "z from the mixture": from_mixture[:30]}
+figures.sheets(samples, shape)
 
 # %% [markdown]
 # Changing the prior also changes $P(x)$, so we measure the NLL again with the same five lines of code.
@@ -873,8 +869,8 @@ spread = (
 surely = abs(prior_gap) > 3 * prior_se
 if on_mnist:
     sampled = (
-        f"clear digits: {sure['normal prior']:.0%} from the prior, {sure['mixture']:.0%} from the "
-        "mixture"
+        f"clear digits: {sure['normal prior']:.0%} from the prior, "
+        f"{sure['mixture']:.0%} from the mixture"
     )
 else:
     sampled = "clear digits are counted on MNIST only"
@@ -911,7 +907,7 @@ display(Markdown(claims))
 
 # %%
 def my_nll_bound(log_px_z, log_pz, log_qz):
-    """A bound on −log P(x), averaged over images, in nats: three tensors (k, N) give a tensor ()."""
+    """A bound on −log P(x) in nats, averaged over images: three tensors (k, N) give a tensor ()."""
     # 1. the logarithm of each weight P(x|z) P(z) / q(z|x), (k, N)
     # 2. the logarithm of the mean weight for each image, (N,)
     # 3. minus its mean over the images
@@ -929,7 +925,9 @@ checks.nll_bound(my_nll_bound)
 
 # %%
 def my_paired_error(nll_a, nll_b):
-    """The standard error of mean(nll_a) − mean(nll_b) for the same images: (N,) and (N,) give a number or ()."""
+    """The standard error of mean(nll_a) − mean(nll_b) for the same images:
+    (N,) and (N,) give a number or ().
+    """
     # 1. what can you subtract before you average? (N,)
     # 2. its standard deviation, estimated from N values whose mean is estimated as well
     # 3. how does the standard error of a mean of N values follow from it?

@@ -50,6 +50,8 @@ from course_lib.evaluation.likelihood import (
     nll,
     within_class_diversity,
 )
+
+# %% tags=["imports"]
 from course_lib.figures import conditional as figures
 from course_lib.models.conditional_vae import ConditionalVAE
 from course_lib.models.networks import mlp
@@ -66,8 +68,8 @@ steps = 150 if FAST else 600  # training steps for each of the small models in s
 samples = 500 if FAST else 10_000  # samples that the classifier judges
 probe_digits = 1_000 if FAST else 4_000  # training digits from which a probe learns
 probe_test = 500 if FAST else 2_000  # test digits on which it is judged
-# Test digits in section 7, and draws of z for each label.
-bound_digits, k = (100, 30) if FAST else (500, 100)
+bound_digits = 100 if FAST else 500  # test digits in section 7
+k = 30 if FAST else 100  # draws of z for each label there
 uci_steps = 300 if FAST else 1_500  # for the second corpus
 retrain = False  # True: train the shipped model again, which takes a few minutes
 seed = 0
@@ -225,8 +227,8 @@ figures.training(losses)
 # the digit. After this correction, all four losses are upper bounds on the same quantity, $-\log P(x)$.
 
 # %%
-# (N, 784) of 0 and 1, (N,)
-x_test, y_test = fixed_binarization(test.images).flatten(1), test.labels
+x_test = fixed_binarization(test.images).flatten(1)  # (N, 784), zeros and ones
+y_test = test.labels  # (N,)
 comparable = {}
 for name, model in small.items():
     with torch.no_grad():
@@ -326,9 +328,8 @@ def in_all_labels(model, z):
 
 # %% alt="A sheet of eight rows and ten columns of digits. Each column shows one digit from 0 to 9, and the digits in a row are alike in slant and thickness." slideshow={"slide_type": "slide"} slide={"text": "## One z per row, one label per column"}
 torch.manual_seed(seed)
-figures.sheet(
-    in_all_labels(cvae, torch.randn(8, d)), "one z per row, one label per column", train.shape
-)
+sheet = in_all_labels(cvae, torch.randn(8, d))  # (8, 10, 784)
+figures.sheet(sheet, "one z per row, one label per column", train.shape)
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Slant, thickness, width: much of a person's handwriting."}
@@ -358,7 +359,7 @@ def style_of(model, x, y):
 
 
 # %%
-# The second test digit of each label.
+# the second test digit of each label
 second = [int((y_test == label).nonzero()[:2][-1]) for label in every]
 x_ten, y_ten = x_test[second], y_test[second]
 transferred = in_all_labels(cvae, style_of(cvae, x_ten, y_ten))  # (10, 10, 784)
@@ -382,9 +383,8 @@ def ink(images):
 def slant(images, shape):
     """The slope of the line that fits the ink best, x as a function of y: (..., H·W) -> (...)."""
     grid = images.unflatten(-1, shape)  # (..., H, W)
-    y, x = torch.meshgrid(
-        torch.arange(float(shape[0])), torch.arange(float(shape[1])), indexing="ij"
-    )
+    rows, columns = torch.arange(float(shape[0])), torch.arange(float(shape[1]))
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
     mass = grid.sum((-2, -1)).clamp(min=1e-9)  # an empty image has no slant
     mean_x, mean_y = (grid * x).sum((-2, -1)) / mass, (grid * y).sum((-2, -1)) / mass
     dx, dy = x - mean_x[..., None, None], y - mean_y[..., None, None]
@@ -601,8 +601,8 @@ def judge(images, labels):
 # %%
 torch.manual_seed(seed)
 z = torch.randn(len(asked), d)
-# (10, 784)
-class_means = torch.stack([train.pixels(train.labels == label).mean(0) for label in every])
+means = [train.pixels(train.labels == label).mean(0) for label in every]
+class_means = torch.stack(means)  # (10, 784)
 drawn = {"no z, each pixel on its own": class_means[asked].bernoulli()}
 for temperature in (1.0, 0.9, 0.75):
     with torch.no_grad():
@@ -618,17 +618,16 @@ for name, images in drawn.items():
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Neither number says anything alone", "show": "output"}
 for name, (accuracy, in_pixels, in_features) in verdicts.items():
     print(
-        f"{name:>28}: {accuracy:6.1%} read as asked, diversity {in_pixels:4.0%} pixels, "
-        f"{in_features:4.0%} features"
+        f"{name:>28}: {accuracy:6.1%} read as asked, "
+        f"diversity {in_pixels:4.0%} pixels, {in_features:4.0%} features"
     )
 
 # %% tags=["check"]
 accuracy, in_pixels, in_features = verdicts["temperature 0.9"]
 noise = verdicts["no z, each pixel on its own"]
 if on_mnist:
-    assert (
-        accuracy > 0.97 and min(in_pixels, in_features) > 0.8
-    )  # 10,000 samples: a standard error below 0.2 %
+    assert accuracy > 0.97  # 10,000 samples: a standard error below 0.2 %
+    assert min(in_pixels, in_features) > 0.8
     assert noise[1] > 0.95 and noise[2] < 0.8  # noise is diverse in pixels, not in features
     assert verdicts["temperature 0.75"][2] < verdicts["temperature 1.0"][2]
 
@@ -693,15 +692,14 @@ log_p = log_p_given_each(x_few)  # (N, 10)
 nll_x = math.log(classes) - log_p.logsumexp(1)  # −log P(x), (N,)
 
 # %%
-# 1 for each correct label and 0 otherwise.
-right_by_bayes = (log_p.argmax(1) == y_few).double()  # (N,)
+right_by_bayes = (log_p.argmax(1) == y_few).double()  # (N,), 1 if the label is right, else 0
 with torch.no_grad():
     right_by_classifier = (referee(x_few).argmax(1) == y_few).double()  # (N,)
 by_bayes, by_classifier = float(right_by_bayes.mean()), float(right_by_classifier.mean())
 error = math.sqrt(by_bayes * (1 - by_bayes) / len(x_few))  # its standard error
 print(
-    f"of the same {len(x_few)} test digits: by Bayes' rule {by_bayes:.1%} ± {error:.1%}, "
-    f"classifier {by_classifier:.1%}"
+    f"of the same {len(x_few)} test digits: "
+    f"by Bayes' rule {by_bayes:.1%} ± {error:.1%}, classifier {by_classifier:.1%}"
 )
 
 # %% [markdown]
@@ -742,8 +740,8 @@ nll_given_y = nll(cvae, x_few, (k,), y=y_few, seed=1, progress=False).per_image[
 slack = nll_given_y + math.log(classes) - nll_x  # (N,), an estimate of −log P(y|x)
 slack_error = float(slack.std()) / math.sqrt(len(slack))
 print(
-    f"−log P(x) {nll_x.mean():.2f}, −log P(x|y) + ln {classes} "
-    f"{(nll_given_y + math.log(classes)).mean():.2f}"
+    f"−log P(x) {nll_x.mean():.2f}, "
+    f"−log P(x|y) + ln {classes} {(nll_given_y + math.log(classes)).mean():.2f}"
 )
 print(f"slack {slack.mean():.2f} ± {slack_error:.2f} nats")
 
@@ -768,9 +766,8 @@ if on_mnist:
 
 # %%
 height, width = train.shape[-2:]
-foreign = {
-    name: torch.zeros(height, width) for name in ("blank page", "short stroke", "frame", "noise")
-}
+names = ("blank page", "short stroke", "frame", "noise")
+foreign = {name: torch.zeros(height, width) for name in names}
 foreign["short stroke"][height // 3 : height // 2, width // 2] = 1
 foreign["frame"][[2, -3], 2:-2] = 1
 foreign["frame"][2:-2, [2, -3]] = 1
@@ -785,14 +782,13 @@ passes = {}
 for name, value in nll_of.items():
     passes[name] = float((nll_x > value).double().mean())  # test digits that are less probable
     print(
-        f"{name:>12}: −log P(x) {value:6.1f} nats; {passes[name]:.0%} of the test digits are less "
-        "probable"
+        f"{name:>12}: −log P(x) {value:6.1f} nats; "
+        f"{passes[name]:.0%} of the test digits are less probable"
     )
 
 # %% alt="Above: a black image, one with a short white stroke, one with a white frame, and noise. Below: a histogram of the negative log-likelihoods of test digits, with four vertical lines. Those of the blank page and the short stroke lie together near its left end; those of the noise and the frame lie far to its right." slideshow={"slide_type": "slide"} slide={"text": "## The detector fails"}
-figures.foreign(
-    {name: image.flatten() for name, image in foreign.items()}, nll_of, nll_x, train.shape
-)
+flat = {name: image.flatten() for name, image in foreign.items()}
+figures.foreign(flat, nll_of, nll_x, train.shape)
 
 # %% tags=["check"]
 if on_mnist:
@@ -874,8 +870,8 @@ uci_diverse = within_class_diversity(uci_drawn, tens) / within_class_diversity(x
 # %%
 print(f"slant follows with correlation {uci_kept['slant']:.2f}, ink with {uci_kept['ink']:.2f}")
 print(
-    f"read as asked: {uci_right:.1%} of the samples; read correctly: {uci_real:.1%} of the test "
-    "digits"
+    f"read as asked: {uci_right:.1%} of the samples; "
+    f"read correctly: {uci_real:.1%} of the test digits"
 )
 print(f"diversity of the samples, in pixels: {uci_diverse:.0%} of that of the test digits")
 
@@ -903,10 +899,10 @@ def spread_within_label(values, y):
 
 
 # %%
-print(
-    f"ink varies by {spread_within_label(ink(x_test), y_test):.0%} within a label of {train.name},"
-)
-print(f"and by {spread_within_label(ink(x_uci), y_uci):.0%} within a label of UCI")
+ink_varies = spread_within_label(ink(x_test), y_test)
+uci_ink_varies = spread_within_label(ink(x_uci), y_uci)
+print(f"ink varies by {ink_varies:.0%} within a label of {train.name},")
+print(f"and by {uci_ink_varies:.0%} within a label of UCI")
 
 # %% [markdown]
 # **Why?** For the ink, one reason may be that there is less variation to transfer. Ignoring an aspect that varies
@@ -930,8 +926,8 @@ print(f"and by {spread_within_label(ink(x_uci), y_uci):.0%} within a label of UC
 by_kl = kl_per_dimension(cvae, x_test[:1000], y=y_test[:1000])  # (d,), nats
 top = by_kl.topk(2).indices
 print(
-    f"these two dimensions account for {by_kl[top].sum():.1f} of {by_kl.sum():.1f} nats; {d} "
-    "dimensions in all"
+    f"these two dimensions account for {by_kl[top].sum():.1f} of {by_kl.sum():.1f} nats; "
+    f"{d} dimensions in all"
 )
 
 
@@ -1012,8 +1008,8 @@ checks.conditional_forward(my_conditional_forward)
 def my_style_rows(encode, decode, x, y):
     """Images x (N, D) with labels y (N,) give images (N, 10, D): row n keeps the style of x[n]."""
     # 1. the mean code of each image, under its own label, (N, d)
-    # 2. for each label c from 0 to 9: the label c for every image, (N,), and the decoded codes, (N,
-    #    D)
+    # 2. for each label c from 0 to 9: the label c for every image, (N,),
+    #    and the decoded codes, (N, D)
     # 3. stack the ten results along a new axis 1
     raise NotImplementedError
 
@@ -1030,7 +1026,7 @@ checks.style_rows(my_style_rows)
 
 # %%
 def my_log_marginal(log_px_y):
-    """log P(x|y) for every label, (N, 10), gives log P(x), (N,); all ten labels are equally likely."""
+    """log P(x|y) for every label, (N, 10), gives log P(x), (N,); all labels are equally likely."""
     # 1. the logarithm of the sum over the labels of P(x|y), without leaving the logarithm
     # 2. each label has probability 1/10: what becomes of a factor 1/10 in a logarithm?
     raise NotImplementedError
@@ -1053,7 +1049,7 @@ checks.log_marginal(my_log_marginal)
 
 # %%
 def my_kl(mu, logvar, prior_mu, prior_logvar):
-    """KL(q(z|x, y) ‖ P(z|y)) of diagonal Gaussians given by mu and logvar, (N, d) each; returns (N,)."""
+    """KL(q(z|x, y) ‖ P(z|y)), (N,), of diagonal Gaussians given by mu and logvar, (N, d) each."""
     return kl_diag(mu, logvar)  # replace this: it holds only for a standard normal prior
 
 

@@ -52,7 +52,7 @@ torch.set_num_threads(1)  # for networks this small a second thread only waits
 # %% tags=["parameters"]
 rounds = 400 if FAST else 1000  # of the game that is played by hand
 d_steps = 400 if FAST else 2000  # updates that train one discriminator to convergence
-# Of the map, for both players.
+# learning rates of the map, for both players
 rates = (1e-4, 1e-3, 1e-2) if FAST else (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 map_rounds = 100 if FAST else 300  # of each game of the map
 map_seeds = 1 if FAST else 2
@@ -159,8 +159,8 @@ def play(g, d, optimizer_g, optimizer_d, rounds, batch=256):
 
 @torch.no_grad()
 def look(g, d):
-    # generated points (20000, 1), D on the line (200, 1)
-    return g(draw_noise(20_000)), d(line).sigmoid()
+    points = g(draw_noise(20_000))  # (20000, 1)
+    return points, d(line).sigmoid()  # generated points, and D on the line, (200, 1)
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** Data: dotted black. Generated points: a green histogram. $D$: dashed blue, from 0 to 1. Where will the histogram be after many rounds, and how high will $D$ be?"}
@@ -252,7 +252,7 @@ def frozen_g(z):
 # %%
 best = player()
 optimizer = adam(best, 1e-2)
-# So that D comes to rest.
+# the rate falls to 0, so that D comes to rest
 decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=d_steps)
 for _ in range(d_steps):
     update(optimizer, d_loss(frozen_g, best, draw_hills(1000), torch.randn(1000, 1)))
@@ -406,9 +406,8 @@ for length in chosen.values():
     hill.keep()
 
 # %% alt="Four panels with the same dashed D, which rises from near 0 on the left to nearly 1. Before the step, and after the short one, the green points lie in a spike on the left. After the best step they overlap the dotted data. After the step that is too long they lie to the right of the data, in a spike with a long tail." slideshow={"slide_type": "slide"} slide={"text": "## Short, right, and too long"}
-titles = ["before the step"] + [
-    f"{name} step, rate {length:.2g}" for name, length in chosen.items()
-]
+titles = ["before the step"]
+titles += [f"{name} step, rate {length:.2g}" for name, length in chosen.items()]
 moments(hill, [2, 3, 4, 5], titles)
 
 # %%
@@ -502,8 +501,8 @@ for name, seeds in paths.items():
     loss_at_10[name] = np.array([losses[10] for losses, _ in seeds])  # (S,)
     moved[name] = np.array([means[-1] for _, means in seeds])
     print(
-        f"{name}: loss after 10 steps {loss_at_10[name].round(2)}, moved {moved[name].round(2)} "
-        "in 40"
+        f"{name}: loss after 10 steps {loss_at_10[name].round(2)}, "
+        f"moved {moved[name].round(2)} in 40"
     )
 
 # %% tags=["check"]
@@ -619,8 +618,8 @@ print(f"at distance 2: {saturating(2):.4f} for log(1 − D), {non_saturating(2):
 print(f"at distance 6: {saturating(6):.4f} for log(1 − D), {non_saturating(6):.4f} for −log D")
 
 # %% tags=["check"]
-# Known to four digits.
-assert abs(saturating(2) - 0.4496) < 1e-4 and abs(non_saturating(2) - 1.5504) < 1e-4
+assert abs(saturating(2) - 0.4496) < 1e-4  # known to four digits
+assert abs(non_saturating(2) - 1.5504) < 1e-4
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The non-saturating loss: its gradient contains the factor $1 - D \\approx 1$, that of the other $D \\approx 0$."}
@@ -661,7 +660,7 @@ def kl_less_jsd(mu):
 
 
 # %% tags=["check"]
-# Finite differences err by about h².
+# finite differences err by about h²
 assert abs(2 * slope(jensen_shannon, 2) - saturating(2)) < 1e-5
 assert abs(slope(kl_less_jsd, 2) - non_saturating(2)) < 1e-5
 
@@ -796,11 +795,10 @@ figures.rate_map(wrong, rates, map_rounds)
 
 # %%
 good = wrong < 0.35
-# [i, j]: D's rate j above G's rate i.
-d_faster = np.array(rates)[None, :] > np.array(rates)[:, None]
+d_faster = np.array(rates)[None, :] > np.array(rates)[:, None]  # [i, j]: D's rate j > G's rate i
 print(
-    f"{good.sum()} of {good.size} pairs are good; in {(good & d_faster).sum()} of them D is the "
-    "faster player"
+    f"{good.sum()} of {good.size} pairs are good; "
+    f"in {(good & d_faster).sum()} of them D is the faster player"
 )
 
 # %% [markdown]
@@ -860,13 +858,11 @@ figures.runs({"G made too fast": collapsed}, titles, levels={"std": 0.5}, change
 
 # %%
 late = slice(-(frames // 2), None)  # the second half of the time since the change
-# (S,) shares of moments.
-narrow = np.array([(game.column("std")[late] < 0.5).mean() for game in collapsed])
+narrow = np.array([(game.column("std")[late] < 0.5).mean() for game in collapsed])  # (S,), shares
 travel = np.array([np.ptp(game.column("mean")[late]) for game in collapsed])  # (S,)
 fooled = np.array([game.column("loss_d")[late].mean() for game in collapsed])
-paid_before = np.array(
-    [game.column("loss_d")[frames - 5 : frames + 1].mean() for game in collapsed]
-)
+just_before = slice(frames - 5, frames + 1)  # the last moments before the change
+paid_before = np.array([game.column("loss_d")[just_before].mean() for game in collapsed])
 print(f"collapsed in {narrow.mean():.0%} of the late moments")
 print(f"D's loss: {paid_before.mean():.2f} before the change, {fooled.mean():.2f} in these moments")
 print(f"the mean travels at least {travel.min():.1f} units along x")
@@ -905,9 +901,8 @@ for game in collapsed:
 
 # %% alt="The standard deviation over all three parts of the games. It rises before the first vertical line, falls below the dotted level before the second, and rises above that level again on every seed."
 titles = {"std": "standard deviation of the points"}
-figures.runs(
-    {"rates put right again": collapsed}, titles, levels={"std": 0.5}, changes=[change, 2 * change]
-)
+changes = [change, 2 * change]
+figures.runs({"rates put right again": collapsed}, titles, levels={"std": 0.5}, changes=changes)
 
 # %% alt="The generator as a function of z at three moments. At first it climbs over the range of the data, in the collapse it is nearly flat, and at the end it is a bent curve that spans a part of the range again. On the right is the dotted density of the data, with three hills."
 at = {"before the change": frames, "collapsed": 2 * frames, "at the end": collapsed[0].at}
@@ -986,9 +981,8 @@ dirac_planes(dirac_paths, together)
 
 # %%
 for gamma, path in dirac_paths.items():
-    print(
-        f"in turns, γ = {gamma:g}: distance from the equilibrium at the end {path[-1].norm():.1e}"
-    )
+    distance = path[-1].norm()
+    print(f"in turns, γ = {gamma:g}: distance from the equilibrium at the end {distance:.1e}")
 print(f"at the same time, γ = 0: {together[-1].norm():.2f} after 100 steps")
 
 # %% tags=["check"]
@@ -1080,8 +1074,8 @@ for name, seeds in last.items():
     jsd_end[name] = np.array([game.column("jsd")[-10:].mean() for game in seeds])
     accuracy[name] = np.mean([game.column("accuracy")[-10:].mean() for game in seeds])
     print(
-        f"{name}: |D − ½| {d_end[name].mean():.3f}, JSD {jsd_end[name].mean():.4f}, accuracy "
-        f"{accuracy[name]:.2f}"
+        f"{name}: |D − ½| {d_end[name].mean():.3f}, "
+        f"JSD {jsd_end[name].mean():.4f}, accuracy {accuracy[name]:.2f}"
     )
 
 # %%
@@ -1089,12 +1083,12 @@ without, braked_jsd = jsd_end["without R1"], jsd_end["with R1, γ = 1"]
 worse = int((braked_jsd > without).sum())
 times = float(braked_jsd.mean() / without.mean())
 print(
-    f"with R1 the JSD is larger on {worse} of {n_seeds} seeds, {times:.1f} times as large on "
-    "average"
+    f"with R1 the JSD is larger on {worse} of {n_seeds} seeds, "
+    f"{times:.1f} times as large on average"
 )
 
 # %% tags=["check"]
-# R1 brings D nearer to ½, on every seed.
+# R1 brings D nearer to ½, on every seed
 assert (d_end["with R1, γ = 1"] < d_end["without R1"]).all()
 assert times > 1  # and costs something
 assert all(abs(value - 0.5) < 0.05 for value in accuracy.values())
@@ -1118,8 +1112,8 @@ assert all(abs(value - 0.5) < 0.05 for value in accuracy.values())
 
 # %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
 pairs = (
-    f"{good.sum()} of {good.size} pairs of learning rates leave less than 0.35 of the mass in the "
-    "wrong place"
+    f"{good.sum()} of {good.size} pairs of learning rates "
+    "leave less than 0.35 of the mass in the wrong place"
 )
 claims = f"""
 | # | the lecture | measured here | verdict |
@@ -1153,7 +1147,9 @@ display(Markdown(claims))
 
 # %%
 def my_discriminator_loss(d, g, x, z):
-    """−mean log D(x) − mean log(1 − D(G(z))) for real points x (N, 1) and noise z (N, 1); returns a tensor ()."""
+    """−mean log D(x) − mean log(1 − D(G(z))), a tensor (),
+    for real points x (N, 1) and noise z (N, 1).
+    """
     # 1. the generated points, cut off from G
     # 2. the logits of both kinds; −log σ(a) is softplus(−a), −log(1 − σ(a)) is softplus(a)
     # 3. the mean over each batch, then the sum of both
@@ -1171,7 +1167,9 @@ checks.discriminator_loss(my_discriminator_loss)
 
 # %%
 def my_generator_step(d, g, optimizer, z):
-    """One step of G that lowers −mean log D(G(z)) for noise z (N, 1); D does not change. Returns the loss, ()."""
+    """One step of G that lowers −mean log D(G(z)) for noise z (N, 1); D does not change.
+    Returns the loss, ().
+    """
     # 1. the logits of the generated points, and the loss
     # 2. clear the gradients that earlier steps have left
     # 3. backward, then the optimizer's step
@@ -1190,7 +1188,9 @@ checks.generator_step(my_generator_step)
 
 # %%
 def my_best_value(p, q, dx):
-    """∫ p·log D* + q·log(1 − D*) for tensors p, q (G,), densities above 0, on cells of width dx: a tensor ()."""
+    """∫ p·log D* + q·log(1 − D*), a tensor (),
+    for tensors p, q (G,), densities above 0, on cells of width dx.
+    """
     # 1. the best D at each place, (G,)
     # 2. the integrand at each place, (G,)
     # 3. the integral: a sum over the cells, times their width

@@ -56,15 +56,14 @@ plots.use_style()
 seeds = range(2) if FAST else range(3)  # of the arms race
 small_seeds = range(2) if FAST else range(5)  # of the small games of section 7
 edited = 20 if FAST else 400  # digits of each class that are edited
-# Of the arms race, and how often both players are copied.
-rounds, looks = (16, 4) if FAST else (320, 8)
+rounds = 16 if FAST else 320  # of the arms race
+looks = 4 if FAST else 8  # how often both players are copied in it
 frozen_rounds = 4 if FAST else 40  # with D frozen and free in G's step
 updates = 44 if FAST else 440  # of each uneven game, D's and G's together
 samples = 200 if FAST else 3_000  # images of each kind that are judged
 copies = 20 if FAST else 100  # samples whose nearest training digit we find
-mixed, columns = (
-    (6, 60) if FAST else (20, 200)
-)  # images to mix, and how many training digits each is mixed from
+mixed = 6 if FAST else 20  # images to mix
+columns = 60 if FAST else 200  # training digits that each is mixed from
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What pixels cannot see\n\nFive pixels are set to white: all at the edge of a stroke, or scattered over the black background. Both edits have the same squared error."}
 # ## 1 · What pixels cannot see
@@ -107,22 +106,20 @@ classes = torch.arange(train.n_classes)
 # ink in a small square around it.
 
 # %%
-places = torch.cartesian_prod(
-    torch.arange(28.0), torch.arange(28.0)
-)  # (784, 2), row and column of each pixel
-# The part of the image where MNIST's digits lie.
-inner = ((places >= 4) & (places < 24)).all(1)  # (784,)
+side = torch.arange(28.0)
+places = torch.cartesian_prod(side, side)  # (784, 2), row and column of each pixel
+inner = ((places >= 4) & (places < 24)).all(1)  # (784,), the part where MNIST's digits lie
 
 
 def near_ink(x, size):
-    """Whether there is ink in the square of `size` × `size` pixels around each pixel: x (N, 784) to (N, 784)."""
+    """Whether the `size` × `size` pixels around each pixel contain ink: x (N, 784) to (N, 784)."""
     ink = (x > 0).float().view(-1, 1, 28, 28)
     return max_pool2d(ink, size, stride=1, padding=size // 2).flatten(1) > 0
 
 
 # %%
 def five_white(x, allowed, order):
-    """x (N, 784) with five more white pixels: the allowed ones with the smallest `order` (N, 784)."""
+    """x (N, 784) with five more white pixels, the allowed ones of smallest `order` (N, 784)."""
     order = order.masked_fill(~allowed, torch.inf)
     chosen = order.topk(5, largest=False).indices  # (N, 5)
     return x.scatter(1, chosen, 1.0)
@@ -182,8 +179,8 @@ if on_mnist:
     verdicts = {name: three_judges(x, sevens) for name, x in edits.items()}
     for name, (error, logit, seven) in verdicts.items():
         print(
-            f"{name:>11}: squared error {error:.2f}, D's logit {logit:+.2f}, P(7) {seven:.3f}, "
-            f"−L_b {bounds[name]:.0f} nats"
+            f"{name:>11}: squared error {error:.2f}, D's logit {logit:+.2f}, "
+            f"P(7) {seven:.3f}, −L_b {bounds[name]:.0f} nats"
         )
 
 # %% tags=["check"]
@@ -320,7 +317,7 @@ def step(optimizer, loss):
 
 
 def update_d(players, x, r1=0.0):
-    """One step of D on real images x (N, D) and as many made ones; r1 is the weight of the R1 penalty of section 7."""
+    """One step of D on real x (N, D) and as many made images; r1 weighs section 7's R1 penalty."""
     made = players.g(noise(len(x))).detach()  # (N, D), no gradient reaches G
     loss = softplus(-players.d(x)).mean() + softplus(players.d(made)).mean()
     if r1:
@@ -435,8 +432,8 @@ next_d = tables.diagonal(1, dim1=1, dim2=2)  # (seeds, versions − 1), D_{i+1} 
 next_g = tables.diagonal(-1, dim1=1, dim2=2)  # D_i on G_{i+1}
 caught, fooled = next_d > own[:, :-1], next_g < own[:, :-1]
 print(
-    f"the next D catches the old G better in {int(caught.sum())} of {caught.numel()} pairs of "
-    "versions,"
+    f"the next D catches the old G better in {int(caught.sum())} "
+    f"of {caught.numel()} pairs of versions,"
 )
 print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.numel()}")
 
@@ -487,14 +484,9 @@ def distance(g, n=1000):
 # %%
 runs = []
 for versions, losses in games:
+    of_d, of_g = losses.T.tolist()
     distances = [distance(g) for g, _ in versions]
-    runs.append(
-        {
-            "discriminator": losses[:, 0].tolist(),
-            "generator": losses[:, 1].tolist(),
-            "distance": distances,
-        }
-    )
+    runs.append({"discriminator": of_d, "generator": of_g, "distance": distances})
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Do the losses tell?\n\nAs a yardstick, the *Fr\u00e9chet distance* in the features of the course\u2019s classifier.\n\n**Predict.** As a game goes on, its images get better. Will $D$\u2019s loss rise as they do? Will $G$\u2019s loss fall?"}
 # **Predict.** As a game goes on, its images get better. Will D's loss rise as the images improve? Will G's loss fall?
@@ -506,10 +498,8 @@ figures.losses_against_distance(runs)
 tells = {}
 for key in ("discriminator", "generator"):
     tells[key] = [spearmanr(run[key], run["distance"])[0] for run in runs]
-    print(
-        f"{key}'s loss, rank correlation with the distance:",
-        ", ".join(f"{v:+.2f}" for v in tells[key]),
-    )
+    by_game = ", ".join(f"{v:+.2f}" for v in tells[key])
+    print(f"{key}'s loss, rank correlation with the distance: {by_game}")
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Here both do. But a loss near $\\log 4$ has two readings: the images are good, or $D$ is poor."}
 # **Answer.** Yes to both, though not at every step. In the figure, each line runs from right to left as the game goes
@@ -575,7 +565,9 @@ print("the largest gradient that is left:", left_over_gradient)
 
 # %%
 def go_on(version, d_rate):
-    """Play on from (G, D); D also moves in G's step, at `d_rate` (0: frozen). Returns G's loss and the distance."""
+    """Play on from (G, D); D also moves in G's step, at `d_rate` (0: frozen).
+    Returns G's loss and the distance.
+    """
     torch.manual_seed(0)
     g, d = copy.deepcopy(version)
     learners = [{"params": g.train().parameters()}]
@@ -593,11 +585,8 @@ def go_on(version, d_rate):
 # %% alt="Two panels of points, one row per kind of game and one point per seed. With D free at G's rate, the points of G's loss lie near 0 and those of the Fr\u00e9chet distance far to the right; the other two rows lie close together." slideshow={"slide_type": "slide"} slide={"text": "## The lowest loss, the worst images"}
 last = [versions[-1] for versions, _ in games]
 after = {}
-for name, d_rate in {
-    "D frozen": 0.0,
-    "D free, its own rate": 2e-3,
-    "D free, G's rate": 4e-3,
-}.items():
+d_rates = {"D frozen": 0.0, "D free, its own rate": 2e-3, "D free, G's rate": 4e-3}
+for name, d_rate in d_rates.items():
     after[name] = [go_on(version, d_rate) for version in last]
 figures.frozen_and_free(after)
 
@@ -670,16 +659,14 @@ def short_game(
     return players
 
 
+# %%
 @torch.no_grad()
 def outcome(players, n=500):
-    """D's ranking, the spread of G's images and their Fréchet distance, after the last update of G."""
+    """D's ranking, the spread of G's images and their Fréchet distance, after G's last update."""
     real, made = held_out[:n], images_of(players.g, noise(n))
-    spread = made.var(0).sum() / held_out.var(0).sum()
-    return (
-        ranking(players.d, real, made),
-        float(spread),
-        frechet_distance(features(made), real_features),
-    )
+    rank = ranking(players.d, real, made)
+    spread = float(made.var(0).sum() / held_out.var(0).sum())
+    return rank, spread, frechet_distance(features(made), real_features)
 
 
 # %%
@@ -698,14 +685,12 @@ figures.matching(ends)
 # %% alt="Three rows of sixteen images from different codes: varied blots that resemble digits for well-matched players, one and the same pattern of dots where G is too fast, and faint, nearly equal blots where it is too slow." slideshow={"slide_type": "slide"} slide={"text": "## Collapsed and fooling, or collapsed and caught"}
 torch.manual_seed(0)
 z = noise(16)
-figures.digit_rows(
-    {name: images_of(found[0].g, z) for name, found in played.items()}, shape=train.shape
-)
+of_each_kind = {name: images_of(found[0].g, z) for name, found in played.items()}
+figures.digit_rows(of_each_kind, shape=train.shape)
 
 # %% tags=["check"]
-# Ranking, spread, distance.
 means = {name: torch.tensor(found).mean(0) for name, found in ends.items()}
-well, fast, slow = means.values()
+well, fast, slow = means.values()  # ranking, spread and distance of each
 if on_mnist and updates >= 400:
     assert max(fast[1], slow[1]) < well[1] / 3  # both have collapsed,
     assert fast[0] < 0.4 and slow[0] > 0.8  # and only the fast one has fooled D
@@ -739,17 +724,16 @@ def final_losses(g, d, n=500):
 
 # %%
 in_race = torch.tensor([final_losses(g, d) for g, d in last]).mean(0)
-in_collapse = torch.tensor(
-    [final_losses(players.g, players.d) for players in played["G too fast"]]
-).mean(0)
+collapsed = [final_losses(players.g, players.d) for players in played["G too fast"]]
+in_collapse = torch.tensor(collapsed).mean(0)
 in_distance = torch.tensor([run["distance"][-1] for run in runs]).mean()
 print(
-    f"arms race:  D's loss {in_race[0]:.2f}, G's {in_race[1]:.2f}, Fréchet distance "
-    f"{in_distance:.0f}"
+    f"arms race:  D's loss {in_race[0]:.2f}, G's {in_race[1]:.2f}, "
+    f"Fréchet distance {in_distance:.0f}"
 )
 print(
-    f"G too fast: D's loss {in_collapse[0]:.2f}, G's {in_collapse[1]:.2f}, Fréchet distance "
-    f"{fast[2]:.0f}"
+    f"G too fast: D's loss {in_collapse[0]:.2f}, G's {in_collapse[1]:.2f}, "
+    f"Fréchet distance {fast[2]:.0f}"
 )
 
 
@@ -810,11 +794,11 @@ for name, change in cures.items():
 # **Predict.** Which of the cures will bring the spread back?
 
 # %% alt="Three panels with one row for the fast G without a cure, one row per cure, and one point per seed. The spread stays below 0.2 in all rows but two, a D that sees the spread and one update of each; only with one update of each does D's ranking reach one half, and there the Fr\u00e9chet distances are smallest." slideshow={"slide_type": "slide"} slide={"text": "## Two of five"}
-rows = (
-    {"G too fast, no cure": ends["G too fast"]}
-    | cured
-    | {"one update of each": ends["well matched"]}
-)
+rows = {
+    "G too fast, no cure": ends["G too fast"],
+    **cured,
+    "one update of each": ends["well matched"],
+}
 figures.matching(rows)
 
 # %%
@@ -857,13 +841,12 @@ print(f"(means of {len(small_seeds)} seeds)")
 # %% alt="Two rows of sixteen images: above, those of the shipped generator, nearly all of them clear digits of different classes; below, the rough ones of the game played in this notebook."
 recipe = recipes.RECIPES["gan"]
 print(
-    f"the shipped GAN: {recipe.epochs} passes through the data, R1 with γ = {recipe.r1}, α = "
-    f"{recipe.ema_decay}"
+    f"the shipped GAN: {recipe.epochs} passes through the data, "
+    f"R1 with γ = {recipe.r1}, α = {recipe.ema_decay}"
 )
 torch.manual_seed(0)
-figures.digit_rows(
-    {"shipped": shipped.generate(16), "ours": images_of(last[0][0], noise(16))}, shape=train.shape
-)
+shipped_and_ours = {"shipped": shipped.generate(16), "ours": images_of(last[0][0], noise(16))}
+figures.digit_rows(shipped_and_ours, shape=train.shape)
 
 
 # %% [markdown]
@@ -908,10 +891,8 @@ torch.manual_seed(0)
 index = torch.randperm(len(train))
 some = train.pixels(index[:samples])  # real digits that are not in the test set
 half = len(held_out) // 2
-beside, others = (
-    held_out[:half][:samples],
-    held_out[half:][:samples],
-)  # all made images are compared with the first
+beside = held_out[:half][:samples]  # all made images are compared with these
+others = held_out[half:][:samples]
 made = {
     "other test digits": others,
     "training digits": some,
@@ -957,7 +938,7 @@ if on_mnist and samples >= 3_000:
 
 # %%
 def two_sample_accuracy(real, other, seed):
-    """Accuracy on held-out rows of a classifier that learned to tell real (N, d) from other rows (M, d)."""
+    """Held-out accuracy of a classifier that learned to tell real (N, d) from other rows (M, d)."""
     n = min(len(real), len(other))  # as many of each, so that guessing gives ½
     x = torch.cat([real[:n], other[:n]])
     x = torch.cat([x, x.square()], 1).numpy()  # (2n, 2d)
@@ -1000,8 +981,8 @@ with torch.no_grad():
     on_train, on_test = shipped.logit(some), shipped.logit(beside)  # (N,) each
 knows = float((on_train[:, None] > on_test).double().mean())
 print(
-    f"D ranks a training digit above a test digit in {knows:.1%} of the pairs (50 %: it does not "
-    "know them)"
+    f"D ranks a training digit above a test digit in {knows:.1%} of the pairs "
+    "(50 %: it does not know them)"
 )
 
 
@@ -1016,7 +997,9 @@ print(
 
 # %%
 def nearest_shifted(x, known):
-    """For images x (N, D), shifted by up to one pixel: distance (N,) to the nearest known image, and its index."""
+    """For images x (N, D), shifted by up to one pixel:
+    distance (N,) to the nearest known image, and its index.
+    """
     pictures = x.view(-1, *train.shape)
     best = torch.full((len(x),), torch.inf)
     index = torch.zeros(len(x), dtype=torch.long)
@@ -1035,16 +1018,15 @@ images = made["shipped GAN"][:copies]
 gaps, index = nearest_shifted(images, known)
 test_gaps, _ = nearest_shifted(held_out[:copies], known)
 read = referee(images).argmax(1)  # (N,), the class of each sample
-closest = torch.stack(
-    [torch.where(read == label, gaps, torch.inf).argmin() for label in read.unique()]
-)
+of_each = [torch.where(read == label, gaps, torch.inf).argmin() for label in read.unique()]
+closest = torch.stack(of_each)  # the nearest sample of each class
 nearest_pairs = {"nearest samples": images[closest], "their neighbours": known[index[closest]]}
 figures.digit_rows(nearest_pairs, shape=train.shape)
 
 # %%
 print(
-    f"median distance to the nearest training digit: samples {gaps.median():.2f}, test digits "
-    f"{test_gaps.median():.2f}"
+    "median distance to the nearest training digit: "
+    f"samples {gaps.median():.2f}, test digits {test_gaps.median():.2f}"
 )
 print(f"smallest distance: samples {gaps.min():.2f}, test digits {test_gaps.min():.2f}")
 
@@ -1073,9 +1055,8 @@ assert gaps.min() > 0.3 or not on_mnist  # a copy would be at a distance of 0, u
 # and the same test digits blurred.
 
 # %%
-blurred = avg_pool2d(
-    held_out[:mixed].view(-1, channels, height, width), 3, stride=1, padding=1
-).flatten(1)
+sharp = held_out[:mixed].view(-1, channels, height, width)
+blurred = avg_pool2d(sharp, 3, stride=1, padding=1).flatten(1)
 to_mix = {
     "VAE, means": made["conditional VAE, means"],
     "GAN": made["shipped GAN"],
@@ -1092,8 +1073,8 @@ figures.boxes(left_over, f"share of |x|² that no mixture of the {columns} neare
 # %%
 for name, share in left_over.items():
     print(
-        f"{name:>20}: {share.mean():.3f} of the squared length is unexplained (mean of "
-        f"{len(share)} images)"
+        f"{name:>20}: {share.mean():.3f} of the squared length is unexplained "
+        f"(mean of {len(share)} images)"
     )
 del known  # 188 MB
 
@@ -1123,21 +1104,18 @@ with torch.no_grad():
 fade = torch.lerp(walk[:, :1], walk[:, -1:], t)  # (200, 13, D), between the same end images
 
 # %% alt="Four rows of thirteen images, two walks, each above a cross-fade between the same ends. In the walks, strokes bend and move from one digit to the other; in the cross-fades one digit fades out while the other fades in."
-figures.digit_rows(
-    {"walk": walk[0], "cross-fade": fade[0], "walk ": walk[1], "cross-fade ": fade[1]},
-    shape=train.shape,
-)
+strips = {"walk": walk[0], "cross-fade": fade[0], "walk ": walk[1], "cross-fade ": fade[1]}
+figures.digit_rows(strips, shape=train.shape)
 
 # %%
-sizes = walk.diff(dim=1).norm(dim=-1) / fade.diff(dim=1).norm(
-    dim=-1
-)  # (200, 12), 1 is a step of the cross-fade
+of_the_fade = fade.diff(dim=1).norm(dim=-1)  # (200, 12)
+sizes = walk.diff(dim=1).norm(dim=-1) / of_the_fade  # 1 is a step of the cross-fade
 leap = float((sizes.amax(1) / sizes.mean(1)).mean())
 
 
 @torch.no_grad()
 def confidence(paths):
-    """The classifier's largest probability at each place, the mean over paths: (200, 13, D) to (13,)."""
+    """Paths (200, 13, D) to the classifier's mean largest probability at each place, (13,)."""
     return torch.stack([referee(x).softmax(1).amax(1).mean() for x in paths.transpose(0, 1)])
 
 
@@ -1145,8 +1123,8 @@ def confidence(paths):
 sure = {"walk": confidence(walk), "cross-fade": confidence(fade)}
 figures.step_sizes(sizes, sure)
 print(
-    f"the largest of a walk's twelve steps is {leap:.2f} times their mean; a single leap would "
-    "give 12"
+    f"the largest of a walk's twelve steps is {leap:.2f} times their mean; "
+    "a single leap would give 12"
 )
 
 
@@ -1238,8 +1216,8 @@ two_edits = "skipped: it was measured on MNIST only"
 if on_mnist:
     two_edits = (
         f"squared errors {verdicts['at a stroke'][0]:.2f} and {verdicts['scattered'][0]:.2f}; "
-        f"−L_b {bounds['at a stroke']:.0f} and {bounds['scattered']:.0f} nats; D prefers the "
-        f"stroke in {min(shares):.0%} to {max(shares):.0%} of the images, by digit"
+        f"−L_b {bounds['at a stroke']:.0f} and {bounds['scattered']:.0f} nats; "
+        f"D prefers the stroke in {min(shares):.0%} to {max(shares):.0%} of the images, by digit"
     )
 holds = {True: "holds", False: "not shown"}
 catches, fools = float(caught.double().mean()), float(fooled.double().mean())
@@ -1252,13 +1230,17 @@ spreads = ", ".join(
     f"{name} {torch.tensor(found)[:, 1].mean():.2f}" for name, found in cured.items()
 )
 
+
+# %% tags=["claims"]
+def your_error_rate():
+    """The mean of your two shares in the quiz, as text."""
+    wrong = [quiz.score("one")[kind] for kind in ("made_taken_for_real", "real_called_made")]
+    if not all(wrong):
+        return "answer the quiz, then run this cell"
+    return f"{sum(w['share'] for w in wrong) / 2:.0%}"
+
+
 # %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
-wrong = [quiz.score("one")[kind] for kind in ("made_taken_for_real", "real_called_made")]
-yours = (
-    f"{sum(w['share'] for w in wrong) / 2:.0%}"
-    if all(wrong)
-    else "answer the quiz, then run this cell"
-)
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
@@ -1272,7 +1254,7 @@ claims = f"""
 | 28 | the players must be well matched | Fréchet distance {well[2]:.0f}; with G too fast {fast[2]:.0f}, too slow {slow[2]:.0f} | {holds[bool(well[2] < min(fast[2], slow[2]))]} |
 | 29 | collapse: one image whatever z is, and it fools D | ten updates of G for one of D: spread {fast[1]:.2f} (matched: {well[1]:.2f}), D ranks a real digit first in {fast[0]:.0%} of the pairs; spreads with a cure: {spreads} | {holds[bool(fast[1] < well[1] / 3 and fast[0] < 0.5)]}; a slow G collapses too, but fools nobody ({slow[0]:.0%}) |
 | 31 | a walk through z is smooth | the largest of twelve steps is {leap:.2f} times their mean (a leap: 12); the classifier's confidence falls from {sure["walk"][0]:.2f} to {sure["walk"][6]:.2f} halfway | {holds[leap < 3]}: no leap; halfway the classifier is less sure |
-| 32 | people took 21 % of the generated images for real | your error rate: {yours} | you are one person, these are digits, and the 21 % was most likely an error rate |
+| 32 | people took 21 % of the generated images for real | your error rate: {your_error_rate()} | you are one person, these are digits, and the 21 % was most likely an error rate |
 
 Real digits: {train.name}'s {len(held_out):,} test digits. Games of sections 4 to 6: {len(seeds)} seeds; of section 7: {len(small_seeds)}; figures are means over them. {"Loaded" if on_mnist else "Trained briefly, in place of the shipped ones"}: the GAN of section 8, the VAEs and the classifier. The Fréchet distance is in features of the course's own classifier and must not be compared with published FIDs.
 """
@@ -1294,11 +1276,12 @@ display(Markdown(claims))
 
 # %%
 def my_r1_penalty(logit, x):
-    """logit: images (N, D) to logits (N,). Real images x (N, D) give ½ · mean of ‖∂logit/∂x‖², a tensor ()."""
+    """logit: images (N, D) to logits (N,).
+    Real images x (N, D) give ½ · mean of ‖∂logit/∂x‖², a tensor ().
+    """
     # 1. make x a leaf that requires a gradient
-    # 2. the gradient of the sum of the logits with respect to x, (N, D): row i is the slope at
-    #    image i;
-    #    create_graph=True
+    # 2. the gradient of the sum of the logits with respect to x, (N, D);
+    #    row i is the slope at image i; create_graph=True
     # 3. the squared norm of each row, and half of their mean
     raise NotImplementedError
 
@@ -1316,8 +1299,8 @@ checks.r1_penalty(my_r1_penalty)
 # %%
 def my_class_kl(labels):
     """labels (N,), integers 0 to 9, give KL(shares ‖ uniform) in nats, a tensor ()."""
-    # 1. the share of each of the ten classes, including those that do not occur (see bincount's
-    #    minlength)
+    # 1. the share of each of the ten classes, including those that do not occur
+    #    (see bincount's minlength)
     # 2. the sum of share · log(share / 0.1), where 0 · log 0 counts as 0
     raise NotImplementedError
 
@@ -1334,11 +1317,13 @@ checks.class_kl(my_class_kl)
 
 # %%
 def my_precision(real, fake, k):
-    """real (N, d) and fake (M, d) give the share of fake points within some real point's radius, a tensor ()."""
+    """real (N, d) and fake (M, d) give a tensor ():
+    the share of fake points within some real point's radius.
+    """
     # 1. the distances between real points, (N, N); each point's smallest is 0, to itself
     # 2. each real point's radius: the distance to its k-th nearest other, (N,)
-    # 3. the distances from fake to real points, (M, N): is there a real point whose radius covers
-    #    it?
+    # 3. the distances from fake to real points, (M, N):
+    #    is there a real point whose radius covers it?
     # 4. the share of fake points for which there is
     raise NotImplementedError
 

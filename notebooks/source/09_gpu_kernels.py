@@ -59,9 +59,7 @@ repeats = 5 if FAST else 100  # times that each step is timed
 loop_steps = 5 if FAST else 20  # steps of each loop in the last section
 rounds = 1 if FAST else 10  # times that each loop, or any other job longer than a step, is timed
 widths = (4, 32, 256, 1024) if FAST else (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
-largest = (
-    22 if FAST else 24
-)  # size of the largest array timed, as a power of two: 16 million numbers are 67 MB
+largest = 22 if FAST else 24  # the largest array timed has 2^largest numbers: 16 million, 67 MB
 seed = 0
 
 # %% [markdown]
@@ -119,12 +117,12 @@ end = phases[-1].end
 in_products = sum(o.end - o.begin for o in operations if o.name in step_times.PRODUCTS)
 in_operations = sum(o.end - o.begin for o in operations)
 print(
-    f"{len(operations)} operations in {end:,.0f} µs: matrix products take {in_products / end:.0%} "
-    "of the time,"
+    f"{len(operations)} operations in {end:,.0f} µs: "
+    f"matrix products take {in_products / end:.0%} of the time,"
 )
 print(
-    f"all other operations {(in_operations - in_products) / end:.0%}, and the gaps between "
-    "operations take the rest"
+    f"all other operations {(in_operations - in_products) / end:.0%}, "
+    "and the gaps between operations take the rest"
 )
 
 # %% tags=["check"]
@@ -159,7 +157,9 @@ assert phases[-1].name == "Adam"
 
 # %%
 def microseconds(jobs, repeats):
-    """The fastest of each job's repeats. The jobs take turns; other work on the machine can only add time."""
+    """The fastest of each job's repeats. The jobs take turns;
+    other work on the machine can only add time.
+    """
     best = dict.fromkeys(jobs, float("inf"))
     for _ in range(repeats):
         for name, work in jobs.items():
@@ -193,8 +193,8 @@ adding = microseconds({"a hundred": add_a_hundred_times}, repeats)
 per_operation = adding["a hundred"] / 100
 floor = len(operations) * per_operation
 print(
-    f"an operation that does nothing takes {per_operation:.2f} µs, {len(operations)} of them "
-    f"{floor:,.0f} µs"
+    f"an operation that does nothing takes {per_operation:.2f} µs, "
+    f"{len(operations)} of them {floor:,.0f} µs"
 )
 
 # %% alt="Microseconds per step against the number of hidden units, both axes logarithmic: nearly level for narrow networks, then rising. A dashed line for the same number of operations that do nothing lies below the level part." slideshow={"slide_type": "slide"} slide={"text": "## Left of the bend, smaller is no faster"}
@@ -208,9 +208,8 @@ print(f"{more:.0f} times as many weights take {slower:.1f} times the time")
 
 # %% tags=["check"]
 assert slower < more / 10  # far from proportional, on every machine
-assert (
-    min(by_width.values()) > floor / 2
-)  # as many idle operations cannot take longer; ½ leaves room for a busy machine
+# as many idle operations cannot take longer; ½ leaves room for a busy machine
+assert min(by_width.values()) > floor / 2
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not even close. The time goes into *saying* what to do, not into doing it."}
 # **Answer.** No, not remotely. The wide network has 207 times as many weights as the narrow one, but in
@@ -297,15 +296,15 @@ figures.parts_of_a_step(parts)
 arrays = {2**k: torch.zeros(2**k) for k in range(6, largest + 1, 2)}
 jobs = {n: partial(array.add_, 1) for n, array in arrays.items()}
 times = microseconds(jobs, rounds)
-# Bytes: GB/s; each number is read and written.
+# bytes: GB/s; each number is read and written
 speeds = {4 * n: 8 * n / us / 1e3 for n, us in times.items()}
 
 # %% alt="GB moved per second against the size of the array, both axes logarithmic: a steep rise for small arrays that flattens out, and nearly the same level for all arrays above 1 MB." slideshow={"slide_type": "slide"} slide={"text": "## Up, and then level"}
 figures.bandwidth(list(speeds), list(speeds.values()))
 bytes_per_second = 1e9 * list(speeds.values())[-1]
 print(
-    f"the largest array: {bytes_per_second / 1e9:.1f} GB/s; the fastest: "
-    f"{max(speeds.values()):.1f} GB/s"
+    f"the largest array: {bytes_per_second / 1e9:.1f} GB/s; "
+    f"the fastest: {max(speeds.values()):.1f} GB/s"
 )
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Small arrays wait to be started. On many machines the speed falls again at the end, where arrays leave the cache."}
@@ -332,8 +331,7 @@ print(
 # %%
 steps_apart = (1, 2, 4, 8, 16, 32)
 lanes = torch.arange(32)
-# Number s·i lies at byte 4·s·i.
-sectors = [len((4 * s * lanes // 32).unique()) for s in steps_apart]
+sectors = [len((4 * s * lanes // 32).unique()) for s in steps_apart]  # number s·i at byte 4·s·i
 
 # %%
 views = {s: arrays[2**largest][::s] for s in steps_apart}  # every s-th number of the largest array
@@ -426,7 +424,9 @@ figures.roofline(points, max(speed), bytes_per_second)
 
 # %%
 class Recorder(TorchDispatchMode):
-    """Notes every operation with its tensors; `replay` repeats them, writing each result over the recorded one."""
+    """Notes every operation with its tensors;
+    `replay` repeats them, writing each result over the recorded one.
+    """
 
     def __init__(self):
         super().__init__()
@@ -476,7 +476,7 @@ print(f"the largest difference between two weights: {apart}")
 print("losses of the first replays:", ", ".join(f"{loss:.2f}" for loss in losses[1:5]))
 
 # %% tags=["check"]
-# The same operations in the same order: equal to the last bit.
+# the same operations in the same order: equal to the last bit
 assert apart == 0 and losses == eager_losses
 assert len(set(losses)) == 20
 
@@ -490,8 +490,8 @@ assert len(set(losses)) == 20
 # %%
 are_views = sum(function.is_view for function, *_ in recorder.calls)
 print(
-    f"{len(recorder.calls)} calls were recorded; {are_views} of them are views of existing memory "
-    "and compute nothing"
+    f"{len(recorder.calls)} calls were recorded; "
+    f"{are_views} of them are views of existing memory and compute nothing"
 )
 
 # %% [markdown]
@@ -528,12 +528,12 @@ def plain_loss():
 
 moved = step_times.passes(plain_loss, logits.numel())
 print(
-    f"{moved} times; the least is 3: each logit and each pixel read once, each gradient written "
-    "once"
+    f"{moved} times; the least is 3: "
+    "each logit and each pixel read once, each gradient written once"
 )
 
 # %% tags=["check"]
-# At least three times the minimum; the exact count depends on how softplus is written.
+# at least three times the minimum; the exact count depends on how softplus is written
 assert moved >= 9
 
 
@@ -679,18 +679,15 @@ torch.manual_seed(seed)
 logits, mu, logvar = [torch.randn(3, size).requires_grad_() for size in (37, 5, 5)]
 inputs = (logits, torch.rand(3, 37).round(), mu, logvar)
 kernel_errors = {}
-for name, weight in {
-    "mean": torch.full((3,), 1 / 3),
-    "weighted sum": torch.tensor([1.0, -2.0, 0.5]),
-}.items():
-    fused, plain = [
-        terms_and_gradients(f, weight) for f in (kernels.fused_elbo, kernels.elbo_reference)
-    ]
+weight_of = {"mean": torch.full((3,), 1 / 3), "weighted sum": torch.tensor([1.0, -2.0, 0.5])}
+for name, weight in weight_of.items():
+    fused = terms_and_gradients(kernels.fused_elbo, weight)
+    plain = terms_and_gradients(kernels.elbo_reference, weight)
     kernel_errors[name] = float((fused - plain).norm() / plain.norm())
     print(f"loss = {name}: the kernel's numbers differ by {kernel_errors[name]:.1g} of their size")
 
 # %% tags=["check"]
-# float32 rounds by up to 6e-8; sums are taken in another order.
+# float32 rounds by up to 6e-8; sums are taken in another order
 assert max(kernel_errors.values()) < 1e-5
 
 # %% [markdown]
@@ -736,8 +733,8 @@ figures.digits_in_a_row(sheet, ["the digit", "a draw", "another", "a third", "me
 
 # %% tags=["check"]
 assert torch.equal(by_kernel, by_function)  # bit by bit
-# a mean of 200 draws has a standard error of at most 0.035 (grey ½); 784 pixels stay within 4.5 of
-# them
+# a mean of 200 draws has a standard error of at most 0.035 (grey ½);
+# 784 pixels stay within 4.5 of them
 assert (grey - draws.mean(0)).abs().max() < 0.16
 
 # %% [markdown]
@@ -760,8 +757,8 @@ assert (grey - draws.mean(0)).abs().max() < 0.16
 k, d, tile_size = 40, 50, 4
 sample = images[:2000].cpu().float()  # grey levels, 0 to 255
 centred = sample - sample.mean(0)
-# Principal components.
-points = centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:d].T  # (2000, 50)
+directions = torch.linalg.svd(centred, full_matrices=False).Vh[:d]  # (50, 784)
+points = centred @ directions.T  # (2000, 50), principal components
 parameters = torch.full((k,), 1 / k), points[:k].clone(), points.var(0).expand(k, d)
 joint = em.log_joint(points[500:501], *parameters, "diag")[0]  # (K,), of one digit
 print(f"exp first: Σ exp = {joint.exp().sum()}; the log-terms lie near {joint.median():.0f} nats")
@@ -788,10 +785,8 @@ log_px = float(top + total.log())
 # %% alt="Left, forty log-densities as grey dots, the largest so far as a staircase, and the log-sum-exp so far, which rises to the dotted line of log P(x). Right, the total relative to the largest so far. Four squares mark where a larger term appeared; at two of them the total falls." slideshow={"slide_type": "slide"} slide={"text": "## The running maximum"}
 tops, totals = torch.stack(tops), torch.stack(totals)
 figures.running_maximum(joint, tile_size, tops, totals)
-print(
-    f"log Σ exp = {log_px:.3f} nats; the total fell at {int((totals.diff() < 0).sum())} of "
-    f"{len(totals) - 1} tiles"
-)
+fell = int((totals.diff() < 0).sum())
+print(f"log Σ exp = {log_px:.3f} nats; the total fell at {fell} of {len(totals) - 1} tiles")
 
 # %% tags=["check"]
 assert joint.exp().sum() == 0  # underflow: float32 ends near exp(−104)
@@ -819,11 +814,10 @@ print(f"at N = 60,000 and K = 512 the matrix takes {60_000 * 512 * 4 / 1e6:.0f} 
 print(f"the sums and log P(x) {(512 * (1 + 2 * d) + 60_000) * 4 / 1e6:.1f} MB")
 
 # %% tags=["check"]
-# float32 at several hundred nats.
+# float32 at several hundred nats
 torch.testing.assert_close(log_px, expected, rtol=1e-4, atol=1e-3)
-torch.testing.assert_close(
-    sums[:, 1 : d + 1], resp.T @ x_few, rtol=1e-3, atol=0.1
-)  # sums over 40 points, in units of grey levels
+# sums over 40 points, in units of grey levels
+torch.testing.assert_close(sums[:, 1 : d + 1], resp.T @ x_few, rtol=1e-3, atol=0.1)
 
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Microseconds, here and there\n\nImages one by one; a `TensorDataset`; bytes on the device, 128 rows at once.\n\n**Predict.** The arithmetic is the same. How many times as fast is the third loop as the first?"}
@@ -974,7 +968,9 @@ display(Markdown(claims))
 
 # %%
 def my_tile_sum(load, logits, D, program, block):
-    """The sum of softplus over this program's tile, (), in an image of D logits, the first at address `logits`."""
+    """The sum of softplus over this program's tile, (),
+    in an image of D logits, the first at address `logits`.
+    """
     # 1. the numbers of my pixels, (block,): where does my tile begin?
     # 2. the mask, (block,): which of them lie inside the image?
     # 3. load: where does pixel i lie in memory?

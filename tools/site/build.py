@@ -1,5 +1,4 @@
-"""Build the course's website from the saved notebooks,
-without executing them or downloading anything.
+"""Build the course's website from the saved notebooks, without running or downloading anything.
 
 python tools/site/build.py [FOLDER]      writes the site into FOLDER (default: build/site)
 
@@ -83,11 +82,13 @@ def chapters() -> list[Path]:
 def launch(chapter: Path) -> str:
     """Links to places where the chapter can be run, as a line of HTML."""
     path = f"notebooks/{chapter.name}"
+    in_lab = quote(f"lab/tree/{path}", safe="")
     colab = f"https://colab.research.google.com/github/{repository()}/blob/main/{path}"
-    binder = f"https://mybinder.org/v2/gh/{repository()}/main?urlpath={quote(f'lab/tree/{path}', safe='')}"
+    binder = f"https://mybinder.org/v2/gh/{repository()}/main?urlpath={in_lab}"
     return (
-        f'<p class="launch"><a href="{colab}">Open in Colab</a> <a href="{binder}">Open in '
-        f'Binder</a> <a href="{chapter.name}" download>Download the notebook</a></p>'
+        f'<p class="launch"><a href="{colab}">Open in Colab</a> '
+        f'<a href="{binder}">Open in Binder</a> '
+        f'<a href="{chapter.name}" download>Download the notebook</a></p>'
     )
 
 
@@ -127,9 +128,7 @@ def describe(nb: NotebookNode) -> None:
 
 
 def renew_widgets(nb: NotebookNode) -> None:
-    """Give each saved widget the current script, so that corrections
-    of a widget also reach its page.
-    """
+    """Give each saved widget the current script, so that corrections also reach its page."""
     from course_lib import widgets  # imported late, because it imports torch
 
     for cell in nb.cells:
@@ -143,8 +142,7 @@ def renew_widgets(nb: NotebookNode) -> None:
 def linked(text: str, folder: str) -> str:
     """Redirect links in Markdown to files outside the site to the repository.
 
-    A chapter's links to the glossary become plain text, because the site and the slides add their
-    own.
+    Links to the glossary become plain text, because the site and the slides add their own.
     """
 
     def lead(match: re.Match[str]) -> str:
@@ -158,9 +156,7 @@ def linked(text: str, folder: str) -> str:
 
 
 def with_minus_signs(text: str) -> str:
-    """Replace hyphens in negative numbers that code has printed in Markdown
-    with true minus signs.
-    """
+    """Replace the hyphens of negative numbers that code printed in Markdown with minus signs."""
     parts = VERBATIM.split(text)
     parts[::2] = [HYPHEN.sub("\N{MINUS SIGN}", part) for part in parts[::2]]
     return "".join(parts)
@@ -236,15 +232,13 @@ def toy_gan() -> str:
         "numbers": NUMBERS | WHOLE,
         "whole": list(WHOLE),
     }
-    script = re.sub(r"^export .*;$", "", ToyGAN.source, flags=re.MULTILINE).replace(
-        "</script", "<\\/script"
-    )
+    script = re.sub(r"^export .*;$", "", ToyGAN.source, flags=re.MULTILINE)
     gif = (HERE / "vendor" / "gifenc.js").read_text(encoding="utf-8")
     return template.render(
         address=address(),
         style=(HERE / "toygan.css").read_text(encoding="utf-8"),
         gif=as_constants(gif),
-        widget=script,
+        widget=script.replace("</script", "<\\/script"),
         state=json.dumps(state, separators=(",", ":")).replace("<", "\\u003c"),
         script=(HERE / "toygan.js").read_text(encoding="utf-8"),
         icon=quote((HERE / "static" / "favicon.svg").read_text(encoding="utf-8")),
@@ -252,9 +246,7 @@ def toy_gan() -> str:
 
 
 def as_constants(module: str) -> str:
-    """Embed a JavaScript module in another one: its exports become constants,
-    and all else stays local.
-    """
+    """Embed a JavaScript module in another: exports become constants, and all else stays local."""
     body, listed = re.fullmatch(r"(.*)export\{([^}]*)\};?\s*", module, re.DOTALL).groups()
     pairs = [pair.split(" as ") for pair in listed.split(",") if not pair.endswith(" as default")]
     inside = ", ".join(f"{name}: {own}" for own, name in pairs)
@@ -263,9 +255,7 @@ def as_constants(module: str) -> str:
 
 
 def card(path: Path, title: str, line: str, picture: Any) -> None:
-    """Write the preview picture for shared links, 1200×630,
-    with two lines of text above an image.
-    """
+    """Write the preview picture for shared links, 1200×630: two lines of text above an image."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 6.3), dpi=100)
@@ -284,22 +274,13 @@ def cards(folder: Path) -> None:
     from course_lib.widgets import ToyGAN
 
     course = imread(ROOT / "notebooks" / "images" / "course.png")
-    card(
-        folder / "card.png",
-        "Deep generative models",
-        "From mixtures and EM to VAEs and GANs",
-        course,
-    )
+    line = "From mixtures and EM to VAEs and GANs"
+    card(folder / "card.png", "Deep generative models", line, course)
     game = io.BytesIO()
     ToyGAN("balanced").strip().savefig(game, dpi=100)
     game.seek(0)
-    title = "Green tries to look like black"
-    card(
-        folder / "card-toygan.png",
-        title,
-        "A one-dimensional GAN that learns before your eyes",
-        imread(game),
-    )
+    line = "A one-dimensional GAN that learns before your eyes"
+    card(folder / "card-toygan.png", "Green tries to look like black", line, imread(game))
 
 
 # ---------------------------------------------------------------- all of it
@@ -315,23 +296,16 @@ def build(folder: Path) -> int:
         shutil.rmtree(old, ignore_errors=True)
     stage(source)
     nocolor()
-    app = Sphinx(
-        str(source),
-        str(HERE),
-        str(folder),
-        str(source / ".doctrees"),
-        "html",
-        freshenv=True,
-        status=None,
-    )
+    paths = [str(path) for path in (source, HERE, folder, source / ".doctrees")]
+    app = Sphinx(*paths, "html", freshenv=True, status=None)
     app.build()
     for chapter in chapters():
         shutil.copy(chapter, folder / "notebooks")
     (folder / "toygan.html").write_text(toy_gan(), encoding="utf-8")
     cards(folder / "_static")
     (folder / ".nojekyll").touch()  # otherwise GitHub Pages omits folders whose names begin with _
-    # myst-nb stores pictures in the second one
-    for work in (source, folder.with_name("jupyter_execute")):
+    executed = folder.with_name("jupyter_execute")  # where myst-nb stores pictures
+    for work in (source, executed):
         shutil.rmtree(work, ignore_errors=True)
     return app.statuscode
 
@@ -349,10 +323,8 @@ def main() -> int:
     began = time.perf_counter()
     status = build(folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    print(
-        f"{folder}: {size / 1e6:.1f} MB in {time.perf_counter() - began:.0f} s. Open index.html "
-        "there."
-    )
+    seconds = time.perf_counter() - began
+    print(f"{folder}: {size / 1e6:.1f} MB in {seconds:.0f} s. Open index.html there.")
     return status
 
 

@@ -104,9 +104,7 @@ plain_image = NbElementRenderer.render_image
 
 
 def described_image(self: NbElementRenderer, data: Any) -> list[nodes.Element]:
-    """Render an image with the alternative text of its output;
-    myst-nb only reads that of the cell.
-    """
+    """Render an image with its output's alternative text; myst-nb only reads that of the cell."""
     made = plain_image(self, data)
     if alt := data.output_metadata.get(data.mime_type, {}).get("alt"):
         made[0]["alt"] = alt
@@ -151,9 +149,8 @@ def cited_as(people: list[Any]) -> set[str]:
     names = [" ".join([*person.prelast_names, *person.last_names]) for person in people]
     if len(names) == 1:
         return {names[0]}
-    whole = {
-        f"{', '.join(names[:-1])}{word}{names[-1]}" for word in (" & ", " and ", ", & ", ", and ")
-    }
+    words = (" & ", " and ", ", & ", ", and ")
+    whole = {f"{', '.join(names[:-1])}{word}{names[-1]}" for word in words}
     return whole | {f"{names[0]} et al."} if len(names) > 2 else whole
 
 
@@ -240,8 +237,8 @@ def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
     """Add the metadata for shared links and for search engines."""
     title = re.sub(r"<[^>]+>", "", context.get("title", "")) or project
     text = (
-        "A hands-on course: Gaussian mixtures and EM, the evidence lower bound, VAEs and GANs on "
-        "MNIST."
+        "A hands-on course: Gaussian mixtures and EM, "
+        "the evidence lower bound, VAEs and GANs on MNIST."
     )
     if doctree is not None and page != "index":
         prose = (p.astext() for p in doctree.findall(nodes.paragraph))
@@ -251,22 +248,18 @@ def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
     if address():  # a card needs absolute URLs
         tags["og:url"] = f"{address()}{page}.html"
         tags["og:image"] = f"{address()}_static/card.png"
-        tags["og:image:alt"] = (
-            "Pictures from the course: a mixture fitted to a pinwheel, a bound, and digits"
-        )
-    lines = [
-        f'<meta property="{name}" content="{html.escape(value)}">' for name, value in tags.items()
-    ]
-    lines.append(f'<meta name="description" content="{html.escape(tags["og:description"])}">')
+        shown = "a mixture fitted to a pinwheel, a bound, and digits"
+        tags["og:image:alt"] = f"Pictures from the course: {shown}"
+    escaped = {name: html.escape(value) for name, value in tags.items()}
+    lines = [f'<meta property="{name}" content="{value}">' for name, value in escaped.items()]
+    lines.append(f'<meta name="description" content="{escaped["og:description"]}">')
     lines.append('<meta name="twitter:card" content="summary_large_image">')
     context["metatags"] = context.get("metatags", "") + "\n".join(lines)
     context["repository"] = f"https://github.com/{repository()}"
 
 
 def mend(app: Sphinx, failure: Exception | None) -> None:
-    """Correct the HTML for screen readers: empty headings, wrong names,
-    and headings without a level.
-    """
+    """Correct the HTML for screen readers: wrong names, and headings without text or level."""
     if failure is None:
         for path in Path(app.outdir).rglob("*.html"):
             page = path.read_text(encoding="utf-8")

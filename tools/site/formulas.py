@@ -6,8 +6,7 @@ import re
 
 from latex2mathml.converter import convert
 
-# Patterns in the converter's output, and replacements with which browsers draw the formula as TeX
-# would.
+# Patterns in the converter's output, and replacements that browsers draw as TeX would.
 MENDED = [
     # a small space before a function and before its argument
     (
@@ -40,8 +39,7 @@ MENDED = [
 
 def formula(tex: str, display: str = "inline") -> str:
     """Convert a TeX formula to MathML, which browsers draw without a script."""
-    # The bars of a norm keep their height, because an exponent often belongs only to the closing
-    # bar.
+    # The bars of a norm keep their height: an exponent often belongs only to the closing bar.
     drawn = convert(re.sub(r"\\[lr]?Vert\b", r"\\|", tex), display=display)
     for found, mended in MENDED:
         drawn = re.sub(found, mended, drawn)

@@ -1,14 +1,14 @@
-"""Convert a notebook to slides: which cells are shown, which parts of them,
-and the speaker's notes.
+"""Convert a notebook to slides: which cells and which parts are shown, and the speaker's notes.
 
 The metadata of a cell determine its part in the slides. Cells without such metadata are not shown.
 
-    "slideshow": {"slide_type": "slide"}      starts a slide; subslide, fragment, "-", notes and skip as usual
-    "slide": {"text": "## …", …}              what the slide shows of the cell; every key is optional:
-        text     Markdown that replaces a Markdown cell, or is shown above a code cell; a line "---" starts
-                 another slide
-        show     for a code cell: "code", "output", "both", or "figure" (the output without printed text); by
-                 default the output, or the code if the cell has no output
+    "slideshow": {"slide_type": "slide"}    starts a slide; subslide, fragment, "-", notes and skip
+                                            as usual
+    "slide": {"text": "## …", …}            what the slide shows of the cell; all keys are optional:
+        text     Markdown that replaces a Markdown cell, or is shown above a code cell; a line "---"
+                 starts another slide
+        show     for a code cell: "code", "output", "both", or "figure" (the output without printed
+                 text); by default the output, or the code if the cell has no output
         lines    the lines of code to show, such as "3-9" or "1-4, 8-12", counted from 1
         below    Markdown below what the cell shows
 
@@ -109,16 +109,13 @@ def excerpt(source: str, lines: str) -> str:
 
 @cache
 def readable(source: str) -> str:
-    """Fit code to a slide: long lines lose their comments,
-    and lines that are still too long are wrapped.
-    """
+    """Fit code to a slide: long lines lose their comments, and are wrapped if still too long."""
     lines = source.strip("\n").splitlines()
     short = [line if len(line) <= CODE_WIDTH else re.sub(r"\s{2,}# .*", "", line) for line in lines]
     if max(map(len, short)) > CODE_WIDTH:
         command = [sys.executable, "-m", "ruff", "format", "--line-length", str(CODE_WIDTH), "-"]
         done = subprocess.run(command, input="\n".join(short), capture_output=True, text=True)
-        # otherwise the excerpt is not valid Python by itself, and stays as it is
-        if done.returncode == 0:
+        if done.returncode == 0:  # an excerpt that is not valid Python by itself stays as it is
             short = done.stdout.splitlines()
     return "\n".join(short)
 
@@ -147,8 +144,8 @@ def shown(cell: NotebookNode) -> list[Part]:
     own: dict[str, Any] = cell.metadata.get("slide", {})
     if unknown := set(own) - KEYS:
         raise SlideError(
-            f"`slide` has the unknown key {min(unknown)!r}; the known keys are "
-            f"{', '.join(sorted(KEYS))}"
+            f"`slide` has the unknown key {min(unknown)!r}; "
+            f"the known keys are {', '.join(sorted(KEYS))}"
         )
     if cell.cell_type == "markdown":
         parts = [Part("text", own.get("text", cell.source))]
@@ -207,9 +204,10 @@ def slides_of(nb: NotebookNode) -> list[Slide]:
     for slide in slides:
         slide.notes = slide.notes or [slide.before]
         slide.notes += [f"*In the figure:* {part.alt}" for part in slide.of("picture") if part.alt]
-    return [
-        one for slide in slides for one in (claims_slides(slide) if slide.of("claims") else [slide])
-    ]
+    made: list[Slide] = []
+    for slide in slides:
+        made += claims_slides(slide) if slide.of("claims") else [slide]
+    return made
 
 
 def add(slides: list[Slide], piece: Part) -> None:
@@ -230,9 +228,7 @@ def read(notebook: Path) -> Deck:
 
 
 def problems(deck: Deck) -> list[str]:
-    """List everything that is not legible from the last row,
-    and answers shown before their questions.
-    """
+    """List what is not legible from the last row, and answers shown before their questions."""
     found = []
     if not 15 <= len(deck.slides) <= 25:
         found.append(f"{deck.name}: {len(deck.slides)} slides; a chapter must have 15 to 25")
@@ -261,12 +257,8 @@ def problems(deck: Deck) -> list[str]:
                 elif asked > 1:
                     found.append(f"{here}: a new question before the last one is answered")
                     asked = 1
-        if (
-            asked
-            and PREDICT.search(slide.text)
-            and slide.of("picture")
-            and not ANSWER.search(slide.text)
-        ):
+        predicts = PREDICT.search(slide.text) and not ANSWER.search(slide.text)
+        if asked and predicts and slide.of("picture"):
             found.append(f"{here}: the answer is visible together with its question")
     if asked:
         found.append(f"{deck.name}: the last question has no answer")
@@ -286,8 +278,9 @@ def marks(part: Part) -> list[bool]:
 
 
 def claims_slides(slide: Slide) -> list[Slide]:
-    """Distribute tables of claims over slides. If there is a verdict,
-    the numbers move to the notes.
+    """Distribute tables of claims over slides.
+
+    If there is a verdict, the numbers move to the notes.
     """
     made: list[Slide] = []
     for header, rows in tables(slide.of("claims")[0].content):
@@ -296,17 +289,13 @@ def claims_slides(slide: Slide) -> list[Slide]:
         if len(columns) == 1:  # there is nothing to show but the numbers
             columns = [at for at, name in enumerate(header) if name != "#"]
         for page in pages(rows, columns):
-            shown = [
-                [row[at] for at in columns] for row in ([*header], ["---"] * len(header), *page)
-            ]
+            whole = [[*header], ["---"] * len(header), *page]
+            shown = [[row[at] for at in columns] for row in whole]
             lines = "\n".join(f"| {' | '.join(row)} |" for row in shown)
             title = f"## {slide.title}, continued" if made else f"## {slide.title}"
             figures = [f"*{row[columns[0]]}:* {row[measured]}" for row in page]
-            made.append(
-                Slide(
-                    [Part("text", title), Part("claims", lines)], figures, slide.below and not made
-                )
-            )
+            parts = [Part("text", title), Part("claims", lines)]
+            made.append(Slide(parts, figures, slide.below and not made))
     made[0].notes += slide.notes
     return made
 

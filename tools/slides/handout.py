@@ -1,6 +1,4 @@
-"""Print handouts as A4 PDFs with Chromium: the slides with their notes,
-then the text of the chapter.
-"""
+"""Print handouts as A4 PDFs with Chromium: the slides with their notes, then the chapter's text."""
 
 from __future__ import annotations
 
@@ -21,7 +19,8 @@ PAPER = 688  # pixels; the width of an A4 page without its margins, at 96 per in
 NARROWER = """() => {
     for (const box of document.querySelectorAll(".formula")) {
         const times = box.clientWidth / box.scrollWidth;
-        if (times < 1) box.style.fontSize = `${0.97 * times * parseFloat(getComputedStyle(box).fontSize)}px`;
+        const size = parseFloat(getComputedStyle(box).fontSize);
+        if (times < 1) box.style.fontSize = `${0.97 * times * size}px`;
     }
 }"""
 HIDDEN = ("check", "imports", "parameters")  # tags of cells that are omitted on paper
@@ -49,9 +48,7 @@ def strip(part: Part) -> str:
 
 
 def sheet(slide: Slide, chapter: str) -> str:
-    """The HTML of a slide for paper, with all steps visible and a picture in place
-    of each widget.
-    """
+    """A slide's HTML for paper, with all steps visible and a picture in place of each widget."""
     parts = [Part("text", strip(part)) if part.kind == "widget" else part for part in slide.parts]
     return render.body(Slide(parts), chapter).replace('class="fragment later"', 'class="later"')
 

@@ -27,9 +27,7 @@ NOTEBOOKS = ROOT / "notebooks"
 
 
 def chosen(names: list[str]) -> list[Path]:
-    """Return the notebooks whose names begin with one of the given names,
-    or all notebooks without names.
-    """
+    """Return the notebooks whose names begin with one of `names`, or all if `names` is empty."""
     there = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not names:
         return there

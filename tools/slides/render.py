@@ -30,8 +30,7 @@ from formulas import formula  # noqa: E402
 # A formula and the text that follows it without a space; no line may break between them.
 FORMULA_AND_MORE = re.compile(r'(<span class="math inline">(?:(?!</span>).)*</span>)([^\s<]+)')
 LONG = 70  # characters; printed output with longer lines is set in smaller type
-# Pixels; the smallest type in a figure drawn for a notebook, 10 points at 90 dpi.
-TYPE_OF_NOTEBOOK = 12.5
+TYPE_OF_NOTEBOOK = 12.5  # pixels; the smallest type in a notebook's figure, 10 points at 90 dpi
 BESIDE = 1.5  # a picture with a smaller ratio of width to height has its text next to it
 
 
@@ -41,9 +40,8 @@ BESIDE = 1.5  # a picture with a smaller ratio of width to height has its text n
 @cache
 def site() -> Any:
     """Import tools/site/build.py by its path, because another folder has a build.py as well."""
-    spec = importlib.util.spec_from_file_location(
-        "site_build", ROOT / "tools" / "site" / "build.py"
-    )
+    path = ROOT / "tools" / "site" / "build.py"
+    spec = importlib.util.spec_from_file_location("site_build", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -59,15 +57,15 @@ def drawn_formula(tex: str, options: dict[str, bool]) -> str:
 
 @cache
 def reader() -> MarkdownIt:
-    markdown = MarkdownIt("commonmark", {"html": True, "typographer": True}).enable(
-        ["table", "smartquotes"]
-    )
+    markdown = MarkdownIt("commonmark", {"html": True, "typographer": True})
+    markdown.enable(["table", "smartquotes"])
     return markdown.use(dollarmath_plugin, renderer=drawn_formula, double_inline=True)
 
 
 def prose(text: str) -> str:
-    """Convert Markdown to HTML. Links to chapters lead to their slides,
-    and other links to the repository.
+    """Convert Markdown to HTML.
+
+    Links to chapters lead to their slides, and other links to the repository.
     """
     made = reader().render(site().with_minus_signs(site().linked(text, "notebooks")))
     made = FORMULA_AND_MORE.sub(r'<span class="together">\1\2</span>', made)
@@ -91,8 +89,7 @@ def code_styles() -> str:
 
 @lru_cache(maxsize=512)
 def picture_file(png: str, chapter: str) -> tuple[bytes, bool]:
-    """Return the projector's version of a picture, or the notebook's own,
-    and whether it is the projector's.
+    """Return a picture, in the projector's version if there is one, and whether it is this version.
 
     png: the notebook's picture, in base64.
     """
@@ -106,11 +103,8 @@ def picture(part: Part, chapter: str) -> str:
     data, anew = picture_file(part.content, chapter)
     image = Image.open(io.BytesIO(data))
     wide, high = image.size
-    small = (
-        image.text.get(projector.TYPE, TYPE_OF_NOTEBOOK)
-        if hasattr(image, "text")
-        else TYPE_OF_NOTEBOOK
-    )
+    fields = getattr(image, "text", {})
+    small = fields.get(projector.TYPE, TYPE_OF_NOTEBOOK)
     encoded = base64.b64encode(data).decode()
     return (
         f'<figure class="picture{" anew" if anew else ""}"><img style="--ratio: {wide / high:.4f}" '
@@ -137,8 +131,8 @@ def widget(part: Part) -> str:
     """A placeholder for a widget, which gets a frame when its slide is first shown."""
     state = json.dumps({"kind": part.alt, "html": renewed(part)}).replace("<", "\\u003c")
     return (
-        f'<div class="live" data-kind="{part.alt}"><script '
-        f'type="application/json">{state}</script></div>'
+        f'<div class="live" data-kind="{part.alt}">'
+        f'<script type="application/json">{state}</script></div>'
     )
 
 
@@ -176,8 +170,9 @@ def asked(text: str) -> str:
 
 
 def kinds(slide: Slide, parts: list[Part], chapter: str) -> str:
-    """The CSS classes of a slide for its contents and its layout. parts:
-    the parts without the title.
+    """The CSS classes of a slide for its contents and its layout.
+
+    parts: the parts without the title.
     """
     held = {part.kind for part in parts}
     found = {f"with-{kind}" for kind in held}
@@ -219,9 +214,8 @@ def body(slide: Slide, chapter: str) -> str:
 
 def notes(slide: Slide) -> str:
     """The notes as HTML, with headings no larger than the rest."""
-    return "".join(
-        prose(re.sub(r"^#+ (.+)$", r"**\1**", note, flags=re.MULTILINE)) for note in slide.notes
-    )
+    heading = re.compile(r"^#+ (.+)$", re.MULTILINE)
+    return "".join(prose(heading.sub(r"**\1**", note)) for note in slide.notes)
 
 
 def section(slide: Slide, chapter: str) -> str:

@@ -70,15 +70,15 @@ def package(name: str) -> Path:
             subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
         except (subprocess.SubprocessError, OSError) as error:
             raise VendorError(
-                f"npm could not download {name} {version}, which the slides need. Check the "
-                "network."
+                f"npm could not download {name} {version}, which the slides need. "
+                "Check the network."
             ) from error
         archive = next(Path(work).glob("*.tgz"))
         found = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
         if found != known:
             raise VendorError(
-                f"The package that npm delivered as {name} {version} does not have the expected "
-                "hash."
+                f"The package that npm delivered as {name} {version} "
+                "does not have the expected hash."
             )
         unpack(archive, Path(work))
         (Path(work) / "package").replace(folder)
@@ -86,8 +86,9 @@ def package(name: str) -> Path:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Extract an archive safely. Early releases of Python 3.11 have no `filter`
-    in tarfile for this.
+    """Extract an archive safely.
+
+    Early releases of Python 3.11 have no `filter` in tarfile for this.
     """
     with tarfile.open(archive) as packed:
         for member in packed:
@@ -100,9 +101,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def available() -> str:
-    """Return an empty string if all packages are available or can be downloaded,
-    or else the reason.
-    """
+    """Return "" if all packages are available or can be downloaded, or else the reason."""
     try:
         for name in PACKAGES:
             package(name)
@@ -122,18 +121,16 @@ def fonts() -> str:
     for name, styles in STYLES.items():
         folder = package(name)
         for style in styles:
+            wanted = [f"-{script}-{style[:3]}" for script in SCRIPTS]
             for face in FACE.findall((folder / f"{style}.css").read_text(encoding="utf-8")):
                 file = FILE.search(face)
-                if file is None or not any(
-                    f"-{script}-{style[:3]}" in file[1] for script in SCRIPTS
-                ):
+                if file is None or not any(part in file[1] for part in wanted):
                     continue
                 data = base64.b64encode((folder / file[1]).read_bytes()).decode()
                 source = f"src: url(data:font/woff2;base64,{data}) format('woff2');"
                 face = re.sub(r"src:.*?;\n", source + "\n", face)
-                if name.endswith(
-                    "-math"
-                ):  # the file contains all characters, despite the range in its style sheet
+                # the file contains all characters, despite the range in its style sheet
+                if name.endswith("-math"):
                     face = re.sub(r"unicode-range:.*?;\n", "", face)
                 faces.append(face)
     return "\n".join(faces)

@@ -97,8 +97,8 @@ also be correct where hidden units are in the thousands, positive or negative.""
             0.5,
         ),
         Mistake(
-            "an unknown label gets γ = 1, which doubles h: the factor is 1 + γ, so γ = 0 changes "
-            "nothing.",
+            "an unknown label gets γ = 1, which doubles h: "
+            "the factor is 1 + γ, so γ = 0 changes nothing.",
             lambda h, y, scale, shift: softplus(
                 h * (1 + np.where((y >= 0)[:, None], scale[y], 1))
                 + np.where((y >= 0)[:, None], shift[y], 0)
@@ -180,19 +180,15 @@ def conditioned(h, y, scale, shift):
     ),
 )
 
-# ---------------------------------------------------------------- guidance with a token for
-# "unknown"
+# ---------------------------------------------------------------- guidance with an "unknown" token
 
 
 def guided_inputs(rng, case):
     """Draw the extreme case again until σ of some logit underflows even in float64."""
     while True:
         arguments = guided_draw(rng, case)
-        if (
-            case != "extreme"
-            or right_way(*two_logits(**without_strength(arguments)), arguments["strength"]).min()
-            < -1500
-        ):
+        told, untold = two_logits(**without_strength(arguments))
+        if case != "extreme" or right_way(told, untold, arguments["strength"]).min() < -1500:
             return arguments
 
 
@@ -244,9 +240,7 @@ guided_reference = guided(right_way)
 
 
 def guided_independent(z, y, strength, table, inner, outer):
-    """The answer row by row, without concatenation:
-    the inner weights act on z and on the label separately.
-    """
+    """The answer row by row: the inner weights act on z and on the label separately."""
     d = z.shape[1]
     rows = []
     for code, label in zip(z, y):
@@ -302,8 +296,8 @@ thousands, positive or negative.""",
     guided_reference,
     (
         Mistake(
-            "σ of a very negative logit underflows to 0, and its logarithm is −∞: use a "
-            "log-sigmoid.",
+            "σ of a very negative logit underflows to 0, and its logarithm is −∞: "
+            "use a log-sigmoid.",
             guided(right_way, lambda a: np.log(1 / (1 + np.exp(-a)))),
             0.6,
         ),
@@ -319,8 +313,8 @@ thousands, positive or negative.""",
             0.4,
         ),
         Mistake(
-            "the logits with and without the label are swapped: w = 1 must give f(z, y), and w = "
-            "0 must give f(z, ?).",
+            "the logits with and without the label are swapped: w = 1 must give f(z, y), "
+            "and w = 0 must give f(z, ?).",
             guided(lambda told, untold, w: told + w * (untold - told)),
             0.5,
         ),
@@ -330,20 +324,20 @@ thousands, positive or negative.""",
             0.2,
         ),
         Mistake(
-            "the embeddings are combined: run the network on each embedding, and combine the "
-            "logits.",
+            "the embeddings are combined: run the network on each embedding, "
+            "and combine the logits.",
             mixed_embeddings,
             0.4,
         ),
         Mistake(
-            "the logits with the label are multiplied by w: multiply only the difference from the "
-            "logits without the label.",
+            "the logits with the label are multiplied by w: "
+            "multiply only the difference from the logits without the label.",
             guided(lambda told, untold, w: w * told),
             0.3,
         ),
         Mistake(
-            "the difference is multiplied by 1 + w: here w = 1, not w = 0, leaves the decoder as "
-            "it is.",
+            "the difference is multiplied by 1 + w: "
+            "here w = 1, not w = 0, leaves the decoder as it is.",
             guided(lambda told, untold, w: (1 + w) * told - w * untold),
             0.6,
         ),
@@ -370,8 +364,8 @@ thousands, positive or negative.""",
             0.6,
         ),
         Mistake(
-            "the logits without the label are missing from the sum: f(z, ?) + w·(f(z, y) − f(z, "
-            "?)).",
+            "the logits without the label are missing from the sum: "
+            "f(z, ?) + w·(f(z, y) − f(z, ?)).",
             guided(lambda told, untold, w: w * (told - untold)),
             0.5,
         ),
@@ -379,8 +373,8 @@ thousands, positive or negative.""",
     Tolerance(
         2e-4,
         3e-5,
-        "float32 differences of two logits, multiplied by a thousand, relative to the largest "
-        "number",
+        "float32 differences of two logits, multiplied by a thousand, "
+        "relative to the largest number",
     ),
     independent=guided_independent,
     styles=(
@@ -419,8 +413,7 @@ def conditioned(z, y, strength, table, inner, outer):
     ),
 )
 
-# ---------------------------------------------------------------- soft labels, and weights for each
-# label
+# ---------------------------------------------------------------- soft labels, and weights by label
 
 
 def soft_inputs(rng, case):
@@ -452,9 +445,7 @@ soft_reference = soft_mixture(lambda logits: softmax(logits, axis=1))
 
 
 def soft_independent(z, logits, weight, bias):
-    """The answer from weights that are mixed first and then applied; by linearity,
-    the result is the same.
-    """
+    """The same answer, by linearity, from weights that are mixed before they are applied."""
     shares = torch.distributions.Categorical(logits=torch.tensor(logits)).probs
     rows = []
     for code, p in zip(torch.tensor(z), shares):
@@ -488,8 +479,8 @@ the thousands, positive or negative.""",
     soft_reference,
     (
         Mistake(
-            "it overflows or divides 0 by 0: subtract the largest logit before you exponentiate, "
-            "or use a softmax.",
+            "it overflows or divides 0 by 0: "
+            "subtract the largest logit before you exponentiate, or use a softmax.",
             soft_mixture(lambda logits: np.exp(logits) / np.exp(logits).sum(1, keepdims=True)),
             0.6,
         ),
@@ -499,14 +490,14 @@ the thousands, positive or negative.""",
             0.4,
         ),
         Mistake(
-            "the softmax runs over the rows: the labels' probabilities in each row must add up to "
-            "1.",
+            "the softmax runs over the rows: "
+            "the labels' probabilities in each row must add up to 1.",
             soft_mixture(lambda logits: softmax(logits, axis=0)),
             0.4,
         ),
         Mistake(
-            "each logit goes through a sigmoid: take a softmax, so that the labels' probabilities "
-            "add up to 1.",
+            "each logit goes through a sigmoid: "
+            "take a softmax, so that the labels' probabilities add up to 1.",
             soft_mixture(lambda logits: np.exp(log_expit(logits))),
             0.4,
         ),

@@ -54,9 +54,8 @@ def pixels_log_p(x, logits):
 
 def gaussian_kl(mu, logvar, m, prior_logvar):
     """KL(N(mu, e^logvar) ‖ N(m, e^prior_logvar)), one number per dimension."""
-    return 0.5 * (
-        prior_logvar - logvar + (np.exp(logvar) + (mu - m) ** 2) / np.exp(prior_logvar) - 1
-    )
+    ratio = (np.exp(logvar) + (mu - m) ** 2) / np.exp(prior_logvar)
+    return 0.5 * (prior_logvar - logvar + ratio - 1)
 
 
 def gaussian_bound(kl=gaussian_kl, log_p=pixels_log_p, over_pixels=np.sum, sign=-1):
@@ -142,8 +141,8 @@ Your function must also be correct where logits are ±2000.""",
     gaussian_reference,
     (
         Mistake(
-            "the logarithm of 0: σ of a logit of ±2000 is exactly 0 or 1. Compute log P(x|z, y) "
-            "from the logits.",
+            "the logarithm of 0: σ of a logit of ±2000 is exactly 0 or 1. "
+            "Compute log P(x|z, y) from the logits.",
             gaussian_bound(
                 log_p=lambda x, logits: (
                     x * np.log(expit(logits)) + (1 - x) * np.log(1 - expit(logits))
@@ -172,8 +171,8 @@ Your function must also be correct where logits are ±2000.""",
             0.5,
         ),
         Mistake(
-            "the mean over the pixels is taken: for independent pixels the log-probabilities add "
-            "up.",
+            "the mean over the pixels is taken: "
+            "for independent pixels the log-probabilities add up.",
             gaussian_bound(over_pixels=np.mean),
             0.4,
         ),
@@ -198,8 +197,8 @@ Your function must also be correct where logits are ±2000.""",
             0.6,
         ),
         Mistake(
-            "the squared distance between the means is divided by q's variance: divide it by the "
-            "prior's.",
+            "the squared distance between the means is divided by q's variance: "
+            "divide it by the prior's.",
             gaussian_bound(
                 lambda mu, logvar, m, v: (
                     0.5 * (v - logvar + np.exp(logvar - v) + (mu - m) ** 2 / np.exp(logvar) - 1)
@@ -218,8 +217,8 @@ Your function must also be correct where logits are ±2000.""",
             0.2,
         ),
         Mistake(
-            "the reconstruction term is a squared error: the pixels are 0 or 1, and their "
-            "likelihood is Bernoulli.",
+            "the reconstruction term is a squared error: "
+            "the pixels are 0 or 1, and their likelihood is Bernoulli.",
             gaussian_bound(log_p=lambda x, logits: -((x - expit(logits)) ** 2)),
             0.3,
         ),
@@ -286,9 +285,7 @@ def laplace_inputs(rng, case):
 
 
 def stirling(x):
-    """What PyTorch's `poisson_nll_loss` adds with `full=True`:
-    an approximation where x > 1, else 0.
-    """
+    """What PyTorch's `poisson_nll_loss(full=True)` adds: an approximation where x > 1, else 0."""
     many = np.maximum(x, 2)
     return np.where(x > 1, many * np.log(many) - many + 0.5 * np.log(2 * np.pi * many), 0)
 
@@ -298,8 +295,9 @@ def counts_log_p(x, log_rate):
 
 
 def laplace_kl(mu, log_scale, m, prior_log_scale):
-    """KL(Laplace(mu, b) ‖ Laplace(m, s)) = log(s/b) − 1 + E_q|z − m| / s, and E_q|z − m| = |mu − m|
-    + b·e^(−|mu − m|/b).
+    """KL(Laplace(mu, b) ‖ Laplace(m, s)) = log(s/b) − 1 + E_q|z − m| / s.
+
+    In this formula, E_q|z − m| = |mu − m| + b·e^(−|mu − m|/b).
     """
     b, s, away = np.exp(log_scale), np.exp(prior_log_scale), np.abs(mu - m)
     return prior_log_scale - log_scale - 1 + (away + b * np.exp(-away / b)) / s
@@ -377,8 +375,8 @@ one draw and the KL in closed form. Your function must also be correct where a d
     laplace_reference,
     (
         Mistake(
-            "the logarithm of 0: λ underflows where log λ is −2000. Use log λ itself, not the "
-            "logarithm of λ.",
+            "the logarithm of 0: λ underflows where log λ is −2000. "
+            "Use log λ itself, not the logarithm of λ.",
             laplace_bound(log_p=lambda x, a: x * np.log(np.exp(a)) - np.exp(a) - gammaln(x + 1)),
             0.6,
         ),
@@ -418,8 +416,8 @@ one draw and the KL in closed form. Your function must also be correct where a d
             0.5,
         ),
         Mistake(
-            "log x! is approximated by Stirling's formula, which is not accurate enough: use the "
-            "log-gamma function.",
+            "log x! is approximated by Stirling's formula, which is not accurate enough: "
+            "use the log-gamma function.",
             laplace_bound(log_p=lambda x, a: x * a - np.exp(a) - stirling(x)),
             0.7,
         ),
@@ -434,8 +432,8 @@ one draw and the KL in closed form. Your function must also be correct where a d
             0.5,
         ),
         Mistake(
-            "the mean over the pixels is taken: for independent pixels the log-probabilities add "
-            "up.",
+            "the mean over the pixels is taken: "
+            "for independent pixels the log-probabilities add up.",
             laplace_bound(over_pixels=np.mean),
             0.4,
         ),
@@ -522,6 +520,12 @@ def codes_bound(combine):
     )
 
 
+def at_most_probable(log_p, prior, q):
+    """Mistake: the term of q's most probable style instead of the mean of all terms."""
+    best = q.argmax(1)[:, None]
+    return np.take_along_axis(log_p + prior - q, best, axis=1)[:, 0]
+
+
 codes_reference = codes_bound(lambda log_p, prior, q: (np.exp(q) * (log_p + prior - q)).sum(1))
 
 
@@ -529,9 +533,8 @@ def codes_independent(log_px, y, q_logits, prior_logits):
     """log P(x|y) − KL(q(k|x, y) ‖ P(k|x, y)): the bound in its other form."""
     prior = torch.distributions.Categorical(logits=torch.tensor(prior_logits)[torch.tensor(y)])
     joint = torch.tensor(log_px) + prior.logits  # (N, K)
-    q, posterior = (
-        torch.distributions.Categorical(logits=a) for a in (torch.tensor(q_logits), joint)
-    )
+    q = torch.distributions.Categorical(logits=torch.tensor(q_logits))
+    posterior = torch.distributions.Categorical(logits=joint)
     return (joint.logsumexp(1) - torch.distributions.kl_divergence(q, posterior)).numpy()
 
 
@@ -561,8 +564,8 @@ underflows to 0. What does q·log q tend to there?""",
     codes_reference,
     (
         Mistake(
-            "0 times the logarithm of 0: q underflows, and its logarithm is −∞. Get log q from a "
-            "log-softmax.",
+            "0 times the logarithm of 0: q underflows, and its logarithm is −∞. "
+            "Get log q from a log-softmax.",
             codes_bound(
                 lambda log_p, prior, q: (np.exp(q) * (log_p + prior - np.log(np.exp(q)))).sum(1)
             ),
@@ -599,8 +602,8 @@ underflows to 0. What does q·log q tend to there?""",
             0.5,
         ),
         Mistake(
-            "the KL is the wrong way round: log P(k|y) − log q is averaged over q, not over the "
-            "prior.",
+            "the KL is the wrong way round: "
+            "log P(k|y) − log q is averaged over q, not over the prior.",
             codes_bound(
                 lambda log_p, prior, q: (np.exp(q) * log_p - np.exp(prior) * (prior - q)).sum(1)
             ),
@@ -608,11 +611,7 @@ underflows to 0. What does q·log q tend to there?""",
         ),
         Mistake(
             "only q's most probable style is used: the bound is a mean over all of them.",
-            codes_bound(
-                lambda log_p, prior, q: np.take_along_axis(
-                    log_p + prior - q, q.argmax(1)[:, None], axis=1
-                )[:, 0]
-            ),
+            codes_bound(at_most_probable),
             0.3,
         ),
         Mistake(
@@ -621,8 +620,8 @@ underflows to 0. What does q·log q tend to there?""",
             0.3,
         ),
         Mistake(
-            "the logarithm is taken outside the sum over k: this is the log of the mean of P(x|k, "
-            "y) under q, not the bound.",
+            "the logarithm is taken outside the sum over k: "
+            "this is the log of the mean of P(x|k, y) under q, not the bound.",
             codes_bound(lambda log_p, prior, q: logsumexp(log_p + q, axis=1)),
             0.2,
         ),
@@ -632,8 +631,8 @@ underflows to 0. What does q·log q tend to there?""",
             0.2,
         ),
         Mistake(
-            "the prior's softmax runs over the labels: for each label, the styles' probabilities "
-            "must add up to 1.",
+            "the prior's softmax runs over the labels: "
+            "for each label, the styles' probabilities must add up to 1.",
             lambda log_px, y, q_logits, prior_logits: (
                 softmax(q_logits, axis=1)
                 * (log_px + log_softmax(prior_logits, axis=0)[y] - log_softmax(q_logits, axis=1))

@@ -1,13 +1,12 @@
-"""Question 6, a design: samples of every label,
-judged by their Fréchet distance to unseen digits of the same label.
+"""Question 6, a design: samples of every label.
 
-The digits are the 8×8 digits from UCI that come with scikit-learn. Every third digit belongs to the
-judge (599 digits) and the others to the students (1,198), so both sets contain digits by each
-writer. Raw pixels would not suffice, because a Gaussian for each label has the right means and
-covariances of the pixels and yet does not draw digits. The distance is therefore measured on 20
-nonlinear features: 64 fixed 3×3 filters detect strokes in each of 16 regions, and these numbers are
-projected on their 20 principal components over the students' digits. Source of the distance: Heusel
-et al. 2017.
+They are judged by their Fréchet distance to unseen digits of the same label. The digits are the 8×8
+digits from UCI that come with scikit-learn. Every third digit belongs to the judge (599 digits) and
+the others to the students (1,198), so both sets contain digits by each writer. Raw pixels would not
+suffice, because a Gaussian for each label has the right means and covariances of the pixels and yet
+does not draw digits. The distance is therefore measured on 20 nonlinear features: 64 fixed 3×3
+filters detect strokes in each of 16 regions, and these numbers are projected on their 20 principal
+components over the students' digits. Source of the distance: Heusel et al. 2017.
 
 Measured with 100 samples of each label: the students' own digits reach −3.5 (the best possible
 score in practice), the label's mean image −55, independent Gaussian pixels −20.4, and a Gaussian
@@ -33,8 +32,9 @@ MOST_COPIES = 0.15  # 0.05 for new real digits, 0.01 to 0.06 for honest models
 
 @lru_cache(maxsize=1)
 def digits():
-    """The students' digits and labels and the judge's, pixels in [0, 1]: (1198, 64),
-    (1198,), (599, 64), (599,).
+    """The students' digits and labels, then the judge's, with pixels in [0, 1].
+
+    The shapes are (1198, 64), (1198,), (599, 64) and (599,).
     """
     data = load_digits()
     x, y = data.data / 16, data.target
@@ -48,17 +48,17 @@ def strokes(x):
     filters -= filters.mean(1, keepdims=True)
     filters /= np.linalg.norm(filters, axis=1, keepdims=True)
     padded = np.pad(x.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
-    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2)).reshape(
-        -1, 8, 8, 9
-    )
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    patches = patches.reshape(-1, 8, 8, 9)
     found = np.maximum(patches @ filters.T - 0.3, 0)  # (N, 8, 8, 64)
     return found.reshape(-1, 4, 2, 4, 2, 64).mean((2, 4)).reshape(len(x), -1)
 
 
 @lru_cache(maxsize=1)
 def stroke_components():
-    """Mean and principal components (1024, 20) of the students' strokes,
-    scaled to a total variance of 100.
+    """Mean and principal components (1024, 20) of the students' strokes.
+
+    They are scaled to a total variance of 100.
     """
     return principal(strokes(digits()[0]), scale=10.0)
 
@@ -81,9 +81,7 @@ def features(x):
 
 
 def frechet(a, b):
-    """‖μa − μb‖² + tr(A + B − 2 (AB)^½) of the Gaussians with the means and covariances
-    of a and b.
-    """
+    """‖μa − μb‖² + tr(A + B − 2 (AB)^½), from the means and covariances of a and b."""
     cov_a, cov_b = np.cov(a.T), np.cov(b.T)
     values, vectors = np.linalg.eigh(cov_a)
     root = vectors * np.sqrt(np.clip(values, 0, None))
@@ -93,17 +91,17 @@ def frechet(a, b):
 
 
 def measure(arrays):
-    """Minus the Fréchet distance to the judge's digits of the same label,
-    averaged over the labels.
-    """
+    """Minus the mean, over the labels, of the Fréchet distance to the judge's digits."""
     _, _, x, y = digits()
     images = arrays["images"].astype(np.float64)
     return -float(np.mean([frechet(features(images[c]), features(x[y == c])) for c in range(10)]))
 
 
 def distance_to_nearest(images, x):
-    """The distance from each image (M, 64) to the nearest of x (N, 64), in the 20 principal
-    components of the pixels, where a little noise does not hide a copy.
+    """The distance from each image (M, 64) to the nearest of x (N, 64).
+
+    It is measured in the 20 principal components of the pixels, where a little noise does not hide
+    a copy.
     """
     mean, components = pixel_components()
     a, b = (images - mean) @ components, (x - mean) @ components
@@ -123,8 +121,8 @@ def guard(arrays):
     for known, whose in ((mine, "your digits"), (judges, "the judge's digits")):
         if (distance_to_nearest(images, known) < limit).mean() > MOST_COPIES:
             return (
-                f"Too many of these samples are copies, or near copies, of {whose}: hand in "
-                "digits that a model drew."
+                f"Too many of these samples are copies, or near copies, of {whose}: "
+                "hand in digits that a model drew."
             )
     return ""
 

@@ -1,5 +1,4 @@
-"""Question 5, a derivation: the parts of a conditional VAE's KL, the best prior,
-or how a classifier learns.
+"""Question 5, a derivation: a conditional KL's parts, the best prior, or how a classifier learns.
 
 For each label, E[KL(q(z|x, y) ‖ P(z))] = I(z; x|y) + KL(q(z|y) ‖ P(z)), with q(z|y) the mean of
 q(z|x, y) over the images of the label. Source: Hoffman & Johnson 2016. Among all priors of a
@@ -113,8 +112,8 @@ also be correct for codes of 150 dimensions.""",
     split_reference,
     (
         Mistake(
-            "the determinant of a matrix with 150 rows underflows to 0: compute its logarithm "
-            "directly, with `logdet` or `slogdet`.",
+            "the determinant of a matrix with 150 rows underflows to 0: "
+            "compute its logarithm directly, with `logdet` or `slogdet`.",
             split_by(
                 lambda m, v, s: information_of(m, v, s, log_det_naive),
                 lambda m, v, s: gap_of(m, v, s, log_det_naive),
@@ -137,14 +136,14 @@ also be correct for codes of 150 dimensions.""",
             0.6,
         ),
         Mistake(
-            "the mutual information is computed as if the dimensions were independent: A Σ Aᵀ "
-            "also has off-diagonal entries.",
+            "the mutual information is computed as if the dimensions were independent: "
+            "A Σ Aᵀ also has off-diagonal entries.",
             split_by(lambda m, v, s: 0.5 * np.log(diagonal(v) / diagonal(s)).sum(1), gap_of),
             0.4,
         ),
         Mistake(
-            "both parts are computed as if the dimensions were independent: A Σ Aᵀ also has "
-            "off-diagonal entries.",
+            "both parts are computed as if the dimensions were independent: "
+            "A Σ Aᵀ also has off-diagonal entries.",
             split_by(
                 lambda m, v, s: 0.5 * np.log(diagonal(v) / diagonal(s)).sum(1),
                 lambda m, v, s: 0.5 * (m**2 + diagonal(v) - 1 - np.log(diagonal(v))).sum(1),
@@ -167,8 +166,8 @@ also be correct for codes of 150 dimensions.""",
             0.4,
         ),
         Mistake(
-            "the spread of the images is missing in the covariance of q(z|y): q(z|y) is wider "
-            "than q(z|x, y).",
+            "the spread of the images is missing in the covariance of q(z|y): "
+            "q(z|y) is wider than q(z|x, y).",
             split_by(information_of, lambda m, v, s: gap_of(m, 0 * v + s, s)),
             0.4,
         ),
@@ -178,8 +177,8 @@ also be correct for codes of 150 dimensions.""",
             0.5,
         ),
         Mistake(
-            "the entropy of q(z|x, y) is missing in the mutual information, which must be 0 if A "
-            "is 0.",
+            "the entropy of q(z|x, y) is missing in the mutual information, "
+            "which must be 0 if A is 0.",
             split_by(lambda m, v, s: 0.5 * log_det(v), gap_of),
             0.4,
         ),
@@ -285,23 +284,19 @@ prior_reference = by_label(best_prior)
 
 
 def prior_independent(mu, logvar, y, classes):
-    """Roots of the slopes of Σ KL, one label and one dimension after another,
-    starting from the KL itself.
-    """
+    """Roots of the slopes of Σ KL, one label and one dimension at a time, from the KL itself."""
 
     def slope_of_kl(mu, var, m, log_v, which):
-        m, log_v = (
-            torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (m, log_v)
-        )
+        m = torch.tensor(m, dtype=torch.float64, requires_grad=True)
+        log_v = torch.tensor(log_v, dtype=torch.float64, requires_grad=True)
         q = torch.distributions.Normal(torch.tensor(mu), torch.tensor(np.sqrt(var)))
         prior = torch.distributions.Normal(m, torch.exp(log_v / 2))
         loss = torch.distributions.kl_divergence(q, prior).sum()
         return float(torch.autograd.grad(loss, (m, log_v)[which])[0])
 
     def roots(mu, var):
-        m = brentq(
-            lambda m: slope_of_kl(mu, var, m, 0.0, 0), mu.min() - 1, mu.max() + 1, xtol=1e-11
-        )
+        low, high = mu.min() - 1, mu.max() + 1
+        m = brentq(lambda m: slope_of_kl(mu, var, m, 0.0, 0), low, high, xtol=1e-11)
         return m, np.exp(brentq(lambda v: slope_of_kl(mu, var, m, v, 1), -15, 15, xtol=1e-11))
 
     mean, var = np.empty((classes, mu.shape[1])), np.empty((classes, mu.shape[1]))
@@ -362,8 +357,8 @@ correct for codes far from 0, and for a label with only one image.""",
             0.5,
         ),
         Mistake(
-            "the sum is divided by n − 1: the smallest KL needs n, and n − 1 fails for a label "
-            "with one image.",
+            "the sum is divided by n − 1: the smallest KL needs n, "
+            "and n − 1 fails for a label with one image.",
             by_label(bessel),
             0.6,
         ),
@@ -390,8 +385,8 @@ correct for codes far from 0, and for a label with only one image.""",
             0.7,
         ),
         Mistake(
-            "this is the best prior for the KL in the other direction, KL(P ‖ q): minimize KL(q ‖ "
-            "P) instead of averaging precisions.",
+            "this is the best prior for the KL in the other direction, KL(P ‖ q): "
+            "minimize KL(q ‖ P) instead of averaging precisions.",
             by_label(precision_weighted),
             0.3,
         ),
@@ -456,16 +451,14 @@ def identity(mu, logvar, y, classes):
     ),
 )
 
-# ---------------------------------------------------------------- how the classifier learns without
-# labels
+# ---------------------------------------------------------------- how q(y|x) learns without labels
 
 
 def slope_inputs(rng, case):
     n, classes = {"small": (4, 3), "large": (9, 6), "extreme": (7, 5)}[case]
     table, logits = rng.normal(size=(n, classes)) * 2 - 9, rng.normal(size=(n, classes))
     if case == "extreme":
-        # multiples of 1/64, so that float32 holds them exactly; the differences of large numbers
-        # decide
+        # multiples of 1/64, which float32 holds exactly: the differences of large numbers decide
         table = np.round(64 * (table * 5 - 2500)) / 64
         logits[:, 0] -= 3000.0
     return {"bound": table, "logits": logits, "prior": rng.dirichlet(np.full(classes, 3.0))}
@@ -526,8 +519,8 @@ Your function must also be correct where q(y|x) underflows to 0.""",
     slope_reference,
     (
         Mistake(
-            "0 times infinity: q underflows, and its logarithm is −∞. Get log q from a "
-            "log-softmax.",
+            "0 times infinity: q underflows, and its logarithm is −∞. "
+            "Get log q from a log-softmax.",
             slope_by(lambda q, log_q, bound, log_p: centred(q, bound + log_p - np.log(q))),
             0.6,
         ),
@@ -537,8 +530,8 @@ Your function must also be correct where q(y|x) underflows to 0.""",
             0.4,
         ),
         Mistake(
-            "this is the gradient with respect to q(y|x): return the one with respect to its "
-            "logits.",
+            "this is the gradient with respect to q(y|x): "
+            "return the one with respect to its logits.",
             slope_by(lambda q, log_q, bound, log_p: bound + log_p - log_q - 1),
             0.3,
         ),
@@ -568,8 +561,8 @@ Your function must also be correct where q(y|x) underflows to 0.""",
             0.7,
         ),
         Mistake(
-            "this is P(y|x) − q(y|x), the gradient of a cross entropy: U is a different function "
-            "of the logits.",
+            "this is P(y|x) − q(y|x), the gradient of a cross entropy: "
+            "U is a different function of the logits.",
             slope_by(lambda q, log_q, bound, log_p: softmax(bound + log_p, axis=1) - q),
             0.4,
         ),
@@ -583,14 +576,14 @@ Your function must also be correct where q(y|x) underflows to 0.""",
             0.5,
         ),
         Mistake(
-            "1 is subtracted from A instead of its mean: the probabilities of a softmax depend on "
-            "each other.",
+            "1 is subtracted from A instead of its mean: "
+            "the probabilities of a softmax depend on each other.",
             slope_by(lambda q, log_q, bound, log_p: q * (bound + log_p - log_q - 1)),
             0.4,
         ),
         Mistake(
-            "q(1 − q) is the derivative of a label's own probability alone: the other "
-            "probabilities change as well.",
+            "q(1 − q) is the derivative of a label's own probability alone: "
+            "the other probabilities change as well.",
             slope_by(lambda q, log_q, bound, log_p: q * (1 - q) * (bound + log_p - log_q)),
             0.4,
         ),

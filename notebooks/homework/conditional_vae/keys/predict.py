@@ -1,8 +1,8 @@
-"""Question 4: the conditional VAE as a classifier, through Bayes' rule, from estimates of log
-P(x|y) for each label.
+"""Question 4: the conditional VAE as a classifier, through Bayes' rule.
 
-log P(x|y) ≈ log (1/K) Σ_k w_k with w_k = P(x|z_k, y) P(z_k) / q(z_k|x, y), Burda et al. 2016. The
-rule that may refuse an image is Chow's (1970).
+The rule is applied to estimates of log P(x|y) for each label: log P(x|y) ≈ log (1/K) Σ_k w_k with
+w_k = P(x|z_k, y) P(z_k) / q(z_k|x, y), Burda et al. 2016. The rule that may refuse an image is
+Chow's (1970).
 """
 
 import numpy as np
@@ -14,9 +14,9 @@ from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 TOLERANCE = Tolerance(
     8e-4,
     3e-5,
-    "float32 rounds a logarithm near −3000 by up to 1.2·10⁻⁴: the logsumexp, then minus log K, "
-    "then plus log P(y). Three roundings of two labels move their difference, and with it P(y|x), "
-    "by up to 7.3·10⁻⁴",
+    "float32 rounds a logarithm near −3000 by up to 1.2·10⁻⁴: "
+    "the logsumexp, then minus log K, then plus log P(y). "
+    "Three roundings of two labels move their difference, and with it P(y|x), by up to 7.3·10⁻⁴",
 )
 
 
@@ -30,8 +30,7 @@ def table(rng, shape, case):
     """Log-probabilities for each image and label that leave some doubt about the label."""
     shift = rng.normal(size=(shape[0], *[1] * (len(shape) - 1)))
     values = rng.normal(size=shape) + 0.5 * shift - 2
-    # a multiple of 1/1024, so that float32 holds it exactly, and rounding does not blur the answer
-    # where it lies near −3000
+    # multiples of 1/1024, which float32 holds exactly, so that rounding near −3000 blurs nothing
     return np.round(1024 * values) / 1024 - (3000 if case == "extreme" else 0)
 
 
@@ -117,14 +116,14 @@ P(y|x) (N, C). Your function must also be correct where log w is about −3000."
             0.4,
         ),
         Mistake(
-            "entries that are not draws are counted: for label c, only the first `drawn[c]` "
-            "weights are draws.",
+            "entries that are not draws are counted: "
+            "for label c, only the first `drawn[c]` weights are draws.",
             lambda log_w, drawn, prior: softmax(logsumexp(log_w, axis=2) + np.log(prior), axis=1),
             0.3,
         ),
         Mistake(
-            "one entry too many is counted: indices start at 0, so the draws of label c end at "
-            "index `drawn[c]` − 1.",
+            "one entry too many is counted: "
+            "indices start at 0, so the draws of label c end at index `drawn[c]` − 1.",
             lambda log_w, drawn, prior: softmax(
                 logsumexp(used(log_w, drawn + 1), axis=2) - np.log(drawn) + np.log(prior), axis=1
             ),
@@ -153,8 +152,8 @@ P(y|x) (N, C). Your function must also be correct where log w is about −3000."
             0.3,
         ),
         Mistake(
-            "the result is normalized over the images: for each image, the labels' probabilities "
-            "must add up to 1.",
+            "the result is normalized over the images: "
+            "for each image, the labels' probabilities must add up to 1.",
             lambda log_w, drawn, prior: softmax(unequal_joint(log_w, drawn, prior), axis=0),
             0.4,
         ),
@@ -226,8 +225,9 @@ CLEAR = 0.02
 
 
 def reject_inputs(rng, case):
-    """Draw again until some images are refused and some are not, no decision is a close call, and
-    the costs change a decision.
+    """Draw again until the decisions are varied and clear.
+
+    Some images are refused and some are not, the costs change a decision, and none is a close call.
     """
     n, classes = {"small": (5, 3), "large": (9, 4), "extreme": (6, 5)}[case]
     while True:
@@ -262,9 +262,8 @@ def reject_reference(log_px, prior, cost, refusal):
 def reject_independent(log_px, prior, cost, refusal):
     """The refusal as one more decision, whose cost is the same for all labels."""
     joint = torch.distributions.Categorical(logits=torch.tensor(log_px) + torch.tensor(prior).log())
-    table = torch.cat(
-        [torch.tensor(cost), torch.full((1, len(prior)), refusal, dtype=torch.float64)]
-    )
+    refuse = torch.full((1, len(prior)), refusal, dtype=torch.float64)
+    table = torch.cat([torch.tensor(cost), refuse])
     risk, decision = torch.einsum("dc,nc->nd", table, joint.probs).min(1)
     return torch.where(decision == len(prior), -1, decision).numpy(), risk.numpy()
 
@@ -355,8 +354,8 @@ refuse, and the expected cost of that decision (N,). Your function must also be 
             0.5,
         ),
         Mistake(
-            "the decision with the largest expected cost is chosen: choose the one with the "
-            "smallest.",
+            "the decision with the largest expected cost is chosen: "
+            "choose the one with the smallest.",
             reject_mistake(
                 lambda p, cost, refusal: (
                     np.where((p @ cost.T).max(1) > refusal, -1, (p @ cost.T).argmax(1)),
@@ -371,8 +370,8 @@ refuse, and the expected cost of that decision (N,). Your function must also be 
             0.3,
         ),
         Mistake(
-            "the result is normalized over the images: for each image, the labels' probabilities "
-            "must add up to 1.",
+            "the result is normalized over the images: "
+            "for each image, the labels' probabilities must add up to 1.",
             lambda log_px, prior, cost, refusal: decide(
                 softmax(log_px + np.log(prior), axis=0) @ cost.T, refusal
             ),
@@ -497,8 +496,8 @@ P(y|x_1, …, x_M) for each sender (N, C). Your function must also be correct wh
             0.6,
         ),
         Mistake(
-            "the prior is counted once for each image: count it only once, because the label was "
-            "drawn only once.",
+            "the prior is counted once for each image: "
+            "count it only once, because the label was drawn only once.",
             lambda log_w, prior: softmax((several_estimates(log_w) + np.log(prior)).sum(1), axis=1),
             0.5,
         ),
@@ -508,8 +507,8 @@ P(y|x_1, …, x_M) for each sender (N, C). Your function must also be correct wh
             0.3,
         ),
         Mistake(
-            "the weights of all images are multiplied draw by draw: average over the draws of "
-            "each image first.",
+            "the weights of all images are multiplied draw by draw: "
+            "average over the draws of each image first.",
             lambda log_w, prior: softmax(logsumexp(log_w.sum(1), axis=2) + np.log(prior), axis=1),
             0.4,
         ),
@@ -519,14 +518,14 @@ P(y|x_1, …, x_M) for each sender (N, C). Your function must also be correct wh
             0.4,
         ),
         Mistake(
-            "log P(x|y) is averaged over the images: for independent images, the logarithms add "
-            "up.",
+            "log P(x|y) is averaged over the images: "
+            "for independent images, the logarithms add up.",
             lambda log_w, prior: softmax(several_estimates(log_w).mean(1) + np.log(prior), axis=1),
             0.5,
         ),
         Mistake(
-            "P(x|y) is added up over the images: for independent images, the probabilities are "
-            "multiplied.",
+            "P(x|y) is added up over the images: "
+            "for independent images, the probabilities are multiplied.",
             lambda log_w, prior: softmax(
                 logsumexp(several_estimates(log_w), axis=1) + np.log(prior), axis=1
             ),
@@ -543,8 +542,8 @@ P(y|x_1, …, x_M) for each sender (N, C). Your function must also be correct wh
             0.3,
         ),
         Mistake(
-            "the result is normalized over the senders: for each sender, the labels' "
-            "probabilities must add up to 1.",
+            "the result is normalized over the senders: "
+            "for each sender, the labels' probabilities must add up to 1.",
             lambda log_w, prior: softmax(several_estimates(log_w).sum(1) + np.log(prior), axis=0),
             0.4,
         ),

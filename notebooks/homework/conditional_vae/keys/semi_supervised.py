@@ -38,9 +38,7 @@ def average(bound, logits, prior):
 
 
 def from_above(bound, logits, prior):
-    """The same bound, as log P of the mixture of all labels minus the KL from q(y|x) to the
-    mixture's posterior.
-    """
+    """The same bound: log P of the mixture of all labels minus KL(q(y|x) ‖ its posterior)."""
     joint = torch.tensor(bound) + torch.tensor(prior).log()
     q, best = (torch.distributions.Categorical(logits=a) for a in (torch.tensor(logits), joint))
     return (joint.logsumexp(1) - torch.distributions.kl_divergence(q, best)).numpy()
@@ -130,27 +128,27 @@ underflows to 0.""",
             0.5,
         ),
         Mistake(
-            "only the classifier's most probable label is used: the bound is a mean over all "
-            "labels.",
+            "only the classifier's most probable label is used: "
+            "the bound is a mean over all labels.",
             likeliest_only,
             0.3,
         ),
         Mistake(
-            "the logarithm is taken outside the sum over y: q(y|x) weights logarithms, not "
-            "probabilities.",
+            "the logarithm is taken outside the sum over y: "
+            "q(y|x) weights logarithms, not probabilities.",
             log_outside,
             0.2,
         ),
         Mistake(
-            "the classifier has no effect: this is the bound with the best possible q(y|x), not "
-            "with the given one.",
+            "the classifier has no effect: this is the bound with the best possible q(y|x), "
+            "not with the given one.",
             no_classifier,
             0.3,
         ),
         Mistake("all labels get the same weight: weight label y by q(y|x).", labels_alike, 0.2),
         Mistake(
-            "the softmax runs over the images: for each image, the labels' probabilities must add "
-            "up to 1.",
+            "the softmax runs over the images: "
+            "for each image, the labels' probabilities must add up to 1.",
             lambda bound, logits, prior: (
                 softmax(logits, axis=0) * (bound + np.log(prior) - log_softmax(logits, axis=0))
             ).sum(1),
@@ -228,9 +226,7 @@ mixed_reference = mixed()
 
 
 def mixed_independent(bound, logits, prior, y, alpha):
-    """Both cases in one formula: with a label, q(y|x) is replaced by a certain one,
-    whose entropy is 0.
-    """
+    """Both cases in one formula: a label replaces q(y|x) by a certain one, whose entropy is 0."""
     s, joint = torch.tensor(logits), torch.tensor(bound) + torch.tensor(prior).log()
     known, label = torch.tensor(y >= 0), torch.tensor(y).clamp(min=0)
     sure = torch.nn.functional.one_hot(label, len(prior)).double()
@@ -341,14 +337,14 @@ maximized, for each image (N,), in nats. Your function must also be correct wher
             0.5,
         ),
         Mistake(
-            "the unknown label is replaced by the classifier's most probable one: U(x) is a mean "
-            "over all labels.",
+            "the unknown label is replaced by the classifier's most probable one: "
+            "U(x) is a mean over all labels.",
             mixed(unlabelled=likeliest_only),
             0.3,
         ),
         Mistake(
-            "the sign is flipped: this is a loss, but the function must return the objective, "
-            "which is maximized.",
+            "the sign is flipped: this is a loss, "
+            "but the function must return the objective, which is maximized.",
             negative(mixed_reference),
             0.7,
         ),
@@ -491,8 +487,8 @@ function must also be correct where q(y|x) underflows to 0 for every label in S.
     partial_reference,
     (
         Mistake(
-            "0 divided by 0: q(y|x) underflows for all allowed labels. Restrict the logits before "
-            "you take the softmax.",
+            "0 divided by 0: q(y|x) underflows for all allowed labels. "
+            "Restrict the logits before you take the softmax.",
             partial_underflowing,
             0.6,
         ),
@@ -516,8 +512,8 @@ function must also be correct where q(y|x) underflows to 0 for every label in S.
             0.5,
         ),
         Mistake(
-            "the prior is renormalized over S: P(y) stays as it is, because the bound is on log "
-            "P(x, y ∈ S).",
+            "the prior is renormalized over S: "
+            "P(y) stays as it is, because the bound is on log P(x, y ∈ S).",
             lambda bound, logits, prior, allowed: (
                 partial_reference(bound, logits, prior, allowed) - np.log(allowed @ prior)
             ),
@@ -534,8 +530,8 @@ function must also be correct where q(y|x) underflows to 0 for every label in S.
             0.5,
         ),
         Mistake(
-            "the classifier has no effect: this is the bound with the best possible q, not with "
-            "the given one.",
+            "the classifier has no effect: this is the bound with the best possible q, "
+            "not with the given one.",
             partial(lambda log_q, joint, s: logsumexp(joint, axis=1, b=s)),
             0.3,
         ),
@@ -553,8 +549,8 @@ function must also be correct where q(y|x) underflows to 0 for every label in S.
             0.5,
         ),
         Mistake(
-            "logits outside S are set to 0, which is not a small logit: those labels must not "
-            "count at all.",
+            "logits outside S are set to 0, which is not a small logit: "
+            "those labels must not count at all.",
             lambda bound, logits, prior, allowed: average(bound, logits * allowed, prior),
             0.3,
         ),

@@ -41,14 +41,10 @@ SAMPLES = 1000
 NEIGHBOUR = 5
 LEAST_COVERAGE = 0.6
 MOST_COPIES = 0.25
-MOST_COVERAGE = (
-    # the students' digits cover 91 to 93 %, samples drawn around the judge's digits 96 to 100 %
-    0.98
-)
-MOST_BETTER = (
-    # honest scores are at most 0.15 better against the judge's digits than against the students'
-    0.4
-)
+# The students' digits cover 91 to 93 %, samples drawn around the judge's digits 96 to 100 %.
+MOST_COVERAGE = 0.98
+# Honest scores are at most 0.15 better against the judge's digits than against the students'.
+MOST_BETTER = 0.4
 
 
 @functools.cache
@@ -61,8 +57,9 @@ def digits():
 
 @functools.cache
 def network():
-    """The fixed features: random weights (64, 400) and biases (400,),
-    and the fitted output weights (400, 10).
+    """The fixed features, and the fitted output weights (400, 10).
+
+    The features have random weights (64, 400) and biases (400,).
     """
     own, _, labels = digits()
     draw = np.random.RandomState(0)  # a generator whose numbers never change between versions
@@ -82,9 +79,8 @@ def frechet(a, b):
     values, vectors = np.linalg.eigh(np.cov(a.T))
     root = vectors * np.sqrt(np.clip(values, 0, None))  # root @ root.T is A
     inner = np.linalg.eigvalsh(root.T @ np.cov(b.T) @ root)
-    spread = (
-        a.var(0, ddof=1).sum() + b.var(0, ddof=1).sum() - 2 * np.sqrt(np.clip(inner, 0, None)).sum()
-    )
+    trace = 2 * np.sqrt(np.clip(inner, 0, None)).sum()
+    spread = a.var(0, ddof=1).sum() + b.var(0, ddof=1).sum() - trace
     return ((a.mean(0) - b.mean(0)) ** 2).sum() + spread
 
 
@@ -106,9 +102,7 @@ def coverage(samples):
 
 
 def copies(samples):
-    """The share of samples nearer to some digit than 95 % of the judge's digits are
-    to the students'.
-    """
+    """The share of samples nearer to a digit than 95 % of the judge's are to the students'."""
     own, judges, _ = digits()
     _, vectors = np.linalg.eigh(np.cov(own.T))
     axes = vectors[:, -12:]  # the first 12 principal components
@@ -142,8 +136,8 @@ def guard(arrays):
     better = score(samples, digits()[1]) - score(samples, digits()[0])
     if better > MOST_BETTER or covered > MOST_COVERAGE:
         return (
-            "These samples resemble the judge's digits more than yours: train on the first 1,437 "
-            "digits only."
+            "These samples resemble the judge's digits more than yours: "
+            "train on the first 1,437 digits only."
         )
     return ""
 

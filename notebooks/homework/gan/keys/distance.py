@@ -1,5 +1,4 @@
-"""Question 3: unbiased estimates of a distance between two distributions,
-computed from one sample of each.
+"""Question 3: unbiased estimates of a distance between two distributions, from a sample of each.
 
 The estimate is the mean of the kernel over pairs of different points within x, plus the same mean
 within y, minus twice the mean over all pairs of an x and a y. This is the U-statistic of Gretton et
@@ -20,9 +19,7 @@ FAR = 30_000.0
 
 
 def samples(rng, case):
-    """Two samples of different sizes, slightly apart; in the extreme case,
-    both are far from the origin.
-    """
+    """Two samples of different sizes, slightly apart; in the extreme case, far from the origin."""
     n, m, d = {"small": (4, 3, 2), "large": (31, 19, 7), "extreme": (9, 14, 3)}[case]
     x = rng.normal(size=(n, d))
     y = rng.normal(size=(m, d)) * 1.4 + 0.8
@@ -40,9 +37,7 @@ def off_diagonal(table):
 
 
 def unbiased(kernel):
-    """The U-statistic of a kernel that turns (N, d), (M,
-    d) and any further arguments into a table (N, M).
-    """
+    """The U-statistic of a kernel from (N, d), (M, d) and further arguments to a table (N, M)."""
 
     def function(x, y, *more):
         return combined(
@@ -67,13 +62,15 @@ def pair_by_pair(kernel):
     return function
 
 
-def common(kernel):
-    """Mistakes that are possible with any kernel."""
+def wrong_means(kernel):
+    """Estimates with a wrong mean over the pairs of points, one function for each mistake."""
     right = unbiased(kernel)
 
     def with_diagonal(x, y, *more):
         return combined(
-            kernel(x, x, *more).mean(), kernel(y, y, *more).mean(), kernel(x, y, *more).mean()
+            kernel(x, x, *more).mean(),
+            kernel(y, y, *more).mean(),
+            kernel(x, y, *more).mean(),
         )
 
     def half_corrected(x, y, *more):
@@ -100,28 +97,35 @@ def common(kernel):
         within = [off_diagonal(kernel(z, z, *more)) / 2 for z in (x, y)]
         return combined(*within, kernel(x, y, *more).mean())
 
+    return with_diagonal, half_corrected, zero_diagonal, between_once, pairs_once
+
+
+def common(kernel):
+    """Mistakes that are possible with any kernel."""
+    right = unbiased(kernel)
+    with_diagonal, half_corrected, zero_diagonal, between_once, pairs_once = wrong_means(kernel)
     return (
         Mistake(
-            "the estimate is biased: each point is paired with itself. Leave the diagonal out, "
-            "and divide by n(n − 1).",
+            "the estimate is biased: each point is paired with itself. "
+            "Leave the diagonal out, and divide by n(n − 1).",
             lambda **given: with_diagonal(*given.values()),
             0.5,
         ),
         Mistake(
-            "the diagonal is left out, but the sum is still divided by n²: divide by n(n − 1), "
-            "the number of pairs.",
+            "the diagonal is left out, but the sum is still divided by n²: "
+            "divide by n(n − 1), the number of pairs.",
             lambda **given: zero_diagonal(*given.values()),
             0.6,
         ),
         Mistake(
-            "the mean over the pairs of an x and a y is used once: it counts twice, once for each "
-            "order.",
+            "the mean over the pairs of an x and a y is used once: "
+            "it counts twice, once for each order.",
             lambda **given: between_once(*given.values()),
             0.5,
         ),
         Mistake(
-            "each pair i < j is counted once, but the sum is divided by n(n − 1), which counts "
-            "each pair twice.",
+            "each pair i < j is counted once, but the sum is divided by n(n − 1), "
+            "which counts each pair twice.",
             lambda **given: pairs_once(*given.values()),
             0.6,
         ),
@@ -144,17 +148,15 @@ def squares(x, y):
 
 
 def expanded_squares(x, y):
-    """Mistake: ‖x‖² + ‖y‖² − 2 x·y in float32, which loses all relevant digits far
-    from the origin.
-    """
+    """Mistake: ‖x‖² + ‖y‖² − 2 x·y in float32, which loses all its digits far from the origin."""
     x, y = x.astype(np.float32), y.astype(np.float32)
     table = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
     return np.maximum(table, 0).astype(np.float64)
 
 
 EXPANDED = (
-    "far from the origin, ‖x‖² + ‖y‖² − 2x·y loses all its digits in float32: square the "
-    "differences, or use float64."
+    "far from the origin, ‖x‖² + ‖y‖² − 2x·y loses all its digits in float32: "
+    "square the differences, or use float64."
 )
 OVER_DIMENSIONS = Tolerance(
     3e-4,
@@ -209,8 +211,7 @@ are only a few units apart.""",
     energy_inputs,
     unbiased(energy_kernel),
     (
-        # the diagonal of this kernel is 0, so dropping it and dividing by n² is the same as the
-        # biased mean
+        # the diagonal of this kernel is 0, so mistake number 1 is the same as number 0
         *(mistake for number, mistake in enumerate(common(energy_kernel)[0]) if number != 1),
         Mistake(
             EXPANDED,
@@ -218,8 +219,8 @@ are only a few units apart.""",
             0.6,
         ),
         Mistake(
-            "squared lengths are averaged: with squared lengths, only the means of x and y are "
-            "compared.",
+            "squared lengths are averaged: with squared lengths, "
+            "only the means of x and y are compared.",
             lambda x, y: unbiased(lambda a, b: -squares(a, b))(x, y),
             0.3,
         ),
@@ -465,8 +466,8 @@ kernel exceeds the largest number in float32.""",
             0.5,
         ),
         Mistake(
-            "the kernel overflows in float32, whose largest number is 3·10³⁸: convert to float64 "
-            "with `.double()`.",
+            "the kernel overflows in float32, whose largest number is 3·10³⁸: "
+            "convert to float64 with `.double()`.",
             kid_of(narrow_kernel),
             0.7,
         ),

@@ -36,20 +36,21 @@ def sizes(case):
 
 
 def common(game):
-    """Mistakes of every game. game(plus, mean, *arguments) computes both losses
-    with the given softplus and mean.
+    """Mistakes of every game.
+
+    game(plus, mean, *arguments) computes both losses with the given softplus and mean.
     """
     right = lambda *given: game(softplus, np.mean, *given)
     return right, (
         Mistake(
-            "a loss is infinite where D is certain and wrong: a sigmoid that rounds to 0 has the "
-            "logarithm −∞. Use softplus or logsigmoid.",
+            "a loss is infinite where D is certain and wrong: "
+            "a sigmoid that rounds to 0 has the logarithm −∞. Use softplus or logsigmoid.",
             lambda **given: game(naive, np.mean, *given.values()),
             0.6,
         ),
         Mistake(
-            "`binary_cross_entropy` caps each term at 100 nats: use "
-            "`binary_cross_entropy_with_logits`, or softplus.",
+            "`binary_cross_entropy` caps each term at 100 nats: "
+            "use `binary_cross_entropy_with_logits`, or softplus.",
             lambda **given: game(clamped, np.mean, *given.values()),
             0.6,
         ),
@@ -83,9 +84,9 @@ def relativistic_inputs(rng, case):
 
 def relativistic_game(plus, mean, real, fake):
     over_fake, over_real = real - fake.mean(), fake - real.mean()
-    return mean(plus(-over_fake)) + mean(plus(over_real)), mean(plus(over_fake)) + mean(
-        plus(-over_real)
-    )
+    d_loss = mean(plus(-over_fake)) + mean(plus(over_real))
+    g_loss = mean(plus(over_fake)) + mean(plus(-over_real))
+    return d_loss, g_loss
 
 
 def relativistic_reference(real, fake):
@@ -93,9 +94,7 @@ def relativistic_reference(real, fake):
 
 
 def entropy_by_torch(logits, label):
-    """The cross entropy of logits with the same label for all points,
-    computed by torch in float64.
-    """
+    """The cross entropy of logits with one label for all points, by torch in float64."""
     logits = torch.as_tensor(logits, dtype=torch.float64)
     loss = torch.nn.functional.binary_cross_entropy_with_logits
     return float(loss(logits, torch.full_like(logits, label)))
@@ -161,8 +160,8 @@ Write the function `losses(real, fake)`. Its arguments are D's logits a(x) of re
             0.2,
         ),
         Mistake(
-            "the real points are missing in G's loss: their D(x) depends on the generated points "
-            "as well.",
+            "the real points are missing in G's loss: "
+            "their D(x) depends on the generated points as well.",
             lambda real, fake: (
                 relativistic_reference(real, fake)[0],
                 softplus(real.mean() - fake).mean(),
@@ -170,8 +169,8 @@ Write the function `losses(real, fake)`. Its arguments are D's logits a(x) of re
             0.6,
         ),
         Mistake(
-            "the mean logit of the point's own kind is subtracted: subtract that of the other "
-            "kind.",
+            "the mean logit of the point's own kind is subtracted: "
+            "subtract that of the other kind.",
             lambda real, fake: (
                 softplus(real.mean() - real).mean() + softplus(fake - fake.mean()).mean(),
                 softplus(real - real.mean()).mean() + softplus(fake.mean() - fake).mean(),
@@ -179,14 +178,14 @@ Write the function `losses(real, fake)`. Its arguments are D's logits a(x) of re
             0.4,
         ),
         Mistake(
-            "the logits are averaged before the loss is taken: take the loss of each point, then "
-            "the mean.",
+            "the logits are averaged before the loss is taken: "
+            "take the loss of each point, then the mean.",
             outside(softplus),
             0.4,
         ),
         Mistake(
-            "G's loss is minus D's loss: use −log(1 − D) and −log D, which are steep where G is "
-            "losing.",
+            "G's loss is minus D's loss: use −log(1 − D) and −log D, "
+            "which are steep where G is losing.",
             lambda real, fake: (
                 relativistic_reference(real, fake)[0],
                 -relativistic_reference(real, fake)[0],
@@ -307,8 +306,8 @@ about −1500.""",
     (
         *common(classes_game)[1],
         Mistake(
-            "the largest logit is used in place of log Σ_k e^(l_k): the other classes count as "
-            "well.",
+            "the largest logit is used in place of log Σ_k e^(l_k): "
+            "the other classes count as well.",
             judged_by(np.max),
             0.4,
         ),
@@ -323,8 +322,8 @@ about −1500.""",
             0.5,
         ),
         Mistake(
-            "softplus is applied to Σ_k e^(l_k): apply it to the logarithm, because D is the "
-            "sigmoid of log Σ_k e^(l_k).",
+            "softplus is applied to Σ_k e^(l_k): "
+            "apply it to the logarithm, because D is the sigmoid of log Σ_k e^(l_k).",
             judged_by(lambda a, axis: np.exp(a).sum(axis)),
             0.4,
         ),
@@ -342,8 +341,8 @@ about −1500.""",
             0.4,
         ),
         Mistake(
-            "each logit goes through its own sigmoid: D is one probability, computed from all K "
-            "logits together.",
+            "each logit goes through its own sigmoid: "
+            "D is one probability, computed from all K logits together.",
             lambda real, fake: (
                 softplus(-real).mean() + softplus(fake).mean(),
                 softplus(-fake).mean(),
@@ -458,14 +457,14 @@ must also be correct for logits of about −1500.""",
             0.2,
         ),
         Mistake(
-            "only the real points' label is smoothed: generated points have the label `low`, not "
-            "0.",
+            "only the real points' label is smoothed: "
+            "generated points have the label `low`, not 0.",
             lambda real, fake, high, low: smoothed_reference(real, fake, high, 0),
             0.5,
         ),
         Mistake(
-            "one of the two terms of each cross entropy is missing: with a label `high`, the "
-            "other term has the weight 1 − `high`.",
+            "one of the two terms of each cross entropy is missing: "
+            "with a label `high`, the other term has the weight 1 − `high`.",
             lambda real, fake, high, low: (
                 (high * softplus(-real)).mean() + ((1 - low) * softplus(fake)).mean(),
                 softplus(-fake).mean(),
@@ -478,8 +477,8 @@ must also be correct for logits of about −1500.""",
             0.4,
         ),
         Mistake(
-            "the label of generated points is 1 − `low` here: `low` itself is their probability "
-            "of being real.",
+            "the label of generated points is 1 − `low` here: "
+            "`low` itself is their probability of being real.",
             lambda real, fake, high, low: smoothed_reference(real, fake, high, 1 - low),
             0.5,
         ),
@@ -500,8 +499,8 @@ must also be correct for logits of about −1500.""",
             0.6,
         ),
         Mistake(
-            "one mean is taken over both batches together: take one mean per batch, whatever its "
-            "size, and add them.",
+            "one mean is taken over both batches together: "
+            "take one mean per batch, whatever its size, and add them.",
             lambda real, fake, high, low: (
                 np.concatenate(
                     [

@@ -1,5 +1,4 @@
-"""Question 2, a derivation: the best critic of an f-GAN, the value of its game,
-and the slope that G receives there.
+"""Question 2, a derivation: an f-GAN's best critic, the game's value, and G's slope there.
 
 Nowozin et al. 2016: with the convex conjugate f* of f, the largest value of E_p[T] − E_q[f*(T)]
 over all critics T is the f-divergence of p and q, reached at T = f'(p/q). With the best critic held
@@ -19,19 +18,19 @@ from course_lib.grading.question import Mistake, Question, Tolerance, Variant
 TOLERANCE = Tolerance(
     5e-4,
     1.2e-4,
-    "float32 rounds log-masses near −800 by up to 3·10⁻⁵, so p/q is accurate to 6·10⁻⁵ and 2p/q "
-    "to 1.2·10⁻⁴",
+    "float32 rounds log-masses near −800 by up to 3·10⁻⁵, "
+    "so p/q is accurate to 6·10⁻⁵ and 2p/q to 1.2·10⁻⁴",
 )
 RETURNS = ("critic", "value", "slope")
 EMPTY = 800.0  # nats: e^(−800) is 0 in float64
 
 
 def inputs(rng, case):
-    """Logits of p and of q. In the extreme case, some cells have almost no mass of either kind, and
-    the other logits are so large that their exponentials overflow in float32.
+    """Logits of p and of q.
 
-    They are no larger than that, because float32 rounds the logarithm of their sum, and with it
-    every log-mass.
+    In the extreme case, some cells have almost no mass of either kind, and the other logits are so
+    large that their exponentials overflow in float32. They are no larger than that, because float32
+    rounds the logarithm of their sum, and with it every log-mass.
     """
     cells = {"small": 5, "large": 40, "extreme": 9}[case]
     base = rng.normal(size=cells)
@@ -50,9 +49,7 @@ def through_softmax(q, g):
 
 
 def solved(critic, value, g):
-    """The right answer from T*(log_ratio), V*(p, q, T) and g(T),
-    as a function of the two rows of logits.
-    """
+    """The right answer from T*(log_ratio), V*(p, q, T) and g(T), as a function of both logits."""
 
     def function(data_logits, logits):
         log_p, log_q = log_softmax(data_logits), log_softmax(logits)
@@ -64,9 +61,7 @@ def solved(critic, value, g):
 
 
 def by_search(conjugate, conjugate_slope, low, high):
-    """An independent answer: the root of each cell's slope r − f*'(T), and automatic
-    differentiation of V at that T.
-    """
+    """An independent answer: each root of r − f*'(T), and automatic differentiation of V there."""
 
     def function(data_logits, logits):
         log_p, log_q = (torch.log_softmax(torch.as_tensor(a), 0) for a in (data_logits, logits))
@@ -115,20 +110,20 @@ def common(critic, value, g):
             0.6,
         ),
         Mistake(
-            "the slope is the one with respect to q: the chain rule through the softmax is "
-            "missing.",
+            "the slope is the one with respect to q: "
+            "the chain rule through the softmax is missing.",
             slope_only(lambda p, q, gain: gain),
             0.6,
         ),
         Mistake(
-            "the slope takes only part of the softmax's derivative: when s_k grows, all other "
-            "masses shrink. Subtract q_k Σ_j q_j g_j.",
+            "the slope takes only part of the softmax's derivative: "
+            "when s_k grows, all other masses shrink. Subtract q_k Σ_j q_j g_j.",
             slope_only(lambda p, q, gain: q * gain),
             0.6,
         ),
         Mistake(
-            "the plain mean of g is subtracted in the slope: subtract its mean under q, Σ_j q_j "
-            "g_j.",
+            "the plain mean of g is subtracted in the slope: "
+            "subtract its mean under q, Σ_j q_j g_j.",
             slope_only(lambda p, q, gain: q * (gain - gain.mean())),
             0.6,
         ),
@@ -216,8 +211,8 @@ must also be correct in cells where both masses are about e^(−800).""",
             0.5,
         ),
         Mistake(
-            "the critic and the slope are right, but the value is Neyman's χ²: divide (p − q)² by "
-            "q, not by p.",
+            "the critic and the slope are right, but the value is Neyman's χ²: "
+            "divide (p − q)² by q, not by p.",
             lambda data_logits, logits: (
                 solved(pearson_critic, pearson_value, pearson_g)(data_logits, logits)[0],
                 (
@@ -485,8 +480,8 @@ must also be correct in cells where both masses are about e^(−800).""",
             0.6,
         ),
         Mistake(
-            "the value is KL(p ‖ q): put T* into V, and see which of the two masses multiplies "
-            "the logarithm.",
+            "the value is KL(p ‖ q): put T* into V, "
+            "and see which of the two masses multiplies the logarithm.",
             lambda data_logits, logits: (
                 reverse_right(data_logits, logits)[0],
                 (softmax(data_logits) * (log_softmax(data_logits) - log_softmax(logits))).sum(),

@@ -1,5 +1,4 @@
-"""Question 4: penalties on the slope of a discriminator with given weights,
-with the slope derived by hand.
+"""Question 4: penalties on the slope, derived by hand, of a discriminator with given weights.
 
 D is a(x) = v · h(Wx + b) with one hidden layer, so its slope at a point is ∇a(x) = Wᵀ (v ⊙ h'(Wx +
 b)): a row of (h'(xWᵀ + b) ⊙ v) W. One-sided penalty: WGAN-LP, Petzka et al. 2018. Perturbed data:
@@ -20,10 +19,10 @@ FAR = 1500.0  # a hidden unit so far from 0 that its exponential overflows
 
 
 def network(rng, case, points):
-    """Weights (h, d), biases (h,) and output weights (h,),
-    scaled so that half of the slopes at the points exceed 1.
+    """Weights (h, d), biases (h,) and output weights (h,).
 
-    In the extreme case, some hidden units are far from 0, on both sides.
+    They are scaled so that half of the slopes at the points exceed 1. In the extreme case, some hidden
+    units are far from 0, on both sides.
     """
     hidden = {"small": 3, "large": 12, "extreme": 9}[case]
     w = rng.normal(size=(hidden, points.shape[1]))
@@ -52,8 +51,9 @@ def lengths(rows):
 
 
 def by_torch(x, w, b, v, activation):
-    """The logits (N,) and slopes (N, d), computed by automatic differentiation,
-    one point at a time, in float64.
+    """The logits (N,) and slopes (N, d) by automatic differentiation, point by point.
+
+    They are computed in float64.
     """
     w, b, v = (torch.as_tensor(part, dtype=torch.float64) for part in (w, b, v))
     logits, found = [], []
@@ -77,8 +77,8 @@ def naive_tanh(a):
 
 
 OVERFLOWS = (
-    "an exponential overflows where a hidden unit is far from 0, which gives NaN: use torch's own "
-    "sigmoid, softplus or tanh."
+    "an exponential overflows where a hidden unit is far from 0, which gives NaN: "
+    "use torch's own sigmoid, softplus or tanh."
 )
 NO_DERIVATIVE = (
     "the activation is treated as linear: its derivative at Wx + b belongs between the two layers."
@@ -86,8 +86,8 @@ NO_DERIVATIVE = (
 NOT_DERIVED = "the activation itself is used where its derivative belongs."
 NO_BIAS = "the bias b is missing in the hidden layer."
 SHARED = (
-    "the slopes are too small by a factor of N: differentiate the sum of the logits, not their "
-    "mean."
+    "the slopes are too small by a factor of N: "
+    "differentiate the sum of the logits, not their mean."
 )
 SQUARED = "the squared length is compared with 1: take the square root first."
 OF_MEAN = "the slopes are averaged first: take the length of each point's slope, and average last."
@@ -97,8 +97,7 @@ its logit is """
 
 
 def common(points, derivative, activation, price, naive):
-    """Mistakes of the variants that penalize the lengths of slopes at some points and
-    return slopes and penalty.
+    """Mistakes of the variants that return slopes at some points and a penalty on their lengths.
 
     points: a function from the arguments other than the network's to the points (N, d). price: a
     function of lengths (N,).
@@ -137,8 +136,8 @@ def common(points, derivative, activation, price, naive):
         ),
         Mistake(SUMMED, with_price(lambda found: price(lengths(found)).sum()), 0.7),
         Mistake(
-            "one length is computed from all slopes together: compute one length per point, with "
-            "`.norm(dim=1)`.",
+            "one length is computed from all slopes together: "
+            "compute one length per point, with `.norm(dim=1)`.",
             with_price(lambda found: price(lengths(found.reshape(1, -1))).mean()),
             0.4,
         ),
@@ -155,8 +154,7 @@ def common(points, derivative, activation, price, naive):
     )
 
 
-# ---------------------------------------------------------------- one-sided, between real and
-# generated points
+# ---------------------------------------------------------------- one-sided, between the points
 
 
 def softplus(a):
@@ -239,8 +237,8 @@ need it.""",
             "slopes shorter than 1 are penalized as well: take max(0, ‖∇a‖ − 1).", two_sided, 0.5
         ),
         Mistake(
-            "the slopes are taken at the real points: take them at the points between real and "
-            "generated ones.",
+            "the slopes are taken at the real points: "
+            "take them at the points between real and generated ones.",
             one_sided_elsewhere(lambda real, fake, mix: real),
             0.4,
         ),
@@ -364,8 +362,8 @@ be correct where elements of Wx + b are about ±1500. You may use automatic diff
     (
         *common(around, silu_slope, silu, around_price, naive_silu_slope),
         Mistake(
-            "the derivative of silu is σ(u) here: the product rule gives a second term, u σ(u) (1 "
-            "− σ(u)).",
+            "the derivative of silu is σ(u) here: "
+            "the product rule gives a second term, u σ(u) (1 − σ(u)).",
             lambda real, noise, w, b, v: (
                 slopes(around(real, noise), w, b, v, expit),
                 around_price(lengths(slopes(around(real, noise), w, b, v, expit))).mean(),
@@ -383,8 +381,8 @@ be correct where elements of Wx + b are about ±1500. You may use automatic diff
             0.6,
         ),
         Mistake(
-            "the standard deviation is computed for each column: s is one number, computed from "
-            "all numbers in `real`.",
+            "the standard deviation is computed for each column: s is one number, "
+            "computed from all numbers in `real`.",
             around_elsewhere(lambda real, noise: real + real.std(0) / 2 * noise),
             0.6,
         ),
@@ -451,8 +449,7 @@ def weighted_inputs(rng, case):
     real, fake = rng.normal(size=(n, d)) + 0.5, rng.normal(size=(m, d)) - 0.5
     w, b, v = network(rng, case, real)
     v = with_median_one(w, b, v, real, tanh_slope)
-    # logits of at most 3: D is uncertain, and every point counts
-    v = v * min(1.0, 3 / abs(v).sum())
+    v = v * min(1.0, 3 / abs(v).sum())  # logits of at most 3: D is uncertain, every point counts
     return {"real": real, "fake": fake, "w": w, "b": b, "v": v}
 
 
@@ -530,15 +527,15 @@ need it.""",
         ),
         Mistake(NO_BIAS, lambda real, fake, w, b, v: weighted_terms(real, fake, w, 0 * b, v), 0.4),
         weighted_mistake(
-            "the factors (1 − D)² and D² are missing: these are R1 and R2, which give every point "
-            "the same weight.",
+            "the factors (1 − D)² and D² are missing: "
+            "these are R1 and R2, which give every point the same weight.",
             0.3,
             on_real=np.ones_like,
             on_fake=np.ones_like,
         ),
         weighted_mistake(
-            "the factors are swapped: a real point costs most where D is near 0, a generated one "
-            "where D is near 1.",
+            "the factors are swapped: a real point costs most where D is near 0, "
+            "a generated one where D is near 1.",
             0.5,
             on_real=lambda a: expit(a) ** 2,
             on_fake=lambda a: expit(-a) ** 2,
@@ -572,8 +569,8 @@ need it.""",
             0.7,
         ),
         Mistake(
-            "the slopes are too small by a factor of N: differentiate the sum of the logits, not "
-            "their mean.",
+            "the slopes are too small by a factor of N: "
+            "differentiate the sum of the logits, not their mean.",
             lambda **given: (
                 weighted_terms(**given)[0] / len(given["real"]) ** 2,
                 weighted_terms(**given)[1] / len(given["fake"]) ** 2,

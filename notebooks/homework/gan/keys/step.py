@@ -29,9 +29,7 @@ def naive_sigmoid(a):
 
 
 def players(rng, case):
-    """Points and weights; in the extreme case, D's logits are in the thousands,
-    and D is wrong about most points.
-    """
+    """Points and weights; in the extreme case, D's logits are in the thousands and mostly wrong."""
     n, m, d = {"small": (4, 3, 2), "large": (19, 27, 5), "extreme": (7, 5, 3)}[case]
     scale = 40.0 if case == "extreme" else 1.0
     theta, psi = rng.normal(size=d) * scale + scale, rng.normal(size=d) * scale
@@ -45,9 +43,8 @@ def players(rng, case):
 def d_slope(theta, psi, real, z, sigmoid=expit):
     """The slope of D's loss with respect to ψ."""
     fake = theta + z
-    return -(sigmoid(-real @ psi)[:, None] * real).mean(0) + (
-        sigmoid(fake @ psi)[:, None] * fake
-    ).mean(0)
+    on_real = -(sigmoid(-real @ psi)[:, None] * real).mean(0)
+    return on_real + (sigmoid(fake @ psi)[:, None] * fake).mean(0)
 
 
 def g_slope(theta, psi, real, z, sigmoid=expit):
@@ -72,9 +69,8 @@ def d_without_fake(theta, psi, real, z):
 
 def d_noise_only(theta, psi, real, z):
     """Mistake: the second factor is z, but the generated points are θ + z."""
-    return -(expit(-real @ psi)[:, None] * real).mean(0) + (
-        expit((theta + z) @ psi)[:, None] * z
-    ).mean(0)
+    on_real = -(expit(-real @ psi)[:, None] * real).mean(0)
+    return on_real + (expit((theta + z) @ psi)[:, None] * z).mean(0)
 
 
 def d_sum(theta, psi, real, z):
@@ -84,12 +80,9 @@ def d_sum(theta, psi, real, z):
 
 
 def slopes_by_torch(theta, psi, real, z):
-    """Both slopes by automatic differentiation, in float64:
-    G's loss with respect to θ, D's with respect to ψ.
-    """
-    theta, psi, real, z = (
-        torch.as_tensor(part, dtype=torch.float64) for part in (theta, psi, real, z)
-    )
+    """Both slopes by automatic differentiation in float64: G's loss in θ, and D's in ψ."""
+    parts = (theta, psi, real, z)
+    theta, psi, real, z = (torch.as_tensor(part, dtype=torch.float64) for part in parts)
     theta, psi = theta.clone().requires_grad_(), psi.clone().requires_grad_()
     sure = torch.nn.functional.logsigmoid
     d_loss = -sure(real @ psi).mean() - sure(-(theta + z) @ psi).mean()
@@ -118,8 +111,8 @@ def common(step):
 
     return (
         Mistake(
-            "e^u / (1 + e^u) overflows where D's logits are large, which gives NaN: use "
-            "`torch.sigmoid`.",
+            "e^u / (1 + e^u) overflows where D's logits are large, "
+            "which gives NaN: use `torch.sigmoid`.",
             with_slopes(unstable(d_slope), unstable(g_slope)),
             0.6,
         ),
@@ -129,8 +122,8 @@ def common(step):
             0.6,
         ),
         Mistake(
-            "the factor ψ is missing in G's slope: the logit ψ·(θ + z) has the gradient ψ with "
-            "respect to θ.",
+            "the factor ψ is missing in G's slope: "
+            "the logit ψ·(θ + z) has the gradient ψ with respect to θ.",
             with_slopes(g=g_without_psi),
             0.4,
         ),
@@ -228,9 +221,8 @@ def extra_own_look(theta, psi, real, z, lr):
     """Mistake: each player looks ahead alone, while the other has not moved."""
     half_theta = theta - lr * g_slope(theta, psi, real, z)
     half_psi = psi - lr * d_slope(theta, psi, real, z)
-    return theta - lr * g_slope(half_theta, psi, real, z), psi - lr * d_slope(
-        theta, half_psi, real, z
-    )
+    new_theta = theta - lr * g_slope(half_theta, psi, real, z)
+    return new_theta, psi - lr * d_slope(theta, half_psi, real, z)
 
 
 EXTRAGRADIENT = Variant(
@@ -283,8 +275,8 @@ correct for logits of about ±3000.""",
             0.6,
         ),
         Mistake(
-            "in the second step, G sees the final ψ: take both slopes at the point that the first "
-            "step reached.",
+            "in the second step, G sees the final ψ: "
+            "take both slopes at the point that the first step reached.",
             extra_new_psi,
             0.6,
         ),
@@ -380,9 +372,7 @@ def optimistic_by_torch(slopes, theta, psi, last_theta, last_psi, lr):
 
 
 def optimistic_other(move, keep=None):
-    """Another rule: move(lr, now, last) is added to the weights, and keep(now,
-    last) is passed on to the next step.
-    """
+    """Another rule: add move(lr, now, last) to the weights; the next step gets keep(now, last)."""
     keep = keep or (lambda now, last: now)
 
     def function(theta, psi, real, z, last_theta, last_psi, lr):
@@ -548,14 +538,11 @@ def turns_by_torch(slopes, theta, psi, average, lr_d, lr_g, gamma, decay):
 
 
 def turns_mistake(sentence, share, **changes):
-    """A mistake in the numbers: each of `changes` computes a replacement
-    for one argument from all arguments.
-    """
+    """A mistake in the numbers: each of `changes` computes one argument anew from all arguments."""
 
     def function(**given):
-        return turns_reference(
-            **(given | {name: change(given) for name, change in changes.items()})
-        )
+        changed = {name: change(given) for name, change in changes.items()}
+        return turns_reference(**(given | changed))
 
     return Mistake(sentence, function, share)
 
@@ -664,8 +651,8 @@ logits of about ±3000.""",
             "the average follows the old θ: update it last, with the new θ.", turns_old_average, 0.6
         ),
         Mistake(
-            "the average has taken the place of θ: it is only a copy for drawing images, and the "
-            "game continues with θ.",
+            "the average has taken the place of θ: "
+            "it is only a copy for drawing images, and the game continues with θ.",
             turns_averaged_game,
             0.5,
         ),

@@ -1,13 +1,11 @@
-"""Question 5, a design: a Bernoulli mixture of small digits,
-handed in as arrays and judged on unseen digits.
+"""Question 5, a design: a Bernoulli mixture of small digits, judged on unseen digits.
 
-The digits are the 8×8 digits from UCI that come with scikit-learn. A pixel is white if its grey
-level is at least 8 of
-16. Students use the first 1,437 digits; the judge computes the score on the last 360. These are
-    public too, so a guard
-rejects a mixture that fits them much better than the students' own digits. The thresholds of the
-score were set after trying 1 to 200 components and four priors. A single component reaches −24.8;
-sensible choices, made on digits held out from the students' own, reach −18.4.
+The mixture is handed in as arrays. The digits are the 8×8 digits from UCI that come with
+scikit-learn. A pixel is white if its grey level is at least 8 of 16. Students use the first 1,437
+digits; the judge computes the score on the last 360. These are public too, so a guard rejects a
+mixture that fits them much better than the students' own digits. The thresholds of the score were
+set after trying 1 to 200 components and four priors. A single component reaches −24.8; sensible
+choices, made on digits held out from the students' own, reach −18.4.
 """
 
 import numpy as np
@@ -18,10 +16,8 @@ from course_lib.grading.question import Design
 
 HELD_OUT = 360
 MOST_COMPONENTS = 200
-
-
-# nats: a mixture that was not fitted to the judge's digits does at most 1.1 better on them; they
-# are slightly easier
+# Nats. A mixture that was not fitted to the judge's digits, which are slightly easier, does at most
+# 1.1 better on them.
 MOST_BETTER = 2.0
 
 

@@ -1,5 +1,6 @@
-"""Question 4, a derivation: the gradient of a mixture's log-likelihood is a sum
-weighted by responsibilities.
+"""Question 4, a derivation: the gradient of a mixture's log-likelihood.
+
+It is a sum weighted by responsibilities.
 """
 
 import numpy as np
@@ -12,9 +13,9 @@ TOLERANCE = Tolerance(3e-4, 3e-5, "float32 sums of at most a dozen terms that pa
 NEAR_900 = Tolerance(
     3e-4,
     2.1e-4,
-    "float32 rounds log(P(k) P(x|k)) and its logsumexp near −900 by up to 3·10⁻⁵ each, which "
-    "moves a responsibility r by up to 3·10⁻⁵ r + 6·10⁻⁵ r(1 − r), at most 3.5·10⁻⁵, and the sum "
-    "over six points by six times as much",
+    "float32 rounds log(P(k) P(x|k)) and its logsumexp near −900 by up to 3·10⁻⁵ each, "
+    "which moves a responsibility r by up to 3·10⁻⁵ r + 6·10⁻⁵ r(1 − r), at most 3.5·10⁻⁵, "
+    "and the sum over six points by six times as much",
 )
 
 
@@ -29,8 +30,7 @@ def slope_by_torch(log_likelihood, parameter):
     return parameter.grad.numpy()
 
 
-# ---------------------------------------------------------------- with respect to the weights'
-# logits
+# ---------------------------------------------------------------- the logits of the weights
 
 
 def logits_inputs(rng, case):
@@ -91,8 +91,8 @@ Your function must also be correct where log P(x | k) is −900.""",
             0.7,
         ),
         Mistake(
-            "it underflows: you exponentiate log P(x | k) before normalizing. Work with "
-            "logarithms and softmax.",
+            "it underflows: you exponentiate log P(x | k) before normalizing. "
+            "Work with logarithms and softmax.",
             lambda log_p, logits: (
                 (
                     np.exp(log_p)
@@ -151,7 +151,7 @@ def gradient(log_p, logits):
     ),
 )
 
-# ---------------------------------------------------------------- with respect to the means
+# ---------------------------------------------------------------- the means
 
 
 def means_inputs(rng, case):
@@ -219,8 +219,8 @@ also be correct for points about 80 standard deviations away from every mean."""
             0.7,
         ),
         Mistake(
-            "it underflows: you compute densities before normalizing. Work with logarithms and "
-            "softmax.",
+            "it underflows: you compute densities before normalizing. "
+            "Work with logarithms and softmax.",
             lambda x, weights, mean: (
                 weights
                 * np.exp(-0.5 * (x[:, None] - mean) ** 2)
@@ -230,8 +230,8 @@ also be correct for points about 80 standard deviations away from every mean."""
             0.6,
         ),
         Mistake(
-            "you divided by the sum of the responsibilities: that gives the change of the mean in "
-            "an M-step, not the gradient.",
+            "you divided by the sum of the responsibilities: "
+            "that gives the change of the mean in an M-step, not the gradient.",
             lambda x, weights, mean: (
                 means_reference(x, weights, mean) / means_responsibilities(x, weights, mean).sum(0)
             ),
@@ -271,8 +271,7 @@ def gradient(x, weights, mean):
     ),
 )
 
-# ---------------------------------------------------------------- with respect to the logarithms of
-# the rates
+# ---------------------------------------------------------------- the logarithms of the rates
 
 
 def rates_inputs(rng, case):
@@ -351,8 +350,8 @@ formula. Your function must also be correct for counts and rates in the hundreds
             0.7,
         ),
         Mistake(
-            "this is the gradient with respect to the rate: the chain rule gives one more factor, "
-            "the rate itself.",
+            "this is the gradient with respect to the rate: "
+            "the chain rule gives one more factor, the rate itself.",
             lambda x, weights, log_rate: rates_reference(x, weights, log_rate) / np.exp(log_rate),
             0.5,
         ),

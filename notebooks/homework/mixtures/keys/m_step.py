@@ -14,8 +14,9 @@ TOLERANCE = Tolerance(2e-4, 1e-5, "float32 sums of at most a few dozen terms")
 
 
 def common_inputs(rng, case):
-    """Responsibilities, some sharp and some spread out; in the extreme case,
-    one component has almost no points.
+    """Responsibilities, some sharp and some spread out.
+
+    In the extreme case, one component has almost no points.
     """
     n, d, k = {"small": (5, 3, 2), "large": (12, 4, 3), "extreme": (8, 2, 4)}[case]
     r = rng.dirichlet(np.full(k, 0.7), size=n)
@@ -26,25 +27,19 @@ def common_inputs(rng, case):
 
 
 def map_weights(r, a):
-    """The mode of the posterior of the weights: (N_k + a − 1) / (N + K(a − 1)). Bishop
-    2006, section 9.3.
-    """
+    """The weights' posterior mode, (N_k + a − 1) / (N + K(a − 1)). Bishop 2006, section 9.3."""
     return (r.sum(0) + a - 1) / (len(r) + r.shape[1] * (a - 1))
 
 
 def independent_weights(r, a):
-    """The same weights, with a Lagrange multiplier found numerically:
-    w_k = (N_k + a − 1) / λ with Σ w_k = 1.
-    """
+    """The same weights, (N_k + a − 1) / λ, with the Lagrange multiplier λ found numerically."""
     counts = r.sum(0) + a - 1
     multiplier = brentq(lambda value: (counts / value).sum() - 1, 1e-9, 1e9, xtol=1e-12, rtol=1e-14)
     return counts / multiplier
 
 
 def weight_mistakes(theta):
-    """Mistakes in the weights alone; the function `theta` computes the right
-    parameters of the components.
-    """
+    """Mistakes in the weights alone; `theta` computes the right parameters of the components."""
     return (
         Mistake(
             "the prior on the weights is left out: this is maximum likelihood.",
@@ -57,8 +52,8 @@ def weight_mistakes(theta):
             0.5,
         ),
         Mistake(
-            "you added a instead of a − 1: this gives the posterior mean, but you need the "
-            "posterior maximum.",
+            "you added a instead of a − 1: this gives the posterior mean, "
+            "but you need the posterior maximum.",
             lambda x, r, a, b: ((r.sum(0) + a) / (len(r) + r.shape[1] * a), theta(x, r, b)),
             0.6,
         ),
@@ -83,9 +78,7 @@ def bernoulli_reference(x, r, a, b):
 
 
 def bernoulli_independent(x, r, a, b):
-    """The answer from additional data: b − 1 white and b − 1 black observations
-    for each component and pixel.
-    """
+    """The answer from extra data: b − 1 white and b − 1 black values per component and pixel."""
     white = np.einsum("nk,nd->kd", r, x) + (b - 1)
     black = np.einsum("nk,nd->kd", r, 1 - x) + (b - 1)
     return independent_weights(r, a), white / (white + black)
@@ -128,14 +121,14 @@ points.""",
             0.3,
         ),
         Mistake(
-            "theta is divided by the number of all points, N: divide by the number of points that "
-            "the component owns.",
+            "theta is divided by the number of all points, N: "
+            "divide by the number of points that the component owns.",
             lambda x, r, a, b: (map_weights(r, a), (r.T @ x + b - 1) / (len(x) + 2 * (b - 1))),
             0.4,
         ),
         Mistake(
-            "the prior's factor (1 − θ)^(b−1) is missing: the denominator grows by 2(b − 1), not "
-            "by b − 1.",
+            "the prior's factor (1 − θ)^(b−1) is missing: "
+            "the denominator grows by 2(b − 1), not by b − 1.",
             lambda x, r, a, b: (map_weights(r, a), (r.T @ x + b - 1) / (r.sum(0)[:, None] + b - 1)),
             0.5,
         ),
@@ -241,8 +234,8 @@ almost no points.""",
             0.3,
         ),
         Mistake(
-            "theta is divided by the number of all points, N: divide by the number of points that "
-            "the component owns.",
+            "theta is divided by the number of all points, N: "
+            "divide by the number of points that the component owns.",
             lambda x, r, a, b: (map_weights(r, a), (r.T @ x + b - 1) / (len(x) + b)),
             0.4,
         ),
@@ -282,8 +275,7 @@ def m_step(x, r, a, b):
     ),
 )
 
-# ---------------------------------------------------------------- exponential with an inverse-Gamma
-# prior
+# ---------------------------------------------------------------- exponential, inverse-Gamma prior
 
 
 def exponential_inputs(rng, case):
@@ -293,9 +285,7 @@ def exponential_inputs(rng, case):
 
 
 def exponential_theta(x, r, b):
-    """The inverse-Gamma prior θ^(−b−1) e^(−b/θ) adds b to the sum of times and b + 1
-    to the count.
-    """
+    """The inverse-Gamma prior θ^(−b−1) e^(−b/θ) adds b to the total time and b + 1 to the count."""
     return (r.T @ x + b) / (r.sum(0)[:, None] + b + 1)
 
 
@@ -350,8 +340,8 @@ almost no points.""",
             0.3,
         ),
         Mistake(
-            "theta is divided by the number of all points, N: divide by the number of points that "
-            "the component owns.",
+            "theta is divided by the number of all points, N: "
+            "divide by the number of points that the component owns.",
             lambda x, r, a, b: (map_weights(r, a), (r.T @ x + b) / (len(x) + b + 1)),
             0.4,
         ),

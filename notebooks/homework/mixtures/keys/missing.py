@@ -12,8 +12,9 @@ TOLERANCE = Tolerance(
 
 
 def common(rng, case):
-    """Return sizes, weights and the mask `seen`; the extreme case has so many coordinates that
-    densities underflow.
+    """Return sizes, weights and the mask `seen`.
+
+    The extreme case has so many coordinates that densities underflow.
     """
     n, d, k = {"small": (5, 3, 2), "large": (9, 6, 4), "extreme": (4, 4000, 3)}[case]
     seen = (rng.uniform(size=(n, d)) < 0.6).astype(np.float64)
@@ -39,14 +40,13 @@ def mistakes(terms):
 
     def scaled(x, seen, weights, **parameters):
         share = seen.mean(1)[:, None]
-        return logsumexp(
-            joint(x, seen, weights, parameters) / np.where(share > 0, share, 1), axis=1
-        )
+        share = np.where(share > 0, share, 1)
+        return logsumexp(joint(x, seen, weights, parameters) / share, axis=1)
 
     return (
         Mistake(
-            "it underflows: the densities are multiplied before the logarithm is taken. Use "
-            "logsumexp.",
+            "it underflows: the densities are multiplied before the logarithm is taken. "
+            "Use logsumexp.",
             lambda x, seen, weights, **p: np.log((weights * np.exp(joint(x, seen, 1.0, p))).sum(1)),
             0.6,
         ),
@@ -63,8 +63,8 @@ def mistakes(terms):
             0.4,
         ),
         Mistake(
-            "the logarithms are averaged over the components: the sum over k belongs inside the "
-            "logarithm.",
+            "the logarithms are averaged over the components: "
+            "the sum over k belongs inside the logarithm.",
             lambda x, seen, weights, **p: (weights * joint(x, seen, 1.0, p)).sum(1),
             0.2,
         ),
@@ -79,8 +79,8 @@ def mistakes(terms):
             0.7,
         ),
         Mistake(
-            "you divided by the fraction that was measured: missing entries integrate to 1, so do "
-            "not rescale the result.",
+            "you divided by the fraction that was measured: "
+            "missing entries integrate to 1, so do not rescale the result.",
             scaled,
             0.3,
         ),

@@ -19,9 +19,7 @@ def weights_of(rng, k):
 
 
 def sizes(case):
-    """Numbers of rows, dimensions and components: two ordinary sizes, and one for which the
-    likelihoods underflow.
-    """
+    """Numbers of rows, dimensions and components; in the extreme case, likelihoods underflow."""
     return {"small": (4, 3, 2), "large": (9, 5, 4), "extreme": (6, 1500, 3)}[case]
 
 
@@ -81,8 +79,8 @@ def mistakes(log_likelihood):
     f = log_likelihood
     return (
         Mistake(
-            "it underflows: you divide 0 by 0 where all likelihoods are tiny. Work with "
-            "logarithms and softmax.",
+            "it underflows: you divide 0 by 0 where all likelihoods are tiny. "
+            "Work with logarithms and softmax.",
             underflowing(f),
             0.6,
         ),
@@ -99,14 +97,14 @@ def mistakes(log_likelihood):
         ),
         Mistake("these are the logarithms of the responsibilities.", logarithms(f), 0.7),
         Mistake(
-            "this is a hard assignment, as in k-means: responsibilities are probabilities between "
-            "0 and 1.",
+            "this is a hard assignment, as in k-means: "
+            "responsibilities are probabilities between 0 and 1.",
             hard(f),
             0.2,
         ),
         Mistake(
-            "the log-likelihood is averaged over the dimensions: for independent dimensions the "
-            "logarithms add up.",
+            "the log-likelihood is averaged over the dimensions: "
+            "for independent dimensions the logarithms add up.",
             mean_over_dimensions(f),
             0.4,
         ),
@@ -133,9 +131,8 @@ def bernoulli_reference(x, weights, theta):
 
 def bernoulli_independent(x, weights, theta):
     joint = np.stack([bernoulli.logpmf(x, p).sum(1) for p in theta], axis=1) + np.log(weights)
-    return np.exp(joint - joint.max(1, keepdims=True)) / np.exp(
-        joint - joint.max(1, keepdims=True)
-    ).sum(1, keepdims=True)
+    scaled = np.exp(joint - joint.max(1, keepdims=True))
+    return scaled / scaled.sum(1, keepdims=True)
 
 
 BERNOULLI = Variant(
@@ -292,9 +289,8 @@ def exponential_reference(x, weights, theta):
 
 
 def exponential_independent(x, weights, theta):
-    joint = np.stack([expon.logpdf(x, scale=scale).sum(1) for scale in theta], axis=1) + np.log(
-        weights
-    )
+    log_p = [expon.logpdf(x, scale=scale).sum(1) for scale in theta]
+    joint = np.stack(log_p, axis=1) + np.log(weights)
     return np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
 
 

@@ -1,9 +1,8 @@
-"""Question 4: three estimators of the encoder's gradient from K draws that need more
-than a plain backward pass.
+"""Question 4: three estimators of the encoder's gradient from K draws.
 
-RLOO: Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free". VIMCO: Mnih & Rezende
-2016, "Variational inference for Monte Carlo objectives". DReG: Tucker et al. 2019, "Doubly
-reparameterized gradient estimators".
+They need more than a plain backward pass. RLOO: Kool et al. 2019, "Buy 4 REINFORCE samples, get a
+baseline for free". VIMCO: Mnih & Rezende 2016, "Variational inference for Monte Carlo objectives".
+DReG: Tucker et al. 2019, "Doubly reparameterized gradient estimators".
 """
 
 import numpy as np
@@ -23,9 +22,7 @@ def sizes(case):
 
 
 def binary_codes(rng, case):
-    """Draws b (K, N, d) of binary codes, and the logits of their probabilities; in the extreme
-    case, some logits are ±900.
-    """
+    """Draws b (K, N, d) of binary codes, and their logits; in the extreme case, some are ±900."""
     k, n, d = sizes(case)
     logits = rng.normal(size=(n, d))
     if case == "extreme":
@@ -103,8 +100,8 @@ for each image, of shape (N, d). Your function must also be correct for logits o
     lambda f, b, logits: weighted(rloo_signal(f), b, logits),
     (
         Mistake(
-            "the baseline includes the draw's own value: the estimate is biased, too small by a "
-            "factor (K − 1)/K.",
+            "the baseline includes the draw's own value: "
+            "the estimate is biased, too small by a factor (K − 1)/K.",
             lambda f, b, logits: weighted((f - f.mean(0)) / len(f), b, logits),
             0.6,
         ),
@@ -124,8 +121,8 @@ for each image, of shape (N, d). Your function must also be correct for logits o
             0.6,
         ),
         Mistake(
-            "it overflows: e^l / (1 + e^l) is infinity divided by infinity for large l. Use "
-            "`torch.sigmoid`.",
+            "it overflows: e^l / (1 + e^l) is infinity divided by infinity for large l. "
+            "Use `torch.sigmoid`.",
             lambda f, b, logits: (
                 rloo_signal(f)[..., None] * (b - overflowing_sigmoid(logits))
             ).sum(0),
@@ -137,22 +134,22 @@ for each image, of shape (N, d). Your function must also be correct for logits o
             0.4,
         ),
         Mistake(
-            "this is the gradient with respect to the probabilities: for the logits there is no "
-            "denominator.",
+            "this is the gradient with respect to the probabilities: "
+            "for the logits there is no denominator.",
             lambda f, b, logits: (
                 weighted(rloo_signal(f), b, logits) / (expit(logits) * expit(-logits))
             ),
             0.4,
         ),
         Mistake(
-            "the baseline is the mean over the other draws of all images: each image has its own "
-            "baseline.",
+            "the baseline is the mean over the other draws of all images: "
+            "each image has its own baseline.",
             lambda f, b, logits: weighted((f - (f.sum() - f) / (f.size - 1)) / len(f), b, logits),
             0.5,
         ),
         Mistake(
-            "the baseline is the mean over the other images: average over the other draws of the "
-            "same image.",
+            "the baseline is the mean over the other images: "
+            "average over the other draws of the same image.",
             lambda f, b, logits: weighted(
                 (f - (f.sum(1, keepdims=True) - f) / (f.shape[1] - 1)) / len(f), b, logits
             ),
@@ -188,8 +185,7 @@ def gradient(f, b, logits):
     log_q = lambda l: -(signal[..., None] * torch.nn.functional.binary_cross_entropy_with_logits(
         l.expand(b.shape), b.double(), reduction="none")).sum() / K
     return torch.func.grad(log_q)(logits.double())""",
-        # f minus its baseline sums to 0 over the draws, so the sigmoid, which is the same for all
-        # of them, drops out
+        # f minus its baseline sums to 0 over the draws, so the sigmoid that they share drops out
         """def gradient(f, b, logits):
     return ((f - f.mean(0))[..., None] * b).sum(0) / (len(f) - 1)""",
     ),
@@ -209,8 +205,9 @@ def log_mean_exp(table):
 
 
 def vimco_signal(log_w, stand_in=None):
-    """L minus the same bound with draw k's weight replaced by a stand-in,
-    the geometric mean of the other weights.
+    """L minus the same bound with a stand-in for draw k's weight.
+
+    The default stand-in is the geometric mean of the other weights.
     """
     k = len(log_w)
     stand_in = (log_w.sum(0) - log_w) / (k - 1) if stand_in is None else stand_in
@@ -283,8 +280,8 @@ logits of about ±900.""",
             0.3,
         ),
         Mistake(
-            "draw k is left out instead of being replaced: put the geometric mean of the other "
-            "weights in its place.",
+            "draw k is left out instead of being replaced: "
+            "put the geometric mean of the other weights in its place.",
             lambda log_w, b, logits: weighted(
                 np.stack(
                     [
@@ -305,8 +302,8 @@ logits of about ±900.""",
             0.6,
         ),
         Mistake(
-            "the weight of draw k is replaced by 0: replace it by the geometric mean of the other "
-            "weights.",
+            "the weight of draw k is replaced by 0: "
+            "replace it by the geometric mean of the other weights.",
             lambda log_w, b, logits: weighted(
                 vimco_signal(log_w, np.full_like(log_w, -np.inf)), b, logits
             ),
@@ -318,20 +315,20 @@ logits of about ±900.""",
             0.6,
         ),
         Mistake(
-            "each draw is credited with its own log w: credit it with L − L_(−k), its "
-            "contribution to the shared bound.",
+            "each draw is credited with its own log w: "
+            "credit it with L − L_(−k), its contribution to the shared bound.",
             lambda log_w, b, logits: weighted(rloo_signal(log_w), b, logits),
             0.4,
         ),
         Mistake(
-            "it underflows: you compute the weights themselves before taking the logarithm. Use "
-            "`torch.logsumexp`.",
+            "it underflows: you compute the weights themselves before taking the logarithm. "
+            "Use `torch.logsumexp`.",
             vimco_underflowing,
             0.6,
         ),
         Mistake(
-            "it overflows: e^l / (1 + e^l) is infinity divided by infinity for large l. Use "
-            "`torch.sigmoid`.",
+            "it overflows: e^l / (1 + e^l) is infinity divided by infinity for large l. "
+            "Use `torch.sigmoid`.",
             lambda log_w, b, logits: (
                 vimco_signal(log_w)[..., None] * (b - overflowing_sigmoid(logits))
             ).sum(0),
@@ -409,9 +406,7 @@ def dreg_inputs(rng, case):
 
 
 def dreg_from(weights, slope, eps, step):
-    """Gradients for mu and logvar, from the weights (K,
-    N) of the draws and the slope of z with respect to logvar.
-    """
+    """Gradients for mu and logvar, from the draws' weights (K, N) and the step ∂z/∂logvar."""
     push = weights[..., None] * slope
     return push.sum(0), (push * step).sum(0)
 
@@ -492,8 +487,8 @@ order, with one row per image. Your function must also be correct where log w is
             0.3,
         ),
         Mistake(
-            "it underflows: you compute w before normalizing it, and divide 0 by 0. Use "
-            "`torch.softmax`.",
+            "it underflows: you compute w before normalizing it, "
+            "and divide 0 by 0. Use `torch.softmax`.",
             dreg_weights(lambda log_w: (np.exp(log_w) / np.exp(log_w).sum(0)) ** 2),
             0.6,
         ),
@@ -513,8 +508,8 @@ order, with one row per image. Your function must also be correct where log w is
             0.5,
         ),
         Mistake(
-            "the ½ is missing from ∂z/∂logvar: this is the gradient with respect to the log of "
-            "the standard deviation.",
+            "the ½ is missing from ∂z/∂logvar: "
+            "this is the gradient with respect to the log of the standard deviation.",
             dreg_steps(lambda eps, logvar: np.exp(logvar / 2) * eps),
             0.6,
         ),
@@ -524,8 +519,8 @@ order, with one row per image. Your function must also be correct where log w is
             0.5,
         ),
         Mistake(
-            "this is the gradient with respect to the standard deviation: the factor "
-            "e^(logvar/2)/2 is missing.",
+            "this is the gradient with respect to the standard deviation: "
+            "the factor e^(logvar/2)/2 is missing.",
             dreg_steps(lambda eps, logvar: eps + 0 * logvar),
             0.5,
         ),

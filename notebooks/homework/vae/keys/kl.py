@@ -26,8 +26,7 @@ def sizes(case):
     return {"small": (4, 2), "large": (9, 5), "extreme": (6, 3)}[case]
 
 
-# ---------------------------------------------------------------- von Mises and uniform, on a
-# circle
+# ---------------------------------------------------------------- von Mises and uniform
 
 
 def circle_inputs(rng, case):
@@ -86,8 +85,8 @@ and for κ in the thousands, where I₀(κ) grows almost like e^κ and overflows
     circle_reference,
     (
         Mistake(
-            "it overflows: I₀(κ) is too large to represent. Use `i0e`, which is I₀(κ) times "
-            "e^(−κ).",
+            "it overflows: I₀(κ) is too large to represent. "
+            "Use `i0e`, which is I₀(κ) times e^(−κ).",
             lambda mu, kappa: (kappa * i1(kappa) / i0(kappa) - np.log(i0(kappa))).sum(1),
             0.6,
         ),
@@ -97,8 +96,8 @@ and for κ in the thousands, where I₀(κ) grows almost like e^κ and overflows
             0.6,
         ),
         Mistake(
-            "the prior is missing: this is the negative entropy of q. Subtract log p(z) = −log 2π "
-            "from it.",
+            "the prior is missing: this is the negative entropy of q. "
+            "Subtract log p(z) = −log 2π from it.",
             lambda mu, kappa: circle_reference(mu, kappa) - kappa.shape[1] * np.log(2 * np.pi),
             0.5,
         ),
@@ -123,8 +122,8 @@ and for κ in the thousands, where I₀(κ) grows almost like e^κ and overflows
             0.7,
         ),
         Mistake(
-            "½μ² is added, as for a Gaussian: on a circle all directions are equivalent, so μ "
-            "costs nothing.",
+            "½μ² is added, as for a Gaussian: "
+            "on a circle all directions are equivalent, so μ costs nothing.",
             lambda mu, kappa: circle_reference(mu, kappa) + 0.5 * (mu**2).sum(1),
             0.5,
         ),
@@ -205,8 +204,9 @@ def weibull_reference(scale, shape, a, b):
 
 
 def weibull_independent(scale, shape, a, b):
-    """The mean of log q − log p, by quadrature: (z / scale)^shape is exponential,
-    and y is its logarithm.
+    """The mean of log q − log p, by quadrature.
+
+    (z / scale)^shape has an exponential distribution, and y is its logarithm.
     """
     y = np.linspace(-50, 5, 20_001)
     density = np.exp(y - np.exp(y)) * (y[1] - y[0])
@@ -390,8 +390,9 @@ def laplace_reference(mean_q, log_scale_q, mean_p, log_scale_p):
 
 
 def laplace_independent(mean_q, log_scale_q, mean_p, log_scale_p):
-    """Quadrature over t = (z − m_q) / b_q, which has the density ½ e^(−|t|);
-    only E|z − m_p| / b_p needs it.
+    """Quadrature over t = (z − m_q) / b_q, which has the density ½ e^(−|t|).
+
+    Only E|z − m_p| / b_p needs it.
     """
     result = np.zeros(len(mean_q))
     for (n, j), log_scale in np.ndenumerate(log_scale_q):
@@ -446,8 +447,8 @@ underflows to 0.""",
     laplace_reference,
     (
         Mistake(
-            "it overflows: the scales are computed before their ratio. Subtract the logarithms "
-            "first.",
+            "it overflows: the scales are computed before their ratio. "
+            "Subtract the logarithms first.",
             laplace_overflowing,
             0.6,
         ),
@@ -469,8 +470,8 @@ underflows to 0.""",
             0.4,
         ),
         Mistake(
-            "`log_scale` is treated as the logarithm of b²: b is e^(log_scale), without a factor "
-            "½.",
+            "`log_scale` is treated as the logarithm of b²: "
+            "b is e^(log_scale), without a factor ½.",
             laplace_wrong(
                 lambda away, q, p: (
                     (p - q) / 2

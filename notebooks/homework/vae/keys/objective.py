@@ -23,9 +23,7 @@ def gaussian_kl(mu, logvar):
 
 
 def kl_by_densities(mu, logvar):
-    """The same as E[log q] − E[log p], by Gauss–Hermite quadrature, which is exact for these
-    quadratic logarithms.
-    """
+    """E[log q] − E[log p] by Gauss–Hermite quadrature, exact for these quadratic logarithms."""
     points, weights = np.polynomial.hermite_e.hermegauss(4)
     weights = weights / weights.sum()
     z = mu[..., None] + np.exp(logvar / 2)[..., None] * points  # (N, d, 4)
@@ -39,9 +37,7 @@ def underflowing_kl(mu, logvar):
 
 
 def codes(rng, case):
-    """Codes whose first dimensions carry much information and whose last dimensions
-    carry almost none.
-    """
+    """Codes whose first dimensions carry much information and whose last ones almost none."""
     n, d = sizes(case)
     spread = np.linspace(2.0, 0.1, d)
     mu = rng.normal(size=(n, d)) * spread
@@ -60,8 +56,8 @@ def free_bits_inputs(rng, case):
     arguments = codes(rng, case)
     each = np.sort(gaussian_kl(arguments["mu"], arguments["logvar"]).mean(0))
     half = len(each) // 2
-    # some KLs are below it
-    return {**arguments, "floor": float(0.5 * (each[half - 1] + each[half]))}
+    between = 0.5 * (each[half - 1] + each[half])  # some KLs are below it
+    return {**arguments, "floor": float(between)}
 
 
 def free_bits(kl, log_p, mu, logvar, floor):
@@ -120,8 +116,8 @@ the loss, one number in nats. Your function must also be correct for a `logvar` 
             0.6,
         ),
         Mistake(
-            "it underflows: you compute the variance and then take its logarithm. `logvar` "
-            "already is that logarithm.",
+            "it underflows: you compute the variance and then take its logarithm. "
+            "`logvar` already is that logarithm.",
             lambda log_p, mu, logvar, floor: free_bits(underflowing_kl, log_p, mu, logvar, floor),
             0.7,
         ),
@@ -136,8 +132,8 @@ the loss, one number in nats. Your function must also be correct for a `logvar` 
             0.7,
         ),
         Mistake(
-            "`logvar` is treated as the logarithm of the standard deviation: it is the logarithm "
-            "of the variance.",
+            "`logvar` is treated as the logarithm of the standard deviation: "
+            "it is the logarithm of the variance.",
             lambda log_p, mu, logvar, floor: free_bits(gaussian_kl, log_p, mu, 2 * logvar, floor),
             0.5,
         ),
@@ -189,8 +185,7 @@ def capacity_inputs(rng, case):
     arguments = codes(rng, case)
     totals = gaussian_kl(arguments["mu"], arguments["logvar"]).sum(1)
     mean, largest, smallest = totals.mean(), totals.max(), totals.min()
-    # in the small case, the KL is below its target, otherwise above; individual images are on
-    # either side
+    # the KL is below its target in the small case, else above; single images are on either side
     end = largest if case == "small" else smallest
     return {
         **arguments,
@@ -239,8 +234,8 @@ of about −1000.""",
     ),
     (
         Mistake(
-            "the difference from C is computed for each image: average the KL over the images "
-            "first.",
+            "the difference from C is computed for each image: "
+            "average the KL over the images first.",
             capacity_wrong(lambda kl, gamma, c: gamma * np.abs(kl.sum(1) - c).mean()),
             0.6,
         ),
@@ -270,8 +265,8 @@ of about −1000.""",
             0.6,
         ),
         Mistake(
-            "it underflows: you compute the variance and then take its logarithm. `logvar` "
-            "already is that logarithm.",
+            "it underflows: you compute the variance and then take its logarithm. "
+            "`logvar` already is that logarithm.",
             lambda log_p, mu, logvar, gamma, capacity: with_capacity(
                 underflowing_kl, log_p, mu, logvar, gamma, capacity
             ),
@@ -283,14 +278,14 @@ of about −1000.""",
             0.3,
         ),
         Mistake(
-            "each dimension has its own target, C/d: only the sum over the dimensions has a "
-            "target, C.",
+            "each dimension has its own target, C/d: "
+            "only the sum over the dimensions has a target, C.",
             capacity_wrong(lambda kl, gamma, c: gamma * np.abs(kl.mean(0) - c / kl.shape[1]).sum()),
             0.5,
         ),
         Mistake(
-            "`logvar` is treated as the logarithm of the standard deviation: it is the logarithm "
-            "of the variance.",
+            "`logvar` is treated as the logarithm of the standard deviation: "
+            "it is the logarithm of the variance.",
             lambda log_p, mu, logvar, gamma, capacity: with_capacity(
                 gaussian_kl, log_p, mu, 2 * logvar, gamma, capacity
             ),
@@ -338,9 +333,8 @@ def objective(log_p, mu, logvar, gamma, capacity):
 
 
 def importance_inputs(rng, case):
-    k, n, pixels, d = {"small": (3, 4, 5, 2), "large": (8, 6, 9, 3), "extreme": (5, 3, 900, 2)}[
-        case
-    ]
+    shapes = {"small": (3, 4, 5, 2), "large": (8, 6, 9, 3), "extreme": (5, 3, 900, 2)}
+    k, n, pixels, d = shapes[case]
     mu, logvar = rng.normal(size=(n, d)), rng.normal(size=(n, d)) * 0.5 - 1
     z = mu + np.exp(logvar / 2) * rng.normal(size=(k, n, d))
     log_rate = rng.normal(size=(n, pixels)) * 0.5 + 1 + 0.1 * rng.normal(size=(k, n, pixels))
@@ -415,8 +409,8 @@ about a thousand counts, where log w is around −2000.""",
     lambda x, log_rate, z, mu, logvar: log_mean_exp(log_weights(x, log_rate, z, mu, logvar)),
     (
         Mistake(
-            "this is the mean of log w, the plain bound averaged over K draws: take the logarithm "
-            "of the mean of w.",
+            "this is the mean of log w, the plain bound averaged over K draws: "
+            "take the logarithm of the mean of w.",
             lambda x, log_rate, z, mu, logvar: log_weights(x, log_rate, z, mu, logvar).mean(0),
             0.4,
         ),
@@ -428,8 +422,8 @@ about a thousand counts, where log w is around −2000.""",
             0.4,
         ),
         Mistake(
-            "the KL in closed form is subtracted: inside the logarithm each draw needs its own "
-            "P(z) / q(z | x).",
+            "the KL in closed form is subtracted: "
+            "inside the logarithm each draw needs its own P(z) / q(z | x).",
             lambda x, log_rate, z, mu, logvar: (
                 log_mean_exp(poisson_terms(x, log_rate)) - gaussian_kl(mu, logvar).sum(1)
             ),
@@ -441,8 +435,8 @@ about a thousand counts, where log w is around −2000.""",
             0.6,
         ),
         Mistake(
-            "it underflows: you compute the weights themselves before taking the logarithm. Use "
-            "`torch.logsumexp`.",
+            "it underflows: you compute the weights themselves before taking the logarithm. "
+            "Use `torch.logsumexp`.",
             lambda x, log_rate, z, mu, logvar: np.log(
                 np.exp(log_weights(x, log_rate, z, mu, logvar)).mean(0)
             ),
@@ -464,8 +458,8 @@ about a thousand counts, where log w is around −2000.""",
             0.4,
         ),
         Mistake(
-            "`logvar` is treated as the logarithm of the standard deviation: it is the logarithm "
-            "of the variance.",
+            "`logvar` is treated as the logarithm of the standard deviation: "
+            "it is the logarithm of the variance.",
             importance_wrong(
                 lambda x, log_rate, z, mu, logvar: (
                     log_posterior(z, mu, logvar) - log_posterior(z, mu, 2 * logvar)
@@ -484,8 +478,8 @@ about a thousand counts, where log w is around −2000.""",
             0.5,
         ),
         Mistake(
-            "log P(x | z) is averaged over the counts: for independent counts the logarithms add "
-            "up.",
+            "log P(x | z) is averaged over the counts: "
+            "for independent counts the logarithms add up.",
             importance_wrong(
                 lambda x, log_rate, z, mu, logvar: (1 / x.shape[1] - 1) * poisson_terms(x, log_rate)
             ),

@@ -1,5 +1,4 @@
-"""Question 5, a derivation: where the bound is highest,
-in three models that can be solved with pencil and paper.
+"""Question 5, a derivation: where the bound is highest, in three models that can be solved by hand.
 
 Mean field: Bishop 2006, section 10.1.2. The decoder's best variance: Lucas et al. 2019, "Don't
 blame the ELBO!", and Rybkin et al. 2021, "Simple and effective VAE training with calibrated
@@ -21,9 +20,8 @@ TOLERANCE = Tolerance(
 
 def mean_field_inputs(rng, case):
     n, pixels, d = {"small": (4, 5, 2), "large": (7, 9, 4), "extreme": (3, 3, 5)}[case]
-    variance = (
-        0.02 if case == "extreme" else float(rng.uniform(0.3, 0.8))
-    )  # and more code dimensions than pixels
+    # the extreme case also has more code dimensions than pixels
+    variance = 0.02 if case == "extreme" else float(rng.uniform(0.3, 0.8))
     w = rng.normal(size=(pixels, d))
     x = rng.normal(size=(n, d)) @ w.T + np.sqrt(variance) * rng.normal(size=(n, pixels))
     return {"x": x, "w": w, "variance": variance}
@@ -42,9 +40,7 @@ def mean_field_reference(x, w, variance):
 
 
 def mean_field_independent(x, w, variance):
-    """The posterior from the joint covariance of z and x;
-    the variance of z_j given x and all the other z.
-    """
+    """The posterior from the joint covariance of z and x, and z_j's variance given all the rest."""
     d = w.shape[1]
     gain = w.T @ np.linalg.inv(w @ w.T + variance * np.eye(len(w)))  # (d, D)
     posterior = np.eye(d) - gain @ w
@@ -83,8 +79,8 @@ dimensions than there are pixels, d > D.""",
     mean_field_reference,
     (
         Mistake(
-            "these are the variances of the true posterior: without correlations, the best "
-            "variances are smaller.",
+            "these are the variances of the true posterior: "
+            "without correlations, the best variances are smaller.",
             lambda x, w, variance: (
                 mean_field_mean(x, w, variance),
                 np.diag(np.linalg.inv(np.eye(w.shape[1]) + w.T @ w / variance)),
@@ -128,8 +124,8 @@ dimensions than there are pixels, d > D.""",
             0.7,
         ),
         Mistake(
-            "each mean is found as if the others were 0: they explain part of x too, so solve for "
-            "all means together.",
+            "each mean is found as if the others were 0: "
+            "they explain part of x too, so solve for all means together.",
             lambda x, w, variance: (
                 x @ w / variance * mean_field_variance(w, variance),
                 mean_field_variance(w, variance),
@@ -137,8 +133,8 @@ dimensions than there are pixels, d > D.""",
             0.4,
         ),
         Mistake(
-            "s² is missing from the right-hand side for the means: Wᵀx must be divided by s² as "
-            "well.",
+            "s² is missing from the right-hand side for the means: "
+            "Wᵀx must be divided by s² as well.",
             lambda x, w, variance: (
                 mean_field_mean(x, w, variance) * variance,
                 mean_field_variance(w, variance),
@@ -146,8 +142,8 @@ dimensions than there are pixels, d > D.""",
             0.6,
         ),
         Mistake(
-            "s² is missing from the equation for the means: solve (WᵀW + s² I) m = Wᵀx, not (WᵀW "
-            "+ I) m = Wᵀx.",
+            "s² is missing from the equation for the means: "
+            "solve (WᵀW + s² I) m = Wᵀx, not (WᵀW + I) m = Wᵀx.",
             lambda x, w, variance: (mean_field_mean(x, w, 1.0), mean_field_variance(w, variance)),
             0.6,
         ),
@@ -199,8 +195,9 @@ def decoder_inputs(rng, case):
 
 
 def decoder_parts(x, mu, logvar, w):
-    """The best offset (D,), the squared errors (N, D) at the means,
-    and what the spread of z adds, (N, D).
+    """The best offset (D,), the squared errors at the means, and what the spread of z adds.
+
+    The last two are (N, D).
     """
     rest = x - mu @ w.T
     offset = rest.mean(0)
@@ -259,8 +256,8 @@ spread of x.""",
     decoder_reference,
     (
         Mistake(
-            "the spread of z is left out: E_q of a squared error is the squared error at the mean "
-            "plus a variance.",
+            "the spread of z is left out: E_q of a squared error is the squared error "
+            "at the mean plus a variance.",
             decoder_wrong(lambda error, noise: error.mean(0)),
             0.5,
         ),
@@ -296,14 +293,14 @@ spread of x.""",
             0.4,
         ),
         Mistake(
-            "`logvar` is treated as the logarithm of the standard deviation: it is the logarithm "
-            "of the variance.",
+            "`logvar` is treated as the logarithm of the standard deviation: "
+            "it is the logarithm of the variance.",
             lambda x, mu, logvar, w: decoder_reference(x, mu, 2 * logvar, w),
             0.6,
         ),
         Mistake(
-            "the standard deviations of z are used in place of its variances: use e^(logvar), not "
-            "e^(logvar/2).",
+            "the standard deviations of z are used in place of its variances: "
+            "use e^(logvar), not e^(logvar/2).",
             lambda x, mu, logvar, w: decoder_reference(x, mu, logvar / 2, w),
             0.6,
         ),
@@ -354,8 +351,7 @@ def optimum(x, mu, logvar, w):
     ),
 )
 
-# ---------------------------------------------------------------- the tempered posterior of a
-# conjugate model
+# ---------------------------------------------------------------- the tempered posterior
 
 
 def tempered_inputs(rng, case):
@@ -378,9 +374,7 @@ def tempered_reference(x, a, b, beta):
 
 
 def tempered_independent(x, a, b, beta):
-    """q is proportional to P(z) P(x|z)^(1/β): its mean and variance by quadrature,
-    and from them shape and rate.
-    """
+    """Shape and rate from the mean and variance of q ∝ P(z) P(x|z)^(1/β), by quadrature."""
     shape, rate = np.empty(len(x)), np.empty(len(x))
     for n, row in enumerate(x):
 
@@ -407,9 +401,7 @@ def tempered_independent(x, a, b, beta):
 
 
 def both(change):
-    """A mistake, from the sum of the counts (N,), their number, a,
-    b and β to shape (N,) and rate.
-    """
+    """A mistake: the sums of the counts (N,), their number, a, b and β give shape (N,) and rate."""
 
     def function(x, a, b, beta):
         shape, rate = change(x.sum(1), x.shape[1], a, b, beta)
@@ -459,14 +451,14 @@ correct for β = 0.002 and for β = 500.""",
             0.5,
         ),
         Mistake(
-            "log P(x | z) is averaged over the counts: for independent counts the logarithms add "
-            "up.",
+            "log P(x | z) is averaged over the counts: "
+            "for independent counts the logarithms add up.",
             both(lambda total, m, a, b, beta: (a + total / m / beta, b + 1 / beta)),
             0.5,
         ),
         Mistake(
-            "the number of counts is missing from the rate: each of the M counts contributes a "
-            "factor e^(−z).",
+            "the number of counts is missing from the rate: "
+            "each of the M counts contributes a factor e^(−z).",
             both(lambda total, m, a, b, beta: (a + total / beta, b + 1 / beta)),
             0.5,
         ),

@@ -1,10 +1,9 @@
-"""Question 2: reparameterization without a Gaussian. A draw is the quantile
-of given uniform noise, and has a slope.
+"""Question 2: reparameterization without a Gaussian.
 
-Weibull: Zhang et al. 2018. Kumaraswamy, in place of a Beta distribution: Nalisnick & Smyth 2017.
-Relaxed Bernoulli codes: Maddison et al. 2017 and Jang et al. 2017. Extreme noise is as small as
-10⁻³⁰, where 1 − u is rounded to 1; float32 noise close to 1 loses nothing, because 1 − u is exact
-there.
+A draw is the quantile of given uniform noise, and has a slope. Weibull: Zhang et al. 2018.
+Kumaraswamy, in place of a Beta distribution: Nalisnick & Smyth 2017. Relaxed Bernoulli codes:
+Maddison et al. 2017 and Jang et al. 2017. Extreme noise is as small as 10⁻³⁰, where 1 − u is
+rounded to 1; float32 noise close to 1 loses nothing, because 1 − u is exact there.
 """
 
 import numpy as np
@@ -104,14 +103,14 @@ rounded to 1.""",
     weibull_reference,
     (
         Mistake(
-            "precision is lost: for tiny u, 1 − u is rounded to 1, and its logarithm is 0. Use "
-            "`log1p(-u)`.",
+            "precision is lost: for tiny u, 1 − u is rounded to 1, "
+            "and its logarithm is 0. Use `log1p(-u)`.",
             lambda u, scale, shape: weibull_from(np.log(-np.log(1 - u)), scale, shape),
             0.6,
         ),
         Mistake(
-            "u and 1 − u are swapped: z has the right distribution, but F(z) is 1 − u instead of "
-            "u.",
+            "u and 1 − u are swapped: z has the right distribution, "
+            "but F(z) is 1 − u instead of u.",
             lambda u, scale, shape: weibull_from(np.log(-np.log(u)), scale, shape),
             0.7,
         ),
@@ -141,8 +140,8 @@ rounded to 1.""",
             0.6,
         ),
         Mistake(
-            "the slope is taken with respect to the base −log(1 − u): what varies is k, in the "
-            "exponent.",
+            "the slope is taken with respect to the base −log(1 − u): "
+            "what varies is k, in the exponent.",
             weibull_wrong(lambda z, log_e, scale, shape: z / (shape * np.exp(log_e))),
             0.4,
         ),
@@ -264,14 +263,14 @@ rounded to 1.""",
     kumaraswamy_reference,
     (
         Mistake(
-            "precision is lost: for tiny u, 1 − u is rounded to 1. Use `log1p(-u)`, and `expm1` "
-            "for e^t − 1.",
+            "precision is lost: for tiny u, 1 − u is rounded to 1. "
+            "Use `log1p(-u)`, and `expm1` for e^t − 1.",
             lambda u, a, b: kumaraswamy_from(np.log(1 - (1 - u) ** (1 / b)), a),
             0.6,
         ),
         Mistake(
-            "u and 1 − u are swapped: z has the right distribution, but F(z) is 1 − u instead of "
-            "u.",
+            "u and 1 − u are swapped: z has the right distribution, "
+            "but F(z) is 1 − u instead of u.",
             lambda u, a, b: kumaraswamy_from(np.log(-np.expm1(np.log(u) / b)), a),
             0.7,
         ),
@@ -306,8 +305,8 @@ rounded to 1.""",
             0.6,
         ),
         Mistake(
-            "the factor 1/a is missing from the slope: log z is log(z^a) / a, which must be "
-            "divided by a once more.",
+            "the factor 1/a is missing from the slope: "
+            "log z is log(z^a) / a, which must be divided by a once more.",
             kumaraswamy_wrong(lambda z, u, a, b: -z * np.log(z)),
             0.6,
         ),
@@ -360,11 +359,10 @@ def relaxed_inputs(rng, case):
     temperature = float(rng.uniform(0.3, 0.8))
     if case == "extreme":
         temperature = float(rng.uniform(0.01, 0.02))
-        # so that z is neither 0 nor 1
+        # here, z is neither 0 nor 1
         logits[:, 1] = -logit(u[:, 1]) + rng.normal(size=n) * temperature
-        logits[:, 2] = rng.permutation(
-            np.resize([-60.0, 60.0], n)
-        )  # both signs: e^(…/τ) must overflow somewhere
+        # both signs, because e^(…/τ) must overflow somewhere
+        logits[:, 2] = rng.permutation(np.resize([-60.0, 60.0], n))
     return {"u": u, "logits": logits, "temperature": temperature}
 
 
@@ -382,9 +380,8 @@ def relaxed_independent(u, logits, temperature):
     """The first of the two entries of a softmax; its slope by automatic differentiation."""
     pair = np.stack([(logits + np.log(u)) / temperature, log1p(-u) / temperature], axis=-1)
     free = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
-    table = torch.stack(
-        [(free + torch.tensor(np.log(u))) / temperature, torch.tensor(pair[..., 1])], -1
-    )
+    first = (free + torch.tensor(np.log(u))) / temperature
+    table = torch.stack([first, torch.tensor(pair[..., 1])], -1)
     torch.softmax(table, -1)[..., 0].sum().backward()
     return softmax(pair, axis=-1)[..., 0], free.grad.numpy()
 
@@ -434,8 +431,8 @@ around 0.01, for u around 10^(−30) and for logits of about ±70, where e^(…/
     relaxed_reference,
     (
         Mistake(
-            "it overflows: e^t / (1 + e^t) is infinity divided by infinity for large t. Use "
-            "`torch.sigmoid`.",
+            "it overflows: e^t / (1 + e^t) is infinity divided by infinity for large t. "
+            "Use `torch.sigmoid`.",
             relaxed_overflowing,
             0.6,
         ),
@@ -460,8 +457,8 @@ around 0.01, for u around 10^(−30) and for logits of about ±70, where e^(…/
             0.2,
         ),
         Mistake(
-            "the noise is −log(−log u), which suits the classes of a softmax: a single logit "
-            "needs log(u/(1 − u)).",
+            "the noise is −log(−log u), which suits the classes of a softmax: "
+            "a single logit needs log(u/(1 − u)).",
             lambda u, logits, temperature: relaxed_from(logits - np.log(-np.log(u)), temperature),
             0.4,
         ),
