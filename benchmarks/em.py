@@ -63,7 +63,10 @@ MOST = 10  # extra iterations at most, because components could collapse in a lo
 
 
 def projected() -> np.ndarray:
-    """Project the training digits, pixels in [0, 1], to 20 principal components: (N, 20)."""
+    """Project the training digits to their first 20 principal components: (N, 20).
+
+    The pixels are in [0, 1] before the projection.
+    """
     pixels = mnist(True).pixels()
     pixels = pixels - pixels.mean(0)
     scatter = sum(block.double().T @ block.double() for block in pixels.split(10_000))
@@ -171,7 +174,10 @@ def compare_scoring(x: np.ndarray, k: int, covariance_type: str, rounds: int) ->
 
 
 class PeerTables:
-    """Tables of the course and other packages: EM iterations, and methods of fitted mixtures."""
+    """Compare the course with other packages in two tables.
+
+    One is about iterations of EM, and the other about the methods of fitted mixtures.
+    """
 
     def __init__(self, x: np.ndarray, peers: list[ModuleType], clock: Callable[[], float]):
         self.x, self.peers, self.clock = x, peers, clock
@@ -241,7 +247,7 @@ class PeerTables:
         return cells, apart
 
     def methods(self, k: int, covariance_type: str, dtype: str) -> tuple[dict[str, str], float]:
-        """Return a cell per package with the methods, and the largest log-likelihood difference."""
+        """Return a cell per package that has the methods, and the largest log-likelihood gap."""
         x = self.x.astype(dtype)
         start = em_peers.start_at(x, k, covariance_type)
         peers = [peer for peer in self.able(covariance_type, dtype) if hasattr(peer, METHODS[0])]

@@ -92,7 +92,10 @@ def copy_bandwidth(device: torch.device, size: int) -> float:
 
 
 def launch_seconds(device: torch.device) -> float:
-    """Measure the seconds per launch of a minimal operation: add 1 to a number a thousand times."""
+    """Measure the seconds per launch of a minimal operation.
+
+    The operation adds 1 to one number, and is launched a thousand times.
+    """
     one = torch.zeros(1, device=device)
 
     def thousand() -> None:
@@ -259,7 +262,11 @@ Job = tuple[int, Callable[[], object], dict[str, Callable[[], object]]]
 
 
 def kernel_jobs(device: torch.device, n: int) -> dict[str, Job]:
-    """Return, per kernel: the bytes it must move, the kernel alone, and all ways to its results."""
+    """Return what to measure for each kernel.
+
+    A job contains the number of bytes that the kernel must move, a call of the kernel alone, and a
+    call for each way to compute its results.
+    """
     torch.manual_seed(0)
     pixels, d = 784, 20
     logits, x = torch.randn(n, pixels, device=device), torch.rand(n, pixels, device=device)
@@ -365,7 +372,10 @@ def measure_e_step(device: torch.device, quick: bool) -> dict[str, Row]:
 
 
 def peak_mb(work: Callable[[], object], device: torch.device) -> float | None:
-    """Measure the peak memory of `work`, in MB; None on a CPU, where it is not tracked."""
+    """Measure the peak memory that `work` allocates, in MB.
+
+    Returns None on a CPU, where it is not tracked.
+    """
     if device.type != "cuda":
         return None
     before = torch.cuda.memory_allocated()
@@ -408,7 +418,11 @@ def full_statistics(x: Tensor, start: Parameters, factors: Tensor) -> dict[str, 
 
 
 def iteration(statistics: Statistics, means: Tensor) -> Callable[[], object]:
-    """Return a function for an EM iteration: E-step, M-step, and the next Cholesky factors."""
+    """Return a function that performs one iteration of EM.
+
+    An iteration consists of the E-step, the M-step, and the computation of the next Cholesky
+    factors.
+    """
 
     def work() -> Tensor:
         new = statistics().parameters(means, reg_covar=1e-6)

@@ -101,7 +101,7 @@ def as_a_student_has_it(key: str, mistake: Callable) -> str:
 
 
 def names_used_by(function: Callable) -> set[str]:
-    """Return the global names that a key's function uses, directly or through others of the key."""
+    """Return the globals that a key's function uses, directly or through the key's functions."""
     found: set[str] = set()
     seen: list[object] = []
     left: list[object] = [function]
@@ -134,7 +134,7 @@ def names_used_outside_functions(tree: ast.Module) -> set[str]:
 
 
 def as_tuple(kind: type) -> str:
-    """Return code for a named tuple with a grader class's fields, and with defaults of None."""
+    """Return code for a named tuple with a grader class's fields; each default becomes None."""
     fields = dataclasses.fields(kind)
     names = [one.name for one in fields]
     optional = sum(one.default is not dataclasses.MISSING for one in fields)

@@ -1,4 +1,4 @@
-"""Measure the images per second in training the plain VAE, in one process and in a group.
+"""Measure how fast the plain VAE trains, in images per second, in one process and in a group.
 
     python benchmarks/processes.py [--processes 2] [--rounds 2] [--batch 128 1024]
 

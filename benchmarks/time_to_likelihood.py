@@ -1,7 +1,7 @@
 """Measure how long a VAE must train to reach a given likelihood on MNIST's test digits.
 
     python benchmarks/time_to_likelihood.py                         print the stored table
-    python benchmarks/time_to_likelihood.py ENTRY [--seeds 0 1 2]   measure an entry, store its row
+    python benchmarks/time_to_likelihood.py ENTRY [--seeds 0 1 2]   measure ENTRY and store its row
 
 ENTRY is a file such as benchmarks/entries/ours.py.
 

@@ -1,4 +1,4 @@
-"""Compare training the plain VAE with a tutorial's loop, and with its matrix products alone.
+"""Compare our training of the plain VAE with a tutorial's loop and with matrix products alone.
 
     python benchmarks/vae.py [--quick]
 
@@ -44,7 +44,7 @@ HALF = dataclasses.replace(PLAIN, autocast=True)
 
 
 class OneByOne(Dataset):
-    """Like torchvision's MNIST: each access turns an array into a PIL image and then a tensor."""
+    """Like torchvision's MNIST: each access converts one digit to a PIL image, then to a tensor."""
 
     def __init__(self, digits: Digits) -> None:
         self.data, self.targets = digits.images.cpu(), digits.labels.cpu()

@@ -48,7 +48,7 @@ def _axes(ax: Axes | None, **size: Any) -> Axes:
 
 
 def plain_numbers(*axes: Axis) -> None:
-    """Use plain labels, such as 600 instead of 6 × 10², on logarithmic axes of few decades."""
+    """Use plain labels, such as 600 instead of 6 × 10², on log axes that span few decades."""
     for axis in axes:
         axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
         axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))

@@ -1,4 +1,4 @@
-"""Argument checks: each raises a ValueError that says what is wrong and what to do.
+"""Argument checks: if one fails, a ValueError says what is wrong and what to do.
 
 Values are checked where a caller passes them to the package; internal code does not check them
 again. A message is built only when it is needed.

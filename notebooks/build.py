@@ -94,7 +94,7 @@ def all_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def choose(wanted: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
-    """Return the notebooks that are wanted, or all if no name is given.
+    """Return the notebooks that are named, or all if no name is given.
 
     A name may be "04", "04_vae" or "notebooks/04_vae.ipynb".
     """

@@ -61,7 +61,7 @@ def texts(figure: Any) -> list[Any]:
 
 
 def shrink(figure: Any) -> None:
-    """Reduce the figure, but not its text, until the text is large enough on a slide."""
+    """Shrink the figure, but not its text, until the text is large enough on a slide."""
     for _ in range(4):  # legends do not shrink with the figure, so one step may not be enough
         found = shown_type(figure)
         if found >= SMALLEST:

@@ -36,10 +36,10 @@ def load(name: str) -> tuple[ModuleType | None, str]:
 
 
 def start_at(x: np.ndarray, k: int, covariance_type: str) -> Parameters:
-    """Return a start for fits to x (N, D).
+    """Return starting parameters for k components to be fitted to x (N, D).
 
-    The weights are equal, the means are k points of x, and the covariances are the variances of x,
-    without correlations.
+    The weights are equal, the means are k points of x, and the covariances are the variances of x
+    ("spherical": their mean), without correlations.
     """
     dim = x.shape[1]
     variances = x.var(0)  # (D,)
@@ -61,7 +61,7 @@ def precisions(start: Parameters, covariance_type: str) -> np.ndarray:
 
 
 def apart(found: Parameters, reference: Parameters) -> float:
-    """Return the largest difference of parameters, relative to the largest one of that kind."""
+    """Return the largest parameter difference, relative to the largest parameter of that kind."""
     return max(
         float(np.abs(ours - theirs).max() / np.abs(theirs).max())
         for ours, theirs in zip(found, reference, strict=True)

@@ -100,7 +100,10 @@ def wrong_gaussians(m: Tensor, v: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def rows_differ(student: Student) -> None:
-    """Raise Mistake unless z is right for three sizes, where mu and logvar differ between rows."""
+    """Raise Mistake unless z is right for inputs of three sizes.
+
+    mu and logvar differ between rows.
+    """
     for shape, says in (
         ((6000, 3), OTHER_NUMBERS),
         ((3000, 5), OTHER_SIZE),
@@ -171,7 +174,7 @@ def kl(student: Student) -> None:
 def loss_reference(
     x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor
 ) -> Tensor:
-    """Return the correct scalar loss in nats per image: the Gaussian error plus the KL."""
+    """Return the correct loss in nats per image: the Gaussian reconstruction error plus the KL."""
     error = ((x - x_hat) ** 2).sum(1) / (2 * variance)  # (N,)
     return (error + kl_reference(mu, logvar)).mean()
 
@@ -252,7 +255,7 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
-    """Return the per-image losses (N,) of a flipped sign, a missing term or a wrong average."""
+    """Return the per-image losses (N,) with a flipped sign, a missing term or a wrong average."""
     n, error, kl = len(parts.error), parts.error, parts.kl
     return {
         "the KL is subtracted. The loss is minus L_b, so both parts are added.": error - kl,
@@ -277,7 +280,7 @@ def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
 
 
 def wrong_kls(parts: LossParts, mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the per-image losses (N,) of a missing or misinterpreted term of the KL."""
+    """Return the per-image losses (N,) with a missing or misinterpreted term in the KL."""
     error, kl = parts.error, parts.kl
     return {
         "logvar is treated as the logarithm of the std.": error + kl_reference(mu, 2 * logvar),

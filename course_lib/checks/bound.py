@@ -37,7 +37,7 @@ def kl_mistakes(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_kl_sums(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the results of the right terms with a wrong sign, factor, sum or average."""
+    """Return the results of combining the right terms with a wrong sign, factor, sum or average."""
     each = (logvar.exp() + mu**2 - 1 - logvar) / 2  # (N, D)
     right = each.sum(1)
     return {
@@ -54,7 +54,7 @@ def wrong_kl_sums(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
 
 
 def misread_logvars(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the KLs that result from a misread logvar, or from the opposite direction."""
+    """Return the KLs that result from a misread logvar, or from reversing the KL's direction."""
     square, var = mu**2, logvar.exp()  # (N, D)
     turned_round = (logvar + (1 + square) / var - 1) / 2
     return {
@@ -303,14 +303,15 @@ def of_softmax(answer: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def clamp_of_q(student: Student) -> None:
-    """Raise Mistake if the gradient is wrong where q is tiny, because q is clamped or shifted.
+    """Raise Mistake if the gradient is wrong where q is tiny.
 
+    The gradient is wrong there if q is clamped or if a number is added to q. The class
     `torch.distributions.Categorical` clamps probabilities at the machine epsilon of their dtype,
-    but answers that use this class are accepted.
+    but answers that use it are accepted.
     """
 
     def slopes(answer: Student) -> Tensor:
-        """Return the gradient (N, K) for q, restricted to directions that keep q normalized."""
+        """Return the gradient (N, K) in q, restricted to directions that keep q normalized."""
         log_joint = tensor([[-1.2, -2.5, -3.0, -0.7, -1.9]])
         q = tensor([[1.0, 1e-30, 1e-12, 1e-8, 2e-7]]).requires_grad_()
         (slope,) = weighted_gradients(call(answer, log_joint, q), {"q": q}, ["q"])
@@ -337,7 +338,10 @@ def clamp_of_q(student: Student) -> None:
 
 
 def weights_reference(log_w: Tensor) -> Tensor:
-    """Return the log of each image's mean weight in nats (Burda et al. 2016, eq. 8)."""
+    """Return the correct bound in nats: the log of each image's mean weight.
+
+    Source: Burda et al. 2016, eq. 8.
+    """
     return log_w.logsumexp(0) - math.log(len(log_w))  # (N,)
 
 
@@ -465,7 +469,7 @@ def extreme_weights(
 
 
 def lowest_change(value: Any, before: tuple[float, float], after: tuple[float, float]) -> str:
-    """Say how a formula for the lowest possible change in log P(x) fits one step in P alone.
+    """Say how a formula for the lowest change in log P(x) compares with one step in P alone.
 
     The sentence helps students judge the last exercise of the chapter. `value` is the result of the
     formula, or None if the exercise has not been started. before, after: log P(x) and L_b, in nats.

@@ -33,10 +33,10 @@ X = tensor([[0.7, 0.2, 0.9, 0.4, 0.1], [0.3, 0.8, 0.5, 0.6, 0.9], [0.2, 0.4, 0.1
 
 
 class Half:
-    """The encoder or decoder of a conditional VAE, one layer for `width` numbers and a label.
+    """The encoder or decoder of a conditional VAE, with a single layer.
 
-    The label is one-hot. Rows without a label are also accepted, so that the check can say which
-    network received no label.
+    It takes `width` numbers and a one-hot label. Rows without a label are also accepted, so that
+    the check can say which network received no label.
     """
 
     def __init__(self, name: str, weight: Tensor, level: float = 0.0) -> None:

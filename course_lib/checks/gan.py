@@ -27,7 +27,7 @@ OLD = 0.25  # the gradient left in D's weights by an earlier step
 
 
 class Critic:
-    """A discriminator that maps an image x to ½ Σ w·x² + 0.7, which has the gradient w·x."""
+    """A discriminator that maps an image x to ½ Σ w·x² + 0.7, whose gradient in x is w·x."""
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight.clone().requires_grad_()  # (D,)
@@ -190,7 +190,7 @@ def expect_d_learns(found: Tensor, logit: Critic, x: Tensor) -> None:
 
 
 def expect_a_flat_place(student: Student, logit: Critic, x: Tensor) -> None:
-    """Raise Mistake unless penalty and gradient are right even if D is flat at one image."""
+    """Raise Mistake unless the penalty and its gradient are right even if D is flat at an image."""
     flat = x * tensor([[1.0], [0.0], [1.0], [1.0]])  # D's gradient at the second image is 0
     value = call(student, logit, flat)
     where = "the penalty where D is flat at one image"
@@ -367,7 +367,10 @@ def radius(points: Tensor, nth: int) -> Tensor:
 
 
 def share(inside: Tensor) -> Tensor:
-    """Return the share of points in at least one ball; `inside` is Boolean, (points, balls)."""
+    """Return the share of points that lie in at least one ball.
+
+    `inside` is Boolean and has the shape (points, balls).
+    """
     return inside.any(1).float().mean()
 
 
@@ -380,7 +383,7 @@ def share_among(real: Tensor, fake: Tensor, k: int) -> Tensor:
 def points(
     source: torch.Generator, n: int, m: int, axes: int, ks: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
-    """Draw n real points, and m fake points not so near a ball's edge that rounding matters."""
+    """Draw n real points, and m fake points too far from any ball's edge for rounding to matter."""
     real = torch.randn(n, axes, generator=source)
     fake = 1.7 * torch.randn(2 * m, axes, generator=source) + 0.6
     apart = cdist(fake.double(), real.double())  # (M, N)

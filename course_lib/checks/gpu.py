@@ -464,10 +464,10 @@ def expect_any_size(student: Student, joint: Tensor, block: int) -> None:
 
 
 def scattered_rows() -> Tensor:
-    """Build 8 rows of 23 numbers whose exp overflows or underflows if the wrong one is subtracted.
+    """Build 8 rows of 23 numbers that reveal when the wrong number is subtracted before exp.
 
-    The right number to subtract is the largest one seen so far in the row. The tiles have 10, 10
-    and 3 columns.
+    The exponentials then overflow or underflow. The right number to subtract is the largest one
+    seen so far in the row. The tiles have 10, 10 and 3 columns.
     """
     near, far = -0.1 * (arange(23) % 7), -4000.0
     rows = near.repeat(8, 1)
@@ -487,7 +487,7 @@ def scattered_rows() -> Tensor:
 
 
 def expect_own_maximum(student: Student) -> None:
-    """Raise Mistake unless each row's largest number so far is subtracted from that row."""
+    """Raise Mistake unless the largest number so far in each row is subtracted from that row."""
     rows, block = scattered_rows(), 10
     right = rows.logsumexp(1)
 
@@ -538,7 +538,10 @@ def expect_own_maximum(student: Student) -> None:
 
 
 def expect_tiles(student: Student) -> None:
-    """Raise Mistake unless the function uses tiles of `block` columns, and no `logsumexp`."""
+    """Raise Mistake unless the function works in tiles of about `block` columns, without `logsumexp`.
+
+    Tiles of a single column are also allowed.
+    """
     n, block, k = 2, 7, 91  # 13 tiles
     joint = -(arange(n * k) % 17.0).reshape(n, k)
     watch = watched(lambda: student(joint.clone(), block))
@@ -633,7 +636,7 @@ def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_averages(good: Tensor) -> dict[str, Tensor]:
-    """Return the values of mistakes that all gradients share, such as a missing factor 1/N."""
+    """Return the results of mistakes common to all gradients, such as a missing factor 1/N."""
     n = len(good)
     missing = "the factor 1/N is missing. The loss is the mean over the images."
     return {
@@ -714,7 +717,7 @@ def wrong_d_mu() -> dict[str, Tensor]:
 
 
 def wrong_d_logvar() -> dict[str, Tensor]:
-    """Return the values that mistakes produce in place of d_logvar = ½ (exp(logvar) − 1) / N."""
+    """Return what typical mistakes produce in place of d_logvar = ½ (exp(logvar) − 1) / N."""
     _, _, mu, logvar = GIVEN.values()
     n, codes = mu.shape
     std, variance = (logvar / 2).exp(), logvar.exp()

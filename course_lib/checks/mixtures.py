@@ -342,7 +342,10 @@ def uniform_cdf(w: Tensor, m: Tensor, s: Tensor, low: float, width: float) -> Di
 
 
 def apart(x: Tensor, cdf: Distribution) -> float:
-    """Return √n times the Kolmogorov–Smirnov distance between the samples x and `cdf`."""
+    """Return √n times the largest distance between `cdf` and the steps' upper ends for samples x.
+
+    It is at most 1/√n below √n times the Kolmogorov–Smirnov distance.
+    """
     x = x.sort().values
     n = len(x)
     return float((cdf(x) - torch.arange(1, n + 1) / n).abs().max()) * n**0.5
@@ -391,8 +394,8 @@ def sample_mixture(student: Student) -> None:
 def expect_varying_counts(student: Student, w: Tensor, m: Tensor, s: Tensor) -> None:
     """Raise Mistake if the first component's number of draws hardly varies between calls.
 
-    Of 40 independent draws, 22 ± 3 come from the first component. In fewer than one in 10¹⁰ runs,
-    the numbers of all twenty calls differ by at most 1 by chance.
+    Of 40 independent draws, 22 ± 3 come from the first component. By chance, the counts of all
+    twenty calls lie within 1 of each other in fewer than one in 10¹⁰ runs.
     """
     counts = []
     for seed in range(20):
@@ -469,7 +472,7 @@ def mixture_moments(w: Tensor, m: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
-    """Raise Mistake unless the draws have the right mean and the right distribution of noise.
+    """Raise Mistake unless the mean of the draws and the distribution of their noise are right.
 
     Each mean and std may deviate by up to six standard errors. For a correct answer, each of them
     exceeds this limit about twice in 10⁹ runs.
@@ -500,7 +503,10 @@ def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
 
 
 def expect_other_mixtures(student: Student, n: int) -> None:
-    """Raise Mistake unless samples from new mixtures of 3 and 5 components are right."""
+    """Raise Mistake unless samples from two new mixtures are distributed correctly.
+
+    The mixtures have 3 and 5 components.
+    """
     for k, size, says in ((3, n, OTHER_NUMBERS), (5, 4000, OTHER_SIZE)):
         there = draw_mixture(fresh_generator(), k)
         # the means are spread out, so that a missing component is noticed whatever its weight
@@ -555,7 +561,10 @@ def shared_variance(variance: Any, x: Tensor, resp: Tensor) -> str:
 
 
 def shared_variances(x: Tensor, resp: Tensor) -> tuple[float, dict[str, float]]:
-    """Return the best shared variance for x (N,) and resp (N, K), and the results of mistakes."""
+    """Return the best shared variance, and the results of typical mistakes.
+
+    x has the shape (N,), and resp has the shape (N, K).
+    """
     n, k = resp.shape
     n_k = resp.sum(0)  # (K,)
     square = (x[:, None] - resp.T @ x / n_k).square()  # (N, K)

@@ -82,9 +82,10 @@ def try_example(example: Mapping[str, Any], student: Any) -> None:
 
 
 def argument(value: Any, given_as: str = "tensors") -> Any:
-    """Return what the function receives: a tensor, an array, a number, or a list of these.
+    """Return an argument as the function receives it.
 
-    Tensors and arrays contain float32 numbers or integers.
+    The result is a tensor, an array, a number, or a list of these. Tensors and arrays contain
+    float32 numbers or integers.
     """
     if isinstance(value, dict) and "array" in value:
         numbers = np.array(value["array"], dtype=value["dtype"]).reshape(value["shape"])

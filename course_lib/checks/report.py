@@ -1,4 +1,4 @@
-"""Tools of all checks: call a student's function safely, judge its answer, print one line."""
+"""Shared tools that call a student's function safely, judge its answer and print one line."""
 
 import html
 import inspect
@@ -168,7 +168,10 @@ def call(student: Student, *inputs: Any) -> Any:
 
 
 def plain(value: object, what: str) -> Tensor:
-    """Return `value` detached and on the CPU; raise Mistake if it is no tensor of real numbers."""
+    """Return `value` detached and on the CPU.
+
+    Raises Mistake if it is not a tensor of real numbers.
+    """
     if not isinstance(value, Tensor) or value.is_complex():
         raise Mistake(
             f"{what} must be a torch tensor of real numbers, but got {type(value).__name__}."
@@ -237,7 +240,10 @@ class Table:
         self.judge(call(student, *self.inputs.values()))
 
     def judge(self, value: object, what: str = "your result") -> None:
-        """Raise Mistake if the value is a known mistake, or has a wrong dtype, shape or number."""
+        """Raise Mistake unless the value has the right dtype, shape and numbers.
+
+        If the value matches a known mistake, the message names that mistake.
+        """
         right = self.right.detach()
         if right.ndim == 0:
             yours = number_or_tensor(value, what, self.differentiable)
@@ -295,7 +301,10 @@ class Table:
 
 
 def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
-    """Return a plain tensor; raise Mistake for a wrong shape or dtype, NaN or infinity."""
+    """Return `value` as a plain tensor.
+
+    Raises Mistake if it has the wrong shape or dtype, or contains NaN or infinity.
+    """
     yours = plain(value, what)
     says = f"{what} must have shape {tuple(shape)}, not {tuple(yours.shape)}."
     expect(yours.shape == shape, says)
@@ -306,7 +315,7 @@ def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def other_units(right: Tensor) -> dict[str, Tensor]:
-    """Return the right answer in bits and in base-10 units, as `mistakes` of a Table."""
+    """Return the right answer in bits and in base-10 units, for the `mistakes` of a Table."""
     bits = (
         "the result is in bits (logarithms to base 2), but it must be in nats. Use the natural "
         "logarithm."
@@ -318,12 +327,15 @@ def other_units(right: Tensor) -> dict[str, Tensor]:
 
 
 def fresh_generator() -> torch.Generator:
-    """Return a generator whose seed is from the operating system, not from torch's generator."""
+    """Return a generator whose seed comes from the operating system, not from torch."""
     return torch.Generator().manual_seed(secrets.randbits(62))
 
 
 def parts(answer: object, names: Sequence[str], right: Sequence[Tensor]) -> list[Tensor]:
-    """Return an answer's tensors; raise Mistake if their number or order is not that of `names`."""
+    """Return the tensors of an answer.
+
+    Raises Mistake if their number or order does not match `names`.
+    """
     order = ", ".join(names)
     if not isinstance(answer, tuple | list) or len(answer) != len(names):
         raise Mistake(f"your function must return {len(names)} tensors: {order}.")
@@ -448,7 +460,7 @@ def gradients(
 
 
 def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> list[Tensor]:
-    """Return the gradients of Σ (1 + i/n) · value[i], with zeros where no gradient arrives."""
+    """Return the gradients of Σ (1 + i/n) · value[i], with zeros for inputs that have none."""
     if not isinstance(value, Tensor) or not value.requires_grad:
         return [torch.zeros_like(leaves[name]) for name in to]
     i = torch.arange(value.numel(), dtype=value.dtype).reshape(value.shape)
@@ -457,7 +469,7 @@ def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> li
 
 
 def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the gradients of the student's scalar, with zeros where no gradient arrives."""
+    """Return the gradients of the student's scalar result, with zeros for inputs that have none."""
     try:
         found = torch.autograd.grad(total, inputs, allow_unused=True, retain_graph=True)
     except RuntimeError as error:
@@ -474,7 +486,7 @@ def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
 def draws(
     student: Student, frozen: Mapping[str, Tensor], shape: tuple[int, ...], *inputs: object
 ) -> Tensor:
-    """Return one draw after checking that its seed reproduces it and that the next one differs."""
+    """Return one draw after checking that its seed reproduces it and that the next draw differs."""
     one, two = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     draw, again, after = (plain(call(student, *inputs, g), "your draw") for g in (one, two, one))
     numbers(draw, "your draw", shape)

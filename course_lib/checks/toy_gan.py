@@ -1,4 +1,4 @@
-"""Checks for “A GAN in one dimension”: D's loss and gradient, G's step, the best D's value."""
+"""Checks for “A GAN in one dimension”: D's loss and gradient, G's step, and the best D's value."""
 
 import math
 import secrets
@@ -540,7 +540,7 @@ def wrong_values(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_widths(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
-    """Return the results of a wrong width or D*, of an extra constant, and of a flipped sign."""
+    """Return the results of a wrong width, a wrong D*, an extra constant and a flipped sign."""
     log_d, log_not = (p / (p + q)).log(), (q / (p + q)).log()
     played = p * log_d + q * log_not  # (G,)
     right = dx * played.sum()

@@ -1,4 +1,7 @@
-"""Checks for the two chapters on digit VAEs: log P(x|z), new images, the NLL and its error."""
+"""Checks for the two chapters on VAEs for digits.
+
+The exercises are about log P(x|z), new images, the NLL, and the uncertainty of the NLL.
+"""
 
 import math
 
@@ -149,7 +152,7 @@ class Decoder:
             return None
 
     def codes_of(self, images: Tensor) -> Tensor | None:
-        """Return the images' codes by inverting the linear decoder, or None if no codes fit."""
+        """Find the images' codes by inverting the linear decoder; return None if no codes fit."""
         # the images may have passed through one sigmoid, none, or two; a later check tells which
         for logits in (images.logit(), images, images.logit().logit()):
             z = (logits - self.bias) @ torch.linalg.pinv(self.weight)  # (n, d)
@@ -236,7 +239,7 @@ def generate(student: Student) -> None:
 
 
 def nll_reference(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> Tensor:
-    """Return −log of the mean importance weight in nats, averaged over images."""
+    """Return the correct NLL in nats: −log of the mean importance weight, averaged over images."""
     log_w = log_px_z + log_pz - log_qz  # (k, N)
     return math.log(len(log_w)) - log_w.logsumexp(0).mean()
 

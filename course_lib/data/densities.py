@@ -66,7 +66,10 @@ def _mixture(weights: list[float], *parts: Distribution) -> Functions:
 
 
 def _curve(x: list[float], height: list[float]) -> Functions:
-    """Build a density from a piecewise cubic curve, whose integral has a closed form."""
+    """Build a density from a piecewise cubic curve through the points.
+
+    The integral of the curve has a closed form.
+    """
     curve = PchipInterpolator(x, height)
     area, total = curve.antiderivative(), curve.integrate(x[0], x[-1])
 
@@ -114,10 +117,11 @@ def drawn(heights: Sequence[float], limits: tuple[float, float] = (-8.0, 8.0)) -
 
 
 def _flower(petals: int, depth: float, profile: Distribution) -> Functions:
-    """Build a flower: petals ρ = 1 + depth·cos(petals·angle), and s = r/ρ drawn from `profile`.
+    """Build a flower whose petals follow ρ = 1 + depth·cos(petals·angle).
 
-    The density of the angle is proportional to ρ². Therefore p(x) = profile(s) / (s·∫ρ²) depends on
-    s alone, and every contour is a flower. A depth of 0 gives a ring.
+    The ratio s = r/ρ is drawn from `profile`, and the density of the angle is proportional to ρ².
+    Therefore p(x) = profile(s) / (s·∫ρ²) depends on s alone, and every contour is a flower. A depth
+    of 0 gives a ring.
     """
     whole = math.tau * (1 + depth**2 / 2)  # ∫ρ² over a full turn
 
@@ -139,7 +143,7 @@ def _flower(petals: int, depth: float, profile: Distribution) -> Functions:
 
 
 def _pinwheel(arms: int, turn: float, radius: float, along: float, across: float) -> Functions:
-    """Build a pinwheel: Gaussians on a circle, with each point at radius r rotated by turn·r.
+    """Build a pinwheel: Gaussians on a circle; a point at radius r is rotated by the angle turn·r.
 
     The rotation preserves areas and therefore densities. along, across: the standard deviations of
     each Gaussian in the radial and the tangential direction, respectively.

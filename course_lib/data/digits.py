@@ -230,7 +230,7 @@ def _check_labels(labels: torch.Tensor, count: int, classes: int) -> None:
 
 
 def binarize(images: torch.Tensor) -> torch.Tensor:
-    """Set each pixel to 1 with probability pixel/255, else to 0: uint8 (...) → float32 (...).
+    """Set each pixel to 1 with probability pixel/255, otherwise to 0: uint8 (...) → float32 (...).
 
     This "dynamic binarization" is used to compare the likelihoods of MNIST models, because grey
     pixels are not outcomes of a Bernoulli distribution. The function uses torch's global generator
@@ -248,7 +248,7 @@ def binarize(images: torch.Tensor) -> torch.Tensor:
 
 
 def fixed_binarization(images: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    """Binarize images in the same way on every machine: uint8 (...) → float32 (...) of 0 and 1.
+    """Binarize images in the same way on every machine: uint8 (...) → float32 (...) of 0s and 1s.
 
     All test results are computed on images binarized in this way. NumPy guarantees that RandomState
     produces the same numbers in every version.

@@ -1,4 +1,7 @@
-"""Find or download a corpus, with no long waits if the network is down and no partial files."""
+"""Find or download a corpus.
+
+There are no long waits if the network is down, and no partial files are left behind.
+"""
 
 import os
 import shutil
@@ -88,7 +91,10 @@ def fetch(
 
 
 def _alive(urls: Sequence[str]) -> list[str]:
-    """Return the URLs that respond within PROBE seconds, in order, or raise ConnectionError."""
+    """Return the URLs that respond within PROBE seconds, in order.
+
+    Raises ConnectionError if none responds.
+    """
 
     def ask(url: str) -> str:
         urllib.request.urlopen(url, timeout=PROBE).close()

@@ -9,7 +9,7 @@ from torch import Tensor
 def moon_phases(
     n: int, size: int = 28, between: tuple[float, float] = (0.0, 0.5)
 ) -> tuple[Tensor, Tensor]:
-    """Return n images of the moon, float32 (n, size, size), and phases in cycles, float64 (n,).
+    """Return n moon images, float32 (n, size, size), and their phases in cycles, float64 (n,).
 
     The pixels are in [0, 1]. Phase 0 is the new moon, ¼ the first quarter, ½ the full moon and ¾
     the last quarter. The phases are evenly spaced over the interval `between`, including both ends.

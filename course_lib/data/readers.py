@@ -175,7 +175,7 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[str] | None) -> Read:
-    """Read a table with one image per row and labels in the first column or one named label."""
+    """Read a table with one image per row and labels in the first column or the column `label`."""
     path = Path(path).expanduser()
     heading, table = _table(path)
     at = 0
@@ -248,11 +248,11 @@ def _is_number(text: str) -> bool:
 def number_labels(
     splits: Sequence[np.ndarray], classes: Sequence[str] | None = None
 ) -> tuple[list[np.ndarray], list[str]]:
-    """Renumber integer labels as 0, 1, 2, … by value; return the labels and the class names.
+    """Renumber integer labels as 0, 1, 2, …, and return the labels and the class names.
 
     splits: the labels of the training and test images, which are renumbered in the same way.
     classes: the names, if known: either the label values themselves or the names of the labels 0,
-    1, 2, … in that order. By default, the label values are the names.
+    1, 2, … in that order. By default, the names are the label values in ascending order.
     """
     values = np.unique(np.concatenate(splits))
     names = [str(value) for value in values.tolist()]
@@ -360,7 +360,10 @@ def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def _class_names(dataset: Any, labels: list[int]) -> list[str]:
-    """Return a data set's class names, even in a Subset, or the label numbers if it has none."""
+    """Return a data set's class names, or the label numbers if it has none.
+
+    A Subset has the class names of the data set from which it was taken.
+    """
     whole = dataset
     while not hasattr(whole, "classes") and hasattr(whole, "dataset"):
         whole = whole.dataset

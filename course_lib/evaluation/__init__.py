@@ -1,4 +1,4 @@
-"""How good a model is: likelihoods of test images, sample quality, and a classifier as a referee.
+"""Measures of how good a model is: likelihoods, sample quality, and a classifier as a referee.
 
 To add a measure, write a function that takes images or a model, and document the
 unit of its result.

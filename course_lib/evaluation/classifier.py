@@ -33,7 +33,7 @@ def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[
 
 
 def _halved(height: int, width: int) -> tuple[nn.Module, int, int]:
-    """Return a layer that halves each side above one pixel (rounding down), and the new sizes."""
+    """Return a layer that halves each side over 1 pixel long (rounding down), and the new sizes."""
     by_height = min(2, height)
     by_width = min(2, width)
     return nn.MaxPool2d((by_height, by_width)), height // by_height, width // by_width
@@ -53,11 +53,11 @@ class ClassifierConfig(Config):
 
 
 class Classifier(nn.Module):
-    """A classifier: convolutions to an eighth of each side, 64 features and one logit per class.
+    """An image classifier with convolutions, 64 features and one logit per class.
 
-    shape: the shape of the images, (H, W) or (C, H, W). The classifier for MNIST has 192,000
-    weights. The input must be float pixels in [0, 1] of shape (N, D) or (N, *shape); any other
-    input raises ValueError.
+    shape: the shape of the images, (H, W) or (C, H, W). The convolutions reduce each side to about
+    an eighth. The classifier for MNIST has 192,000 weights. The input must be float pixels
+    in [0, 1] of shape (N, D) or (N, *shape); any other input raises ValueError.
     """
 
     def __init__(self, shape: Sequence[int] = (28, 28), classes: int = 10) -> None:
@@ -144,11 +144,11 @@ class Classifier(nn.Module):
 
 
 def augment(images: Tensor) -> Tensor:
-    """Rotate, scale and shift images slightly: bytes (N, [C], H, W) → pixels of the same shape.
+    """Rotate, scale and shift images slightly, and return pixels of the same shape.
 
-    Each image gets its own random affine map, and all images are processed at once. On
-    average, half of the images are also binarized: each pixel becomes 1 with a probability
-    equal to its grey level.
+    images: bytes of shape (N, H, W) or (N, C, H, W). Each image gets its own random affine map, and
+    all images are processed at once. On average, half of the images are also binarized: each pixel
+    becomes 1 with a probability equal to its grey level.
     """
     n = len(images)
     channels = images.shape[1] if images.ndim == 4 else 1

@@ -1,4 +1,4 @@
-"""Figures of GANs on MNIST: rows of digits, tournaments of versions, and training histories."""
+"""Figures of GANs on MNIST: rows of digits, tournaments between versions and training histories."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,10 @@ def digit_rows(
 
 
 def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
-    """Draw `belief` (G, D): the mean probability of "real" from each D for the images of each G."""
+    """Draw the mean probability of "real" that each D assigns to the images of each G.
+
+    belief: shape (G, D).
+    """
     ax = plt.subplots(figsize=(5.4, 4.6))[1] if ax is None else ax
     picture = ax.imshow(belief.detach().cpu().numpy(), vmin=0, vmax=1, cmap="cividis")
     names = [f"v{i + 1}" for i in range(max(belief.shape))]

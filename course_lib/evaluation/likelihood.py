@@ -50,10 +50,10 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class NLL:
-    """Upper bounds on −log P(x) for each k: `per_image` (len(ks), N), and `nll[k]`, their mean.
+    """Upper bounds on −log P(x) for each k: `per_image` (len(ks), N), and the means `nll[k]`.
 
-    The standard error describes the variation between samples of N images; the random draws of z
-    contribute little to it.
+    Each mean is taken over the N images. The standard error describes the variation between samples
+    of N images; the random draws of z contribute little to it.
     """
 
     ks: tuple[int, ...]
@@ -215,7 +215,7 @@ def elbo_surgery(
 
 
 def linear_probe(z_train: Tensor, y_train: Tensor, z_test: Tensor, y_test: Tensor) -> float:
-    """Return the test accuracy of a logistic regression from the codes z (N, d) to the labels."""
+    """Return the test accuracy of a logistic regression of the labels on the codes z (N, d)."""
     # imported here: the import takes a second
     from sklearn import linear_model, pipeline, preprocessing
 
@@ -229,7 +229,7 @@ def linear_probe(z_train: Tensor, y_train: Tensor, z_test: Tensor, y_test: Tenso
 
 @torch.no_grad()
 def within_class_diversity(images: Tensor, labels: Tensor) -> float:
-    """Return the mean squared distance between two images of a class, averaged over the classes.
+    """Return the mean squared distance between different images of a class, averaged over classes.
 
     images: pixels (N, D), or features such as those from Classifier.features. The distance is not
     in nats. Compare only images of the same kind, because binary images contain noise in every
@@ -259,7 +259,10 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
 
 @contextmanager
 def _measuring(model, x, y, seed=0, size=1000, exact=False):
-    """Yield an iterator of (model with labels, `size` images); restore all state at the end."""
+    """Yield an iterator over pairs (model with labels, `size` images).
+
+    All state is restored at the end.
+    """
     require.tensors(x)
     if x.ndim != 2 or len(x) < 2 or not x.is_floating_point():
         raise ValueError(

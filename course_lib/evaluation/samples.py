@@ -30,7 +30,7 @@ DISTANCES_AT_ONCE = 8_000_000  # 32 MB in float32
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """Return the Fréchet distance ‖μa − μb‖² + tr(A + B − 2 (AB)^½) of features a and b (N, d).
+    """Return the Fréchet distance ‖μa − μb‖² + tr(A + B − 2 (AB)^½) between sets a and b (N, d).
 
     Here, μa and μb are the means of the features, and A and B are their covariances. The result is
     the squared Wasserstein distance between two Gaussians with these means and covariances, in
@@ -80,9 +80,10 @@ def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
 
 
 def kl_to_uniform(shares: Tensor) -> float:
-    """Return KL(shares ‖ uniform) in nats: 0 for equal shares, and log(classes) for a single class.
+    """Return KL(shares ‖ uniform) in nats.
 
-    Raises ValueError unless the shares are non-negative and sum to 1.
+    It is 0 for equal shares, and log(classes) if only one class occurs. Raises ValueError unless
+    the shares are non-negative and sum to 1.
     """
     require.tensors(shares)
     if shares.ndim != 1 or not bool((shares >= 0).all()) or abs(float(shares.sum()) - 1) > 1e-3:
@@ -140,10 +141,10 @@ def _share_inside(points: Tensor, centres: Tensor, k: int) -> float:
 
 
 def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distances (M,) and indices (M,) of the nearest of `among` (N, D) to images (M, D).
+    """Find the nearest of `among` (N, D) to each image (M, D).
 
-    The distance is Euclidean. Copies of training images have far smaller distances than real images
-    that were not used for training.
+    Returns the distances (M,) and the indices (M,). The distance is Euclidean. Copies of training
+    images have far smaller distances than real images that were not used for training.
     """
     index = torch.cat([d.argmin(1) for d in _distances(images, among)])
     # recomputed, because the fast distances are rounded
@@ -244,7 +245,7 @@ def taken_for_real(
 def _trained_judge(
     real: Tensor, fake: Tensor, shape: tuple[int, int, int], seed: int, steps: int
 ) -> Encoder:
-    """Train a discriminator on equally many real and fake images (n, D) of this shape (C, H, W)."""
+    """Train a discriminator on equally many real and fake images (n, D) of `shape` (C, H, W)."""
     judge = Encoder(shape, 1, (32, 64), "silu", "conv").to(real.device)
     optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3)
 

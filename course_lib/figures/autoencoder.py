@@ -60,7 +60,7 @@ def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor)
 
 
 def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
-    """Plot the largest distance to a true moon on the line, with one point per seed, case and kind.
+    """Plot the largest distance to a true moon along the line, one point per seed, case and kind.
 
     The arguments are the same as for `distance_along_line`. The dotted line marks the largest
     distance of the cross-fade, and the dashed line marks half of it. The chapter calls a point
@@ -142,7 +142,10 @@ def noise_histories(noise: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
 
 
 def price_of_noise(sigma: Tensor, exponential: Tensor, line: Tensor, lowest: float) -> Figure:
-    """Plot the lecture's curves against σ: blue, red, and green = blue − red with its minimum."""
+    """Plot the lecture's blue, red and green curves against σ.
+
+    Green is the difference between blue and red; its minimum is marked.
+    """
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.plot(sigma, exponential, color=plots.MODEL, lw=2, label=r"blue: $e^\sigma$")
     ax.plot(sigma, line, "--", color=plots.GAP, lw=2, label=r"red: $1 + \sigma$")

@@ -23,7 +23,7 @@ MARKERS = ("o", "s", "^")
 def finite_mixtures(
     x: Tensor, p: Tensor, mixtures: dict[int, Tensor], kl: dict[int, float]
 ) -> None:
-    """Plot the density p (X,) and each mixture of K Gaussians (X,), with KL(p‖mixture) as title."""
+    """Plot a density p (X,) and mixtures of K Gaussians (X,), with KL(p‖mixture) in the titles."""
     _, axes = plt.subplots(1, len(mixtures), figsize=(9.5, 2.9), sharey=True)
     for ax, (count, density) in zip(axes, mixtures.items(), strict=True):
         ax.plot(x, p, color=DATA, lw=2.5, label="integral")
@@ -229,7 +229,10 @@ def estimates(
 def estimator_noise(
     widths: Sequence[float], closed_form: Sequence[float], sampled: Sequence[float]
 ) -> None:
-    """Plot the standard deviation of one-draw estimates of L_b against q's width (posterior: 1)."""
+    """Plot the standard deviation of one-draw estimates of L_b against q's width.
+
+    The posterior has width 1.
+    """
     ax = plt.subplots(figsize=(7.5, 3.2))[1]
     ax.plot(widths, closed_form, "o-", color=BOUND, lw=1.8, label="KL in closed form")
     ax.plot(widths, sampled, "s--", color=Q, lw=1.8, label="KL sampled, too")

@@ -47,7 +47,10 @@ def sheet(images: Tensor, title: str, shape: Shape) -> None:
 
 
 def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -> None:
-    """Draw originals (R, D) and each style with every label (R, C, D), its own label framed."""
+    """Draw originals (R, D) and each style with every label (R, C, D).
+
+    Frames mark the original labels.
+    """
     rows, columns = images.shape[:2]
     _, (left, right) = plt.subplots(
         1, 2, figsize=(0.64 * (columns + 1.4), 0.64 * rows + 0.5), width_ratios=(1, columns)
@@ -85,7 +88,10 @@ def samples(drawn: Tensor, shape: Shape) -> None:
 
 
 def misread(images: Tensor, asked: Tensor, read: Tensor, shape: Shape, most: int = 20) -> None:
-    """Draw samples (N, D) whose predicted label is not the requested one, titled asked→read."""
+    """Draw samples (N, D) whose predicted label is not the requested one.
+
+    Each title has the form asked→read.
+    """
     pictures = []
     if len(images):
         pictures = list(plots.as_pixels(images[:most], shape).movedim(1, -1).squeeze(-1).numpy())

@@ -59,9 +59,10 @@ def tournament(ranking: Tensor) -> None:
 
 
 def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> None:
-    """Plot each run's losses against the Fréchet distance of its samples: D's left, G's right.
+    """Plot each run's losses against the Fréchet distance of its samples.
 
-    Each run has the keys "discriminator", "generator" and "distance", one number per evaluation.
+    D's losses are on the left, G's on the right. Each run has the keys "discriminator", "generator"
+    and "distance", with one number per evaluation.
     """
     _, axes = plt.subplots(1, 2, figsize=(10.5, 3.6), sharex=True)
     names = {"discriminator": "D's loss, nats", "generator": "G's loss, nats"}
@@ -101,7 +102,7 @@ def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -
 
 
 def frozen_and_free(runs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    """Plot G's loss and the Fréchet distance per kind of run in two panels, one point per seed."""
+    """Plot G's loss and the Fréchet distance for each kind of run, with one point per seed."""
     _, axes = plt.subplots(1, 2, figsize=(9.5, 2.6), sharey=True)
     labels = ("G's loss, nats (what G minimizes)", "Fréchet distance (lower is better)")
     for i, (ax, label) in enumerate(zip(axes, labels, strict=True)):

@@ -29,7 +29,10 @@ def _ticks(axis: Any, values: Sequence[float], labels: Sequence[str] | None = No
 
 
 def timeline(operations: list[step_times.Span], phases: list[step_times.Span]) -> None:
-    """Draw a profile: phases above, operations below, matrix products darker than the rest."""
+    """Draw a profile: phases above and operations below.
+
+    Matrix products are darker than the other operations.
+    """
     step_times.timeline(operations, phases)
     plt.show()
 
@@ -70,7 +73,7 @@ def parts_of_a_step(parts: Mapping[str, float]) -> None:
 
 
 def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
-    """Plot the gigabytes moved per second against the bytes of one array, on logarithmic axes."""
+    """Plot the gigabytes moved per second against an array's size in bytes, on logarithmic axes."""
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     ax.plot(sizes, speeds, "o-", color=plots.MODEL)
     ax.set(xscale="log", yscale="log", xlabel="bytes of one array", ylabel="GB moved per second")
@@ -83,7 +86,10 @@ def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
 
 
 def strides(steps: Sequence[int], sectors: Sequence[int], here: Sequence[float]) -> None:
-    """Plot the cost of reading every s-th number: sectors per warp (GPU), time per number (CPU)."""
+    """Plot the cost of reading every s-th number.
+
+    The cost is in sectors per warp for a GPU (left) and in time per number on this CPU (right).
+    """
     _, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.2))
     left.plot(steps, sectors, "o-", color=plots.GAP)
     left.set(title="GPU, counted: 32 neighbouring lanes", ylabel="sectors of 32 bytes")
@@ -168,7 +174,11 @@ def _write_counts(ax: Axes, row_of_counts: Tensor, row: int) -> None:
 
 
 def running_maximum(joint: Tensor, block: int, largest: Tensor, total: Tensor) -> None:
-    """Plot log-densities (K,), the running maximum and log Σ exp (left), and the total (right)."""
+    """Plot log-densities (K,) and the running computation of log Σ exp.
+
+    The left panel shows the log-densities, their running maximum and log Σ exp so far. The right
+    panel shows the running total, in units of the largest term so far.
+    """
     _, (left, right) = plt.subplots(1, 2, figsize=(12, 3.8))
     ends = np.arange(block, len(joint) + 1, block)
     left.plot(

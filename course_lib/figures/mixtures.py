@@ -66,7 +66,10 @@ def em_steps_2d(
 
 
 def log_likelihood(history: Sequence[float], skip: int = 1, truth: float | None = None) -> None:
-    """Plot the log-likelihood after each step but the first `skip`, which would hide the rest."""
+    """Plot the log-likelihood against the step of EM.
+
+    The first `skip` values, which would hide the rest, are left out.
+    """
     _, ax = plt.subplots(figsize=(7, 3))
     steps = range(skip, len(history))
     ax.plot(steps, history[skip:], color=plots.MODEL, lw=2, label="mixture")
@@ -182,7 +185,10 @@ def bic_curves(candidates: Sequence[int], bics: Sequence[Sequence[float]], truth
 def digit_likelihoods(
     fitted: Mapping[int, float], held_out: Mapping[int, float], bic: Mapping[int, float]
 ) -> None:
-    """Plot −log P per digit (training, held-out) and BIC / 2N against the number of components."""
+    """Plot −log P per digit and BIC / 2N against the number of components.
+
+    −log P is shown both for the digits used for the fit and for held-out digits.
+    """
     _, ax = plt.subplots(figsize=(7, 3.6))
     sizes = list(fitted)
     ax.plot(
@@ -212,7 +218,10 @@ def digit_sheets(rows: Mapping[str, Tensor]) -> None:
 
 
 def bits_with_bits(label: Mapping[float, float], vector: Mapping[int, float], limit: float) -> None:
-    """Plot explained variance against the number of bits, for one label and a vector of bits."""
+    """Plot the explained variance against the number of bits in a code.
+
+    The code is either one label or a vector of bits.
+    """
     _, ax = plt.subplots(figsize=(7, 3.6))
     ax.plot(list(label), list(label.values()), "o-", color=plots.Q, label="one label of K")
     ax.plot(list(vector), list(vector.values()), "s-", color=plots.MODEL, label="a vector of bits")

@@ -86,7 +86,10 @@ def gradients(distances: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
 
 
 def divergences(shifts: ArrayLike, jsds: ArrayLike, works: ArrayLike) -> None:
-    """Plot the JSD and W1 (M,) of two blocks of width 1 against the shift (M,) between them."""
+    """Plot the JSD and the Wasserstein distance between two blocks against the shift between them.
+
+    The blocks have width 1, and all arguments have shape (M,).
+    """
     titles = "JSD(p, q), nats (dotted: log 2)", "Wasserstein distance $W_1$(p, q)"
     panels = {titles[0]: {"": (shifts, jsds)}, titles[1]: {"": (shifts, works)}}
     highest = {titles[0]: float(np.log(2))}

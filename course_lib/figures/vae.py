@@ -43,7 +43,7 @@ def loss_parts(history: Sequence[tuple[int, float, float]]) -> None:
 
 
 def scatter_of_losses(single: Tensor, batch: Tensor) -> None:
-    """Plot histograms of the loss's deviations (S,) from its mean, for one image and a batch."""
+    """Plot histograms of the loss's deviations (S,) from its mean, for an image and for a batch."""
     _, ax = plt.subplots(figsize=(7.5, 2.8))
     ax.hist(single, bins=40, color=plots.Q, alpha=0.7, density=True, label="one image")
     ax.hist(batch, bins=10, color=plots.MODEL, alpha=0.7, density=True, label="a batch of 128")

@@ -115,7 +115,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_commands_before_grading(commands: Any) -> None:
-    """Add `list`, `check` and `release`."""
+    """Add the commands `list`, `check` and `release`."""
     there = commands.add_parser(
         "list", help="list the assignments", description="List the assignments."
     )
@@ -144,7 +144,7 @@ def add_commands_before_grading(commands: Any) -> None:
 
 
 def add_grade(commands: Any) -> None:
-    """Add `grade`."""
+    """Add the command `grade`."""
     does = "grade all submissions that have no up-to-date result"
     grade = command(commands, "grade", run_grade, does)
     grade.add_argument(
@@ -173,7 +173,7 @@ def add_grade(commands: Any) -> None:
 
 
 def add_commands_after_grading(commands: Any) -> None:
-    """Add `feedback` and `report`, and `gradescope`, which grades a single submission."""
+    """Add the commands `feedback`, `report` and `gradescope` (which grades one submission)."""
     feedback = command(commands, "feedback", run_feedback, "write a feedback page for each student")
     feedback.add_argument(
         "--marks", type=Path, help="the file with your marks (default: OUT/ASSIGNMENT/marks.csv)"
@@ -196,7 +196,7 @@ def add_commands_after_grading(commands: Any) -> None:
 
 
 def command(commands: Any, name: str, run: Run, does: str) -> argparse.ArgumentParser:
-    """Add a command and return its parser, with the arguments of all but `list` and `check`."""
+    """Add a command with the arguments of all but `list` and `check`, and return its parser."""
     one = commands.add_parser(name, help=does, description=does)
     one.add_argument("assignment", help="the name of the assignment, such as mixtures")
     one.add_argument(
@@ -554,7 +554,7 @@ def run_report(asked: argparse.Namespace) -> None:
 
 
 def marks_file(asked: argparse.Namespace) -> Path:
-    """Return the path of the marks table: the --marks file, or else what `report` writes."""
+    """Return the path of the marks table: the --marks file or else the table from `report`."""
     return asked.marks or asked.out / asked.assignment / "marks.csv"
 
 

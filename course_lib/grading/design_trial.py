@@ -99,7 +99,7 @@ def copied(arrays: Arrays) -> Arrays:
 
 
 def random_arrays(design: Design) -> Iterator[Arrays]:
-    """Yield random arrays of the declared dtypes and shapes, as students might hand them in.
+    """Yield random arrays of the declared dtypes and shapes, such as students might hand in.
 
     Dimensions that may have any length first get equal lengths, then different lengths, and then
     length 0.

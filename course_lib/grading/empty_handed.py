@@ -25,7 +25,7 @@ MOODLE_FOLDER = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_[a-
 def without_notebook(
     place: Path, assignment: str, found: list[Submission]
 ) -> tuple[list[Submission], list[str]]:
-    """Return submissions for students without a notebook, and the files of unknown students.
+    """Return submissions for students without a notebook, and the files whose student is unknown.
 
     Each student who handed in only other files or an empty folder gets a submission in which
     `trouble` says so. found: the submissions from `find_submissions`.

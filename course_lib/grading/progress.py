@@ -37,7 +37,7 @@ def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Se
 
 
 class Progress:
-    """The progress of grading: the number done, the time left and, at the end, changed points."""
+    """Progress in grading: the number done, the time left and, finally, whose points changed."""
 
     def __init__(self, total: int, before: dict[str, Result]) -> None:
         self.total, self.before = total, before
@@ -105,7 +105,7 @@ class Progress:
 
 
 def change_of_points(old: Result, new: Result) -> str:
-    """Describe how a student's points have changed, or return "" if no question's points have."""
+    """Describe the changes in a student's points, or return "" if no question's points changed."""
     if old.points != new.points:
         return f"{old.points:g} → {new.points:g}"
     pairs = {

@@ -156,9 +156,9 @@ class Verdict:
 
 
 def fault_of_type(part: Any) -> str:
-    """Describe the first field that should be a string or a number but is not, or return "".
+    """Describe the first field that should be a string or a number but is not.
 
-    part: an object that a key defines, such as a variant.
+    Returns "" if there is none. part: an object that a key defines, such as a variant.
     """
     for one in fields(part):
         value = getattr(part, one.name)

@@ -36,7 +36,7 @@ def first_variants(question: Question) -> Variant:
 
 
 def student_notebook(assignment: Assignment, choose: Choose = first_variants) -> NotebookNode:
-    """Return the starter as a notebook, with the texts and stubs of the chosen variants."""
+    """Return the starter notebook without outputs, with the chosen variants' texts and stubs."""
     return build(assignment, choose, solved=False)
 
 
@@ -236,7 +236,7 @@ def copies(assignment: Assignment, secret: Secret, students: list[str]) -> dict[
 
 
 def write_all(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write files to a folder. files: maps the path within the folder to the file's contents."""
+    """Write files to a folder. files: maps each path in the folder to the file's contents."""
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(folder / path, content)

@@ -75,7 +75,7 @@ def set_limits(limits: dict) -> None:
 
 
 class Clock:
-    """The alarm: its duration, its start, and the time spent waiting for a processor before it."""
+    """The alarm: its duration, its start, and the time spent waiting for a processor until then."""
 
     seconds = began = waited = 0.0
 
@@ -254,7 +254,8 @@ def send(pipe: int, about: dict[str, str], arrays: dict | None = None) -> None:
 def kind_of(error: BaseException) -> str:
     """Return the name of the error's type or, if it is not built in, of its first built-in base.
 
-    A name chosen by a student is therefore never passed on.
+    A name chosen by a student is therefore never passed on. For OutOfTime, the result is
+    "out of time".
     """
     for kind in type(error).__mro__:
         if kind is OutOfTime:
@@ -265,7 +266,10 @@ def kind_of(error: BaseException) -> str:
 
 
 def line_of(error: BaseException) -> int:
-    """Return the innermost notebook frame's line number within its cell, or 0 if there is none."""
+    """Return the innermost notebook frame's line number within its cell, or 0 if there is none.
+
+    For a syntax error, return the line of the error.
+    """
     if isinstance(error, SyntaxError):
         return error.lineno or 0
     frames = traceback.extract_tb(error.__traceback__)

@@ -258,7 +258,7 @@ def write_task(
 
 
 def describe(value: object, name: str, arrays: dict[str, np.ndarray]) -> dict:
-    """Describe an argument as a dict for JSON, and add its arrays to `arrays`."""
+    """Describe an argument as a JSON-serializable dict, and add its arrays to `arrays`."""
     if isinstance(value, np.ndarray):
         # not np.ascontiguousarray, which adds a dimension to a number
         arrays[name] = np.asarray(value, order="C")
@@ -276,7 +276,7 @@ def course_folder() -> Path:
 
 
 def command_behind_wall(folder: str, limits: Limits, data: Path | None) -> list[str]:
-    """Return the command that starts the runner in bubblewrap, with all that it needs mounted."""
+    """Return the command that starts the runner in bubblewrap, with everything it needs mounted."""
     course = [part for name in sorted(os.listdir(course_folder())) for part in course_mount(name)]
     mounts = ["--dir", "/course/course_lib", *course, "--ro-bind", folder, INSIDE]
     mounts += ["--size", str(limits.disk), "--perms", "1777", "--tmpfs", "/tmp"]
@@ -411,7 +411,7 @@ def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
 
 
 def times_of(process: subprocess.Popen) -> tuple[float, float]:
-    """Return a sandbox's total processor time, and the longest wait for a processor in it."""
+    """Return a sandbox's total processor time and its processes' longest wait for a processor."""
     computed, waited = 0.0, 0.0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
@@ -437,7 +437,10 @@ def takes_more_than(process: subprocess.Popen, limit: int) -> bool:
 
 
 def memory_of(process: subprocess.Popen, size: Callable[[psutil.Process], int]) -> int:
-    """Return the total memory of a sandbox's processes in bytes; `size` returns that of one."""
+    """Return the total memory of a sandbox's processes in bytes.
+
+    `size` returns the memory of one process.
+    """
     total = 0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
@@ -456,7 +459,7 @@ def resident_size(process: psutil.Process) -> int:
 
 
 def own_share(process: psutil.Process) -> int:
-    """Return a process's bytes in memory, counting only its share of each shared page.
+    """Return a process's memory in bytes, counting only its share of each shared page.
 
     If the system does not report that share, shared pages count in full.
     """
@@ -562,7 +565,7 @@ def python_s_words(text: str) -> str:
 
 
 def read_errors(text: str) -> list[dict]:
-    """Return the cells' errors as plain numbers and short texts, even from a forged frame."""
+    """Return the cells' errors as plain numbers and short texts, even if the frame is forged."""
     try:
         rows = json.loads(text)[:50]
         return [

@@ -213,13 +213,16 @@ def whose(path: str, assignment: str) -> tuple[str | None, str]:
 
 
 def is_in_course(path: str, assignment: str) -> bool:
-    """Return whether a path is laid out as in nbgrader, STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb."""
+    """Return whether a path has nbgrader's layout, STUDENT/ASSIGNMENT/FILE."""
     parts = PurePosixPath(path).parts
     return len(parts) >= 3 and parts[-2] == assignment
 
 
 def course_depths(paths: list[str], assignment: str) -> set[int]:
-    """Return the depths of the assignment's files in an nbgrader course; none for other layouts."""
+    """Return the depths of the assignment's files in an nbgrader course.
+
+    The set is empty for other layouts.
+    """
     return {
         path.count("/")
         for path in paths
@@ -244,7 +247,10 @@ def of_other_assignments(paths: list[str], assignment: str) -> set[str]:
 
 
 def is_handed_in(path: str) -> bool:
-    """Return whether a file may belong to a submission, unlike files of JupyterLab or macOS."""
+    """Return whether a file may be part of a submission.
+
+    Files added by JupyterLab or macOS are excluded.
+    """
     parts = PurePosixPath(path).parts
     return not any(part in ADDED or part.startswith("._") for part in parts)
 
@@ -361,7 +367,7 @@ def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
 
 
 def folder_around(archive: zipfile.ZipFile, stem: str) -> str:
-    """Return a zip file's top folder if it has the same name and contains a whole class, else "".
+    """Return a zip file's top folder if it has the file's name and contains a whole class, else "".
 
     Callers remove this folder from the paths, so that `submissions/ada.ipynb` and
     `submissions/bob.ipynb` do not count as two notebooks of a student called submissions. If the
@@ -510,5 +516,5 @@ def words_of(notebook: bytes, question: str) -> str:
 
 
 def is_answered(answer: str) -> bool:
-    """Return whether a written answer is neither empty nor the text that `release` wrote."""
+    """Return whether a written answer is neither empty nor the placeholder that `release` wrote."""
     return answer.strip() not in ("", ANSWER_HERE)

@@ -1,4 +1,4 @@
-"""The choice between a Triton kernel and its reference, a PyTorch function that computes the same.
+"""The choice between a Triton kernel and its reference, an equivalent plain PyTorch function.
 
 Kernels run on a GPU. If TRITON_INTERPRET=1 is set before Triton is imported, kernels run in
 Triton's interpreter instead, which executes their programs one after another in Python. If Triton
@@ -72,7 +72,7 @@ def compute_dtype(tensor: Tensor) -> torch.dtype:
 
 
 def rows(tensor: Tensor) -> Tensor:
-    """Return the tensor itself if its rows are contiguous in memory, or else a contiguous copy."""
+    """Return the tensor itself if each row is contiguous in memory, or else a contiguous copy."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 

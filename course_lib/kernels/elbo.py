@@ -28,7 +28,7 @@ class Terms(NamedTuple):
 
 
 def elbo_reference(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
-    """The PyTorch reference for `fused_elbo`, made of the course's own probability functions."""
+    """The PyTorch reference for `fused_elbo`, built from the course's own probability functions."""
     kind = compute_dtype(logits)
     target = x.to(kind) / 255 if x.dtype == torch.uint8 else x.to(kind)
     return Terms(-log_bernoulli(logits.to(kind), target), kl_diag(mu.to(kind), logvar.to(kind)))
@@ -43,7 +43,7 @@ def _log1p(s):  # log(1 + s) for 0 ≤ s ≤ 1, accurate even for a small s (Kah
 
 @jit
 def _pixels(logits, x, pixel, inside, BYTES: tl.constexpr, KIND: tl.constexpr):
-    """Return each pixel's logit, target in [0, 1], and exp(−|logit|), which cannot overflow."""
+    """Return each pixel's logit, its target in [0, 1], and exp(−|logit|), which cannot overflow."""
     logit = tl.load(logits + pixel, mask=inside, other=0.0).to(KIND)
     target = tl.load(x + pixel, mask=inside, other=0).to(KIND)
     if BYTES:
@@ -157,7 +157,7 @@ def _settings(logits: Tensor, x: Tensor, mu: Tensor) -> dict[str, Any]:
 
 
 class _FusedElbo(torch.autograd.Function):
-    """Forward writes the gradients of the mean over images; backward, those of any other loss."""
+    """Forward writes the gradients of the mean over images; backward recomputes them if needed."""
 
     @staticmethod
     def forward(

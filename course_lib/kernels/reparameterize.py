@@ -1,4 +1,4 @@
-"""Draw z = mu + exp(logvar / 2) · e without storing the noise e, which backward recomputes."""
+"""Draw z = mu + exp(logvar / 2) · e without storing the noise; the backward pass recomputes it."""
 
 from typing import Any
 

@@ -62,7 +62,10 @@ def _inside_operation(event: Any) -> bool:
 
 
 def timeline(operations: list[Span], phases: list[Span], ax: Axes | None = None) -> Axes:
-    """Plot a profile: phases above, operations below, matrix products darker than the others."""
+    """Plot a profile with phases above and operations below.
+
+    Matrix products are darker than the other operations.
+    """
     ax = plt.subplots(figsize=(12, 2.4))[1] if ax is None else ax
     for i, phase in enumerate(phases):
         length = phase.end - phase.begin

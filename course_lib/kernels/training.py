@@ -1,4 +1,4 @@
-"""Kernels for two parts of training: drawing batches of black-and-white pixels, and a VAE's loss.
+"""Kernels for training: they draw batches of black-and-white pixels and compute a VAE's loss.
 
 On a GPU, `course_lib.recipes` calls `fused`, and uses a plain PyTorch function wherever `fused`
 returns None instead of a kernel version. CUDA graphs, which work for every model, are part of the

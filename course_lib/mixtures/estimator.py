@@ -26,7 +26,10 @@ __all__ = ["GaussianMixture"]
 
 @dataclass
 class Run:
-    """A run of EM: parameters and progress so far. Means are relative to the mean of the data."""
+    """A run of EM: its parameters and its progress so far.
+
+    The means are relative to the mean of the data.
+    """
 
     parameters: Parameters
     lower_bound: float = -math.inf  # mean log P(x) before the last M-step, in nats
@@ -37,7 +40,7 @@ class Run:
 
 
 class GaussianMixture(FittedMixture):
-    """A mixture of Gaussians fitted by EM, with the interface of scikit-learn's class of that name.
+    """A mixture of Gaussians fitted by EM, with the interface of scikit-learn's GaussianMixture.
 
     Constructor arguments, methods and fitted attributes have the same meaning as in scikit-learn,
     with these differences:
@@ -162,7 +165,7 @@ class GaussianMixture(FittedMixture):
                     break
 
     def _hold(self, new: Parameters, run: Run, variances: Tensor) -> Parameters:
-        """Return `new`, but collapsed and empty components keep their last valid covariance.
+        """Return `new`, but with the last valid covariances of collapsed and empty components.
 
         Empty components also keep their mean. The mean of a collapsed component is still updated,
         because the new mean is also optimal for the old covariance.

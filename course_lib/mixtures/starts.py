@@ -1,4 +1,4 @@
-"""Initial parameters for EM: given, computed from clusters, or taken from the last fit."""
+"""Initial parameters for EM: from the caller, from clusters, or from the last fit."""
 
 import math
 
@@ -76,7 +76,7 @@ def given_start(mixture: FittedMixture, x: Tensor) -> dict[str, Tensor]:
 
 
 def guess(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Parameters:
-    """Assign the data to components by `init_params`, and compute the parameters with an M-step."""
+    """Assign the data to components according to `init_params`, and perform an M-step."""
     k, kind = mixture.n_components, mixture.covariance_type
     if mixture.init_params == "random":
         resp = torch.from_numpy(rng.uniform(size=(len(x), k))).to(x)

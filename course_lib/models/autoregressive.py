@@ -70,10 +70,10 @@ def columns(units: int, width: int) -> Tensor:
 
 
 class RowUnits(nn.Module):
-    """A linear layer from the preceding pixels to units of each row, each assigned to a column.
+    """A linear layer from the preceding pixels to units of each row.
 
-    A unit depends on the `above` rows above its row, and on the pixels of its row to the
-    left of its column.
+    Each unit is assigned to a column. The unit depends on the `above` rows above its row, and on
+    the pixels of its row to the left of its column.
     """
 
     left_of: Tensor
@@ -98,7 +98,7 @@ class RowUnits(nn.Module):
 
 
 class Autoregressive(nn.Module):
-    """A model of black-and-white images with an exact likelihood: P(x), or P(x|told) with `told`.
+    """A model of black-and-white images with an exact likelihood: P(x) or, given `told`, P(x|told).
 
     told: a tensor of shape (..., H, hidden) added to the inputs of each row's hidden units. With
     shape (..., 1, hidden), the same numbers are added in all rows. The constructor arguments are
@@ -127,7 +127,10 @@ class Autoregressive(nn.Module):
         self.register_buffer("not_left_of", not_left_of.float(), persistent=False)
 
     def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        """Return each pixel's probability of 1, given those before: x (N, D) → (..., N, D)."""
+        """Return the probability that each pixel is 1, given the preceding pixels.
+
+        x has shape (N, D), and the result has shape (..., N, D).
+        """
         require.images(x, self.bias.numel(), self.bias)
         return torch.sigmoid(self.logits(x, told))
 

@@ -1,4 +1,4 @@
-"""A VAE whose pixels also depend on the preceding pixels; its likelihood is the course's best.
+"""A VAE in which each pixel also depends on those before it; its likelihood is the course's best.
 
 As in every VAE, the decoder computes a logit for each pixel. A small autoregressive network adds a
 term that depends on the rows above, on the pixels to the left, and on z: another network computes a
@@ -79,7 +79,10 @@ class AutoregressiveVAE(VAE):
         return AutoregressiveVAEConfig(*arguments, **named)
 
     def told(self, z: Tensor) -> Tensor:
-        """Return what is added to the inputs of each row's units: z (..., d) → (..., H, before)."""
+        """Return what is added to the inputs of each row's hidden units.
+
+        z has shape (..., d), and the result has shape (..., H, before).
+        """
         rows = self.tell(z).unflatten(-1, (self.config.shape[0], -1))  # (..., H, told)
         return self.to_units(rows)
 

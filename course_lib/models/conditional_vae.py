@@ -71,7 +71,10 @@ class ConditionalVAE(nn.Module):
         return self.decoder(torch.cat([z, self._one_hot(z, y)], -1)).to(z.dtype)
 
     def _one_hot(self, rows: Tensor, y: Tensor | int) -> Tensor:
-        """Return one-hot labels (..., N, labels) to append to rows (..., N, D or latent)."""
+        """Return one-hot labels (..., N, labels) to append to the rows.
+
+        The rows have shape (..., N, D) or (..., N, latent).
+        """
         return labels_beside(rows, y, self.config.labels, self.decoder.bias)
 
     def approximate_posterior(self, x: Tensor, y: Tensor | int) -> Distribution:
@@ -83,9 +86,10 @@ class ConditionalVAE(nn.Module):
         return self.given(y).likelihood(z)
 
     def loss(self, x: Tensor, y: Tensor | int, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
-        """Estimate −L_b in nats per image, from one z each; L_b bounds log P(x|y) from below.
+        """Estimate −L_b in nats per image, from one z per image.
 
-        Returns a dictionary with the keys "loss", "reconstruction" and "kl", as in VAE.loss.
+        L_b is the lower bound on log P(x|y). Returns a dictionary with the keys "loss",
+        "reconstruction" and "kl", as in VAE.loss.
         """
         return self.given(y).loss(x, beta)
 

@@ -21,7 +21,7 @@ class Config:
         }
 
     def _make_tuple(self, name: str) -> None:
-        """Convert a field from a sequence of integers, even NumPy integers, to a tuple of int."""
+        """Convert a field from a sequence of Python or NumPy integers to a tuple of int."""
         value = getattr(self, name)
         object.__setattr__(self, name, tuple(int(number) for number in value))
 

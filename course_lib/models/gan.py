@@ -123,11 +123,11 @@ class GAN(nn.Module):
         return torch.cat([z, 3.0 * choice.to(z.dtype)], 1)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return G(z), pixels in [0, 1], for z from `noise`: (..., latent + kinds) → (..., D)."""
+        """Return images G(z) in [0, 1] for z from `noise`: (..., latent + kinds) → (..., D)."""
         return self.images(z, y)
 
     def images(self, z: Tensor, y: Tensor | None = None, ema: bool = False) -> Tensor:
-        """Return G(z), pixels in [0, 1], for z from `noise`: (..., latent + kinds) → (..., D).
+        """Return images G(z) in [0, 1] for z from `noise`: (..., latent + kinds) → (..., D).
 
         ema: whether to use the running average of G's weights.
         """
@@ -169,12 +169,12 @@ class GAN(nn.Module):
                 slow.lerp_(now[name], 1 - decay)
 
     def _with_labels(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """Return codes z (..., latent + kinds), plus one-hot labels if the GAN is conditional."""
+        """Append one-hot labels to codes z (..., latent + kinds) if the GAN is conditional."""
         label = self._one_hot(z, y)
         return z if label is None else torch.cat([z, label], -1)
 
     def _one_hot(self, rows: Tensor, y: Tensor | None) -> Tensor | None:
-        """Return one-hot labels to append to `rows` (..., N, d); None for an unconditional GAN."""
+        """Return one-hot labels to append to rows (..., N, d), or None for an unconditional GAN."""
         if (y is not None) != (self.config.labels > 0):
             raise ValueError(
                 "Labels y must be passed if and only if the GAN is conditional, "

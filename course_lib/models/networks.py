@@ -1,4 +1,4 @@
-"""The networks that map images to a few numbers and back, for all models but Autoregressive.
+"""The networks that map images to a few numbers and back, used by all models but Autoregressive.
 
 There are two kinds of network: "plain" has only fully connected layers, and "conv" also has two
 convolutional layers at the image end of the network. A decoder returns one number per pixel and

@@ -42,11 +42,11 @@ class LatentModel:
 
 @dataclass(frozen=True)
 class Bound:
-    """The bound L_b for each x, split into its two terms; all fields are in nats, of shape (N,).
+    """The bound L_b for each x, split into its two terms.
 
-    `reconstruction` is E_q[log P(x|z)], and `kl` is KL(q(z|x) ‖ P(z)). `log_px` is log P(x), or
-    None if the bound is a Monte Carlo estimate. `se` is the standard error of L_b, or 0 if
-    nothing was sampled.
+    All fields have shape (N,) and are in nats. `reconstruction` is E_q[log P(x|z)], and `kl` is
+    KL(q(z|x) ‖ P(z)). `log_px` is log P(x), or None if the bound is a Monte Carlo estimate. `se` is
+    the standard error of L_b, or 0 if nothing was sampled.
     """
 
     reconstruction: Tensor
@@ -133,10 +133,11 @@ def elbo(
     grid: Tensor | None = None,
     samples: int | None = None,
 ) -> Bound:
-    """Return L_b for each x under q(z|x), differentiable in the parameters of q and of the model.
+    """Return the bound L_b for each x under q(z|x).
 
-    x has shape (N, ...). q is a torch distribution over z with batch shape (N,), or () to use the
-    same q for every x. The method depends on the arguments:
+    The bound is differentiable in the parameters of q and of the model. x has shape (N, ...). q is
+    a torch distribution over z with batch shape (N,), or () to use the same q for every x. The
+    method depends on the arguments:
 
     - A categorical prior and a categorical q: the exact sum over z.
     - A LinearGaussian model and a Gaussian q: the closed form.
@@ -173,7 +174,7 @@ def elbo(
 
 
 def log_posterior(model: LatentModel, x: Tensor, *, grid: Tensor | None = None) -> Tensor:
-    """Return log P(z|x) for each class, of shape (K, N), or each grid point, of shape (G, N).
+    """Return log P(z|x) for each class z, of shape (K, N), or at each grid point, of shape (G, N).
 
     x has shape (N, ...). On a grid, the values are log-densities. For a mixture,
     `Categorical(logits=log_posterior(model, x).T)` is the result of the E-step: the q that

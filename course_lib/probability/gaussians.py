@@ -1,4 +1,4 @@
-"""Log-densities of Gaussians, and closed forms of the KL between two Gaussians, in nats."""
+"""Log-densities of Gaussians, and closed-form KL divergences between two Gaussians, in nats."""
 
 import math
 

@@ -75,7 +75,7 @@ class Pixels(Independent):
         super().__init__(Bernoulli(logits=logits, validate_args=False), 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return log P(x) in nats, of shape (...); value and logits broadcast to (..., D)."""
+        """Return log P(x) in nats, of shape (...); value and logits are broadcast to (..., D)."""
         return log_bernoulli(self.base_dist.logits, value)
 
 
@@ -92,7 +92,7 @@ class BernoulliPixels(nn.Module):
 
 
 class GaussianPixels(nn.Module):
-    """The Gaussian likelihood of grey pixels: mean sigmoid(logit), and one variance for all pixels.
+    """The Gaussian likelihood of grey pixels, with mean sigmoid(logit) and one common variance.
 
     variance: a number, or None to learn the variance, starting from 0.05.
     """

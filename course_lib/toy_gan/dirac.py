@@ -46,7 +46,8 @@ def jacobian(r1: float = 0.0, slope: float = 0.5) -> Tensor:
 def eigenvalues(r1: float = 0.0, slope: float = 0.5) -> tuple[complex, complex]:
     """Return the eigenvalues −γ/2 ± √(γ²/4 − f'(0)²) of the Jacobian.
 
-    Without R1, the eigenvalues ±i·f'(0) mean undamped rotation. γ = 2f'(0) gives critical damping.
+    Without R1, the eigenvalues ±i·f'(0) describe an undamped rotation. γ = 2f'(0) gives critical
+    damping.
     """
     root = cmath.sqrt(r1**2 / 4 - slope**2)
     return -r1 / 2 + root, -r1 / 2 - root
@@ -86,9 +87,10 @@ def trajectory(
 
 
 def invariant(theta: Tensor, psi: Tensor, h: float, slope: float = 0.5) -> Tensor:
-    """Return θ² + ψ² − h·f'(0)·θψ, which alternating linearized steps without R1 conserve.
+    """Return the invariant θ² + ψ² − h·f'(0)·θψ.
 
-    Up to rounding, the steps therefore stay on an ellipse. With c = h·f'(0)/2, the radius stays
-    between √((1 − c)/(1 + c)) and √((1 + c)/(1 − c)) times the initial radius.
+    Alternating steps of the linearized game without R1 conserve it. Up to rounding, they therefore
+    stay on an ellipse. With c = h·f'(0)/2, the radius stays between √((1 − c)/(1 + c)) and
+    √((1 + c)/(1 − c)) times the initial radius.
     """
     return theta**2 + psi**2 - h * slope * theta * psi

@@ -13,7 +13,7 @@ from course_lib.toy_gan.losses import FLOOR
 
 
 def best_d(p: Tensor, q: Tensor) -> Tensor:
-    """Return D* = p / (p + q), NaN where both are 0 (Goodfellow et al. 2014, proposition 1)."""
+    """Return D* = p / (p + q), or NaN where both are 0 (Goodfellow et al. 2014, proposition 1)."""
     return p / (p + q)
 
 

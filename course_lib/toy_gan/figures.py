@@ -1,4 +1,4 @@
-"""Figures of the toy GAN: snapshots, comparisons, and the phase plane of the Dirac-GAN."""
+"""Figures of the toy GAN: snapshots and comparisons of games, and the Dirac-GAN's phase plane."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

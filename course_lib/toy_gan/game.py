@@ -65,12 +65,13 @@ class State(NamedTuple):
 
 
 class Game:
-    """A game with given settings. Equal settings give equal games on any machine, up to rounding.
+    """A game with the given settings.
 
-    `step` plays whole rounds, and `update_d` and `update_g` play single updates. A round is
-    complete as soon as G has moved after `d_steps` updates of D. All computations are in float64 on
-    the CPU, because a GPU is no faster for vectors this small. An update that would make the
-    weights blow up raises ValueError and leaves the weights unchanged.
+    Equal settings give equal games on any machine, up to rounding. `step` plays whole rounds, and
+    `update_d` and `update_g` play single updates. A round is complete as soon as G has moved after
+    `d_steps` updates of D. All computations are in float64 on the CPU, because a GPU is no faster
+    for vectors this small. An update that would make the weights blow up raises ValueError and
+    leaves the weights unchanged.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -130,7 +131,7 @@ class Game:
         return gradients(loss, self.d)[0]
 
     def g_gradient(self) -> tuple[Tensor, Tensor | None]:
-        """Return the gradients (P,) of G's loss on a new batch: G's, and D's (None if frozen)."""
+        """Return G's and D's gradients (P,) of G's loss on a new batch; a frozen D gets None."""
         s = self.settings
         u = noise.uniform(s.seed, [noise.G_Z, noise.G_Z2], self.g_updates, s.batch)
         loss = losses.g_loss(s.loss, self.d(self.g(noise.codes(s.z, u))))
@@ -154,7 +155,7 @@ class Game:
             self.counted = self.d_updates
 
     def _change_d(self, gradient: Tensor) -> None:
-        """Update D's weights with a gradient (P,) of either loss, and clip them if required."""
+        """Update and, if required, clip D's weights, using either player's gradient (P,)."""
         s = self.settings
         self.d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2)
         if s.loss == "wasserstein" and s.constraint == "clip":
@@ -272,7 +273,10 @@ def gradients(loss: Tensor, *asked: Player) -> list[Tensor]:
 
 
 def centre(loss: str, p: Tensor, q: Tensor, a: Tensor) -> float:
-    """Return the mean over (p + q)/2 to be subtracted from the critic a; 0 for other losses."""
+    """Return the mean of a Wasserstein critic a over (p + q)/2, or 0 for any other loss.
+
+    This mean is to be subtracted from the critic.
+    """
     if loss != "wasserstein":
         return 0.0
     return float(((p + q) * ends(a)).sum()) / 2

@@ -52,7 +52,10 @@ class Grid:
         return self.p[:-1].cumsum(0)
 
     def _cell_of(self, x: Tensor) -> Tensor:
-        """Return the index of the cell that contains each x: 0 and CELLS + 1 are the extra ones."""
+        """Return the index of the cell that contains each x.
+
+        Cells 0 and CELLS + 1 contain everything outside the grid.
+        """
         return ((x - self.low) / self.dx).floor().clamp(-1, CELLS).long() + 1
 
     def push_forward(self, x: Tensor) -> Tensor:
@@ -83,7 +86,7 @@ class Grid:
         return (q + torch.where(covered, (on - off).cumsum(0) * self.dx, 0))[:-1]
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and standard deviation of generated points; x is as in `push_forward`."""
+        """Return the generated points' mean and standard deviation; x is as in `push_forward`."""
         middle, width = (x[:-1] + x[1:]) / 2, x[1:] - x[:-1]  # (FINE,)
         mean = (self.z_mass * middle).sum()
         return mean, (self.z_mass * ((middle - mean) ** 2 + width**2 / 12)).sum().sqrt()
@@ -104,7 +107,7 @@ class Grid:
         return (self.z_mass * distance).sum() - self.dx / 2 * (q[0] + q[-1])
 
     def to_json(self) -> dict[str, Any]:
-        """Return the grid as a JSON-serializable dict for a page that plays without Python."""
+        """Return the grid as a JSON-serializable dict for a page that runs without Python."""
         table = {name: getattr(self, name) for name in (*self.__dataclass_fields__, "cdf")}
         return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in table.items()}
 

@@ -1,4 +1,4 @@
-"""Noise that depends only on its place, so a game can be rewound and reproduced exactly elsewhere.
+"""Noise that depends only on where it is used, so a game can be rewound or reproduced exactly.
 
 u(seed, stream, step, i) is a hash of four integers, so no generator state needs to be saved. A web
 page without Python computes the same numbers with 32-bit integers. Source of the mixing step:
@@ -33,7 +33,10 @@ def uniform(seed: int, streams: list[int], step: int, n: int) -> np.ndarray:
 
 
 def codes(kind: str, u: np.ndarray) -> Tensor:
-    """Convert u (2, N) to z (N,): "uniform" on (−1, 1), or "normal" by Box–Muller (1958)."""
+    """Convert u (2, N) to z (N,), either "uniform" on (−1, 1) or "normal".
+
+    Normal codes are computed by the method of Box & Muller (1958).
+    """
     if kind == "uniform":
         return torch.from_numpy(2 * u[0] - 1)
     return torch.from_numpy(np.sqrt(-2 * np.log(u[0])) * np.cos(2 * np.pi * u[1]))

@@ -1,4 +1,4 @@
-"""The players G and D, small networks or the two weights of the Dirac-GAN, and their optimizers."""
+"""The players G and D (small networks or the Dirac-GAN's two weights) and their optimizers."""
 
 import math
 from itertools import pairwise
@@ -90,7 +90,10 @@ class Player:
 
 
 def first_weights(sizes: list[int], seed: int, stream: int) -> np.ndarray:
-    """Return initial weights and biases (P,), by layer, uniform in ±1/√(inputs), as in PyTorch."""
+    """Return initial weights and biases (P,), layer by layer.
+
+    They are uniform within ±1/√(inputs), as in PyTorch.
+    """
     bounds = [np.full(b * (a + 1), 1 / math.sqrt(a)) for a, b in pairwise(sizes)]
     bound = np.concatenate(bounds)
     return bound * (2 * noise.uniform(seed, [stream], 0, len(bound))[0] - 1)

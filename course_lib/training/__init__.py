@@ -1,4 +1,4 @@
-"""The training loop for all models, the training steps, and checkpoints to resume bit for bit.
+"""The training loop for all models, the training steps, and checkpoints for resuming bit for bit.
 
 A chapter needs only `Run`. The modules `vae` and `gan` define the training steps of the models. The
 other modules save, interrupt and resume runs, replay steps as CUDA graphs on a GPU, and share steps

@@ -46,9 +46,10 @@ class Copies:
         self._bad_before = set(not_finite(parts))  # not caused by a step, such as a mask of −∞
 
     def take(self, step: int, save: bool = False) -> None:
-        """Copy the state after `step` steps; write it to the file if `save` or if a write is due.
+        """Copy the state after `step` steps.
 
-        Raises NotFinite, and makes no copy, if a number has become NaN or infinite.
+        The copy is written to the file if `save` is True or a write is due. Raises NotFinite, and
+        makes no copy, if a number has become NaN or infinite.
         """
         self.check(step)
         parts = {name: state_of(part) for name, part in self.parts.items()}
@@ -104,7 +105,7 @@ class Copies:
         return step
 
     def resume(self) -> int | None:
-        """Restore everything from the file, and return the copy's step, or None without a file."""
+        """Restore everything from the file and return its step, or None if there is no file."""
         found = self.file.read() if self.file else None
         if found is None:
             return None

@@ -51,7 +51,7 @@ def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
 
 
 def reason_against(run: Any) -> str:
-    """Return, as a sentence, why a Run cannot use CUDA graphs, or "" if no reason is known."""
+    """Return a sentence saying why a Run cannot use CUDA graphs, or "" if no reason is known."""
     if run.device.type != "cuda":
         return f"A CUDA graph needs a CUDA device. On {run.device.type}, the steps run one by one."
     for name, part in run.parts.items():
@@ -61,7 +61,10 @@ def reason_against(run: Any) -> str:
 
 
 def _is_made_for_graphs(parts: list[Any]) -> bool:
-    """Return whether all parts are models or optimizers, every optimizer with capturable=True."""
+    """Return whether all parts are models or optimizers with capturable=True.
+
+    At least one of them must be an optimizer.
+    """
     optimizers = [part for part in parts if isinstance(part, torch.optim.Optimizer)]
     others = [part for part in parts if not isinstance(part, torch.optim.Optimizer | nn.Module)]
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]

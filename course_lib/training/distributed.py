@@ -57,7 +57,7 @@ def own_rows(rows: int, rank: int, processes: int) -> slice:
 
 
 class NoiseOfTheBatch(TorchFunctionMode):
-    """A context in which torch.randn_like draws noise for a whole batch but returns rows `mine`."""
+    """A context where torch.randn_like draws noise for a batch but returns only the rows `mine`."""
 
     def __init__(self, rows: int, mine: slice) -> None:
         super().__init__()

@@ -18,10 +18,10 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class GANRecipe:
-    """A GAN and its training: one Adam optimizer per player, `d_steps` updates of D for one of G.
+    """A GAN and its training, with one Adam optimizer per player.
 
-    If the last batch of an epoch has fewer than two images for each update of D, D is updated only
-    once, on the whole batch.
+    A step consists of `d_steps` updates of D and one update of G. If the last batch of an epoch has
+    fewer than two images for each update of D, D is updated only once, on the whole batch.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -122,7 +122,7 @@ class GANRecipe:
         return step
 
     def variant(self, run: Run) -> Callable[[], Hashable]:
-        """Return a function that tells whether the next step has R1, and hence other kernels."""
+        """Return a function that tells whether the next step has R1, which needs other kernels."""
         return lambda: self._has_r1(run)
 
     def _has_r1(self, run: Run) -> bool:

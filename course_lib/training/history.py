@@ -54,7 +54,7 @@ class History:
         self.pending.append((rows, losses))
 
     def report(self, step: int) -> None:
-        """Read the losses since the last report up to `step`, and append their means to the log."""
+        """Read the losses since the last report, up to `step`, and add their means to the log."""
         self.log = self.so_far(step)
         self.pending = []
 

@@ -187,7 +187,7 @@ class Run:
                 self._copies.keep_rng()
 
     def _loop(self, step_on_rows: StepOnRows, stop: Interrupts, quiet: bool) -> None:
-        """Draw rows, take a step, record losses; at intervals, report, evaluate, plot and copy."""
+        """Take steps and record losses; at intervals, report, evaluate, plot and copy."""
         stop.breakable = True  # from here on, a second Ctrl-C may abort a step
         with _bar(self.step, self._last_step, quiet) as bar:
             while self.step < self._last_step and not stop.asked:

@@ -27,5 +27,8 @@ def adam(
 
 
 def set_rate(optimizer: Adam, lr: float, progress: Tensor) -> None:
-    """Set a rate that falls from `lr` to 0 along half a cosine as `progress` goes from 0 to 1."""
+    """Set the learning rate, which falls from `lr` to 0 along half a cosine.
+
+    progress: the completed share of the training, from 0 to 1.
+    """
     optimizer.param_groups[0]["lr"].copy_(lr * 0.5 * (1 + torch.cos(math.pi * progress)))

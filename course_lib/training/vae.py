@@ -102,7 +102,7 @@ class Recipe:
         return batch
 
     def step(self, run: Run, loss: Callable[..., Losses]) -> Callable[[tuple[Tensor, ...]], Losses]:
-        """Return an Adam step on `loss`, which is the model's own or an equivalent for the GPU."""
+        """Return an Adam step on `loss`: the model's own loss, or an equivalent for the GPU."""
         optimizer = run.parts["optimizer"]
         has_kl = not isinstance(run.parts["model"], AutoEncoder)
 

@@ -1,4 +1,4 @@
-"""Convert the arguments of widgets to arrays, without importing PyTorch to recognize tensors."""
+"""Convert widgets' arguments to arrays, without importing PyTorch just to recognize tensors."""
 
 from typing import Any
 

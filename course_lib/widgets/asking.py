@@ -49,7 +49,7 @@ class Asking(Live):
 
 
 def sentence(error: Exception) -> str:
-    """Return the first line of an error's message, after its type unless that is ValueError."""
+    """Return the type of an error, unless it is ValueError, and the first line of its message."""
     first = str(error).strip().partition("\n")[0][:300]
     if first and isinstance(error, ValueError):
         return first

@@ -94,7 +94,7 @@ class EMStepper(Live):
 
 
 def first_parameters(x: Any, start: list[int], k: int) -> Any:
-    """Return a start: means at k of the points x, equal weights, and spherical covariances."""
+    """Return starting parameters: means at k points, equal weights and spherical covariances."""
     import torch
 
     from course_lib.probability.em import Parameters

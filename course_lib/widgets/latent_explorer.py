@@ -69,7 +69,10 @@ class LatentExplorer(Asking):
         self.refresh()
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Decode question["z"] (n, 2) to rows: time in ms, then m·H·W·C bytes viewed as floats."""
+        """Decode question["z"] (n, 2) to rows (n, F).
+
+        A row contains the time in ms, followed by m·H·W·C bytes viewed as floats.
+        """
         import torch
 
         start = time.perf_counter()

@@ -173,7 +173,10 @@ def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
 
 
 def wilson(share: float, n: int, z: float = 1.959963984540054) -> list[float]:
-    """Return the 95 % interval of a share in n trials (Wilson 1927, no continuity correction)."""
+    """Return the 95 % confidence interval of a share in n trials.
+
+    Source: Wilson 1927, without a continuity correction.
+    """
     centre = share + z * z / (2 * n)
     half = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
     scale = 1 + z * z / n

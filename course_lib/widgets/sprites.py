@@ -136,7 +136,10 @@ def sheet(images: np.ndarray) -> np.ndarray:
 
 
 def data_url(images: np.ndarray) -> str:
-    """Join images into a data URL: a PNG if it fits in MOST bytes, or the best JPEG that does."""
+    """Join images into a data URL: a PNG if it fits in MOST bytes, or the best JPEG that does.
+
+    If even the smallest JPEG does not fit, it is used nevertheless.
+    """
     picture = Image.fromarray(sheet(images))
     tries = (("png", 0), ("jpeg", 85), ("jpeg", 60), ("jpeg", 30), ("jpeg", 10), ("jpeg", 5))
     for kind, quality in tries:

@@ -1,4 +1,4 @@
-"""An interactive 1-D GAN: figure 1 of the GAN paper, played in steps or at 60 frames per second."""
+"""An interactive 1-D GAN: figure 1 of the GAN paper, played step by step or at 60 fps."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,7 @@
-"""Draw course.png, the README's picture, in half a minute: python notebooks/images/draw.py."""
+"""Draw course.png, the picture in the README.
+
+Run it with `python notebooks/images/draw.py`, which takes half a minute.
+"""
 
 from pathlib import Path
 

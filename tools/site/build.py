@@ -1,4 +1,4 @@
-"""Build the course's website from the saved notebooks, without running or downloading anything.
+"""Build the website from the saved notebooks, without executing them or downloading anything.
 
 python tools/site/build.py [FOLDER]      writes the site into FOLDER (default: build/site)
 
@@ -128,7 +128,7 @@ def describe(nb: NotebookNode) -> None:
 
 
 def renew_widgets(nb: NotebookNode) -> None:
-    """Give each saved widget the current script, so that corrections also reach its page."""
+    """Give each saved widget the current script, so that corrections to a widget reach its page."""
     from course_lib import widgets  # imported late, because it imports torch
 
     for cell in nb.cells:
@@ -156,7 +156,10 @@ def linked(text: str, folder: str) -> str:
 
 
 def with_minus_signs(text: str) -> str:
-    """Replace the hyphens of negative numbers that code printed in Markdown with minus signs."""
+    """In Markdown that code printed, replace the hyphens of negative numbers with minus signs.
+
+    This includes negative exponents, such as 1e-5.
+    """
     parts = VERBATIM.split(text)
     parts[::2] = [HYPHEN.sub("\N{MINUS SIGN}", part) for part in parts[::2]]
     return "".join(parts)

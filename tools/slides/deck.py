@@ -228,7 +228,11 @@ def read(notebook: Path) -> Deck:
 
 
 def problems(deck: Deck) -> list[str]:
-    """List what is not legible from the last row, and answers shown before their questions."""
+    """List the faults of a deck.
+
+    These are a number of slides outside 15 to 25, whatever is not legible from the last row, and
+    answers shown before their questions.
+    """
     found = []
     if not 15 <= len(deck.slides) <= 25:
         found.append(f"{deck.name}: {len(deck.slides)} slides; a chapter must have 15 to 25")

@@ -89,7 +89,7 @@ def code_styles() -> str:
 
 @lru_cache(maxsize=512)
 def picture_file(png: str, chapter: str) -> tuple[bytes, bool]:
-    """Return a picture, in the projector's version if there is one, and whether it is this version.
+    """Return a picture, and whether it is the projector's version, which is preferred if it exists.
 
     png: the notebook's picture, in base64.
     """

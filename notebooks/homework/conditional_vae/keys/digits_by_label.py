@@ -91,7 +91,7 @@ def frechet(a, b):
 
 
 def measure(arrays):
-    """Minus the mean, over the labels, of the Fréchet distance to the judge's digits."""
+    """Minus the mean over labels of the Fréchet distance to the judge's digits of that label."""
     _, _, x, y = digits()
     images = arrays["images"].astype(np.float64)
     return -float(np.mean([frechet(features(images[c]), features(x[y == c])) for c in range(10)]))

@@ -1,4 +1,4 @@
-"""Question 5, a derivation: a conditional KL's parts, the best prior, or how a classifier learns.
+"""Question 5, a derivation: the parts of the mean KL, the best prior, or how a classifier learns.
 
 For each label, E[KL(q(z|x, y) ‖ P(z))] = I(z; x|y) + KL(q(z|y) ‖ P(z)), with q(z|y) the mean of
 q(z|x, y) over the images of the label. Source: Hoffman & Johnson 2016. Among all priors of a

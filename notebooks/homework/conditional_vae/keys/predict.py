@@ -227,7 +227,7 @@ CLEAR = 0.02
 def reject_inputs(rng, case):
     """Draw again until the decisions are varied and clear.
 
-    Some images are refused and some are not, the costs change a decision, and none is a close call.
+    Some images are refused and some are not, the costs change a decision, and no decision is close.
     """
     n, classes = {"small": (5, 3), "large": (9, 4), "extreme": (6, 5)}[case]
     while True:

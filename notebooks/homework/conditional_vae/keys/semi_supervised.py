@@ -38,7 +38,7 @@ def average(bound, logits, prior):
 
 
 def from_above(bound, logits, prior):
-    """The same bound: log P of the mixture of all labels minus KL(q(y|x) ‖ its posterior)."""
+    """The same bound: log P of the mixture of all labels minus KL(q(y|x) ‖ the posterior of y)."""
     joint = torch.tensor(bound) + torch.tensor(prior).log()
     q, best = (torch.distributions.Categorical(logits=a) for a in (torch.tensor(logits), joint))
     return (joint.logsumexp(1) - torch.distributions.kl_divergence(q, best)).numpy()
@@ -226,7 +226,7 @@ mixed_reference = mixed()
 
 
 def mixed_independent(bound, logits, prior, y, alpha):
-    """Both cases in one formula: a label replaces q(y|x) by a certain one, whose entropy is 0."""
+    """Both cases in one formula: a known y gets all the mass of q, whose entropy is then 0."""
     s, joint = torch.tensor(logits), torch.tensor(bound) + torch.tensor(prior).log()
     known, label = torch.tensor(y >= 0), torch.tensor(y).clamp(min=0)
     sure = torch.nn.functional.one_hot(label, len(prior)).double()

@@ -102,7 +102,10 @@ def coverage(samples):
 
 
 def copies(samples):
-    """The share of samples nearer to a digit than 95 % of the judge's are to the students'."""
+    """The share of samples that are suspiciously near to a digit.
+
+    They are nearer to a digit than 95 % of the judge's digits are to any of the students' digits.
+    """
     own, judges, _ = digits()
     _, vectors = np.linalg.eigh(np.cov(own.T))
     axes = vectors[:, -12:]  # the first 12 principal components

@@ -19,7 +19,7 @@ FAR = 30_000.0
 
 
 def samples(rng, case):
-    """Two samples of different sizes, slightly apart; in the extreme case, far from the origin."""
+    """Two samples of different sizes, slightly apart; in the extreme case, both are far from 0."""
     n, m, d = {"small": (4, 3, 2), "large": (31, 19, 7), "extreme": (9, 14, 3)}[case]
     x = rng.normal(size=(n, d))
     y = rng.normal(size=(m, d)) * 1.4 + 0.8
@@ -37,7 +37,7 @@ def off_diagonal(table):
 
 
 def unbiased(kernel):
-    """The U-statistic of a kernel from (N, d), (M, d) and further arguments to a table (N, M)."""
+    """The U-statistic of a kernel that maps (N, d), (M, d) and other inputs to a table (N, M)."""
 
     def function(x, y, *more):
         return combined(
@@ -148,7 +148,7 @@ def squares(x, y):
 
 
 def expanded_squares(x, y):
-    """Mistake: ‖x‖² + ‖y‖² − 2 x·y in float32, which loses all its digits far from the origin."""
+    """Mistake: ‖x‖² + ‖y‖² − 2 x·y in float32, which loses all precision far from the origin."""
     x, y = x.astype(np.float32), y.astype(np.float32)
     table = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
     return np.maximum(table, 0).astype(np.float64)

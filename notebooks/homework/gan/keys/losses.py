@@ -94,7 +94,7 @@ def relativistic_reference(real, fake):
 
 
 def entropy_by_torch(logits, label):
-    """The cross entropy of logits with one label for all points, by torch in float64."""
+    """The cross entropy of logits with one label for all points, computed by torch in float64."""
     logits = torch.as_tensor(logits, dtype=torch.float64)
     loss = torch.nn.functional.binary_cross_entropy_with_logits
     return float(loss(logits, torch.full_like(logits, label)))

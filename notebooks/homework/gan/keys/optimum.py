@@ -49,7 +49,7 @@ def through_softmax(q, g):
 
 
 def solved(critic, value, g):
-    """The right answer from T*(log_ratio), V*(p, q, T) and g(T), as a function of both logits."""
+    """The right answer from T*(log_ratio), V*(p, q, T) and g(T), as a function of the logits."""
 
     def function(data_logits, logits):
         log_p, log_q = log_softmax(data_logits), log_softmax(logits)
@@ -61,7 +61,10 @@ def solved(critic, value, g):
 
 
 def by_search(conjugate, conjugate_slope, low, high):
-    """An independent answer: each root of r − f*'(T), and automatic differentiation of V there."""
+    """An independent answer, by root search and automatic differentiation.
+
+    In each cell, T is the root of the slope r − f*'(T); V is then differentiated at that T.
+    """
 
     def function(data_logits, logits):
         log_p, log_q = (torch.log_softmax(torch.as_tensor(a), 0) for a in (data_logits, logits))

@@ -1,4 +1,4 @@
-"""Question 4: penalties on the slope, derived by hand, of a discriminator with given weights.
+"""Question 4: penalties on a discriminator's slope, which is derived by hand for given weights.
 
 D is a(x) = v · h(Wx + b) with one hidden layer, so its slope at a point is ∇a(x) = Wᵀ (v ⊙ h'(Wx +
 b)): a row of (h'(xWᵀ + b) ⊙ v) W. One-sided penalty: WGAN-LP, Petzka et al. 2018. Perturbed data:
@@ -19,10 +19,10 @@ FAR = 1500.0  # a hidden unit so far from 0 that its exponential overflows
 
 
 def network(rng, case, points):
-    """Weights (h, d), biases (h,) and output weights (h,).
+    """Weights (h, d), biases (h,) and output weights (h,), drawn at random.
 
-    They are scaled so that half of the slopes at the points exceed 1. In the extreme case, some hidden
-    units are far from 0, on both sides.
+    In the extreme case, some hidden units are far from 0, on both sides. The output weights
+    are still to be scaled by `with_median_one`.
     """
     hidden = {"small": 3, "large": 12, "extreme": 9}[case]
     w = rng.normal(size=(hidden, points.shape[1]))

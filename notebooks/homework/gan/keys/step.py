@@ -80,7 +80,10 @@ def d_sum(theta, psi, real, z):
 
 
 def slopes_by_torch(theta, psi, real, z):
-    """Both slopes by automatic differentiation in float64: G's loss in θ, and D's in ψ."""
+    """Both slopes by automatic differentiation in float64.
+
+    They are the slopes of G's loss with respect to θ and of D's with respect to ψ.
+    """
     parts = (theta, psi, real, z)
     theta, psi, real, z = (torch.as_tensor(part, dtype=torch.float64) for part in parts)
     theta, psi = theta.clone().requires_grad_(), psi.clone().requires_grad_()

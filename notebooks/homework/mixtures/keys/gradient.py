@@ -1,6 +1,6 @@
 """Question 4, a derivation: the gradient of a mixture's log-likelihood.
 
-It is a sum weighted by responsibilities.
+This gradient is a sum weighted by responsibilities.
 """
 
 import numpy as np

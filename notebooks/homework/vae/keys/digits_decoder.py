@@ -1,4 +1,4 @@
-"""Question 6, a design: a decoder of two numbers, judged by the exact likelihood of unseen digits.
+"""Question 6, a design: a decoder of 2-D codes, judged by the exact likelihood of unseen digits.
 
 The digits are the 8×8 digits from UCI that come with scikit-learn. Students use the first 1,437
 digits; the judge computes the score on the last 360. With a code of two numbers, the integral over

@@ -22,7 +22,10 @@ def sizes(case):
 
 
 def binary_codes(rng, case):
-    """Draws b (K, N, d) of binary codes, and their logits; in the extreme case, some are ±900."""
+    """Draws b (K, N, d) of binary codes, and the logits of their probabilities.
+
+    In the extreme case, some logits are ±900, and others are at least 720.
+    """
     k, n, d = sizes(case)
     logits = rng.normal(size=(n, d))
     if case == "extreme":
@@ -406,7 +409,7 @@ def dreg_inputs(rng, case):
 
 
 def dreg_from(weights, slope, eps, step):
-    """Gradients for mu and logvar, from the draws' weights (K, N) and the step ∂z/∂logvar."""
+    """Gradients for mu and logvar, from the draws' weights (K, N) and ∂z/∂logvar, named `step`."""
     push = weights[..., None] * slope
     return push.sum(0), (push * step).sum(0)
 

@@ -206,7 +206,7 @@ def weibull_reference(scale, shape, a, b):
 def weibull_independent(scale, shape, a, b):
     """The mean of log q − log p, by quadrature.
 
-    (z / scale)^shape has an exponential distribution, and y is its logarithm.
+    The variable (z / scale)^shape has an exponential distribution, and y is its logarithm.
     """
     y = np.linspace(-50, 5, 20_001)
     density = np.exp(y - np.exp(y)) * (y[1] - y[0])
@@ -392,7 +392,7 @@ def laplace_reference(mean_q, log_scale_q, mean_p, log_scale_p):
 def laplace_independent(mean_q, log_scale_q, mean_p, log_scale_p):
     """Quadrature over t = (z − m_q) / b_q, which has the density ½ e^(−|t|).
 
-    Only E|z − m_p| / b_p needs it.
+    Only E|z − m_p| / b_p needs quadrature.
     """
     result = np.zeros(len(mean_q))
     for (n, j), log_scale in np.ndenumerate(log_scale_q):

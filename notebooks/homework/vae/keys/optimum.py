@@ -40,7 +40,7 @@ def mean_field_reference(x, w, variance):
 
 
 def mean_field_independent(x, w, variance):
-    """The posterior from the joint covariance of z and x, and z_j's variance given all the rest."""
+    """The posterior means and each z_j's variance given all the rest, from the joint covariance."""
     d = w.shape[1]
     gain = w.T @ np.linalg.inv(w @ w.T + variance * np.eye(len(w)))  # (d, D)
     posterior = np.eye(d) - gain @ w
@@ -197,7 +197,7 @@ def decoder_inputs(rng, case):
 def decoder_parts(x, mu, logvar, w):
     """The best offset (D,), the squared errors at the means, and what the spread of z adds.
 
-    The last two are (N, D).
+    The last two have the shape (N, D).
     """
     rest = x - mu @ w.T
     offset = rest.mean(0)
@@ -401,7 +401,10 @@ def tempered_independent(x, a, b, beta):
 
 
 def both(change):
-    """A mistake: the sums of the counts (N,), their number, a, b and β give shape (N,) and rate."""
+    """A mistake: `change` computes the shapes and rates.
+
+    Its arguments are the sums of the counts (N,), their number per row, a, b and β.
+    """
 
     def function(x, a, b, beta):
         shape, rate = change(x.sum(1), x.shape[1], a, b, beta)
