@@ -342,9 +342,9 @@ def uniform_cdf(w: Tensor, m: Tensor, s: Tensor, low: float, width: float) -> Di
 
 
 def apart(x: Tensor, cdf: Distribution) -> float:
-    """Return √n times the largest distance between `cdf` and the steps' upper ends for samples x.
+    """Return √n times the largest |F(xᵢ) − i/n| over the sorted samples x, where F is `cdf`.
 
-    It is at most 1/√n below √n times the Kolmogorov–Smirnov distance.
+    This is less than √n times the Kolmogorov–Smirnov distance by at most 1/√n.
     """
     x = x.sort().values
     n = len(x)
