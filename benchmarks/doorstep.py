@@ -1,4 +1,6 @@
-"""Compare the toy GAN's page with others that explain a network: what loads, and when it is shown.
+"""Compare the toy GAN's page with other pages that explain a network.
+
+The script prints what each page loads and how soon the page shows its picture.
 
     python benchmarks/doorstep.py [ganlab=FOLDER] [playground=FOLDER] [--elsewhere FOLDER]
 

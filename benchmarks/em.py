@@ -63,9 +63,9 @@ MOST = 10  # extra iterations at most, because components could collapse in a lo
 
 
 def projected() -> np.ndarray:
-    """Project the training digits to their first 20 principal components: (N, 20).
+    """Return the training digits projected onto their first 20 principal components.
 
-    The pixels are in [0, 1] before the projection.
+    The result has the shape (N, 20). Before the projection, the pixels are in [0, 1].
     """
     pixels = mnist(True).pixels()
     pixels = pixels - pixels.mean(0)
@@ -176,7 +176,7 @@ def compare_scoring(x: np.ndarray, k: int, covariance_type: str, rounds: int) ->
 class PeerTables:
     """Compare the course with other packages in two tables.
 
-    One is about iterations of EM, and the other about the methods of fitted mixtures.
+    One table is about iterations of EM, and the other is about the methods of fitted mixtures.
     """
 
     def __init__(self, x: np.ndarray, peers: list[ModuleType], clock: Callable[[], float]):
@@ -213,7 +213,9 @@ class PeerTables:
         ]
 
     def iterations(self, k: int, covariance_type: str, dtype: str) -> tuple[dict[str, str], float]:
-        """Return a cell per package and the largest parameter difference after one iteration."""
+        """Return a table cell for each package, and the largest difference between parameters
+        after one iteration.
+        """
         x = self.x.astype(dtype)
         start = em_peers.start_at(x, k, covariance_type)
         peers = self.able(covariance_type, dtype)
@@ -247,7 +249,9 @@ class PeerTables:
         return cells, apart
 
     def methods(self, k: int, covariance_type: str, dtype: str) -> tuple[dict[str, str], float]:
-        """Return a cell per package that has the methods, and the largest log-likelihood gap."""
+        """Return a table cell for each package that has the methods, and the largest difference
+        in log-likelihood.
+        """
         x = self.x.astype(dtype)
         start = em_peers.start_at(x, k, covariance_type)
         peers = [peer for peer in self.able(covariance_type, dtype) if hasattr(peer, METHODS[0])]
@@ -339,7 +343,7 @@ def main() -> None:
 
 
 def print_iterations(x: np.ndarray, plan: dict[int, tuple[int, int]]) -> None:
-    """Print the table of iterations, and the figures of a complete fit with many components."""
+    """Print the table of iterations, and the figures for a complete fit with many components."""
     print("Full covariance, float64:\n")
     print(
         "| components | ours, per iteration | scikit-learn | ratio | log-likelihood difference "

@@ -41,13 +41,19 @@ SEEDS = range(3)
 
 
 def chimeras(digits: Digits) -> Tensor:
-    """Join each digit's upper half to the lower half of another, so that all strokes are real."""
+    """Join the upper half of each digit to the lower half of another, so that all strokes
+    are real.
+    """
     x = digits.pixels().reshape(-1, 28, 28)
     return torch.cat([x[:, :14], x.roll(1, 0)[:, 14:]], 1).flatten(1)
 
 
 def sources(digits: Digits, test: Digits) -> dict[str, tuple[Callable[[int], Tensor], bool]]:
-    """Map a source's name to a function that returns n images, and to whether these are binary."""
+    """Return the sources of images, keyed by their names.
+
+    Each source consists of a function that returns n images, and a flag that is true if these
+    images are binary.
+    """
 
     def some(images: Tensor) -> Callable[[int], Tensor]:
         return lambda n: images[torch.randperm(len(images))[:n]]
@@ -95,10 +101,11 @@ def quality(
 
 
 class Tutorial:
-    """The loop of the usual DCGAN tutorials, with their Adam settings, batches and 0/1 labels.
+    """The training loop of the usual DCGAN tutorials.
 
-    Their initialization, N(0, 0.02²), is left out in their favour: with it, this network draws
-    nothing for five epochs.
+    Their Adam settings and batch size are kept, as are their labels of ones and zeros. Their
+    initialization, N(0, 0.02²), is left out in their favour: with it, this network draws nothing
+    for five epochs.
     """
 
     def __init__(self, digits: Digits, config: dict[str, Any], seed: int) -> None:

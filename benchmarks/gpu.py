@@ -137,7 +137,11 @@ def setup(
 def step_seconds(
     digits: Digits, loss: str, graph: bool, steps: int, rounds: int, device: Any
 ) -> float:
-    """Return the median of (a long training's time − a short one's) / (number of extra steps)."""
+    """Return the median time of a training step, in seconds.
+
+    In each round, the time of a short training run is subtracted from that of a longer one, and
+    the difference is divided by the number of extra steps.
+    """
     run, update = setup(digits, loss, device)
     epoch = -(-len(digits) // BATCH)  # steps per epoch, including an incomplete batch
 
@@ -167,7 +171,9 @@ class Counter(TorchDispatchMode):
 
 
 def operations(digits: Digits, loss: str, device: torch.device) -> int:
-    """Count an eager step's kernel launches on a GPU, or the operations that it calls on a CPU."""
+    """Count the kernels that one eager step launches on a GPU, or the operations that it calls
+    on a CPU.
+    """
     _, update = setup(digits, loss, device)
     index = torch.arange(BATCH, device=device)
     batch = index if loss == "fused" else digits.images.flatten(1)[:BATCH]
@@ -374,7 +380,7 @@ def measure_e_step(device: torch.device, quick: bool) -> dict[str, Row]:
 def peak_mb(work: Callable[[], object], device: torch.device) -> float | None:
     """Measure the peak memory that `work` allocates, in MB.
 
-    Returns None on a CPU, where it is not tracked.
+    Returns None on a CPU, where memory is not tracked.
     """
     if device.type != "cuda":
         return None

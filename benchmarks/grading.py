@@ -1,4 +1,4 @@
-"""Measure the speed of grading, compared with nbgrader, and whether results survive killed workers.
+"""Compare the speed of grading with nbgrader's, and test whether results survive killed workers.
 
     python benchmarks/grading.py [--quick]                compare `grade` with `nbgrader autograde`
     python benchmarks/grading.py --arrays [--quick]       the same for homework without PyTorch
@@ -56,7 +56,7 @@ def choose(assignment: Assignment, question: Question) -> Variant:
 
 
 def catalogued(assignment: Assignment, question: Question, number: int) -> str:
-    """Return a cell whose function makes the catalogued mistake `number`, using the key's code.
+    """Return a cell whose function makes mistake `number` of the catalogue, using the key's code.
 
     The key runs in its own namespace, because the key of another question may define the same
     names.
@@ -101,7 +101,9 @@ def as_a_student_has_it(key: str, mistake: Callable) -> str:
 
 
 def names_used_by(function: Callable) -> set[str]:
-    """Return the globals that a key's function uses, directly or through the key's functions."""
+    """Return the names of the globals that a function of the key uses, directly or through other
+    functions of the key.
+    """
     found: set[str] = set()
     seen: list[object] = []
     left: list[object] = [function]
@@ -134,7 +136,10 @@ def names_used_outside_functions(tree: ast.Module) -> set[str]:
 
 
 def as_tuple(kind: type) -> str:
-    """Return code for a named tuple with a grader class's fields; each default becomes None."""
+    """Return code that defines a named tuple with the fields of one of the grader's classes.
+
+    Each default value is replaced by None.
+    """
     fields = dataclasses.fields(kind)
     names = [one.name for one in fields]
     optional = sum(one.default is not dataclasses.MISSING for one in fields)
@@ -242,7 +247,9 @@ def tree(process: psutil.Process) -> list[psutil.Process]:
 
 
 def born(process: psutil.Process) -> float:
-    """Return a process's start time, which distinguishes it from a later one with the same pid."""
+    """Return the start time of a process, which distinguishes it from later ones with the same
+    pid.
+    """
     try:
         return process.create_time()
     except psutil.Error:
@@ -316,7 +323,10 @@ def kind_of_verdict(verdict: dict) -> str:
 
 
 def nbgrader_course(assignment: Assignment, folder: Path, students: int) -> None:
-    """Create an nbgrader course with nbgrader's own execution, without our judge and sandbox."""
+    """Create a course in which nbgrader itself runs the notebooks.
+
+    Our judge and sandbox are not used.
+    """
     (folder / "nbgrader_config.py").write_text(
         "c = get_config()\nc.CourseDirectory.course_id = 'course'\n"
         "c.Execute.kernel_name = 'python3'\nc.Execute.timeout = 120\n"

@@ -1,11 +1,11 @@
-"""Measure how fast the plain VAE trains, in images per second, in one process and in a group.
+"""Measure the speed of training the plain VAE, in one process and in a group of processes.
 
     python benchmarks/processes.py [--processes 2] [--rounds 2] [--batch 128 1024]
 
 For each batch size, these runs alternate: one process without torchrun, with one thread and with as
 many threads as the group has processes; a group of one process; and the whole group. Each process
 of a group uses one thread. Each run trains for four epochs on MNIST. The first epoch is a warm-up.
-Process 0 times the other three, and their median is reported.
+Process 0 times the other three, and their median is reported, in images per second.
 """
 
 from __future__ import annotations

@@ -48,7 +48,10 @@ class Enough(Exception):
 
 
 class Race:
-    """One training run: its clock, which stops during measurements, and the goals reached."""
+    """One training run, with the goals that it has reached so far.
+
+    Its clock stops while the model is measured.
+    """
 
     def __init__(self, test: Tensor, limit: float = LIMIT) -> None:
         self.test, self.limit = test, limit  # test: (N, D), zeros and ones
@@ -86,7 +89,10 @@ class Race:
 
 
 def likelihood_bound(model: Any, x: Tensor) -> float:
-    """Return the mean importance-weighted upper bound of −log P(x) for images x (N, D), in nats."""
+    """Return the importance-weighted upper bound on −log P(x), in nats, averaged over the images.
+
+    x has the shape (N, D).
+    """
     half = knows_bfloat16(x.device)
     with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=half):
         return float(nll(model, x, DRAWS, rows_at_once=500, progress=False)[DRAWS].mean)
@@ -136,7 +142,9 @@ def run(
 
 
 def row_of(name: str, entry: dict[str, Any]) -> str:
-    """Return an entry's table row: for each goal, the median and slowest time over the seeds."""
+    """Return the table row of an entry, with the median and the slowest time over the seeds
+    for each goal.
+    """
     runs = entry["runs"]
     cells = []
     for goal in map(str, GOALS):

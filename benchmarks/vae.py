@@ -1,4 +1,4 @@
-"""Compare our training of the plain VAE with a tutorial's loop and with matrix products alone.
+"""Compare the training of the plain VAE with a tutorial's loop and with bare matrix products.
 
     python benchmarks/vae.py [--quick]
 
@@ -44,7 +44,10 @@ HALF = dataclasses.replace(PLAIN, autocast=True)
 
 
 class OneByOne(Dataset):
-    """Like torchvision's MNIST: each access converts one digit to a PIL image, then to a tensor."""
+    """A data set that converts one digit at each access, first to a PIL image and then to a tensor.
+
+    This is what torchvision's MNIST does.
+    """
 
     def __init__(self, digits: Digits) -> None:
         self.data, self.targets = digits.images.cpu(), digits.labels.cpu()
@@ -102,7 +105,9 @@ def medium(work: Callable[[], object]) -> Callable[[], object]:
 
 
 def products(digits: Digits) -> Callable[[], object]:
-    """Return a function that computes only an epoch's matrix products, forward and backward."""
+    """Return a function that computes only the matrix products of an epoch's forward and backward
+    passes.
+    """
     shapes = [(784, 400), (400, 40), (20, 400), (400, 784)]
     device = digits.images.device
     pairs = []

@@ -10,7 +10,8 @@ FAST: bool = os.environ.get("COURSE_FAST", "") not in ("", "0")
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
-    """Return the device `name`, else $COURSE_DEVICE, else the first available of CUDA, MPS and CPU.
+    """Return the device to use: `name`, or else $COURSE_DEVICE,
+    or else the first of CUDA, MPS and CPU that is available.
 
     MPS (Apple GPUs) does not support float64, so mixtures, densities and exact bounds
     stay on the CPU.

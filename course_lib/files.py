@@ -37,7 +37,9 @@ def usable(path: str | Path) -> Path:
 
 
 def reason(error: Exception) -> str:
-    """Return what the system says about an error, without its number or a temporary file's name."""
+    """Return the system's description of an error, without the error number
+    or the name of a temporary file.
+    """
     return getattr(error, "strerror", None) or str(error)
 
 

@@ -48,7 +48,7 @@ def _axes(ax: Axes | None, **size: Any) -> Axes:
 
 
 def plain_numbers(*axes: Axis) -> None:
-    """Use plain labels, such as 600 instead of 6 × 10², on log axes that span few decades."""
+    """Use plain labels, such as 600 instead of 6 × 10², on logarithmic axes with few decades."""
     for axis in axes:
         axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
         axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
@@ -132,10 +132,10 @@ def density(
     ax: Axes | None = None,
     title: str = "",
 ) -> Axes:
-    """Plot 1-D densities at points x (G,), and optionally a histogram of samples (N,).
+    """Plot 1-D densities at the points x, and optionally a histogram of samples.
 
-    curves: a dictionary from labels to densities. The first density, drawn in black, should
-    be the true one.
+    x has shape (G,), and the samples have shape (N,). curves: a dictionary from labels to
+    densities. The first density, drawn in black, should be the true one.
     """
     ax = _axes(ax, figsize=(7, 3))
     if samples is not None:
@@ -151,7 +151,10 @@ def density(
 
 
 def blend(resp: Tensor) -> np.ndarray:
-    """Return RGB colours (N, 3): averages of the components' colours, weighted by `resp` (N, K)."""
+    """Return averages of the components' colours, weighted by the responsibilities.
+
+    The responsibilities have shape (N, K), and the RGB colours have shape (N, 3).
+    """
     to_rgb = plt.matplotlib.colors.to_rgb
     palette = np.array([to_rgb(COMPONENTS[k % 8]) for k in range(resp.shape[1])])
     return np.clip(np.asarray(resp) @ palette, 0, 1)
@@ -165,7 +168,10 @@ def mixture_1d(
     resp: Tensor,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw points x (N,), coloured by responsibility, below K weighted Gaussians and their sum."""
+    """Draw points, coloured by responsibility, below K weighted Gaussians and their sum.
+
+    The points x have shape (N,).
+    """
     ax = _axes(ax, figsize=(7, 3))
     grid = torch.linspace(float(x.min()) - 1, float(x.max()) + 1, 400, dtype=x.dtype)
     each = torch.distributions.Normal(means, variances.sqrt())
@@ -186,9 +192,10 @@ def mixture_2d(
     resp: Tensor | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw points (N, 2), coloured by responsibility, and each Gaussian's 1- and 2-sigma ellipses.
+    """Draw points, coloured by responsibility, and each Gaussian's 1- and 2-sigma ellipses.
 
-    `means` (K, 2), `covariances` (K, 2, 2) and `resp` (N, K) may be tensors or arrays.
+    The points have shape (N, 2). `means` (K, 2), `covariances` (K, 2, 2) and `resp` (N, K) may be
+    tensors or arrays.
     """
     ax = _axes(ax, figsize=(4.2, 4))
     colours = DATA if resp is None else blend(resp)

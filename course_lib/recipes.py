@@ -211,10 +211,10 @@ def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[
 
 @contextmanager
 def quick_products(on: bool) -> Iterator[None]:
-    """If `on`, compute matrix products with oneDNN, twice as fast as MKL on some AMD processors.
+    """If `on`, compute matrix products with oneDNN.
 
-    On a CPU that supports bfloat16, the factors of each product may be rounded to bfloat16; sums
-    are computed in float32.
+    On some AMD processors, oneDNN is twice as fast as MKL. On a CPU that supports bfloat16, the
+    factors of each product may be rounded to bfloat16; sums are computed in float32.
     """
     before = torch.get_float32_matmul_precision()
     if on:
@@ -240,7 +240,10 @@ def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL
 
 
 def command_line() -> argparse.Namespace:
-    """Return the parsed arguments; exit if one is invalid or the output file cannot be written."""
+    """Return the parsed arguments.
+
+    Exit if an argument is invalid or if the output file cannot be written.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.recipes", description="Train a model and save it."
     )

@@ -17,7 +17,7 @@ def is_count(value: object, least: int = 1) -> bool:
 
 
 def all_finite(x: Tensor) -> bool:
-    """Return whether all of x is finite, without the temporary copy that `x.isfinite()` makes.
+    """Return whether x is finite everywhere, without the temporary copy that `x.isfinite()` makes.
 
     One pass over x is enough, because its minimum and maximum are both NaN if any element is NaN.
     """
@@ -62,7 +62,8 @@ def widths(hidden: Sequence[int]) -> None:
 
 
 def images(x: Tensor, pixels: int, weights: Tensor | None = None) -> None:
-    """Raise ValueError unless x is a non-empty float tensor (N, pixels) with values in [0, 1].
+    """Raise ValueError unless x is a non-empty float tensor of shape (N, pixels)
+    with values in [0, 1].
 
     weights: one of the model's weight tensors; x must be on the same device and, except under
     autocast, have the same dtype. On the CPU, the range of the pixels is checked in every batch; on
@@ -131,7 +132,7 @@ def like(what: str, values: Tensor, weights: Tensor) -> None:
 
 
 def codes(z: Tensor, numbers: int, weights: Tensor) -> None:
-    """Raise ValueError unless z has shape (..., numbers) and the weights' dtype and device."""
+    """Raise ValueError unless z has shape (..., numbers) and the device and dtype of `weights`."""
     tensors(z)
     if z.ndim == 0 or z.shape[-1] != numbers:
         raise ValueError(f"The codes z must have shape (..., {numbers}), not {tuple(z.shape)}.")

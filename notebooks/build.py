@@ -94,7 +94,7 @@ def all_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def choose(wanted: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
-    """Return the notebooks that are named, or all if no name is given.
+    """Return the named notebooks, or all notebooks if no name is given.
 
     A name may be "04", "04_vae" or "notebooks/04_vae.ipynb".
     """
@@ -260,7 +260,7 @@ def execute(
     """Run all cells in a new kernel and store the outputs in nb.
 
     kept: the folder for the projector's version of each figure; None to draw no such versions.
-    Returns the seconds and the memory used.
+    Returns the time in seconds and the memory used.
     """
     environment = {k: v for k, v in os.environ.items() if k not in ("COURSE_FAST", "MPLBACKEND")}
     if fast:

@@ -82,7 +82,10 @@ def link(nb: NotebookNode, chapter: str) -> None:
 
 
 def link_paragraph(paragraph: str, wanted: set[str]) -> str:
-    """Link a paragraph to the anchors in `wanted`, and remove the linked ones from `wanted`."""
+    """Link the first uses of terms in a paragraph to the anchors in `wanted`.
+
+    The linked anchors are removed from `wanted`.
+    """
     made = paragraph
     while (match := first_use(made, wanted)) is not None:
         where = words()[match[1].lower()]

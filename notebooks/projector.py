@@ -36,7 +36,7 @@ def name_of(png: str) -> str:
 
 
 def shown_type(figure: Any) -> float:
-    """Return the smallest type's height in pixels if the figure fills its space on a slide."""
+    """Return the height in pixels of the smallest type if the figure fills its space on a slide."""
     wide, high = shown_inches(figure)
     scale = min(WIDE / wide, HIGH / high)
     return smallest_type(figure) * scale / 72

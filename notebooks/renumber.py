@@ -46,7 +46,7 @@ def topic(stem: str) -> str:
 
 
 def new_stems(stems: list[str], moved: str, number: int) -> dict[str, str]:
-    """Map the old name of every chapter to its new one if the topic `moved` gets `number`."""
+    """Map each chapter's old name to its new name if the topic `moved` gets the number `number`."""
     order = [stem for stem in stems if topic(stem) != moved]
     if len(order) == len(stems):
         raise NotebookError(

@@ -1,4 +1,4 @@
-"""Write students' copies of the chapters, without outputs and with each Predict's answers folded.
+"""Write copies of the chapters for students, without outputs and with folded answers.
 
     python notebooks/student_copies.py FOLDER [NB …]
 

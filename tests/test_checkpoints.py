@@ -202,20 +202,23 @@ def test_the_checkpoint_of_a_run_is_no_model(tmp_path):
 )
 def test_only_classes_of_the_course_are_built(tmp_path, library, name):
     write(tmp_path / "m", "model", {}, {"class": name, "config": {}})
-    with pytest.raises(CheckpointError, match=f"m does not fit the current class {name}"):
+    sentence = f"m does not match the current definition of the class {name}"
+    with pytest.raises(CheckpointError, match=sentence):
         load_model(tmp_path / "m")
 
 
 def test_a_class_that_changed_since_is_told(saved, library):
     _, path = saved
     exec(FAKE.replace("nn.Linear(2, width)", "nn.Linear(4, width)"), library.__dict__)
-    with pytest.raises(
-        CheckpointError, match=r"small does not fit the current class .*Small: size mismatch for"
-    ):
+    sentence = (
+        r"small does not match the current definition of the class .*Small: size mismatch for"
+    )
+    with pytest.raises(CheckpointError, match=sentence):
         load_model(path)
     exec(FAKE.replace("width=3, name", "size=3, name").replace("width", "size"), library.__dict__)
     with pytest.raises(
-        CheckpointError, match=r"the current class .*unexpected keyword argument 'width'"
+        CheckpointError,
+        match=r"the current definition of the class .*unexpected keyword argument 'width'",
     ):
         load_model(path)
 

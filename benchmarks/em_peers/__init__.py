@@ -1,4 +1,6 @@
-"""A common interface to several packages' EM implementations, for `benchmarks/em.py --peers`.
+"""A common interface to the EM implementations of several packages.
+
+It is used by `python benchmarks/em.py --peers`.
 
 Each module in this folder adapts one package and defines:
 
@@ -36,10 +38,11 @@ def load(name: str) -> tuple[ModuleType | None, str]:
 
 
 def start_at(x: np.ndarray, k: int, covariance_type: str) -> Parameters:
-    """Return starting parameters for k components to be fitted to x (N, D).
+    """Return starting parameters for k components to be fitted to x.
 
-    The weights are equal, the means are k points of x, and the covariances are the variances of x
-    ("spherical": their mean), without correlations.
+    x has the shape (N, D). The weights are equal, the means are k points of x, and the covariances
+    contain the variances of x, without correlations. For "spherical", each of them is the mean of
+    these variances.
     """
     dim = x.shape[1]
     variances = x.var(0)  # (D,)
@@ -54,14 +57,18 @@ def start_at(x: np.ndarray, k: int, covariance_type: str) -> Parameters:
 
 
 def precisions(start: Parameters, covariance_type: str) -> np.ndarray:
-    """Return the start's inverse covariances, which scikit-learn takes instead of covariances."""
+    """Return the inverses of the starting covariances, which scikit-learn takes instead of the
+    covariances themselves.
+    """
     if covariance_type in ("full", "tied"):
         return np.linalg.inv(start.covariances)
     return 1 / start.covariances
 
 
 def apart(found: Parameters, reference: Parameters) -> float:
-    """Return the largest parameter difference, relative to the largest parameter of that kind."""
+    """Return the largest difference between parameters, relative to the largest parameter
+    of the same kind.
+    """
     return max(
         float(np.abs(ours - theirs).max() / np.abs(theirs).max())
         for ours, theirs in zip(found, reference, strict=True)

@@ -1,7 +1,7 @@
-"""The course's recipe "best" without its first layer, trained for 12 epochs at a rate of 3e-3.
+"""The recipe "best" without its first layer, trained for 12 epochs at a learning rate of 3e-3.
 
-The model is an autoregressive VAE. The network, the number of epochs and the learning rate were
-chosen on the last 10,000 training digits, after training on the others.
+The model is the course's autoregressive VAE. The network, the number of epochs and the learning
+rate were chosen on the last 10,000 training digits, after training on the others.
 """
 
 import dataclasses

@@ -1,4 +1,7 @@
-"""The recipe "four_minutes": given z, pixels are independent, so z alone must explain an image."""
+"""The course's recipe "four_minutes", in which the pixels are independent given z.
+
+Therefore, z alone must explain an image.
+"""
 
 from course_lib.recipes import RECIPES
 from course_lib.recipes import train as train_recipe

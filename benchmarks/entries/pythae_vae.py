@@ -25,7 +25,9 @@ NAME = "pythae's VAE"
 
 
 def as_measured(model):
-    """Give pythae's model what `evaluation.nll` needs: a prior, a likelihood, and a posterior."""
+    """Return the prior, likelihood and posterior of pythae's model in the form that
+    `course_lib.evaluation.nll` needs.
+    """
     latent = model.model_config.latent_dim
 
     def approximate_posterior(x):

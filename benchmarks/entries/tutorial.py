@@ -1,4 +1,4 @@
-"""The loop of PyTorch's VAE example (784-400-20, batches of 128, Adam at 1e-3) on binary pixels."""
+"""PyTorch's VAE example (784-400-20, batches of 128, Adam at 1e-3), trained on binarized pixels."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Checks for “From auto-encoder to VAE”: the noisy code, its gradient, the KL, and the loss."""
+"""Checks for “From auto-encoder to VAE”.
+
+The exercises are about the noisy code and its gradient, the KL term, and the VAE loss.
+"""
 
 import math
 from dataclasses import dataclass
@@ -102,7 +105,7 @@ def wrong_gaussians(m: Tensor, v: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
 def rows_differ(student: Student) -> None:
     """Raise Mistake unless z is right for inputs of three sizes.
 
-    mu and logvar differ between rows.
+    In each input, mu and logvar differ between the rows.
     """
     for shape, says in (
         ((6000, 3), OTHER_NUMBERS),
@@ -255,7 +258,11 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
-    """Return the per-image losses (N,) with a flipped sign, a missing term or a wrong average."""
+    """Return the losses per image that result from a flipped sign, a missing term,
+    or a wrong sum or average.
+
+    Each result has the shape (N,).
+    """
     n, error, kl = len(parts.error), parts.error, parts.kl
     return {
         "the KL is subtracted. The loss is minus L_b, so both parts are added.": error - kl,
@@ -280,7 +287,10 @@ def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
 
 
 def wrong_kls(parts: LossParts, mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the per-image losses (N,) with a missing or misinterpreted term in the KL."""
+    """Return the losses per image that result from a missing or misinterpreted term of the KL.
+
+    Each result has the shape (N,).
+    """
     error, kl = parts.error, parts.kl
     return {
         "logvar is treated as the logarithm of the std.": error + kl_reference(mu, 2 * logvar),

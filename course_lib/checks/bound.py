@@ -54,7 +54,9 @@ def wrong_kl_sums(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
 
 
 def misread_logvars(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the KLs that result from a misread logvar, or from reversing the KL's direction."""
+    """Return the KLs that result from misreading logvar or from reversing the direction of
+    the KL.
+    """
     square, var = mu**2, logvar.exp()  # (N, D)
     turned_round = (logvar + (1 + square) / var - 1) / 2
     return {
@@ -311,7 +313,10 @@ def clamp_of_q(student: Student) -> None:
     """
 
     def slopes(answer: Student) -> Tensor:
-        """Return the gradient (N, K) in q, restricted to directions that keep q normalized."""
+        """Return the gradient with respect to q along the directions that keep q normalized.
+
+        The result has the shape (N, K).
+        """
         log_joint = tensor([[-1.2, -2.5, -3.0, -0.7, -1.9]])
         q = tensor([[1.0, 1e-30, 1e-12, 1e-8, 2e-7]]).requires_grad_()
         (slope,) = weighted_gradients(call(answer, log_joint, q), {"q": q}, ["q"])
@@ -352,7 +357,7 @@ def weights_mistakes(log_w: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_log_means(log_w: Tensor) -> dict[str, Tensor]:
-    """Return the results of taking the logarithm of the mean of the k weights incorrectly."""
+    """Return the results of wrong ways to compute the logarithm of the mean weight."""
     k, n = log_w.shape
     total = log_w.logsumexp(0)  # (N,)
     return {
@@ -435,7 +440,7 @@ def extreme_weights(
 ) -> None:
     """Raise Mistake unless the result is right for log-weights from −5000 to 3000.
 
-    One image is tried at a time, and then several together.
+    Each of five images is tried alone, and then all five are tried together.
     inputs: a function that returns the exercise's inputs for given log-weights of shape (k, N).
     """
     clamped = "Is a small number added, or is something clamped? `logsumexp` needs neither."
@@ -469,7 +474,8 @@ def extreme_weights(
 
 
 def lowest_change(value: Any, before: tuple[float, float], after: tuple[float, float]) -> str:
-    """Say how a formula for the lowest change in log P(x) compares with one step in P alone.
+    """Say how a formula for the lowest possible change in log P(x) compares with one step in P
+    alone.
 
     The sentence helps students judge the last exercise of the chapter. `value` is the result of the
     formula, or None if the exercise has not been started. before, after: log P(x) and L_b, in nats.

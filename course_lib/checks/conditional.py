@@ -1,4 +1,4 @@
-"""Checks for “Conditional VAE”: label inputs, one style in ten digits, and log P(x)."""
+"""Checks for “Conditional VAE”: labels as inputs, one style in ten digits, and log P(x)."""
 
 import math
 import secrets
@@ -139,7 +139,7 @@ def judge_parts(
     decode: Half,
     noise: Tensor,
 ) -> None:
-    """Raise Mistake unless mu, logvar and then the logits of the small example are right."""
+    """Raise Mistake unless mu, logvar and the logits of the small example are right."""
     yours_logits, yours_mu, yours_logvar = yours
     right_logits, mu, logvar = right
     label = one_hot(Y, LABELS)
@@ -302,7 +302,10 @@ def expect_labels(y: Tensor) -> None:
 
 
 def style_answers(encode: "Encoder", decode: "Decoder") -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the correct rows (N, 10, D) and the results that typical mistakes produce."""
+    """Return the correct rows and the results that typical mistakes produce.
+
+    The rows have the shape (N, 10, D).
+    """
     own = Y[:, None].expand(3, LABELS)  # (N, 10)
     labels = arange(LABELS).expand(3, LABELS)  # (N, 10)
     wide = X[:, None].expand(3, LABELS, 5)  # (N, 10, D)
@@ -333,7 +336,9 @@ def style_answers(encode: "Encoder", decode: "Decoder") -> tuple[Tensor, dict[st
 
 
 def misplaced_images(right: Tensor) -> dict[str, Tensor]:
-    """Return the results of changing the pixels, or of showing the right images in wrong places."""
+    """Return the results of changing the pixels or of showing the right images in the wrong
+    places.
+    """
     stack = "Stack along axis 1."
     return {
         f"rows and columns are swapped. {stack}": right.transpose(0, 1),
@@ -527,7 +532,9 @@ def expect_no_underflow(student: Student, log_p: Tensor) -> None:
 
 
 def expect_own_maximum(student: Student) -> None:
-    """Raise Mistake unless each row's largest number is subtracted before exp is taken."""
+    """Raise Mistake unless the largest number in each row is subtracted from the row before exp is
+    taken.
+    """
     near, far = [0.0, -1.0, -2.0], [-4000.0]
     rows = tensor(
         [

@@ -27,7 +27,10 @@ OLD = 0.25  # the gradient left in D's weights by an earlier step
 
 
 class Critic:
-    """A discriminator that maps an image x to ½ Σ w·x² + 0.7, whose gradient in x is w·x."""
+    """A discriminator that maps an image x to the logit ½ Σ w·x² + 0.7.
+
+    Its gradient with respect to x is w·x.
+    """
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight.clone().requires_grad_()  # (D,)
@@ -132,7 +135,7 @@ def wrong_norms(logit: Critic, x: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_gradients(logit: Critic, x: Tensor) -> dict[str, Tensor]:
-    """Return the results of penalizing another gradient or number, or of returning one."""
+    """Return the results of penalizing or returning the wrong gradient or the wrong number."""
     slopes = (logit.weight * x).detach()  # (N, D)
     norms = slopes.norm(dim=1)  # (N,)
     right, n = norms.square().mean() / 2, len(x)
@@ -190,7 +193,7 @@ def expect_d_learns(found: Tensor, logit: Critic, x: Tensor) -> None:
 
 
 def expect_a_flat_place(student: Student, logit: Critic, x: Tensor) -> None:
-    """Raise Mistake unless the penalty and its gradient are right even if D is flat at an image."""
+    """Raise Mistake unless the penalty and its gradient are right when D is flat at one image."""
     flat = x * tensor([[1.0], [0.0], [1.0], [1.0]])  # D's gradient at the second image is 0
     value = call(student, logit, flat)
     where = "the penalty where D is flat at one image"
@@ -304,7 +307,7 @@ def wrong_logarithms(labels: Tensor) -> dict[str, Tensor]:
 
 
 def other_measures(labels: Tensor) -> dict[str, Tensor]:
-    """Return other measures of the shares, and the KL with added numbers or without its sum."""
+    """Return other measures of the shares, and the results of computing the KL incorrectly."""
     shares = labels.bincount(minlength=10) / len(labels)  # (10,)
     seen = shares[shares > 0]
     right, ten = kl_to_uniform(labels), tensor(10.0)
@@ -362,7 +365,10 @@ def reversed_kls(labels: Tensor) -> dict[str, Tensor]:
 
 
 def radius(points: Tensor, nth: int) -> Tensor:
-    """Return each point's distance to its nth nearest neighbour; the 0th is the point itself."""
+    """Return the distance from each point to its nth nearest neighbour.
+
+    The 0th neighbour is the point itself.
+    """
     return cdist(points, points).sort(1).values[:, nth]
 
 
@@ -383,7 +389,10 @@ def share_among(real: Tensor, fake: Tensor, k: int) -> Tensor:
 def points(
     source: torch.Generator, n: int, m: int, axes: int, ks: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
-    """Draw n real points, and m fake points too far from any ball's edge for rounding to matter."""
+    """Draw n real points and m fake points.
+
+    No fake point is so close to the edge of a ball that rounding could matter.
+    """
     real = torch.randn(n, axes, generator=source)
     fake = 1.7 * torch.randn(2 * m, axes, generator=source) + 0.6
     apart = cdist(fake.double(), real.double())  # (M, N)

@@ -1,4 +1,7 @@
-"""Checks for “Inside the GPU”: a tile's mask, one-pass log-sum-exp, and a gradient's factors."""
+"""Checks for “Inside the GPU”.
+
+The exercises are about a tile and its mask, log-sum-exp in one pass, and the factors of a gradient.
+"""
 
 import math
 import secrets
@@ -292,8 +295,9 @@ def one_pass(
     relative_to: Callable[[Tensor, Tensor], Tensor] = lambda old, new: new,
     start: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the final running reference (normally the maximum) and running total, each (N,).
+    """Return the final values of the running reference and the running total.
 
+    The reference is normally the maximum. Each result has the shape (N,).
     start: the initial reference; if None, the reference of the first tile.
     """
     joint = joint.double()
@@ -464,10 +468,10 @@ def expect_any_size(student: Student, joint: Tensor, block: int) -> None:
 
 
 def scattered_rows() -> Tensor:
-    """Build 8 rows of 23 numbers that reveal when the wrong number is subtracted before exp.
+    """Build 8 rows of 23 numbers that reveal whether the wrong number is subtracted before exp.
 
-    The exponentials then overflow or underflow. The right number to subtract is the largest one
-    seen so far in the row. The tiles have 10, 10 and 3 columns.
+    If it is, the exponentials overflow or underflow. The right number to subtract is the largest
+    one seen so far in the row. The tiles have 10, 10 and 3 columns.
     """
     near, far = -0.1 * (arange(23) % 7), -4000.0
     rows = near.repeat(8, 1)
@@ -487,7 +491,7 @@ def scattered_rows() -> Tensor:
 
 
 def expect_own_maximum(student: Student) -> None:
-    """Raise Mistake unless the largest number so far in each row is subtracted from that row."""
+    """Raise Mistake unless the largest number seen so far in a row is subtracted from that row."""
     rows, block = scattered_rows(), 10
     right = rows.logsumexp(1)
 
@@ -636,7 +640,10 @@ def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_averages(good: Tensor) -> dict[str, Tensor]:
-    """Return the results of mistakes common to all gradients, such as a missing factor 1/N."""
+    """Return the results of mistakes common to all three gradients.
+
+    An example is a missing factor of 1/N.
+    """
     n = len(good)
     missing = "the factor 1/N is missing. The loss is the mean over the images."
     return {

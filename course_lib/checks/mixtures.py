@@ -392,7 +392,7 @@ def sample_mixture(student: Student) -> None:
 
 
 def expect_varying_counts(student: Student, w: Tensor, m: Tensor, s: Tensor) -> None:
-    """Raise Mistake if the first component's number of draws hardly varies between calls.
+    """Raise Mistake if the number of draws from the first component hardly varies between calls.
 
     Of 40 independent draws, 22 ± 3 come from the first component. By chance, the counts of all
     twenty calls lie within 1 of each other in fewer than one in 10¹⁰ runs.
@@ -442,7 +442,7 @@ def wrong_components(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]
 
 
 def wrong_noise(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
-    """Return the distributions of draws from a single Gaussian or with non-Gaussian noise."""
+    """Return the distributions of draws that come from one Gaussian or have non-Gaussian noise."""
     one = tensor([1.0])
     mean, spread = mixture_moments(w, m, s)  # (1,) each
     added = (w * s).square().sum(0, True).sqrt()  # the std of a weighted sum of independent draws

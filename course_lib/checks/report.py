@@ -232,7 +232,9 @@ class Table:
 
     @classmethod
     def of(cls, inputs: Inputs, reference: Reference, mistakes: Mistakes, **more: Any) -> "Table":
-        """Build a table from inputs, a reference and a function that simulates typical mistakes."""
+        """Build a table from inputs, a reference solution, and a function that simulates typical
+        mistakes.
+        """
         return cls(inputs, reference(*inputs.values()), mistakes(*inputs.values()), **more)
 
     def ask(self, student: Student) -> None:
@@ -327,7 +329,9 @@ def other_units(right: Tensor) -> dict[str, Tensor]:
 
 
 def fresh_generator() -> torch.Generator:
-    """Return a generator whose seed comes from the operating system, not from torch."""
+    """Return a generator whose seed comes from the operating system, not from torch's default
+    generator.
+    """
     return torch.Generator().manual_seed(secrets.randbits(62))
 
 
@@ -460,7 +464,7 @@ def gradients(
 
 
 def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> list[Tensor]:
-    """Return the gradients of Σ (1 + i/n) · value[i], with zeros for inputs that have none."""
+    """Return the gradients of Σ (1 + i/n) · value[i], with zeros for inputs without a gradient."""
     if not isinstance(value, Tensor) or not value.requires_grad:
         return [torch.zeros_like(leaves[name]) for name in to]
     i = torch.arange(value.numel(), dtype=value.dtype).reshape(value.shape)
@@ -469,7 +473,10 @@ def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> li
 
 
 def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the gradients of the student's scalar result, with zeros for inputs that have none."""
+    """Return the gradients of the student's scalar result.
+
+    Inputs that no gradient reaches get zeros.
+    """
     try:
         found = torch.autograd.grad(total, inputs, allow_unused=True, retain_graph=True)
     except RuntimeError as error:
@@ -508,8 +515,9 @@ def draws(
 def expect_gaussian(
     z: Tensor, mean: Tensor, std: Tensor, mistakes: Mapping[str, tuple[Tensor, Tensor]]
 ) -> None:
-    """Raise Mistake unless the rows of z (N, d) are independent draws from N(mean, std²).
+    """Raise Mistake unless the rows of z are independent draws from N(mean, std²).
 
+    z has the shape (N, d).
     mistakes: the mean and std of the draws for each known mistake, keyed by the sentence that names
     the mistake.
     The tolerance of each statistic is at least 5 standard errors, so a correct function fails about

@@ -1,4 +1,7 @@
-"""Checks for “A GAN in one dimension”: D's loss and gradient, G's step, and the best D's value."""
+"""Checks for “A GAN in one dimension”.
+
+The exercises are about the loss of D and its gradient, a step of G, and the value of the best D.
+"""
 
 import math
 import secrets
@@ -78,12 +81,15 @@ def draw_players(source: torch.Generator, n: int, hidden: int) -> Inputs:
 
 
 def other_size() -> tuple[int, int]:
-    """Return numbers of points and of hidden units that differ from those of the example."""
+    """Return a number of points and a number of hidden units that differ from the example's."""
     return 6 + secrets.randbelow(4), 3 + secrets.randbelow(3)
 
 
 def yes(a: Tensor) -> Tensor:
-    """Return −mean log D for logits (N, 1), which is small if D considers the points real."""
+    """Return the mean of −log D, which is small if D considers the points real.
+
+    The logits `a` have the shape (N, 1).
+    """
     return softplus(-a).mean()
 
 

@@ -152,7 +152,7 @@ class Decoder:
             return None
 
     def codes_of(self, images: Tensor) -> Tensor | None:
-        """Find the images' codes by inverting the linear decoder; return None if no codes fit."""
+        """Find the codes of the images by inverting the linear decoder; return None if none fit."""
         # the images may have passed through one sigmoid, none, or two; a later check tells which
         for logits in (images.logit(), images, images.logit().logit()):
             z = (logits - self.bias) @ torch.linalg.pinv(self.weight)  # (n, d)
@@ -162,7 +162,10 @@ class Decoder:
 
 
 def images_and_codes(student: Student, decoder: Decoder) -> tuple[object, Tensor]:
-    """Return the result of the student's function and the codes (n, d) that it decoded."""
+    """Return the result of the student's function and the codes that it decoded.
+
+    The codes have the shape (n, d).
+    """
     d, pixels = decoder.weight.shape
     decoder.seen = []
     answer = call(student, decoder, decoder.n, d)

@@ -1,4 +1,4 @@
-"""Watch the sizes of a student's operations, the first one that breaks, and any use of autograd."""
+"""Watch a student's operations: their sizes, the first one to break, and any use of autograd."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,9 +50,9 @@ MOVE = {
 
 
 class Watch(TorchDispatchMode):
-    """A mode that records operations, their largest input, and the first to turn numbers into NaN.
+    """A mode that records operations, the size of their largest input, and the first one to break.
 
-    That is the first operation with finite inputs and an infinite or undefined result.
+    An operation breaks if its inputs are finite but its result is infinite or undefined.
     """
 
     def __init__(self) -> None:

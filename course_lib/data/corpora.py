@@ -1,4 +1,4 @@
-"""The course's data sets: MNIST, Fashion-MNIST, UCI digits, SVHN, and your own (COURSE_SET)."""
+"""The data sets MNIST, Fashion-MNIST, UCI digits and SVHN, and any folder named by COURSE_SET."""
 
 import functools
 import os
@@ -115,10 +115,10 @@ def course_digits(train: bool | None = True, device: Device = None, quiet: bool 
 
 
 def shipped_models_fit(digits: Digits) -> bool:
-    """Return whether `digits` is MNIST, the shipped models' training data; if not, print a notice.
+    """Return whether `digits` is MNIST, and print a notice if it is not.
 
-    The bounds asserted in the chapters were also measured on MNIST and do not apply to
-    other data sets.
+    The shipped models were trained on MNIST. The bounds asserted in the chapters were also measured
+    on MNIST and do not apply to other data sets.
     """
     fit = digits.name == MNIST.name
     if not fit:
@@ -130,7 +130,10 @@ def shipped_models_fit(digits: Digits) -> bool:
 
 
 def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
-    """Return the splits, class names and name of a data set in a folder of IDX files or images."""
+    """Read a data set from a folder of IDX files or images.
+
+    Returns the splits, the class names and the name of the data set.
+    """
     name = folder.resolve().name
     for place in (folder / "MNIST" / "raw", folder / "raw", folder):
         if any(place.glob("*-ubyte*")):
@@ -151,7 +154,10 @@ def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
 
 
 def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str]:
-    """Read IDX files whose names contain "images" or "labels"; return the same as `_read_any`."""
+    """Read a folder of IDX files whose names contain "images" or "labels".
+
+    Returns the same as `_read_any`.
+    """
     halves: dict[bool, list[tuple[np.ndarray, np.ndarray]]] = {True: [], False: []}
     sums = set()
     for path in sorted(place.glob("*images*-ubyte*")):
@@ -241,7 +247,9 @@ def _reader(corpus: Corpus) -> Callable[[Path], Splits]:
 
 
 def _read_corpus(corpus: Corpus, folder: Path) -> Splits:
-    """Read both splits from torchvision's subfolder, or from MNIST/raw, raw or `folder`."""
+    """Read both splits from the subfolder that torchvision creates, or from MNIST/raw, raw or
+    `folder` itself.
+    """
     own = folder / corpus.folder / "raw"
     others = [place for place in (folder / "MNIST" / "raw", folder / "raw", folder) if place != own]
     for place in [own, *others]:
@@ -292,7 +300,7 @@ def _read_verified(corpus: Corpus, raw: Path) -> Splits:
 
 
 def _another(corpus: Corpus, images: list[np.ndarray], sums: list[str]) -> AnotherDataSet:
-    """Return an exception that describes the images' data set and explains how to use it."""
+    """Return an exception that describes the data set of the images and explains how to use it."""
     for known in CORPORA:
         if set(sums) <= set(known.md5.values()):
             return AnotherDataSet(
@@ -363,11 +371,12 @@ def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = F
 
 
 def svhn(train: bool = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return SVHN (Street View House Numbers): 73,257 training or 26,032 test images (3, 32, 32).
+    """Return SVHN (Street View House Numbers): 73,257 training images or 26,032 test images.
 
-    The file SVHN/train_32x32.mat or SVHN/test_32x32.mat is expected in $COURSE_DATA or data/. If
-    the file is not found, torchvision downloads it (182 or 64 MB). Raises FileNotFoundError if the
-    download fails, and ValueError if train is neither True nor False.
+    Each image has the shape (3, 32, 32). The file SVHN/train_32x32.mat or SVHN/test_32x32.mat is
+    expected in $COURSE_DATA or data/. If the file is not found, torchvision downloads it (182 or
+    64 MB). Raises FileNotFoundError if the download fails, and ValueError if train is neither True
+    nor False.
     Source: Netzer et al. 2011, Reading digits in natural images with unsupervised feature learning.
     """
     from torchvision.datasets import SVHN

@@ -31,13 +31,17 @@ class Density:
     support: tuple[float, float] = (-math.inf, math.inf)
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Draw n float64 points (n,), or (n, 2) in 2-D; the generator's state determines them."""
+        """Draw n points.
+
+        The state of the generator determines them. The result is float64, of shape (n,), or (n, 2)
+        in 2-D.
+        """
         return self.functions[0](n, generator)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Return log p(x) in nats, or −inf outside the support, for x (...), or (..., 2) in 2-D.
+        """Return log p(x) in nats, which is −inf outside the support.
 
-        The result is float64, of shape (...).
+        x has the shape (...), or (..., 2) in 2-D. The result is float64, of shape (...).
         """
         x = torch.as_tensor(x, dtype=torch.float64)
         if self.dim == 2 and x.shape[-1:] != (2,):
@@ -143,10 +147,11 @@ def _flower(petals: int, depth: float, profile: Distribution) -> Functions:
 
 
 def _pinwheel(arms: int, turn: float, radius: float, along: float, across: float) -> Functions:
-    """Build a pinwheel: Gaussians on a circle; a point at radius r is rotated by the angle turn·r.
+    """Build a pinwheel of Gaussians on a circle.
 
-    The rotation preserves areas and therefore densities. along, across: the standard deviations of
-    each Gaussian in the radial and the tangential direction, respectively.
+    Each point at radius r is rotated by the angle turn·r. The rotation preserves areas and
+    therefore densities. along, across: the standard deviations of each Gaussian in the radial and
+    the tangential direction, respectively.
     """
 
     def sample(n: int, generator: Generator | None) -> Tensor:

@@ -74,7 +74,7 @@ class Digits:
         classes: Sequence[str] | None = None,
         device: Device = None,
     ) -> "Digits":
-        """Read a table, such as Kaggle's train.csv, with one image's label and pixels in each row.
+        """Read a table, such as Kaggle's train.csv, with an image and its label in each row.
 
         The pixels are integers from 0 to 255, or all lie in [0, 1]. The file may be plain text or
         gzipped (.gz), with or without a header row. shape: the shape of an image, square by
@@ -230,12 +230,13 @@ def _check_labels(labels: torch.Tensor, count: int, classes: int) -> None:
 
 
 def binarize(images: torch.Tensor) -> torch.Tensor:
-    """Set each pixel to 1 with probability pixel/255, otherwise to 0: uint8 (...) → float32 (...).
+    """Set each pixel to 1 with probability pixel/255, and to 0 otherwise.
 
-    This "dynamic binarization" is used to compare the likelihoods of MNIST models, because grey
-    pixels are not outcomes of a Bernoulli distribution. The function uses torch's global generator
-    on the device of the images, with 16 random bits per pixel, so each probability is accurate to
-    2e-5. Raises ValueError for images that are not uint8.
+    The uint8 images become float32 images of the same shape. This "dynamic binarization" is used to
+    compare the likelihoods of MNIST models, because grey pixels are not outcomes of a Bernoulli
+    distribution. The function uses torch's global generator on the device of the images, with 16
+    random bits per pixel, so each probability is accurate to 2e-5. Raises ValueError for images
+    that are not uint8.
     Source: Salakhutdinov & Murray 2008; Burda et al. 2016, section 5.
     """
     _check_bytes(images)
@@ -248,8 +249,9 @@ def binarize(images: torch.Tensor) -> torch.Tensor:
 
 
 def fixed_binarization(images: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    """Binarize images in the same way on every machine: uint8 (...) → float32 (...) of 0s and 1s.
+    """Binarize images in the same way on every machine.
 
+    The images are uint8 of any shape; the result is float32 of the same shape, with values 0 and 1.
     All test results are computed on images binarized in this way. NumPy guarantees that RandomState
     produces the same numbers in every version.
     """

@@ -20,11 +20,14 @@ STALL = 10.0  # seconds without a single byte, after which a download is abandon
 
 
 class AnotherDataSet(Exception):
-    """Raised if the files belong to another data set; the message explains how to use it."""
+    """Raised if the files belong to another data set;
+    the message explains how to use that data set.
+    """
 
 
 def cache_folder() -> tuple[str, Path]:
-    """Return the download folder's name (for messages) and path: the repository's data/ or a cache.
+    """Return the name (for messages) and the path of the download folder,
+    which is the repository's data/ or a cache.
 
     If there is no repository, as on Colab, the folder is ~/.cache/course_lib, because data/ in the
     working directory would not be shared between the notebook folders.
@@ -36,7 +39,8 @@ def cache_folder() -> tuple[str, Path]:
 
 
 def look(read: Callable[[Path], T]) -> tuple[T, str] | None:
-    """Read from $COURSE_DATA or the cache; return the result and the place, or None if both fail.
+    """Read from $COURSE_DATA or else from the cache;
+    return the result and the place, or None if both fail.
 
     `read` must raise FileNotFoundError if the corpus is missing, and ValueError or OSError if it is
     damaged. The reason for a failure is printed, unless the corpus is merely missing from the
@@ -113,7 +117,9 @@ def _alive(urls: Sequence[str]) -> list[str]:
 
 
 def _keep(new: Path) -> str:
-    """Move the unpacked files into the cache, each atomically, and say where they are now."""
+    """Move the unpacked files into the cache, each file atomically,
+    and describe where the files are now.
+    """
     name, cache = cache_folder()
     try:
         for source in [path for path in new.rglob("*") if path.is_file() and path.suffix != ".gz"]:

@@ -13,7 +13,8 @@ TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 
 
 def read_idx(path: str | Path, md5: str | None = None) -> np.ndarray:
-    """Read one IDX file, plain or gzipped; return an array (N, H, W) of images or (N,) of labels.
+    """Read one IDX file, plain or gzipped, and return an array:
+    images of shape (N, H, W) or labels of shape (N,).
 
     md5: the expected checksum of the uncompressed file; None skips the check. Raises ValueError if
     the file is truncated, too long or not in the IDX format, or if its checksum is wrong.

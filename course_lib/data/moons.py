@@ -9,12 +9,13 @@ from torch import Tensor
 def moon_phases(
     n: int, size: int = 28, between: tuple[float, float] = (0.0, 0.5)
 ) -> tuple[Tensor, Tensor]:
-    """Return n moon images, float32 (n, size, size), and their phases in cycles, float64 (n,).
+    """Return n images of the moon and their phases in cycles.
 
-    The pixels are in [0, 1]. Phase 0 is the new moon, ¼ the first quarter, ½ the full moon and ¾
-    the last quarter. The phases are evenly spaced over the interval `between`, including both ends.
-    The half cycle from new moon to full moon is a line, which a one-dimensional code can follow.
-    The full cycle (0, 1) is a circle, which a one-dimensional code cannot follow.
+    The images are float32 of shape (n, size, size), and the phases are float64 of shape (n,). The
+    pixels are in [0, 1]. Phase 0 is the new moon, ¼ the first quarter, ½ the full moon and ¾ the
+    last quarter. The phases are evenly spaced over the interval `between`, including both ends. The
+    half cycle from new moon to full moon is a line, which a one-dimensional code can follow. The
+    full cycle (0, 1) is a circle, which a one-dimensional code cannot follow.
     """
     first, last = between
     phase = first + (last - first) * torch.linspace(0, 1, n, dtype=torch.float64)  # (n,)
@@ -22,11 +23,11 @@ def moon_phases(
 
 
 def draw_moon(phase: Tensor, size: int = 28) -> Tensor:
-    """Draw the moon at phases (n,), as seen from the northern hemisphere: float32 (n, size, size).
+    """Draw the moon at each of the given phases, as seen from the northern hemisphere.
 
-    Each row is lit from the edge of the disc to the terminator, which is half an ellipse. The
-    lit fraction of the disc is (1 − cos 2π·phase)/2. Source: Meeus 1998, Astronomical
-    Algorithms, chapter 48.
+    phase: shape (n,). Returns float32 images of shape (n, size, size). Each row is lit from the
+    edge of the disc to the terminator, which is half an ellipse. The lit fraction of the disc is
+    (1 − cos 2π·phase)/2. Source: Meeus 1998, Astronomical Algorithms, chapter 48.
     """
     fine = 8  # lines per pixel; the coverage along each line is exact
     radius, width = 0.85, 2 / size

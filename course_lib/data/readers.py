@@ -175,7 +175,9 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[str] | None) -> Read:
-    """Read a table with one image per row and labels in the first column or the column `label`."""
+    """Read a table with one image per row and the labels in the first column
+    or in a column named `label`.
+    """
     path = Path(path).expanduser()
     heading, table = _table(path)
     at = 0
@@ -340,9 +342,10 @@ def _image_bytes(image: Any, size: Size, colour: bool | None, name: str) -> np.n
 
 
 def as_bytes(array: np.ndarray, name: str) -> np.ndarray:
-    """Convert to uint8: keep integers from 0 to 255; multiply Booleans and floats in [0, 1] by 255.
+    """Convert pixels to uint8.
 
-    Raises ValueError for any other numbers.
+    Integers from 0 to 255 are kept; Booleans and floats in [0, 1] are multiplied by 255. Raises
+    ValueError for any other numbers.
     """
     if array.dtype == np.uint8 or array.size == 0:
         return array.astype(np.uint8, copy=False)

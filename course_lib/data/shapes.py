@@ -9,11 +9,11 @@ from course_lib import require
 
 
 def image_shape(images: Tensor, shape: Sequence[int] | None = None) -> tuple[int, int, int]:
-    """Return the shape (C, H, W) of one of the images (N, H, W), (N, C, H, W) or flattened (N, D).
+    """Return the shape (C, H, W) of a single image.
 
-    Flattened images are assumed to be square, and either greyscale or RGB, unless `shape` is
-    given as (H, W) or (C, H, W). Raises ValueError if the images have any other shape or do
-    not match `shape`.
+    images: shape (N, H, W), (N, C, H, W) or, if flattened, (N, D). Flattened images are assumed to
+    be square, and either greyscale or RGB, unless `shape` is given as (H, W) or (C, H, W). Raises
+    ValueError if the images have any other shape or do not match `shape`.
     """
     found = tuple(images.shape[1:])
     if shape is not None:

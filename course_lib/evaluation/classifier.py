@@ -33,7 +33,9 @@ def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> list[
 
 
 def _halved(height: int, width: int) -> tuple[nn.Module, int, int]:
-    """Return a layer that halves each side over 1 pixel long (rounding down), and the new sizes."""
+    """Return a layer that halves each side longer than one pixel (rounding down),
+    and the new sizes.
+    """
     by_height = min(2, height)
     by_width = min(2, width)
     return nn.MaxPool2d((by_height, by_width)), height // by_height, width // by_width
@@ -94,7 +96,10 @@ class Classifier(nn.Module):
         return cast(Classifier, load_model(SHIPPED, device))
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the last hidden layer's activations (N, 64), which determine the logits."""
+        """Return the activations of the last hidden layer, from which the logits are computed.
+
+        The result has shape (N, 64).
+        """
         require.tensors(x)
         shape = tuple(self.config.shape)
         pixels = math.prod(shape)
@@ -179,13 +184,14 @@ def train_classifier(
     bf16: bool = False,
     quiet: bool = False,
 ) -> Classifier:
-    """Train a classifier with the recipe of the shipped one; on MNIST, this takes minutes on a CPU.
+    """Train a classifier in the same way as the shipped one;
+    on MNIST, this takes minutes on a CPU.
 
     The image shape and the number of classes are taken from the data set. The optimizer is AdamW
     with a one-cycle learning rate schedule. bf16: compute in bfloat16, which is twice as fast on
     hardware with native support. The settings were chosen on 5,000 held-out training digits of
-    MNIST; the test digits were used only for the final accuracy. Raises KeyboardInterrupt if the
-    training is interrupted, because an interrupted training cannot be resumed.
+    MNIST; the test digits were used only for the final accuracy. Raises KeyboardInterrupt if
+    training is interrupted, because interrupted training cannot be resumed.
     """
     if not require.is_count(epochs):
         raise ValueError(f"epochs must be an integer of at least 1, not {epochs!r}.")

@@ -36,7 +36,7 @@ def digit_rows(
 def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
     """Draw the mean probability of "real" that each D assigns to the images of each G.
 
-    belief: shape (G, D).
+    belief: these probabilities, of shape (G, D).
     """
     ax = plt.subplots(figsize=(5.4, 4.6))[1] if ax is None else ax
     picture = ax.imshow(belief.detach().cpu().numpy(), vmin=0, vmax=1, cmap="cividis")

@@ -50,10 +50,11 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class NLL:
-    """Upper bounds on −log P(x) for each k: `per_image` (len(ks), N), and the means `nll[k]`.
+    """Upper bounds on −log P(x) for each k, both for each image and averaged over the images.
 
-    Each mean is taken over the N images. The standard error describes the variation between samples
-    of N images; the random draws of z contribute little to it.
+    `per_image` has shape (len(ks), N), and `nll[k]` is the mean over the N images. The standard
+    error describes the variation between samples of N images; the random draws of z contribute
+    little to it.
     """
 
     ks: tuple[int, ...]
@@ -84,7 +85,8 @@ def nll(
     rows_at_once: int | None = None,
     progress: bool = True,
 ) -> NLL:
-    """Estimate −log P(x) as −log of the mean of k importance weights P(x|z) P(z) / q(z|x), z ~ q.
+    """Estimate −log P(x) as −log of the mean of k importance weights P(x|z) P(z) / q(z|x),
+    where z is drawn from q.
 
     For each image, max(ks) codes z are drawn. For a smaller k, the draws are divided into groups of
     k and the bounds of the groups are averaged, so the result for k = 1 is −L_b averaged over all
@@ -136,10 +138,11 @@ def elbo(
 
 
 def kl_per_dimension(model: Any, x: Tensor, *, y: Tensor | int | None = None) -> Tensor:
-    """Return KL(q(z_i|x) ‖ P(z_i)) for each dimension i, averaged over x, with shape (d,).
+    """Return KL(q(z_i|x) ‖ P(z_i)) for each dimension i, averaged over x.
 
-    The sum over the dimensions is the KL term of L_b. Raises ValueError unless both q and the prior
-    are Independent(…, 1), and NotImplementedError if torch has no formula for their KL.
+    The result has shape (d,). The sum over the dimensions is the KL term of L_b. Raises ValueError
+    unless both q and the prior are Independent(…, 1), and NotImplementedError if torch has no
+    formula for their KL.
     """
     with _measuring(model, x, y) as parts:
         pairs = [(part.approximate_posterior(some), part.prior) for part, some in parts]
@@ -155,9 +158,10 @@ def kl_per_dimension(model: Any, x: Tensor, *, y: Tensor | int | None = None) ->
 def active_units(
     model: Any, x: Tensor, threshold: float = 0.01, *, y: Tensor | int | None = None
 ) -> Tensor:
-    """Return a mask (d,) of the z_i whose posterior mean has a variance over x above `threshold`.
+    """Return a mask of the active units: those z_i whose posterior mean varies with x.
 
-    The sum of the mask is the number of active units; the other units have collapsed
+    The mask has shape (d,). A unit is active if the variance of its posterior mean over x is above
+    `threshold`. The sum of the mask is the number of active units; the other units have collapsed
     onto the prior.
     Source: Burda et al. 2016, section 5.2.
     """
@@ -215,7 +219,10 @@ def elbo_surgery(
 
 
 def linear_probe(z_train: Tensor, y_train: Tensor, z_test: Tensor, y_test: Tensor) -> float:
-    """Return the test accuracy of a logistic regression of the labels on the codes z (N, d)."""
+    """Return the test accuracy of a logistic regression that predicts the labels from the codes.
+
+    The codes have shape (N, d), and the labels have shape (N,).
+    """
     # imported here: the import takes a second
     from sklearn import linear_model, pipeline, preprocessing
 
@@ -229,7 +236,8 @@ def linear_probe(z_train: Tensor, y_train: Tensor, z_test: Tensor, y_test: Tenso
 
 @torch.no_grad()
 def within_class_diversity(images: Tensor, labels: Tensor) -> float:
-    """Return the mean squared distance between different images of a class, averaged over classes.
+    """Return the mean squared distance between two different images of a class,
+    averaged over the classes.
 
     images: pixels (N, D), or features such as those from Classifier.features. The distance is not
     in nats. Compare only images of the same kind, because binary images contain noise in every
@@ -259,7 +267,7 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
 
 @contextmanager
 def _measuring(model, x, y, seed=0, size=1000, exact=False):
-    """Yield an iterator over pairs (model with labels, `size` images).
+    """Yield an iterator over pairs of the model (given the labels, if any) and up to `size` images.
 
     All state is restored at the end.
     """
@@ -284,7 +292,10 @@ def _measuring(model, x, y, seed=0, size=1000, exact=False):
 
 
 def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
-    """Return y as labels (n,) for the model, or None; raise ValueError if the labels do not fit."""
+    """Return the n labels to pass to the model, or None if y is None.
+
+    Raises ValueError if the labels do not fit the model or the number of images.
+    """
     if y is None:
         return None
     y = torch.as_tensor(y)

@@ -30,12 +30,12 @@ DISTANCES_AT_ONCE = 8_000_000  # 32 MB in float32
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """Return the Fréchet distance ‖μa − μb‖² + tr(A + B − 2 (AB)^½) between sets a and b (N, d).
+    """Return the Fréchet distance ‖μa − μb‖² + tr(A + B − 2 (AB)^½) between two sets of features.
 
-    Here, μa and μb are the means of the features, and A and B are their covariances. The result is
-    the squared Wasserstein distance between two Gaussians with these means and covariances, in
-    squared units of the features. The distance decreases as N grows, so compare sets of equal size.
-    Raises ValueError if a set has fewer than two rows.
+    a, b: features of shape (N, d). Here, μa and μb are the means of the features, and A and B are
+    their covariances. The result is the squared Wasserstein distance between two Gaussians with
+    these means and covariances, in squared units of the features. The distance decreases as N
+    grows, so compare sets of equal size. Raises ValueError if a set has fewer than two rows.
     Source: Heusel et al. 2017, eq. 6.
     """
     _check_sets(a, b, 2)
@@ -114,13 +114,14 @@ def classifier_score(logits: Tensor) -> float:
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
-    """Return the precision and recall of fake features (M, d) with respect to real ones (N, d).
+    """Return the precision and the recall of fake features with respect to real features.
 
-    Precision is the share of fake features inside the real set, and recall is the share of real
-    features inside the fake set. A point is inside a set if its distance to some member of the set
-    is at most the distance from that member to its k-th nearest neighbour in the set. Both sets
-    should have the same size. Even two sets of real images give values below 1, so report these
-    values for comparison. Raises ValueError if a set has fewer than k + 1 rows.
+    real, fake: features of shape (N, d) and (M, d), respectively. Precision is the share of fake
+    features inside the real set, and recall is the share of real features inside the fake set. A
+    point is inside a set if its distance to some member of the set is at most the distance from
+    that member to its k-th nearest neighbour in the set. Both sets should have the same size. Even
+    two sets of real images give values below 1, so report these values for comparison. Raises
+    ValueError if a set has fewer than k + 1 rows.
     Source: Kynkäänniemi et al. 2019, equations 1 and 2.
     """
     require.tensors(real, fake)
@@ -141,10 +142,11 @@ def _share_inside(points: Tensor, centres: Tensor, k: int) -> float:
 
 
 def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the nearest of `among` (N, D) to each image (M, D).
+    """For each image, find the nearest image in the set `among`.
 
-    Returns the distances (M,) and the indices (M,). The distance is Euclidean. Copies of training
-    images have far smaller distances than real images that were not used for training.
+    images: pixels of shape (M, D). among: pixels of shape (N, D). Returns the distances and the
+    indices, both of shape (M,). The distance is Euclidean. Copies of training images have far
+    smaller distances than real images that were not used for training.
     """
     index = torch.cat([d.argmin(1) for d in _distances(images, among)])
     # recomputed, because the fast distances are rounded
@@ -152,7 +154,8 @@ def nearest(images: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
-    """Yield the distances from a to b in blocks of rows; the full matrix may not fit into memory.
+    """Yield the distances from a to b in blocks of rows,
+    because the full matrix may not fit into memory.
 
     The formula |a|² + |b|² − 2ab is much faster than computing differences, but it does not return
     exactly 0 for the distance from a point to itself. torch.cdist gives the same result, but copies
@@ -205,14 +208,14 @@ def taken_for_real(
     steps: int = 400,
     shape: Sequence[int] | None = None,
 ) -> float:
-    """Return the share of fake images that a new discriminator takes for real; 0.5 means chance.
+    """Return the share of fake images that a new discriminator takes for real.
 
-    The discriminator is trained on random subsets of the real and fake images, each half the size
-    of the smaller set, and then judges the remaining fake images. More steps give a stricter judge.
-    The images are pixels in [0, 1] of shape (N, H, W), (N, C, H, W) or (N, D). Flattened images are
-    assumed to be square, and either greyscale or RGB, unless `shape` is given as (H, W) or
-    (C, H, W). Raises ValueError for fewer than four real or fake images, and KeyboardInterrupt if
-    training is interrupted. torch's random state is restored.
+    A share of 0.5 corresponds to chance. The discriminator is trained on random subsets of the real
+    and fake images, each half the size of the smaller set, and then judges the remaining fake
+    images. More steps give a stricter judge. The images are pixels in [0, 1] of shape (N, H, W),
+    (N, C, H, W) or (N, D). Flattened images are assumed to be square, and either greyscale or RGB,
+    unless `shape` is given as (H, W) or (C, H, W). Raises ValueError for fewer than four real or
+    fake images, and KeyboardInterrupt if training is interrupted. torch's random state is restored.
     """
     require.tensors(real, fake)
     half = min(len(real), len(fake)) // 2
@@ -245,7 +248,10 @@ def taken_for_real(
 def _trained_judge(
     real: Tensor, fake: Tensor, shape: tuple[int, int, int], seed: int, steps: int
 ) -> Encoder:
-    """Train a discriminator on equally many real and fake images (n, D) of `shape` (C, H, W)."""
+    """Train a discriminator on equal numbers of real and fake images.
+
+    real, fake: pixels of shape (n, D). shape: the shape (C, H, W) of one image.
+    """
     judge = Encoder(shape, 1, (32, 64), "silu", "conv").to(real.device)
     optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3)
 

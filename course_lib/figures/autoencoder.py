@@ -1,4 +1,5 @@
-"""Figures for the chapter "From auto-encoder to VAE": moons on a line, and the price of noise.
+"""Figures for the chapter "From auto-encoder to VAE": moons on a line of codes,
+and the price of the noise.
 
 Every function takes numbers computed in the chapter, draws one new figure, and returns the figure.
 """
@@ -60,7 +61,8 @@ def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor)
 
 
 def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
-    """Plot the largest distance to a true moon along the line, one point per seed, case and kind.
+    """Plot the largest distance to a true moon along the line,
+    with one point per seed, case and kind.
 
     The arguments are the same as for `distance_along_line`. The dotted line marks the largest
     distance of the cross-fade, and the dashed line marks half of it. The chapter calls a point
@@ -129,7 +131,9 @@ def estimator_variances(
 
 
 def noise_histories(noise: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
-    """Plot the noise relative to the codes' spread during training, one curve per name and seed."""
+    """Plot the ratio of the noise to the spread of the codes during training,
+    with one curve per name and seed.
+    """
     figure, ax = plt.subplots(figsize=(7, 3.3))
     for name, curves in noise.items():
         for number, values in enumerate(curves):
@@ -144,7 +148,7 @@ def noise_histories(noise: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
 def price_of_noise(sigma: Tensor, exponential: Tensor, line: Tensor, lowest: float) -> Figure:
     """Plot the lecture's blue, red and green curves against σ.
 
-    Green is the difference between blue and red; its minimum is marked.
+    The green curve is the blue one minus the red one; its minimum is marked.
     """
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.plot(sigma, exponential, color=plots.MODEL, lw=2, label=r"blue: $e^\sigma$")
@@ -157,7 +161,10 @@ def price_of_noise(sigma: Tensor, exponential: Tensor, line: Tensor, lowest: flo
 
 
 def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
-    """Plot the codes (n,) obtained with each penalty against those (n,) obtained without one."""
+    """Plot the codes obtained with each penalty against the codes obtained without one.
+
+    All codes have shape (n,).
+    """
     figure, ax = plt.subplots(figsize=(5.6, 3.4))
     ax.plot(free, free, ":", color=plots.PRIOR, lw=2, label="no penalty")
     looks = ((plots.MODEL, "-"), (plots.GAP, "--"))
@@ -169,7 +176,10 @@ def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
 
 
 def codes_and_prior(z: Tensor, priors: Mapping[str, Tensor], codes: Mapping[str, Tensor]) -> Figure:
-    """Plot each prior's density on the grid z (G,), with the code means (N,) as ticks below."""
+    """Plot the density of each prior on a grid, with the code means as ticks below.
+
+    z: the grid, of shape (G,). codes: for each prior, the code means, of shape (N,).
+    """
     figure, axes = plt.subplots(
         1, len(priors), sharey=True, squeeze=False, figsize=(4.2 * len(priors), 2.9)
     )

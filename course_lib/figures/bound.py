@@ -1,6 +1,7 @@
 """Figures for the chapter "The evidence lower bound"; all values are in nats.
 
-Blue is log P(x), green the bound L_b, vermilion the gap between them, orange q, and grey the prior.
+Blue marks log P(x), green the bound L_b, vermilion the gap between them, orange q, and grey the
+prior.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,10 @@ MARKERS = ("o", "s", "^")
 def finite_mixtures(
     x: Tensor, p: Tensor, mixtures: dict[int, Tensor], kl: dict[int, float]
 ) -> None:
-    """Plot a density p (X,) and mixtures of K Gaussians (X,), with KL(p‖mixture) in the titles."""
+    """Plot the density p with each mixture of K Gaussians, and show KL(p‖mixture) in the titles.
+
+    x: a grid of shape (X,). The density p and the mixtures are given at its points.
+    """
     _, axes = plt.subplots(1, len(mixtures), figsize=(9.5, 2.9), sharey=True)
     for ax, (count, density) in zip(axes, mixtures.items(), strict=True):
         ax.plot(x, p, color=DATA, lw=2.5, label="integral")
@@ -35,7 +39,11 @@ def finite_mixtures(
 
 
 def distributions_of_z(z: Tensor, prior: Tensor, posterior: Tensor, q: Tensor) -> None:
-    """Plot three densities of z on a grid (G,): prior, posterior and approximate posterior q."""
+    """Plot three densities of z on a grid: the prior, the posterior
+    and an approximate posterior q.
+
+    All arguments have shape (G,).
+    """
     ax = plt.subplots(figsize=(8, 2.9))[1]
     ax.plot(z, prior, color=PRIOR, lw=2, ls=":", label="prior P(z)")
     ax.plot(z, posterior, color=MODEL, lw=2.5, label="posterior P(z|x)")
@@ -58,7 +66,10 @@ def tangent(t: Tensor) -> None:
 
 
 def two_directions(z: Tensor, p: Tensor, least_q_to_p: Tensor, least_p_to_q: Tensor) -> None:
-    """Plot a bimodal density p (G,), and the best Gaussian q (G,) for each direction of the KL."""
+    """Plot a density p with two modes, and the best Gaussian q for each direction of the KL.
+
+    All arguments have shape (G,).
+    """
     ax = plt.subplots(figsize=(8, 2.9))[1]
     ax.plot(z, p, color=DATA, lw=2.5, label="p")
     ax.plot(z, least_q_to_p, color=Q, lw=2, label="q with the least KL(q‖p)")
@@ -71,7 +82,10 @@ def two_directions(z: Tensor, p: Tensor, least_q_to_p: Tensor, least_p_to_q: Ten
 def over_w(
     w: Tensor, log_evidence: Tensor, bound: Tensor, start: float, end: float, y_min: float
 ) -> None:
-    """Plot log P(x) and L_b against the parameter w (G,), and mark the start and the end."""
+    """Plot log P(x) and L_b against the parameter w, and mark its values at the start and the end.
+
+    w, log_evidence and bound have shape (G,).
+    """
     ax = plt.subplots(figsize=(8, 3.4))[1]
     for values, colour, style, label in (
         (log_evidence, MODEL, "-", "log P(x)"),
@@ -100,7 +114,8 @@ def _number(value: float) -> str:
 def levels(states: dict[str, tuple[float, float]]) -> None:
     """Draw each state (log P(x), L_b) as two levels, with the gap between them shaded.
 
-    Log-densities have no natural zero, so no bar starts at 0, and only a gap's length has meaning.
+    Log-densities have no natural zero, so no bar starts at 0, and only the length of a gap is
+    meaningful.
     """
     ax = plt.subplots(figsize=(1.9 * len(states) + 2.4, 3.6))[1]
     centred: dict[str, Any] = {"textcoords": "offset points", "ha": "center"}
@@ -150,7 +165,8 @@ def half_rounds(runs: dict[str, Sequence[tuple[float, float]]], y_min: float) ->
 
 
 def methods(histories: dict[str, Sequence[Bound]]) -> None:
-    """Plot log P(x) after each P-step and the gap after each q-step, for several ways to find q.
+    """Plot log P(x) after each P-step and the gap after each q-step,
+    for several methods of finding q.
 
     A history contains the `Bound.mean()` after each half round, in the order q, P, q, P, and so on.
     Gaps below CLOSED are rounding errors; they are drawn on a separate line at the bottom, so that
@@ -189,7 +205,8 @@ def closing(gaps: dict[str, Sequence[float]]) -> None:
 
 
 def training(history: Sequence[Bound], steps: Sequence[int], below: float = 50) -> None:
-    """Plot an encoder's training: the gap on a log scale (left) and the two parts of L_b (right).
+    """Plot the training curves of an encoder: the gap on a logarithmic scale (left)
+    and the two parts of L_b (right).
 
     The vertical axis of the right panel starts `below` nats below 0, so that a bad start does not
     flatten the rest of the curves.
@@ -207,7 +224,9 @@ def training(history: Sequence[Bound], steps: Sequence[int], below: float = 50) 
 def estimates(
     counts: Sequence[int], means: Sequence[float], errors: Sequence[float], exact: float
 ) -> None:
-    """Plot averages against the number of samples, with ±2 standard errors, and the exact value."""
+    """Plot averages against the number of samples, with error bars of two standard errors,
+    and the exact value.
+    """
     ax = plt.subplots(figsize=(7, 2.9))[1]
     bars = [2 * error for error in errors]
     ax.errorbar(
@@ -229,7 +248,7 @@ def estimates(
 def estimator_noise(
     widths: Sequence[float], closed_form: Sequence[float], sampled: Sequence[float]
 ) -> None:
-    """Plot the standard deviation of one-draw estimates of L_b against q's width.
+    """Plot the standard deviation of single-draw estimates of L_b against the width of q.
 
     The posterior has width 1.
     """
@@ -248,7 +267,9 @@ def estimator_noise(
 
 
 def tightening(ks: Sequence[int], shortfalls: Sequence[float], errors: Sequence[float]) -> None:
-    """Plot log P(x) minus the importance-weighted bound against k, with ±2 standard errors."""
+    """Plot log P(x) minus the importance-weighted bound against k,
+    with error bars of two standard errors.
+    """
     ax = plt.subplots(figsize=(7, 2.9))[1]
     bars = [2 * error for error in errors]
     ax.errorbar(ks, shortfalls, bars, fmt="o-", color=GAP, capsize=4, lw=1.8)

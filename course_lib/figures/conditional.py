@@ -47,9 +47,9 @@ def sheet(images: Tensor, title: str, shape: Shape) -> None:
 
 
 def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -> None:
-    """Draw originals (R, D) and each style with every label (R, C, D).
+    """Draw each original image, and its style with every label.
 
-    Frames mark the original labels.
+    originals: shape (R, D). images: shape (R, C, D). Frames mark the original labels.
     """
     rows, columns = images.shape[:2]
     _, (left, right) = plt.subplots(
@@ -64,7 +64,9 @@ def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -
 
 
 def probes(read: Mapping[str, Mapping[str, float]], chance: float) -> None:
-    """Plot the share of labels that each probe predicts correctly, one group of bars per code."""
+    """Plot the share of labels that each probe predicts correctly,
+    with one group of bars per code.
+    """
     _, ax = plt.subplots(figsize=(8, 0.75 * len(read) + 1.3))
     kinds = list(next(iter(read.values())))
     height = 0.8 / len(kinds)
@@ -88,9 +90,9 @@ def samples(drawn: Tensor, shape: Shape) -> None:
 
 
 def misread(images: Tensor, asked: Tensor, read: Tensor, shape: Shape, most: int = 20) -> None:
-    """Draw samples (N, D) whose predicted label is not the requested one.
+    """Draw samples whose predicted label is not the requested one.
 
-    Each title has the form asked→read.
+    images: the samples, of shape (N, D). Each title has the form asked→read.
     """
     pictures = []
     if len(images):
@@ -117,7 +119,10 @@ def margins(right: Tensor, wrong: Tensor) -> None:
 def foreign(
     images: Mapping[str, Tensor], nll: Mapping[str, float], test: Tensor, shape: Shape
 ) -> None:
-    """Draw foreign images (D,), and mark their −log P(x) in a histogram for test images (N,)."""
+    """Draw foreign images, and mark their −log P(x) in a histogram of −log P(x) for test images.
+
+    images: each of shape (D,). test: −log P(x) for the test images, of shape (N,).
+    """
     figure = plt.figure(figsize=(8, 4.8))
     grid = figure.add_gridspec(2, len(images), height_ratios=(1, 1.6))
     below = figure.add_subplot(grid[1, :])

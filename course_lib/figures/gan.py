@@ -42,7 +42,7 @@ def preference_by_digit(shares: Sequence[float], errors: Sequence[float]) -> Non
 def tournament(ranking: Tensor) -> None:
     """Draw how often each version of D ranks a real digit above one from each version of G.
 
-    ranking: shape (G, D).
+    ranking: these frequencies, of shape (G, D).
     """
     table = ranking.detach().cpu().numpy()
     _, ax = plt.subplots(figsize=(6.6, 5.2))
@@ -96,7 +96,10 @@ def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> No
 
 
 def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -> None:
-    """Draw images (N, D) above the signs of a slope (N, D): red for positive, blue for negative."""
+    """Draw images and, below them, the sign of a slope: red for positive, blue for negative.
+
+    images, slope: shape (N, D).
+    """
     gan_figures.pull(images, slope, shape=shape)
     plt.show()
 
@@ -125,7 +128,9 @@ def frozen_and_free(runs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
 
 
 def matching(cases: Mapping[str, Sequence[tuple[float, float, float]]]) -> None:
-    """Plot D's ranking, the spread and the Fréchet distance in panels, one row per kind of game."""
+    """Plot D's ranking, the spread and the Fréchet distance in panels,
+    with one row per kind of game.
+    """
     _, axes = plt.subplots(1, 3, figsize=(12, 0.5 * len(cases) + 1.3), sharey=True)
     labels = (
         "0: fooled, ½: cannot tell, 1: caught",
@@ -158,7 +163,9 @@ def judgements(rows: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def two_sample_test(accuracies: Mapping[str, Sequence[float]]) -> None:
-    """Plot a two-sample test's accuracies on each kind of image, with one point per repetition."""
+    """Plot the accuracies of a two-sample test on each kind of image,
+    with one point per repetition.
+    """
     _, ax = plt.subplots(figsize=(8, 0.45 * len(accuracies) + 1.2))
     for row, values in enumerate(accuracies.values()):
         ax.plot(list(values), [row] * len(values), "o", color=plots.MODEL, ms=8, alpha=0.6)

@@ -73,7 +73,9 @@ def parts_of_a_step(parts: Mapping[str, float]) -> None:
 
 
 def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
-    """Plot the gigabytes moved per second against an array's size in bytes, on logarithmic axes."""
+    """Plot the gigabytes moved per second against the size of an array in bytes,
+    on logarithmic axes.
+    """
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     ax.plot(sizes, speeds, "o-", color=plots.MODEL)
     ax.set(xscale="log", yscale="log", xlabel="bytes of one array", ylabel="GB moved per second")
@@ -105,9 +107,11 @@ def strides(steps: Sequence[int], sectors: Sequence[int], here: Sequence[float])
 def roofline(
     points: Mapping[str, tuple[ArrayLike, ArrayLike]], peak_flops: float, bytes_per_second: float
 ) -> None:
-    """Plot operations per second against those per byte, and the roofs of this machine and an A100.
+    """Plot operations per second against operations per byte,
+    with the roofs of this machine and an A100.
 
-    points: the measured intensities and speeds per kind of work. peak_flops: operations per second.
+    points: the measured intensities and speeds of each kind of work. peak_flops: operations per
+    second.
     """
     _, ax = plt.subplots(figsize=(8.5, 4.2))
     intensity = np.logspace(-2, 3, 200)
@@ -132,7 +136,10 @@ def roofline(
 
 
 def programs(who: Tensor) -> None:
-    """Draw `who` (rows, columns): the index of the program that wrote each element of an array."""
+    """Draw which program wrote each element of an array.
+
+    who: the indices of the programs, of shape (rows, columns).
+    """
     rows, columns = who.shape
     shade = np.zeros((rows, columns))
     _, ax = plt.subplots(figsize=(11, 0.5 * rows + 1))
@@ -150,9 +157,9 @@ def programs(who: Tensor) -> None:
 
 
 def counts(found: Mapping[str, Tensor]) -> None:
-    """Draw counts (rows, columns) of how often each element was written.
+    """Draw how often each element of an array was written.
 
-    The last row of each panel belongs to no image.
+    found: maps titles to counts of shape (rows, columns), whose last row belongs to no image.
     """
     shown = ListedColormap(["white", plots.BOUND, plots.GAP])
     _, axes = plt.subplots(len(found), 1, figsize=(11, 2.3 * len(found)), squeeze=False)
@@ -174,10 +181,11 @@ def _write_counts(ax: Axes, row_of_counts: Tensor, row: int) -> None:
 
 
 def running_maximum(joint: Tensor, block: int, largest: Tensor, total: Tensor) -> None:
-    """Plot log-densities (K,) and the running computation of log Σ exp.
+    """Plot log-densities and the running computation of log Σ exp.
 
-    The left panel shows the log-densities, their running maximum and log Σ exp so far. The right
-    panel shows the running total, in units of the largest term so far.
+    joint: the log-densities, of shape (K,). The left panel shows the log-densities, their running
+    maximum and log Σ exp so far. The right panel shows the running total, in units of the largest
+    term so far.
     """
     _, (left, right) = plt.subplots(1, 2, figsize=(12, 3.8))
     ends = np.arange(block, len(joint) + 1, block)

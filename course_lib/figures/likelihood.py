@@ -1,4 +1,6 @@
-"""Figures and tables for the chapter "How good is a VAE?", one function per figure or table."""
+"""Figures and tables for the chapter "How good is a VAE?",
+with one function per figure or table.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,14 +28,21 @@ INGREDIENTS = {  # the name in quality.json: the name in the figure
 
 
 def bound_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
-    """Plot mean NLL bounds (T,) against the number of draws, and mean exact NLLs (T,)."""
+    """Plot the mean bound on the NLL against the number of draws, and the mean of the exact NLLs.
+
+    nlls: maps the number of draws to the bounds, of shape (T,). exact: shape (T,).
+    """
     _against_integral(
         nlls, exact, "draws of $z$ from $q(z|x)$, $k$", "bound with $k$ draws", plots.BOUND
     )
 
 
 def mixture_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
-    """Plot mean mixture NLLs (T,) against the number of components, and mean exact NLLs (T,)."""
+    """Plot the mean NLL under a mixture against its number of components,
+    and the mean of the exact NLLs.
+
+    nlls: maps the number of components to the NLLs, of shape (T,). exact: shape (T,).
+    """
     label = "mixture of $K$ components"
     _against_integral(
         nlls, exact, "components drawn from the prior, $K$", label, plots.COMPONENTS[3]
@@ -56,7 +65,10 @@ def _against_integral(
 
 
 def image_by_image(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
-    """Plot each image's NLL under one network, `b` (T,), against that under another, `a` (T,)."""
+    """Plot the NLL of each image under one network, `b`, against its NLL under another, `a`.
+
+    a, b: shape (T,).
+    """
     _, ax = plt.subplots(figsize=(4.4, 4.2))
     ax.scatter(a, b, s=10, color=plots.MODEL, alpha=0.5, linewidths=0)
     ends = [float(torch.minimum(a, b).min()), float(torch.maximum(a, b).max())]
@@ -67,7 +79,9 @@ def image_by_image(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
 
 
 def protocols(as_trained: Mapping[str, float], on_drawn: Mapping[str, float]) -> None:
-    """Draw two bars per kind of training pixels: the loss on these and on randomly drawn pixels."""
+    """Draw two bars per kind of training pixels: the loss on pixels of that kind
+    and the loss on randomly drawn pixels.
+    """
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     places = torch.arange(len(as_trained)).double()
     for shift, values, colour, hatch, label in (
@@ -90,7 +104,9 @@ def protocols(as_trained: Mapping[str, float], on_drawn: Mapping[str, float]) ->
 
 
 def beside_a_paper(quality: Quality, best: Mapping[str, Any]) -> str:
-    """Return a Markdown table of the course's models on MNIST beside those of Burda et al. 2016."""
+    """Return a Markdown table that compares the course's models on MNIST
+    with those of Burda et al. 2016.
+    """
     plain = _average(quality, "plain, seed {}")
     larger = _average(quality, "four minutes, seed {}")
     rows = [("plain VAE of the previous chapter, 784-400-20", 20, *plain)]
@@ -137,7 +153,10 @@ def ingredients(quality: Quality) -> dict[str, float]:
 
 
 def seeds(nlls: Mapping[str, Tensor]) -> None:
-    """Plot each seed's exact NLL (S,) in one column of points per prior, with a bar at the mean."""
+    """Plot the exact NLL of each seed, with one column of points per prior and a bar at each mean.
+
+    nlls: maps each prior to its NLLs, of shape (S,).
+    """
     _, ax = plt.subplots(figsize=(5, 3.4))
     columns = zip(nlls.values(), (plots.MODEL, plots.Q), strict=False)
     for place, (values, colour) in enumerate(columns):
@@ -161,7 +180,10 @@ def priors(draws: Mapping[str, Tensor]) -> None:
 
 @torch.no_grad()
 def codes_over_prior(models: Mapping[str, Any], x: Tensor, y: Tensor) -> None:
-    """Plot each model's two-dimensional codes of x (T, D) over samples from its prior."""
+    """Plot each model's two-dimensional codes of x over samples from its prior.
+
+    x: images of shape (T, D).
+    """
     _, axes = plt.subplots(1, len(models), figsize=(5 * len(models), 4.8), squeeze=False)
     for ax, (name, model) in zip(axes[0], models.items(), strict=True):
         cloud = model.prior.sample((4_000,))  # (4000, 2)

@@ -44,7 +44,9 @@ def two_ways_to_sample(grid: Tensor, exact: Tensor, ancestral: Tensor, averaged:
 def em_steps_1d(
     x: Tensor, trace: Sequence[Mixture1D], log_likelihoods: Sequence[float], steps: Sequence[int]
 ) -> None:
-    """Plot four steps of EM in 1-D: the weighted Gaussians, their sum, and the coloured points."""
+    """Plot four steps of EM in one dimension: the weighted Gaussians, their sum,
+    and the coloured points.
+    """
     _, axes = plt.subplots(2, 2, figsize=(11, 5.8), sharex=True)
     for ax, step in zip(axes.flat, steps, strict=True):
         plots.mixture_1d(x, *trace[step], ax=ax)
@@ -66,7 +68,7 @@ def em_steps_2d(
 
 
 def log_likelihood(history: Sequence[float], skip: int = 1, truth: float | None = None) -> None:
-    """Plot the log-likelihood against the step of EM.
+    """Plot the log-likelihood after each step of EM.
 
     The first `skip` values, which would hide the rest, are left out.
     """
@@ -98,7 +100,10 @@ def where_starts_end(ends: Mapping[str, Sequence[float]], truth: float | None = 
 
 
 def hardening(x: Tensor, found: Mapping[float, tuple[Tensor, Tensor]]) -> None:
-    """Plot means (K, 2) and responsibilities (N, K), one panel per shared standard deviation."""
+    """Plot means and responsibilities, with one panel per shared standard deviation.
+
+    found: maps each standard deviation to the means (K, 2) and the responsibilities (N, K).
+    """
     _, axes = plt.subplots(1, len(found), figsize=(3.3 * len(found), 3.6), sharex=True, sharey=True)
     for ax, (sigma, (means, resp)) in zip(axes, found.items(), strict=True):
         ax.scatter(x[:, 0], x[:, 1], c=plots.blend(resp), s=10, linewidths=0)
@@ -159,7 +164,9 @@ def fitted_densities(grid: Tensor, truth: Tensor, log_densities: Mapping[int, Te
 
 
 def kl_and_price(kl: Mapping[int, float], price: Sequence[float]) -> None:
-    """Plot KL(data‖mixture) and the cost of estimation against the number of components."""
+    """Plot KL(data‖mixture) and the cost of estimating the parameters
+    against the number of components.
+    """
     _, ax = plt.subplots(figsize=(6.5, 3.4))
     ax.loglog(list(kl), list(kl.values()), "o-", color=plots.GAP, label="KL(data‖mixture)")
     ax.loglog(list(kl), price, ":", color=plots.PRIOR, lw=2, label="rule of thumb: (3K − 1) / 2N")
@@ -171,7 +178,9 @@ def kl_and_price(kl: Mapping[int, float], price: Sequence[float]) -> None:
 
 
 def bic_curves(candidates: Sequence[int], bics: Sequence[Sequence[float]], truth: int) -> None:
-    """Plot the BIC minus its minimum against the number of components, one curve per data set."""
+    """Plot the BIC minus its lowest value against the number of components,
+    with one curve per data set.
+    """
     _, ax = plt.subplots(figsize=(6.5, 3.2))
     for values in bics:
         lowest = int(np.argmin(values))

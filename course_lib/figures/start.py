@@ -58,7 +58,9 @@ def image_as_point(image: Tensor, shape: Sequence[int]) -> None:
 
 
 def surprise(costs: Mapping[str, Tensor], marks: Mapping[str, float]) -> None:
-    """Plot a histogram of −log P per kind of image, and a vertical line per image in `marks`."""
+    """Plot a histogram of −log P for each kind of image,
+    and a vertical line for each image in `marks`.
+    """
     _, ax = plt.subplots(figsize=(8.5, 3.4))
     low = min([float(c.min()) for c in costs.values()] + list(marks.values())) - 10
     high = max(float(c.max()) for c in costs.values()) + 10

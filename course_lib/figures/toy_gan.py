@@ -1,4 +1,7 @@
-"""Figures for the chapter "A GAN in one dimension"; more are in `course_lib.toy_gan.figures`."""
+"""Figures for the chapter "A GAN in one dimension".
+
+Further figures are in `course_lib.toy_gan.figures`.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +20,10 @@ PROBABILITY = {"ylim": (-0.03, 1.03), "yticks": [0, 0.5, 1], "yticklabels": ["0"
 
 
 def snapshots(line: Any, density: ArrayLike, shots: Mapping[str, Shot]) -> None:
-    """Plot each stage of a game: the data density on the line (G,), generated points, and D."""
+    """Plot each stage of a game in its own panel: the data density, the generated points, and D.
+
+    line: the grid for the density and for D, of shape (G,).
+    """
     x, p = np.asarray(line).ravel(), np.asarray(density).ravel()
     figure, axes = plt.subplots(1, len(shots), figsize=(2.5 * len(shots), 2.8), sharey=True)
     for ax, (title, (points, d)) in zip(axes, shots.items(), strict=True):
@@ -63,7 +69,10 @@ def lengths_of_step(lengths: ArrayLike, means: ArrayLike, jsds: ArrayLike, befor
 
 
 def frozen_and_free(paths: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]]) -> None:
-    """Plot the loss (T,) and the shift of the mean (T,) in training, one line per kind and seed."""
+    """Plot the loss and the shift of the mean during training, with one line per kind and seed.
+
+    Each curve has shape (T,).
+    """
     _, axes = plt.subplots(1, 2, figsize=(7.6, 2.7))
     for (name, seeds), (colour, dash) in zip(paths.items(), LOOKS, strict=False):
         for number, curves in enumerate(seeds):
@@ -78,7 +87,10 @@ def frozen_and_free(paths: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]]) 
 
 
 def gradients(distances: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
-    """Plot the gradient (M,) against the generator's distance from the data, one line per loss."""
+    """Plot the gradient against the generator's distance from the data, with one line per loss.
+
+    The distances and each curve have shape (M,).
+    """
     title = "gradient against the best D, nats per unit of x"
     lines = {name: (distances, curve) for name, curve in curves.items()}
     compare({title: lines}, "distance μ", log=[title])
@@ -105,7 +117,8 @@ def runs(
     levels: Mapping[str, float] | None = None,
     changes: Sequence[float] = (),
 ) -> None:
-    """Plot one panel per column of the histories: one colour per kind of game, one line per seed.
+    """Plot one panel per column of the histories, with one colour per kind of game
+    and one line per seed.
 
     columns: maps names in `toy_gan.HEAD` to titles of panels. log: the columns with a logarithmic
     axis. levels: maps columns to heights of dotted horizontal lines. changes: the rounds at which a
@@ -128,7 +141,10 @@ def runs(
 
 
 def rate_map(wrong: ArrayLike, rates: Sequence[float], rounds: int) -> None:
-    """Draw the misplaced mass (G, D) for each pair of learning rates; darker cells have more."""
+    """Draw the misplaced mass for each pair of learning rates; darker cells have more of it.
+
+    wrong: the misplaced mass, of shape (G, D).
+    """
     plots.rate_map(np.asarray(wrong), rates, f"mass in the wrong place after {rounds} rounds")
 
 
@@ -139,7 +155,10 @@ def curves(
     every: int = 1,
     log: bool = False,
 ) -> None:
-    """Plot one line (T,) per seed, coloured by kind of game; points are `every` rounds apart."""
+    """Plot one line per seed, in one colour per kind of game.
+
+    Each line has shape (T,), and its points are `every` rounds apart.
+    """
     _, ax = plt.subplots(figsize=(4.4, 2.6))
     for (kind, seeds), (colour, dash) in zip(kinds.items(), LOOKS, strict=False):
         for number, values in enumerate(seeds):
@@ -151,7 +170,9 @@ def curves(
 
 
 def generators(history: History, moments: Mapping[str, int], ax_title: str = "x = G(z)") -> None:
-    """Plot G as a function of z in one panel per stage of a game, and the data density last."""
+    """Plot G as a function of z in one panel per stage of a game,
+    and the data density in the last panel.
+    """
     grid = history.game.grid
     _, axes = plt.subplots(
         1, len(moments) + 1, figsize=(2.4 * (len(moments) + 1), 2.7), sharey=True

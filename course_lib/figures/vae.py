@@ -43,7 +43,11 @@ def loss_parts(history: Sequence[tuple[int, float, float]]) -> None:
 
 
 def scatter_of_losses(single: Tensor, batch: Tensor) -> None:
-    """Plot histograms of the loss's deviations (S,) from its mean, for an image and for a batch."""
+    """Plot histograms of the deviations of the loss from its mean,
+    for one image and for one batch.
+
+    single, batch: deviations of shape (S,).
+    """
     _, ax = plt.subplots(figsize=(7.5, 2.8))
     ax.hist(single, bins=40, color=plots.Q, alpha=0.7, density=True, label="one image")
     ax.hist(batch, bins=10, color=plots.MODEL, alpha=0.7, density=True, label="a batch of 128")
@@ -53,7 +57,10 @@ def scatter_of_losses(single: Tensor, batch: Tensor) -> None:
 
 
 def shares(alone: Tensor, together: Tensor, names: Sequence[str]) -> None:
-    """Plot the R² of each property, for each code dimension (P, d) and for all together (P,)."""
+    """Plot the R² of each property for each code dimension and for all dimensions together.
+
+    alone, together: R² of shape (P, d) and (P,), respectively.
+    """
     count, dimensions = alone.shape
     _, axes = plt.subplots(count, 1, figsize=(7.5, 1.5 * count + 0.5), sharex=True, sharey=True)
     for ax, bars, total, name in zip(axes, alone, together, names, strict=True):

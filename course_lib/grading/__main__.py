@@ -196,7 +196,9 @@ def add_commands_after_grading(commands: Any) -> None:
 
 
 def command(commands: Any, name: str, run: Run, does: str) -> argparse.ArgumentParser:
-    """Add a command with the arguments of all but `list` and `check`, and return its parser."""
+    """Add a command with the arguments that all commands except `list` and `check` share,
+    and return its parser.
+    """
     one = commands.add_parser(name, help=does, description=does)
     one.add_argument("assignment", help="the name of the assignment, such as mixtures")
     one.add_argument(
@@ -273,7 +275,9 @@ def say_next(words: str, when: str = "") -> None:
 
 
 def this_python() -> str:
-    """Return the shortest command that starts the current Python from the current folder."""
+    """Return the shortest command that starts the current Python interpreter
+    from the current folder.
+    """
     running = Path(sys.executable)
     if running.is_relative_to(Path.cwd()):
         return quote(str(running.relative_to(Path.cwd())))
@@ -428,7 +432,7 @@ def check_assignment(
 ) -> None:
     """Raise Refused if all notebooks seem to belong to another assignment.
 
-    Otherwise, all of them would get 0 points.
+    If they were graded, all of them would get 0 points.
     """
     seen = False
     for submission in submissions:
@@ -554,7 +558,9 @@ def run_report(asked: argparse.Namespace) -> None:
 
 
 def marks_file(asked: argparse.Namespace) -> Path:
-    """Return the path of the marks table: the --marks file or else the table from `report`."""
+    """Return the path of the marks table: the --marks file or, by default,
+    the table that `report` writes.
+    """
     return asked.marks or asked.out / asked.assignment / "marks.csv"
 
 

@@ -100,7 +100,7 @@ class Assignment:
             sources.append((question, key.read_text(encoding="utf-8")))
         if not sources:
             raise AssignmentError(
-                f"{name}.py asks no questions: none of its Markdown cells is just "
+                f"{name}.py contains no questions: none of its Markdown cells consists only of "
                 "the line `question: NAME`."
             )
         return cls(name, text, tuple(sources))
@@ -262,7 +262,9 @@ class Secret:
         return hashlib.sha256(b"id of " + self.key + mode.encode()).hexdigest()[:8]
 
     def variant(self, assignment: str, question: Question, student: str) -> Variant:
-        """Return a question's variant for the class or, with `per_student`, for one student."""
+        """Return the variant of a question for the class or, if `per_student` is True,
+        for one student.
+        """
         if not question.variants:
             raise ValueError("`variants` is empty")
         whom = [student] if self.per_student else []
@@ -278,7 +280,8 @@ class Secret:
 
 
 def draw(variant: Variant, case: str, seed: int) -> Arguments:
-    """Draw a variant's inputs for one case, with floats in float32, as in students' tensors.
+    """Draw a variant's inputs for one case, with floating-point arrays in float32,
+    as in students' tensors.
 
     Raises ArgumentsError if an argument cannot be sent to a sandbox.
     """

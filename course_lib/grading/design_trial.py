@@ -56,7 +56,9 @@ def is_dtype_and_shape(declared: Any) -> bool:
 
 
 def faults_of_calls(design: Design) -> list[str]:
-    """Return the first fault (error or invalid result) of `guard` or `measure` on random arrays."""
+    """Return the first fault of `guard` or `measure` on random arrays:
+    an error or an invalid result.
+    """
     for arrays in random_arrays(design):
         fault = fault_on(design, arrays)
         if fault:
@@ -115,14 +117,18 @@ def random_arrays(design: Design) -> Iterator[Arrays]:
 
 
 def sizes(shape: tuple[int, ...], lengths: Iterator[int], most: int) -> tuple[int, ...]:
-    """Return the shape with each −1 replaced by the next length, which is limited to `most`."""
+    """Return the shape with each −1 replaced by the next length,
+    or by `most` if that length is larger.
+    """
     return tuple(min(next(lengths), most) if length == -1 else length for length in shape)
 
 
 def drawn(
     rng: np.random.Generator, dtype: str, shape: tuple[int, ...], is_signed: bool
 ) -> np.ndarray:
-    """Draw floats (between 0 and 1 or, if `is_signed`, of both signs) or integers (0 or 1)."""
+    """Draw random floats (between 0 and 1 or, if `is_signed`, of both signs)
+    or random integers (0 or 1).
+    """
     if not dtype.startswith("float"):
         return rng.integers(0, 2, shape).astype(dtype)
     numbers = rng.normal(size=shape) if is_signed else rng.uniform(size=shape)

@@ -76,7 +76,9 @@ def names_in(place: Path) -> list[str]:
 def folders_of_students(
     names: list[str], assignment: str, students: set[str]
 ) -> tuple[set[PurePosixPath], set[PurePosixPath]]:
-    """Return the folders of students whose notebook or design was found, and all their parents."""
+    """Return the folders of students whose notebook or design was found,
+    and all parents of these folders.
+    """
     homes: set[PurePosixPath] = set()
     above: set[PurePosixPath] = set()
     by_file = students_of(names, assignment)
@@ -123,6 +125,8 @@ def whose_other(
 
 
 def named_in(part: str) -> str | None:
-    """Return the student named in a file or folder name from Canvas or Moodle, else None."""
+    """Return the student named in a folder or file name from Canvas or Moodle,
+    or None for other names.
+    """
     found = MOODLE_FOLDER.fullmatch(part) or CANVAS.fullmatch(part)
     return f"{found['student']} {found['id']}" if found else None

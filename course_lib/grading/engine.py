@@ -291,7 +291,9 @@ class Store:
         self.folder.mkdir(exist_ok=True)
 
     def path(self, student: str) -> Path:
-        """Return the path of a student's file, unique whatever characters the name contains."""
+        """Return the path of a student's file, which is unique
+        whatever characters the name contains.
+        """
         plain = re.sub(r"[^A-Za-z0-9.-]+", "_", student)[:60].lstrip(".") or "student"
         return self.folder / f"{plain}-{fingerprint(student)}.json"
 

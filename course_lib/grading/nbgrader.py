@@ -34,7 +34,9 @@ from course_lib.grading.submissions import DESIGN, Submission, read_file
 
 
 class Judge(NbGraderPreprocessor):
-    """A replacement for nbgrader's Execute that writes points and sentences into the cells."""
+    """A replacement for nbgrader's Execute that writes points and sentences
+    into the notebook's cells.
+    """
 
     secret = Unicode(
         help="the file with the instructor's secret, written by `release`",
@@ -72,7 +74,9 @@ class Judge(NbGraderPreprocessor):
         return nb, resources
 
     def design(self, folder: Path) -> bytes | None:
-        """Return a folder's design.safetensors as bytes, or None if it is missing or unreadable."""
+        """Return the bytes of design.safetensors in a folder,
+        or None if the file is missing or unreadable.
+        """
         path = folder / DESIGN
         if not path.exists():
             return None
@@ -80,7 +84,9 @@ class Judge(NbGraderPreprocessor):
         return None if trouble else content
 
     def note(self, nb: NotebookNode, assignment: Assignment, notes: list[str]) -> None:
-        """Put notes on the run above the points of the first question that asks for a function."""
+        """Insert notes on the run above the points of the first question
+        that asks for a function.
+        """
         first = next(
             name
             for name, question in assignment.questions.items()
@@ -94,7 +100,9 @@ class Judge(NbGraderPreprocessor):
 
 
 def outputs(verdict: dict[str, Any]) -> list[NotebookNode]:
-    """Return two outputs: the sentence that nbgrader shows, and the points as partial credit."""
+    """Return two cell outputs: the sentence that nbgrader shows,
+    and the points as partial credit.
+    """
     sentence = nbformat.v4.new_output("stream", name="stdout", text=verdict["sentence"] + "\n")
     points = nbformat.v4.new_output(
         "execute_result", {"text/plain": repr(float(verdict["points"] or 0))}, execution_count=1

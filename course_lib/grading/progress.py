@@ -37,7 +37,9 @@ def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Se
 
 
 class Progress:
-    """Progress in grading: the number done, the time left and, finally, whose points changed."""
+    """The progress of grading: the number done, the time left and, at the end,
+    whose points have changed.
+    """
 
     def __init__(self, total: int, before: dict[str, Result]) -> None:
         self.total, self.before = total, before

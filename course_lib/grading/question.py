@@ -51,9 +51,8 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A known mistake.
-
-    It has a sentence for students, a function that makes the mistake, and a share of the points.
+    """A known mistake: its sentence for students, a function that makes it,
+    and its share of the points.
     """
 
     sentence: str

@@ -36,7 +36,9 @@ def first_variants(question: Question) -> Variant:
 
 
 def student_notebook(assignment: Assignment, choose: Choose = first_variants) -> NotebookNode:
-    """Return the starter notebook without outputs, with the chosen variants' texts and stubs."""
+    """Return the starter notebook without outputs, with the texts and stubs
+    of the chosen variants.
+    """
     return build(assignment, choose, solved=False)
 
 
@@ -76,7 +78,7 @@ def cells_of(assignment: Assignment) -> list[NotebookNode]:
     found = [name for name in map(asked_in_cell, cells) if name]
     if found != [name for name, _ in assignment.sources]:
         raise AssignmentError(
-            f"jupytext does not find the questions of {assignment.name}.py. "
+            f"jupytext cannot find the questions in {assignment.name}.py. "
             "Begin each cell with a line `# %%` or `# %% [markdown]`."
         )
     return cells
@@ -214,9 +216,10 @@ def write_student_copy(
 
 
 def copies(assignment: Assignment, secret: Secret, students: list[str]) -> dict[str, bytes]:
-    """Return the files of a release by path: students' and instructor's copies, and the keys.
+    """Return the files of a release by path.
 
-    If the secret sets `per_student`, each student in `students` gets a separate folder.
+    These are the students' copies, the instructor's copies and the keys. If the secret sets
+    `per_student`, each student in `students` gets a separate folder.
     """
     name = assignment.name
     files = {}
@@ -236,7 +239,10 @@ def copies(assignment: Assignment, secret: Secret, students: list[str]) -> dict[
 
 
 def write_all(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write files to a folder. files: maps each path in the folder to the file's contents."""
+    """Write files to a folder.
+
+    files: maps the path of each file within the folder to the file's contents.
+    """
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(folder / path, content)

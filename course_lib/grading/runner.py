@@ -26,7 +26,10 @@ FOLDER = Path(__file__).parent
 
 
 class OutOfTime(BaseException):
-    """Raised by the alarm; a BaseException, so that `except Exception` does not catch it."""
+    """Raised by the alarm.
+
+    This is a BaseException, so that a student's `except Exception` does not catch it.
+    """
 
 
 def main() -> None:
@@ -75,7 +78,9 @@ def set_limits(limits: dict) -> None:
 
 
 class Clock:
-    """The alarm: its duration, its start, and the time spent waiting for a processor until then."""
+    """The alarm: its duration, its start, and the time that the process had spent waiting for a
+    processor before the start.
+    """
 
     seconds = began = waited = 0.0
 
@@ -123,7 +128,10 @@ def set_alarm(seconds: float) -> None:
 
 
 def make_shell() -> Any:
-    """Return an IPython shell that needs no kernel or socket but has magics, `display` and `!`."""
+    """Return an IPython shell that needs no kernel and no socket.
+
+    The shell supports magics, `display` and `!`.
+    """
     from IPython.core.interactiveshell import InteractiveShell
 
     shell: Any = InteractiveShell.instance()
@@ -177,7 +185,7 @@ def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float)
 
 
 def import_torch() -> None:
-    """Import torch without garbage collection, which would take time and find nothing."""
+    """Import torch with garbage collection disabled: a collection would find nothing."""
     gc.disable()
     import torch  # noqa: F401
 
@@ -223,7 +231,10 @@ def to_arrays(value: Any, names: list[str]) -> dict:
 
 
 def to_array(value: Any) -> Any:
-    """Convert a result (a tensor, array, number, or list or tuple of these) to a float64 array."""
+    """Convert one result to a float64 array.
+
+    The result may be a tensor, an array or a number, or a list or tuple of these.
+    """
     import numpy as np
 
     torch = sys.modules.get("torch")  # if torch has not been imported, no value is a tensor
@@ -252,7 +263,8 @@ def send(pipe: int, about: dict[str, str], arrays: dict | None = None) -> None:
 
 
 def kind_of(error: BaseException) -> str:
-    """Return the name of the error's type or, if it is not built in, of its first built-in base.
+    """Return the name of the error's type or, if this type is not built in, of its first built-in
+    base class.
 
     A name chosen by a student is therefore never passed on. For OutOfTime, the result is
     "out of time".
@@ -266,7 +278,7 @@ def kind_of(error: BaseException) -> str:
 
 
 def line_of(error: BaseException) -> int:
-    """Return the innermost notebook frame's line number within its cell, or 0 if there is none.
+    """Return the line, within its cell, of the innermost notebook frame, or 0 if there is none.
 
     For a syntax error, return the line of the error.
     """

@@ -148,7 +148,7 @@ class Answer:
 
 @dataclass
 class Outcome:
-    """How a submission's run ended, its cells' errors, and its answers by (question, case)."""
+    """How a run ended, the errors in the notebook's cells, and the answers by (question, case)."""
 
     ended: str = "finished"
     errors: list[dict] = field(default_factory=list)
@@ -411,7 +411,9 @@ def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
 
 
 def times_of(process: subprocess.Popen) -> tuple[float, float]:
-    """Return a sandbox's total processor time and its processes' longest wait for a processor."""
+    """Return the total processor time of a sandbox, and the longest time that any of its processes
+    has waited for a processor.
+    """
     computed, waited = 0.0, 0.0
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
@@ -565,7 +567,7 @@ def python_s_words(text: str) -> str:
 
 
 def read_errors(text: str) -> list[dict]:
-    """Return the cells' errors as plain numbers and short texts, even if the frame is forged."""
+    """Return the errors in the cells as numbers and short texts, even if the frame is forged."""
     try:
         rows = json.loads(text)[:50]
         return [

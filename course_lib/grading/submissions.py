@@ -1,7 +1,8 @@
-"""Find students' submissions in folders and zip files laid out by nbgrader, Canvas or Moodle.
+"""Find students' submissions in folders and zip files.
 
-Submissions are not trusted. Nothing is unpacked to disk, only regular files of a reasonable size
-are read, and an entry of a zip file is not read if its path leads outside the zip file.
+The layouts of nbgrader, Canvas and Moodle are supported. Submissions are not trusted. Nothing is
+unpacked to disk, only regular files of a reasonable size are read, and an entry of a zip file is
+not read if its path leads outside the zip file.
 """
 
 import hashlib
@@ -158,7 +159,7 @@ def one_submission(student: str, mine: dict) -> Submission:
 
 
 def students_of(paths: list[str], assignment: str) -> dict[str, tuple[str | None, str]]:
-    """Return each file's student and kind, as `whose` does, but also handle nested folders.
+    """Return the student and kind of each file, as `whose` does, but also handle nested folders.
 
     A notebook in a folder normally belongs to the student after whom the folder is named. This rule
     fails if several folders have the same name, as in ada/hw1 and bob/hw1, or if some folders are
@@ -213,7 +214,7 @@ def whose(path: str, assignment: str) -> tuple[str | None, str]:
 
 
 def is_in_course(path: str, assignment: str) -> bool:
-    """Return whether a path has nbgrader's layout, STUDENT/ASSIGNMENT/FILE."""
+    """Return whether a path has the layout of an nbgrader course: STUDENT/ASSIGNMENT/FILE."""
     parts = PurePosixPath(path).parts
     return len(parts) >= 3 and parts[-2] == assignment
 
@@ -221,7 +222,7 @@ def is_in_course(path: str, assignment: str) -> bool:
 def course_depths(paths: list[str], assignment: str) -> set[int]:
     """Return the depths of the assignment's files in an nbgrader course.
 
-    The set is empty for other layouts.
+    For other layouts, the result is empty.
     """
     return {
         path.count("/")
@@ -347,7 +348,10 @@ def limit_of(name: str) -> int:
 
 
 def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
-    """Yield a zip file's files as `folder_files` does, including those in students' zip files."""
+    """Yield the files of a zip file as `folder_files` does.
+
+    Students' zip files inside it are searched too.
+    """
     if path.stat().st_size > MAX_ZIP:
         raise NoSubmissions(
             f"{path.name} is larger than {MAX_ZIP // 2**30} GB. "
@@ -367,7 +371,8 @@ def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
 
 
 def folder_around(archive: zipfile.ZipFile, stem: str) -> str:
-    """Return a zip file's top folder if it has the file's name and contains a whole class, else "".
+    """Return the top folder of a zip file if it has the zip file's name and contains a whole class,
+    and "" otherwise.
 
     Callers remove this folder from the paths, so that `submissions/ada.ipynb` and
     `submissions/bob.ipynb` do not count as two notebooks of a student called submissions. If the
@@ -462,14 +467,14 @@ def language_of(document: dict) -> str:
 
 
 def notes_about(document: dict) -> list[str]:
-    """Return a note on each grade id that several cells share, perhaps because one was copied."""
+    """Return a note on each grade id that several cells share, as happens when a cell is copied."""
     ids = [grade_id_of(cell) for cell in document["cells"]]
     twice = {one[:60] for one in ids if one and ids.count(one) > 1}
     return [f"The cell {one!r} appears in the notebook more than once." for one in sorted(twice)]
 
 
 def grade_id_of(cell: dict) -> str:
-    """Return the grade id that nbgrader or `release` gave a cell, or "" if it has no valid one."""
+    """Return the grade id that nbgrader or `release` gave a cell, or "" if no valid one exists."""
     try:
         name = cell["metadata"]["nbgrader"]["grade_id"]
     except (KeyError, TypeError):
@@ -486,11 +491,11 @@ def source_of(cell: dict) -> str:
 
 
 def holds_half(notebook: bytes, functions: Mapping[str, str]) -> bool:
-    """Return whether a notebook accepted by `read_cells` has at least half of the questions.
+    """Return whether a notebook contains at least half of an assignment's questions.
 
-    A question counts if the notebook contains its cell or defines its function. One question is not
-    enough, because some names occur in several assignments. functions: maps each question to the
-    name of its function, or to "" if it has none.
+    `read_cells` must have accepted the notebook. A question counts if the notebook contains its
+    cell or defines its function. One question is not enough, because some names occur in several
+    assignments. functions: maps each question to the name of its function, or to "" if it has none.
     """
     cells = json.loads(notebook)["cells"]
     ids = {grade_id_of(cell) for cell in cells}

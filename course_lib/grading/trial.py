@@ -252,7 +252,10 @@ def faults_of_stub(question: Question, variant: Variant, names: Names, inputs: I
 def faults_of_right_answers(
     question: Question, variant: Variant, names: Names, inputs: Inputs
 ) -> list[str]:
-    """Return a fault for each right answer (model answer or style) that does not get all points."""
+    """Return a fault for each right answer that does not get all points.
+
+    The right answers are the model answer and the styles.
+    """
     answers = {"the model answer": variant.solution}
     for number, code in enumerate(variant.styles, start=1):
         answers[f"style {number}"] = code
@@ -388,7 +391,10 @@ def faults_of(question: Question, variant: Variant, names: Names, seeds: int) ->
 
 
 def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str]]]:
-    """For each question and variant, yield a line to print if it has no faults, and its faults."""
+    """Yield a line to print and a list of faults for each question and variant.
+
+    The line is to be printed only if the list is empty.
+    """
     names, remarks = starter_names(assignment)
     questions = []
     for name, source in assignment.sources:
@@ -492,9 +498,9 @@ def run_cells(assignment: Assignment, names: dict[str, Any], practice: bool) -> 
 def faults_of_practice(
     assignment: Assignment, names: Names, questions: list[AnyQuestion]
 ) -> list[str]:
-    """Return the faults that students would find in cells tagged `practice`, which grading skips.
+    """Return the faults that students would find in the cells tagged `practice`.
 
-    names: the names that all other cells define.
+    The grader skips these cells. names: the names that all other cells define.
     """
     file = f"{assignment.name}.practice.json"
     names = dict(names)

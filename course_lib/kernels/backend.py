@@ -44,7 +44,10 @@ def switched_off() -> Iterator[None]:
 
 
 def which(device: torch.device | str) -> str:
-    """Describe the implementation used on this device: "Triton…", or "PyTorch: " and the reason."""
+    """Describe the implementation that is used on this device.
+
+    The result begins with "Triton", or it is "PyTorch: " followed by the reason.
+    """
     device = torch.device(device)
     if _is_off:
         return "PyTorch: the kernels are switched off"
@@ -67,7 +70,7 @@ def kernel_runs(name: str, tensor: Tensor, unless: str = "") -> bool:
 
 
 def compute_dtype(tensor: Tensor) -> torch.dtype:
-    """Return the dtype for sums: float64 for a float64 tensor, and float32 for any other."""
+    """Return the dtype for computing sums: float64 for a float64 tensor, float32 for any other."""
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
 

@@ -157,7 +157,11 @@ def _settings(logits: Tensor, x: Tensor, mu: Tensor) -> dict[str, Any]:
 
 
 class _FusedElbo(torch.autograd.Function):
-    """Forward writes the gradients of the mean over images; backward recomputes them if needed."""
+    """The autograd function behind `fused_elbo`.
+
+    Forward writes the gradients of the mean over images; backward recomputes them for any other
+    loss.
+    """
 
     @staticmethod
     def forward(

@@ -75,9 +75,9 @@ REFERENCE_NUMBERS = 2**26  # differences that the reference stores at once: 256 
 
 
 class FullStatistics(NamedTuple):
-    """The M-step's statistics, in terms of differences c_nk = x_n − mean_k from the current means.
+    """The statistics for the M-step, relative to the current means.
 
-    counts (K,) = Σ_n resp_nk, first (K, D) = Σ_n resp_nk c_nk,
+    With c_nk = x_n − mean_k, they are counts (K,) = Σ_n resp_nk, first (K, D) = Σ_n resp_nk c_nk,
     second (K, D, D) = Σ_n resp_nk c_nk c_nkᵀ, and log_px (N,) = log P(x_n) in nats.
     Sums of differences keep digits that sums of x and x xᵀ would lose for x far from 0.
     The sum Σ_n resp_nk x_n can be recovered as first + counts · means.
@@ -115,7 +115,10 @@ def _log_peak(weights: Tensor, factors: Tensor) -> Tensor:
 def full_mixture_statistics_reference(
     x: Tensor, weights: Tensor, means: Tensor, factors: Tensor
 ) -> FullStatistics:
-    """The PyTorch reference for `full_mixture_statistics`: batched products on blocks of rows."""
+    """The PyTorch reference for `full_mixture_statistics`.
+
+    It computes batched products on blocks of rows.
+    """
     k, dim = means.shape
     log_peak = _log_peak(weights, factors)
     counts = torch.zeros_like(weights)
@@ -155,7 +158,10 @@ def _log_joint(
     DIMS: tl.constexpr,
     KIND: tl.constexpr,
 ):
-    """Return tile − mean_k and log weight_k + log N(x | k), of shapes (ROWS, DIMS) and (ROWS,)."""
+    """Return tile − mean_k and log weight_k + log N(x | k).
+
+    The first has shape (ROWS, DIMS), and the second has shape (ROWS,).
+    """
     d = tl.arange(0, DIMS)
     inside = (d[:, None] < D) & (d[None, :] < D)
     mean = tl.load(means + k * D + d, mask=d < D, other=0.0)

@@ -113,7 +113,8 @@ def passes(work: Callable[[], object], size: int) -> int:
 def programs(who: Tensor, ax: Axes | None = None) -> Axes:
     """Show, by colour and by number, which program of a grid wrote each element of a tensor.
 
-    who: a tensor (rows, columns) that contains the number of the program that wrote each element.
+    who: a tensor of shape (rows, columns) that contains, for each element, the number of the
+    program that wrote it.
     """
     ax = plt.subplots(figsize=(11, 2.3))[1] if ax is None else ax
     ids = who.unique().tolist()

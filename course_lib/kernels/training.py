@@ -21,7 +21,8 @@ PLAIN = "plain PyTorch functions"
 
 
 def fused(model: Any, device: torch.device) -> tuple[Batch | None, Loss | None, str]:
-    """Return kernel versions of the model's batch and loss functions, and a line about the choice.
+    """Return kernel versions of the model's batch and loss functions, and a line that says which
+    functions are used.
 
     A function is None if its plain PyTorch version must be used.
     """

@@ -109,7 +109,7 @@ class GaussianMixture(FittedMixture):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> "GaussianMixture":
-        """Run EM on X (N, D) from `n_init` starts; keep the fit with the highest log-likelihood."""
+        """Run EM on X (N, D) from `n_init` starts, and keep the fit with the highest likelihood."""
         x = self._tensor(self._checked(X, fitting=True), X)  # (N, D)
         rng = check_random_state(self.random_state)
         centre = x.mean(0)  # (D,)
@@ -165,7 +165,7 @@ class GaussianMixture(FittedMixture):
                     break
 
     def _hold(self, new: Parameters, run: Run, variances: Tensor) -> Parameters:
-        """Return `new`, but with the last valid covariances of collapsed and empty components.
+        """Return `new`, but let collapsed and empty components keep their last valid covariance.
 
         Empty components also keep their mean. The mean of a collapsed component is still updated,
         because the new mean is also optimal for the old covariance.

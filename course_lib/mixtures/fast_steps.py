@@ -75,7 +75,10 @@ def features(x: Tensor, covariance_type: str) -> Tensor:
 def coefficients(
     weights: Tensor, means: Tensor, covariances: Tensor, covariance_type: str
 ) -> Tensor:
-    """Return c (F, K) such that phi(x) @ c = log weight_k + log N(x | mean_k, covariance_k)."""
+    """Return c such that phi(x) @ c = log weight_k + log N(x | mean_k, covariance_k).
+
+    c has shape (F, K).
+    """
     dim = means.shape[1]
     if covariance_type in ("diag", "spherical"):
         precisions = (1 / covariances).reshape(len(means), -1)  # (K, D) or (K, 1)
@@ -95,7 +98,10 @@ def coefficients(
 
 
 def parameters(statistics: Tensor, dim: int, covariance_type: str, reg_covar: float) -> Parameters:
-    """Complete the M-step: compute the parameters from `statistics` (K, F) = resp.T @ phi."""
+    """Complete the M-step: compute the parameters from `statistics`.
+
+    `statistics` is resp.T @ phi, of shape (K, F).
+    """
     # ten times the machine epsilon avoids division by 0 for an empty component, as in scikit-learn
     counts = statistics[:, 0] + 10 * torch.finfo(statistics.dtype).eps  # (K,)
     means = statistics[:, 1 : dim + 1] / counts[:, None]  # (K, D)

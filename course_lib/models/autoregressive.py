@@ -179,7 +179,10 @@ class Autoregressive(nn.Module):
         return pad(image, (0, 0, self.above, 0)).unfold(1, self.above, 1)[:, :-1].flatten(2)
 
     def _inputs(self, windows: Tensor, pixels: Tensor, rows: slice) -> Tensor:
-        """Return what the hidden units of R rows get from the preceding pixels: (N, R, hidden)."""
+        """Return the inputs that the hidden units of R rows get from the preceding pixels.
+
+        The result has shape (N, R, hidden).
+        """
         inputs = self.hidden(windows, pixels, rows)
         if not self.config.first:
             return inputs

@@ -1,9 +1,9 @@
-"""A VAE in which each pixel also depends on those before it; its likelihood is the course's best.
+"""A VAE in which each pixel also depends on the preceding pixels.
 
-As in every VAE, the decoder computes a logit for each pixel. A small autoregressive network adds a
-term that depends on the rows above, on the pixels to the left, and on z: another network computes a
-few numbers from z for each row of the image. Sources: Gulrajani et al. 2017 (PixelVAE);
-Chen et al. 2017 (variational lossy auto-encoder).
+Its likelihood is the best in the course. As in every VAE, the decoder computes a logit for each
+pixel. A small autoregressive network adds a term that depends on the rows above, on the pixels to
+the left, and on z: another network computes a few numbers from z for each row of the image.
+Sources: Gulrajani et al. 2017 (PixelVAE); Chen et al. 2017 (variational lossy auto-encoder).
 """
 
 from dataclasses import dataclass
@@ -95,7 +95,10 @@ class AutoregressiveVAE(VAE):
         return self.likelihood(z).log_prob(x)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the pixel means, given z ~ q(z|x) and the preceding pixels: x (N, D) → (N, D)."""
+        """Return the mean of each pixel, given z ~ q(z|x) and the preceding pixels of x.
+
+        x and the result have shape (N, D).
+        """
         z = reparameterize(*self.encode(x))  # (N, d)
         logits = self.decode(z)  # (N, D)
         logits = logits + self.pixels_before.logits(x, self.told(z)).to(logits.dtype)
@@ -103,6 +106,9 @@ class AutoregressiveVAE(VAE):
 
     @torch.no_grad()
     def generate(self, n: int) -> Tensor:
-        """Generate n binary images (n, D): draw z from the prior, then x pixel by pixel."""
+        """Generate n images of zeros and ones: draw z from the prior, then x pixel by pixel.
+
+        The result has shape (n, D).
+        """
         require.number_of_images(n)
         return self.likelihood(self.prior.sample((n,))).sample()

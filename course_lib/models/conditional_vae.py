@@ -48,7 +48,10 @@ class ConditionalVAE(nn.Module):
         self.pixels = config.pixels()
 
     def forward(self, x: Tensor, y: Tensor | int) -> Tensor:
-        """Reconstruct images x with labels y, as pixels in [0, 1]: (N, D) → (N, D)."""
+        """Return reconstructions of images x with labels y, with pixels in [0, 1].
+
+        x and the result have shape (N, D).
+        """
         return self.given(y).reconstruct(x)
 
     def given(self, y: Tensor | int) -> "Given":
@@ -60,7 +63,10 @@ class ConditionalVAE(nn.Module):
         return Given(self, y)
 
     def encode(self, x: Tensor, y: Tensor | int) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar of q(z|x, y), each (N, latent), for images x (N, D) and labels y."""
+        """Return mu and logvar of q(z|x, y) for images x with labels y.
+
+        x has shape (N, D); mu and logvar each have shape (N, latent).
+        """
         require.images(x, self.decoder.bias.numel(), self.decoder.bias)
         mu, logvar = self.encoder(x, self._one_hot(x, y)).to(x.dtype).chunk(2, -1)
         return mu, logvar
@@ -71,9 +77,10 @@ class ConditionalVAE(nn.Module):
         return self.decoder(torch.cat([z, self._one_hot(z, y)], -1)).to(z.dtype)
 
     def _one_hot(self, rows: Tensor, y: Tensor | int) -> Tensor:
-        """Return one-hot labels (..., N, labels) to append to the rows.
+        """Return one-hot labels to append to the rows.
 
-        The rows have shape (..., N, D) or (..., N, latent).
+        The rows have shape (..., N, D) or (..., N, latent), and the result has shape
+        (..., N, labels).
         """
         return labels_beside(rows, y, self.config.labels, self.decoder.bias)
 
@@ -113,7 +120,10 @@ class Given(LatentImages):
         self.prior = model.prior_kind.distribution(zeros)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar of q(z|x, y), each (N, latent), for images x (N, D) in [0, 1]."""
+        """Return mu and logvar of q(z|x, y) for images x with pixels in [0, 1].
+
+        x has shape (N, D); mu and logvar each have shape (N, latent).
+        """
         return self.model.encode(x, self.y)
 
     def decode(self, z: Tensor) -> Tensor:

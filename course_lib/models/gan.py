@@ -123,13 +123,17 @@ class GAN(nn.Module):
         return torch.cat([z, 3.0 * choice.to(z.dtype)], 1)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return images G(z) in [0, 1] for z from `noise`: (..., latent + kinds) → (..., D)."""
+        """Return the images G(z), with pixels in [0, 1], for codes z from `noise`.
+
+        z has shape (..., latent + kinds), and the result has shape (..., D).
+        """
         return self.images(z, y)
 
     def images(self, z: Tensor, y: Tensor | None = None, ema: bool = False) -> Tensor:
-        """Return images G(z) in [0, 1] for z from `noise`: (..., latent + kinds) → (..., D).
+        """Return the images G(z), with pixels in [0, 1], for codes z from `noise`.
 
-        ema: whether to use the running average of G's weights.
+        z has shape (..., latent + kinds), and the result has shape (..., D). ema: whether to
+        use the running average of G's weights.
         """
         network = self.ema if ema else self.generator
         require.codes(z, self.config.latent + self.config.kinds, network.bias)
@@ -177,8 +181,8 @@ class GAN(nn.Module):
         """Return one-hot labels to append to rows (..., N, d), or None for an unconditional GAN."""
         if (y is not None) != (self.config.labels > 0):
             raise ValueError(
-                "Labels y must be passed if and only if the GAN is conditional, "
-                "such as GAN(labels=10)."
+                "Labels y must be passed if and only if the GAN is conditional. "
+                "GAN(labels=10), for example, is conditional."
             )
         if y is None:
             return None
@@ -239,9 +243,10 @@ def r1_penalty(logit: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
 
 
 def gradient_penalty(logit: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-    """Return the mean (‖∂ logit / ∂x‖ − 1)² at random points between real and fake images (N, D).
+    """Return the mean of (‖∂ logit / ∂x‖ − 1)² at random points between real and fake images.
 
-    The penalty is usually multiplied by 10 and added to D's "wasserstein" loss.
+    The images have shape (N, D). The penalty is usually multiplied by 10 and added to D's
+    "wasserstein" loss.
     Source: Gulrajani et al. 2017, equation 3.
     """
     between = torch.lerp(real, fake, torch.rand_like(real[:, :1]))  # one point per pair
@@ -265,7 +270,8 @@ def update_discriminator(
     r1: float = 0.0,
     penalty: float = 0.0,
 ) -> dict[str, Tensor]:
-    """Update D once, on real images and as many generated ones with the same labels (if any).
+    """Update D once, on real images and an equal number of generated images
+    with the same labels, if there are any.
 
     real: images of shape (N, D) with pixels in [0, 1]. optimizer: the optimizer of D's weights.
     y: the labels (N,) for a conditional GAN. r1, penalty: the weights of `r1_penalty` and

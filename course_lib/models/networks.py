@@ -1,4 +1,4 @@
-"""The networks that map images to a few numbers and back, used by all models but Autoregressive.
+"""The networks that map images to a few numbers and back, used by all models except Autoregressive.
 
 There are two kinds of network: "plain" has only fully connected layers, and "conv" also has two
 convolutional layers at the image end of the network. A decoder returns one number per pixel and
@@ -20,10 +20,10 @@ ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
 def mlp(widths: Sequence[int], activation: str = "relu") -> nn.Sequential:
-    """Build linear layers separated by activations: (..., widths[0]) → (..., widths[-1]).
+    """Build linear layers with these widths, separated by activations.
 
-    Raises ValueError for an activation that is not in ACTIVATIONS, and for widths that are not
-    positive integers.
+    The network maps (..., widths[0]) to (..., widths[-1]). Raises ValueError for an activation that
+    is not in ACTIVATIONS, and for widths that are not positive integers.
     """
     require.widths(widths)
     act = _activation(activation)
@@ -77,11 +77,12 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Map codes (..., inputs) to one number per pixel (..., D), with an Encoder's layers reversed.
+    """Map codes to one number per pixel, with the layers of an Encoder in reverse order.
 
-    norm: whether to use batch normalization before each activation; in training mode, each image
-    then also depends on the other images in its batch (Ioffe & Szegedy 2015). Raises ValueError in
-    the same cases as Encoder.
+    The codes have shape (..., inputs), and the result has shape (..., D). norm: whether to use
+    batch normalization before each activation; in training mode, each image then also depends on
+    the other images in its batch (Ioffe & Szegedy 2015). Raises ValueError in the same cases as
+    Encoder.
     """
 
     def __init__(

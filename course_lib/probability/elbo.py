@@ -118,7 +118,10 @@ class LinearGaussian(LatentModel):
         return MultivariateNormal(self.bias, covariance).log_prob(x)
 
     def true_posterior(self, x: Tensor) -> MultivariateNormal:
-        """Return P(z|x) for x (N, D): a Gaussian with the same covariance (d, d) for every x."""
+        """Return P(z|x): a Gaussian with the same covariance for every x.
+
+        x has shape (N, D), and the covariance has shape (d, d).
+        """
         eye = torch.eye(self.weight.shape[1]).to(self.weight)
         covariance = torch.linalg.inv(eye + self.weight.T @ self.weight / self.variance)
         mean = (x - self.bias) @ self.weight @ covariance / self.variance

@@ -31,7 +31,10 @@ class Parameters(NamedTuple):
 
 
 def as_array(values: Any) -> Any:
-    """Convert a tensor to a NumPy array; leave any other value for scikit-learn to validate."""
+    """Convert a tensor to a NumPy array, and return any other value unchanged.
+
+    It is left to scikit-learn to validate other values.
+    """
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         if values.is_floating_point() and values.dtype not in FLOATS:
@@ -166,7 +169,7 @@ def m_step(
 
 
 def empty(weights: Tensor) -> Tensor:
-    """Return a mask of the components that have lost all their points: weights (K,) → (K,)."""
+    """Return whether each component has lost all its points: weights (K,) → (K,)."""
     return weights < 100 * torch.finfo(weights.dtype).eps
 
 

@@ -1,4 +1,6 @@
-"""Likelihoods P(x|z) of pixels, from a decoder's logits, and the pixels that each one models."""
+"""The likelihoods P(x|z) of pixels, computed from a decoder's logits, and the pixels that each
+likelihood models.
+"""
 
 import math
 from typing import Any
@@ -27,7 +29,7 @@ def observed_pixels(images: Tensor, likelihood: str, *, fixed: bool = False) -> 
 
 
 def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
-    """Return log P(x) in nats for independent pixels, each 1 with probability sigmoid(logit).
+    """Return log P(x) in nats for independent pixels that are 1 with probability sigmoid(logit).
 
     x and logits have shape (..., D), and the result has shape (...). The log-likelihood is the sum
     over pixels of x·log p + (1 − x)·log(1 − p). With p = sigmoid(l), each term equals
@@ -75,7 +77,10 @@ class Pixels(Independent):
         super().__init__(Bernoulli(logits=logits, validate_args=False), 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return log P(x) in nats, of shape (...); value and logits are broadcast to (..., D)."""
+        """Return log P(x) in nats.
+
+        value and logits are broadcast to (..., D), and the result has shape (...).
+        """
         return log_bernoulli(self.base_dist.logits, value)
 
 

@@ -1,4 +1,7 @@
-"""The priors P(z) of a VAE: each gives its distribution and KL(q(z|x) ‖ P(z)) for a Gaussian q."""
+"""The priors P(z) of a VAE.
+
+Each prior provides its distribution, and KL(q(z|x) ‖ P(z)) for a Gaussian q.
+"""
 
 import math
 from collections.abc import Sequence

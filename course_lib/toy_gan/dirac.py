@@ -19,7 +19,9 @@ from course_lib.toy_gan.settings import CHOICES
 def field(
     theta: Tensor, psi: Tensor, loss: str = "nonsaturating", r1: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Return v(θ, ψ) = (−dL_G/dθ, −dL_D/dψ) for θ and ψ of equal shape; r1 is the weight γ of R1.
+    """Return v(θ, ψ) = (−dL_G/dθ, −dL_D/dψ).
+
+    θ and ψ must have the same shape; r1 is the weight γ of R1.
 
     Raises ValueError for an unknown loss.
     """
@@ -62,10 +64,10 @@ def trajectory(
     alternating: bool = True,
     linear: bool = False,
 ) -> Tensor:
-    """Return (θ, ψ) at `start` and after each of `steps` steps of size h: a tensor (steps + 1, 2).
+    """Return (θ, ψ) at `start` and after each of `steps` steps of size h.
 
-    The result is float64. alternating: whether D moves first and G then responds to the new D.
-    linear: whether v is replaced by its linearization at (0, 0).
+    The result is a float64 tensor of shape (steps + 1, 2). alternating: whether D moves first and G
+    then responds to the new D. linear: whether v is replaced by its linearization at (0, 0).
     """
     matrix = jacobian(r1, 1.0 if loss == "wasserstein" else 0.5)
 

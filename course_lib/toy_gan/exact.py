@@ -13,7 +13,7 @@ from course_lib.toy_gan.losses import FLOOR
 
 
 def best_d(p: Tensor, q: Tensor) -> Tensor:
-    """Return D* = p / (p + q), or NaN where both are 0 (Goodfellow et al. 2014, proposition 1)."""
+    """Return D* = p / (p + q), or NaN where p = q = 0 (Goodfellow et al. 2014, proposition 1)."""
     return p / (p + q)
 
 
@@ -23,7 +23,7 @@ def kl(p: Tensor, q: Tensor) -> Tensor:
 
 
 def jsd(p: Tensor, q: Tensor) -> Tensor:
-    """Return the Jensen–Shannon divergence in nats: 0 if p = q, log 2 if p and q do not overlap."""
+    """Return the Jensen–Shannon divergence in nats: 0 if p = q and log 2 if they do not overlap."""
     middle = (p + q) / 2
     return (kl(p, middle) + kl(q, middle)) / 2
 

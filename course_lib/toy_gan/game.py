@@ -45,7 +45,10 @@ SIZE = len(HEAD) + sum(ROWS.values())
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """A context with a single torch thread; two take up to five times as long for small vectors."""
+    """A context with a single torch thread.
+
+    For small vectors, two threads take up to five times as long.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -131,7 +134,7 @@ class Game:
         return gradients(loss, self.d)[0]
 
     def g_gradient(self) -> tuple[Tensor, Tensor | None]:
-        """Return G's and D's gradients (P,) of G's loss on a new batch; a frozen D gets None."""
+        """Return the gradients of G's loss on a new batch for G and for D (None if D is frozen)."""
         s = self.settings
         u = noise.uniform(s.seed, [noise.G_Z, noise.G_Z2], self.g_updates, s.batch)
         loss = losses.g_loss(s.loss, self.d(self.g(noise.codes(s.z, u))))
@@ -155,7 +158,7 @@ class Game:
             self.counted = self.d_updates
 
     def _change_d(self, gradient: Tensor) -> None:
-        """Update and, if required, clip D's weights, using either player's gradient (P,)."""
+        """Update D's weights with a gradient of either player's loss, and clip them if required."""
         s = self.settings
         self.d.move(gradient, s.optimizer_d, s.lr_d, s.beta1, s.beta2)
         if s.loss == "wasserstein" and s.constraint == "clip":
@@ -196,7 +199,7 @@ class Game:
 
     @one_thread()
     def measure(self) -> dict[str, Any]:
-        """Return measurements: the numbers in HEAD as floats, and the rows in ROWS as tensors."""
+        """Return what is measured: the numbers in HEAD as floats, the rows in ROWS as tensors."""
         s, line = self.settings, self.grid
         with torch.no_grad():
             x = self.g(torch.cat([line.z_edges, line.z_points])).detach()  # (FINE + 1 + POINTS,)

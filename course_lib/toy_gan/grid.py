@@ -1,4 +1,7 @@
-"""The grid on which a game is measured: 256 cells of x with the data's mass, and 1024 of z."""
+"""The grid on which a game is measured.
+
+It has 256 cells of x, with the mass of the data in each of them, and 1024 cells of z.
+"""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -86,15 +89,19 @@ class Grid:
         return (q + torch.where(covered, (on - off).cumsum(0) * self.dx, 0))[:-1]
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the generated points' mean and standard deviation; x is as in `push_forward`."""
+        """Return the mean and the standard deviation of all generated points.
+
+        x is as in `push_forward`.
+        """
         middle, width = (x[:-1] + x[1:]) / 2, x[1:] - x[:-1]  # (FINE,)
         mean = (self.z_mass * middle).sum()
         return mean, (self.z_mass * ((middle - mean) ** 2 + width**2 / 12)).sum().sqrt()
 
     def beyond(self, x: Tensor, q: Tensor) -> Tensor:
-        """Return how far mass outside the grid lies beyond the end cells' centres, averaged over q.
+        """Return how far the mass outside the grid lies beyond the centres of the end cells.
 
-        x is as in `push_forward`. Mass on the grid contributes 0 to the average.
+        The distance is averaged over q; mass on the grid contributes 0 to the average. x is as in
+        `push_forward`.
         """
         low, high = torch.minimum(x[:-1], x[1:]), torch.maximum(x[:-1], x[1:])  # (FINE,)
         distance = torch.zeros_like(low)  # from the grid; 0 inside the grid
@@ -107,7 +114,10 @@ class Grid:
         return (self.z_mass * distance).sum() - self.dx / 2 * (q[0] + q[-1])
 
     def to_json(self) -> dict[str, Any]:
-        """Return the grid as a JSON-serializable dict for a page that runs without Python."""
+        """Return the grid as a JSON-serializable dict.
+
+        It is for a page that runs the game without Python.
+        """
         table = {name: getattr(self, name) for name in (*self.__dataclass_fields__, "cdf")}
         return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in table.items()}
 

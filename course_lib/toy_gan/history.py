@@ -42,7 +42,10 @@ class History:
         return self.frames[-1]
 
     def play(self, frames: int = 1, steps: int = 1) -> np.ndarray:
-        """Play `frames` frames of `steps` rounds each; return them as an array (frames, SIZE)."""
+        """Continue for `frames` frames of `steps` rounds each, and return the frames.
+
+        The result has shape (frames, SIZE).
+        """
         new = []
         for _ in range(frames):
             self.game.step(steps)
@@ -60,14 +63,17 @@ class History:
         return self.frames[self.at]
 
     def change(self, **changes: Any) -> bool:
-        """Change settings from now on, and return whether that starts a new game and history."""
+        """Change settings from now on; return whether this starts a new game with a new history."""
         anew = self.game.change(**changes)
         self.at = -1 if anew else self.at - 1
         self.keep()  # replace the current moment, so that returning to it uses the new settings
         return anew
 
     def column(self, name: str) -> np.ndarray:
-        """Return a number in HEAD (T,) or a row in ROWS (T, length) at each of the T moments."""
+        """Return the values of a number in HEAD, or of a row in ROWS, at all T moments.
+
+        The result has shape (T,) for a number and (T, length) for a row.
+        """
         frames = np.stack(self.frames)
         if name in HEAD:
             return frames[:, HEAD.index(name)]

@@ -61,7 +61,7 @@ def shown(loss: str, a: Tensor) -> Tensor:
 
 
 def d_loss(loss: str, real: Tensor, fake: Tensor) -> Tensor:
-    """Return D's loss on a batch, from D's outputs (N,) for real and generated points."""
+    """Return D's loss on a batch, computed from D's outputs (N,) for real and generated points."""
     return d_pays(loss, real)[0].mean() + d_pays(loss, fake)[1].mean()
 
 

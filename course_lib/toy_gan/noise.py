@@ -33,9 +33,10 @@ def uniform(seed: int, streams: list[int], step: int, n: int) -> np.ndarray:
 
 
 def codes(kind: str, u: np.ndarray) -> Tensor:
-    """Convert u (2, N) to z (N,), either "uniform" on (−1, 1) or "normal".
+    """Convert u, of shape (2, N), to codes z, of shape (N,).
 
-    Normal codes are computed by the method of Box & Muller (1958).
+    The codes are "uniform" on (−1, 1) or "normal". Normal codes are computed by the method of Box &
+    Muller (1958).
     """
     if kind == "uniform":
         return torch.from_numpy(2 * u[0] - 1)

@@ -1,4 +1,7 @@
-"""The players G and D (small networks or the Dirac-GAN's two weights) and their optimizers."""
+"""The players G and D and their optimizers.
+
+The players are small networks or, in the Dirac-GAN, a single weight each.
+"""
 
 import math
 from itertools import pairwise
@@ -59,7 +62,10 @@ class Psi(nn.Module):
 
 
 class Player:
-    """A network whose weights form a vector (P,), and its optimizer; m and v are Adam's moments."""
+    """A network whose weights form one vector of shape (P,), and its optimizer.
+
+    The attributes m and v are Adam's moments.
+    """
 
     def __init__(self, network: nn.Module, start: np.ndarray) -> None:
         self.network = network
@@ -90,7 +96,7 @@ class Player:
 
 
 def first_weights(sizes: list[int], seed: int, stream: int) -> np.ndarray:
-    """Return initial weights and biases (P,), layer by layer.
+    """Return the initial weights and biases, layer by layer, as one vector of shape (P,).
 
     They are uniform within ±1/√(inputs), as in PyTorch.
     """

@@ -154,7 +154,10 @@ class Settings:
 
 
 def row(heights: Any) -> tuple[float, ...]:
-    """Return a row of numbers (n,) as floats, or (), which `drawn` rejects, for anything else."""
+    """Return `heights`, a row of n numbers, as a tuple of floats.
+
+    For anything else, returns (), which `drawn` rejects.
+    """
     try:
         h = np.asarray(heights)
     except (TypeError, ValueError, RuntimeError):  # ragged rows, or tensors that NumPy cannot read

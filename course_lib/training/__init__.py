@@ -1,6 +1,6 @@
-"""The training loop for all models, the training steps, and checkpoints for resuming bit for bit.
+"""The training loop for all models, the training steps, and checkpoints.
 
-A chapter needs only `Run`. The modules `vae` and `gan` define the training steps of the models. The
+A run resumes from a checkpoint bit for bit. A chapter needs only `Run`. The modules `vae` and `gan` define the training steps of the models. The
 other modules save, interrupt and resume runs, replay steps as CUDA graphs on a GPU, and share steps
 among processes.
 """

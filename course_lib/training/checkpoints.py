@@ -71,7 +71,7 @@ Copy = tuple[int, Any, dict[str, Tensor]]
 
 
 class RunFile:
-    """The checkpoint file of one training run; a file of another run is never replaced.
+    """The checkpoint file of one run; a file that belongs to another run is never replaced.
 
     identity: the named values that must match for a file to belong to this run.
     """
@@ -164,7 +164,7 @@ def write_run(
 
 
 def _holds_earlier(path: Path, identity: dict[str, str], step: int) -> bool:
-    """Return whether a file's header describes a state of this run from `step` or earlier."""
+    """Return whether a file's header describes a state of this run at `step` or earlier."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             texts = file.metadata()
@@ -227,7 +227,7 @@ def load_model(path: str | Path, device: str | torch.device | None = None) -> nn
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         why = str(error).splitlines()[-1].strip()
         raise CheckpointError(
-            f"{path} does not fit the current class {made['class']}: {why}"
+            f"{path} does not match the current definition of the class {made['class']}: {why}"
         ) from None
     return model.to(place).eval()
 

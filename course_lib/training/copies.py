@@ -24,9 +24,10 @@ SAVE_SECONDS = 15.0  # roughly how much work is lost if the process is killed
 
 
 class Copies:
-    """The last copy of a run's parts, noise and history, in memory and in a file.
+    """The last copy of a run's state, in memory and in a file.
 
-    parts: the models, optimizers and schedulers.
+    A state consists of the `parts` (the models, optimizers and schedulers), the noise and the
+    history.
     """
 
     def __init__(
@@ -105,7 +106,10 @@ class Copies:
         return step
 
     def resume(self) -> int | None:
-        """Restore everything from the file and return its step, or None if there is no file."""
+        """Restore everything from the file and return the copy's step.
+
+        Returns None if there is no such file.
+        """
         found = self.file.read() if self.file else None
         if found is None:
             return None

@@ -33,10 +33,11 @@ class NoGraph(Exception):
 
 
 def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
-    """Return whether to use CUDA graphs in a Run; print a note if they are refused or used unasked.
+    """Return whether to use CUDA graphs in a training.Run.
 
-    With asked=None, graphs are used if every optimizer was created with capturable=True and all
-    other parts are models, because any other kind of part may count steps in Python.
+    A note is printed if they are refused, or used without being asked for. With asked=None, graphs
+    are used if every optimizer was created with capturable=True and all other parts are models,
+    because any other kind of part may count steps in Python.
     """
     against = reason_against(run)
     if asked and against:
@@ -61,7 +62,7 @@ def reason_against(run: Any) -> str:
 
 
 def _is_made_for_graphs(parts: list[Any]) -> bool:
-    """Return whether all parts are models or optimizers with capturable=True.
+    """Return whether all parts are models, or optimizers created with capturable=True.
 
     At least one of them must be an optimizer.
     """
@@ -72,11 +73,11 @@ def _is_made_for_graphs(parts: list[Any]) -> bool:
 
 
 class CapturedStep:
-    """A step of a training.Run, from row indices (B,) to losses, with one CUDA graph per variant.
+    """A step of a training.Run that replays CUDA graphs, one for each variant.
 
-    variant: a function that returns the kind of the next step, if not all steps launch the same
-    kernels. A batch of a different size, such as the last batch of an epoch, is processed without a
-    graph. Raises NoGraph; see `Graph`.
+    The step maps row indices (B,) to losses. variant: a function that returns the kind of the next
+    step, if not all steps launch the same kernels. A batch of a different size, such as the last
+    batch of an epoch, is processed without a graph. Raises NoGraph; see `Graph`.
     """
 
     def __init__(

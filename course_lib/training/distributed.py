@@ -52,12 +52,18 @@ NOT_SHARED |= {
 
 
 def own_rows(rows: int, rank: int, processes: int) -> slice:
-    """Return the slice of a batch's rows for process `rank`; the lengths differ by at most one."""
+    """Return the slice of a batch's rows that process `rank` uses.
+
+    The lengths of the slices differ by at most one.
+    """
     return slice(rows * rank // processes, rows * (rank + 1) // processes)
 
 
 class NoiseOfTheBatch(TorchFunctionMode):
-    """A context where torch.randn_like draws noise for a batch but returns only the rows `mine`."""
+    """A context in which torch.randn_like draws noise for a whole batch.
+
+    Only the rows `mine` of the noise are returned.
+    """
 
     def __init__(self, rows: int, mine: slice) -> None:
         super().__init__()
@@ -81,9 +87,10 @@ class NoiseOfTheBatch(TorchFunctionMode):
 
 
 class SharedStep:
-    """A step on this process's rows of a batch (B, …) that returns the losses of the whole batch.
+    """A step that uses only this process's rows of a batch but returns the whole batch's losses.
 
-    step: a step for batches of any size, whose losses and gradients are means over rows.
+    A batch consists of tensors of shape (B, …). step: a step for batches of any size, whose losses
+    and gradients are means over rows.
     """
 
     def __init__(self, step: Step, run: Any) -> None:
@@ -106,21 +113,30 @@ class SharedStep:
         return dict(zip(losses, self._average(list(losses.values())), strict=True))
 
     def _average(self, means: list[Tensor]) -> list[Tensor]:
-        """Turn means over this process's rows, of any shapes, into means over the whole batch."""
+        """Turn means over this process's rows into means over the whole batch.
+
+        The means may be of any shape.
+        """
         flat = torch.cat([mean.detach().flatten() for mean in means]) * self.weight
         dist.all_reduce(flat)  # the sum over processes, bit for bit the same in each process
         parts = flat.split([mean.numel() for mean in means])
         return [part.view_as(mean) for part, mean in zip(parts, means, strict=True)]
 
     def average_gradients(self, optimizer: Optimizer, *_: Any) -> None:
-        """Average the gradients over the processes; the optimizer calls this before each step."""
+        """Average the gradients over the processes.
+
+        The optimizer calls this hook before each step.
+        """
         weights = [p for group in optimizer.param_groups for p in group["params"]]
         gradients = [p.grad for p in weights if p.grad is not None]
         for gradient, mean in zip(gradients, self._average(gradients), strict=True):
             gradient.copy_(mean)
 
     def note_interrupt(self, *_: Any) -> None:
-        """Record an interrupt. It may reach this process alone, but all must stop together."""
+        """Record an interrupt, which may reach only this process.
+
+        All processes must stop before the same step.
+        """
         self.was_interrupted = True
 
     def _stop_if_interrupted(self) -> None:
@@ -133,7 +149,10 @@ class SharedStep:
 
 @contextmanager
 def shared(step: Step, run: Any) -> Iterator[Step]:
-    """Yield `step` shared by the processes in a group, or `step` itself if there is no group."""
+    """Yield a version of `step` that is shared by the processes in a group.
+
+    If there is no group, `step` itself is yielded.
+    """
     if not is_shared():
         yield step
         return

@@ -94,10 +94,13 @@ class GANRecipe:
         return False
 
     def batch(self, gan: GAN) -> None:
-        """Return None: a GAN is trained on grey images, and its step converts bytes to pixels."""
+        """Return None, because a GAN's step itself converts the bytes of grey images to pixels."""
 
     def step(self, run: Run, loss: None = None) -> Callable[[tuple[Tensor, ...]], Losses]:
-        """Return a step of `d_steps` updates of D, each on its own rows, and one update of G."""
+        """Return a step that updates D `d_steps` times and then G once.
+
+        Each update of D uses its own part of the rows.
+        """
         gan, of_g, of_d = run.parts.values()
 
         def step(batch: tuple[Tensor, ...]) -> Losses:
@@ -122,7 +125,10 @@ class GANRecipe:
         return step
 
     def variant(self, run: Run) -> Callable[[], Hashable]:
-        """Return a function that tells whether the next step has R1, which needs other kernels."""
+        """Return a function that tells whether the next step includes R1.
+
+        A step with R1 launches different kernels.
+        """
         return lambda: self._has_r1(run)
 
     def _has_r1(self, run: Run) -> bool:

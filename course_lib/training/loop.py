@@ -213,7 +213,7 @@ class Run:
             )
 
     def _is_report(self) -> bool:
-        """Return whether to report. Each epoch ends with a report, so no mean spans two epochs."""
+        """Return whether a report is due. Each epoch ends with one, so no mean spans two epochs."""
         in_epoch = self.step % self._rows.epoch_steps
         return in_epoch % self._report_every == 0 or self.step == self._last_step
 
@@ -226,7 +226,7 @@ class Run:
         file.check()
 
     def plot(self, ax: Any = None) -> Any:
-        """Plot losses and evaluations against the epoch, on `ax` or new axes; return the axes."""
+        """Plot losses and evaluations by epoch, on `ax` or on new axes, and return the axes."""
         ax = plt.subplots(figsize=(7, 3))[1] if ax is None else ax
         self._history.plot(ax, self.step, self._rows.epoch_steps)
         return ax
@@ -244,7 +244,10 @@ def _extras(
     picture: Callable[[Run], Any] | None,
     picture_every: float,
 ) -> list[tuple[int, Callable[[], None]]]:
-    """Return what a run does between its steps, as pairs (steps between calls, function)."""
+    """Return the functions that a run calls at intervals.
+
+    They are listed as pairs (steps between calls, function).
+    """
     calls: list[tuple[float, Callable[[], None]]] = []
     if evaluate:
         calls.append((evaluate_every, partial(_evaluate, run, evaluate)))
@@ -264,7 +267,7 @@ def _screen() -> Any:
 
 
 def _evaluate(run: Run, evaluate: Callable[[], dict[str, float]]) -> None:
-    """Call `evaluate`, and record its result in the run's history."""
+    """Call `evaluate` and record its result in the run's history."""
     with aside(run.device, run.seed, *run.parts.values()):
         found = evaluate()
     run._history.add_evaluation(run.step, found)

@@ -24,7 +24,10 @@ def is_shared() -> bool:
 
 
 def is_first() -> bool:
-    """Return True for process 0, which prints, evaluates and writes, or if there is no group."""
+    """Return whether this is process 0, which prints, evaluates and writes.
+
+    The result is also True if there is no group.
+    """
     return not is_shared() or dist.get_rank() == 0
 
 
@@ -67,7 +70,7 @@ def first(work: Callable[[], T]) -> T:
 
 
 def own_device(name: str | None = None) -> torch.device:
-    """Return this process's device, chosen as by `pick_device`, but with one GPU per process.
+    """Return this process's device, as `pick_device` chooses it, but with one GPU per process.
 
     Raises ValueError in the same cases as `pick_device`. In a group, also raises ValueError for
     Apple's GPU, and for CUDA if the machine has fewer GPUs than processes.

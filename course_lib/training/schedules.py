@@ -29,6 +29,6 @@ def adam(
 def set_rate(optimizer: Adam, lr: float, progress: Tensor) -> None:
     """Set the learning rate, which falls from `lr` to 0 along half a cosine.
 
-    progress: the completed share of the training, from 0 to 1.
+    progress: the completed fraction of training, from 0 to 1.
     """
     optimizer.param_groups[0]["lr"].copy_(lr * 0.5 * (1 + torch.cos(math.pi * progress)))

@@ -126,7 +126,10 @@ def get_rng_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_rng_states(device: torch.device, states: dict[str, Tensor], seed: int) -> None:
-    """Restore the generators' stored states; seed any without one, as after a change of device."""
+    """Restore the stored states of the generators.
+
+    A generator without a stored state, as after a change of device, is seeded with `seed`.
+    """
     for name, generator in _generators(device).items():
         if name in states:
             generator.set_state(states[name])
@@ -146,7 +149,10 @@ def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """A context in which the seed determines the noise; on exit, the generators are restored."""
+    """A context in which the seed determines the noise.
+
+    On exit, the states of the random generators are restored.
+    """
     with rng_states_kept(device, seed):
         torch.manual_seed(seed)
         yield
@@ -154,7 +160,10 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def aside(device: torch.device, seed: int, *models: Any) -> Iterator[None]:
-    """A context without gradients; on exit, the generators and the training modes are restored."""
+    """A context without gradients.
+
+    On exit, the states of the random generators and the training modes are restored.
+    """
     modes = {
         m: m.training for model in models if isinstance(model, nn.Module) for m in model.modules()
     }

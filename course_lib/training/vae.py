@@ -92,7 +92,10 @@ class Recipe:
         return likelihood_name(model) != "gaussian"
 
     def batch(self, model: Any) -> Callable[[tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]:
-        """Return a function that selects the rows `index` (B,) and converts images to pixels."""
+        """Return a function that selects rows of the data and converts images to pixels.
+
+        The function takes the data and the indices (B,) of the rows.
+        """
         likelihood = likelihood_name(model)
 
         def batch(data: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:

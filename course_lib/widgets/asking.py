@@ -29,7 +29,10 @@ class Asking(Live):
         self.on_msg(self._reply)
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Return the rows (n, F) that answer a page's request. The caller must hold `lock`."""
+        """Return the rows, of shape (n, F), that answer a request from the page.
+
+        The caller must hold `lock`.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not implement answer()")
 
     def _reply(self, _widget: Any, content: Any, _buffers: Any) -> None:
@@ -49,7 +52,10 @@ class Asking(Live):
 
 
 def sentence(error: Exception) -> str:
-    """Return the type of an error, unless it is ValueError, and the first line of its message."""
+    """Return the first line of an error's message.
+
+    The type of the error precedes it, unless the error is a ValueError with a message.
+    """
     first = str(error).strip().partition("\n")[0][:300]
     if first and isinstance(error, ValueError):
         return first

@@ -17,7 +17,8 @@ LINES = {PURPLE: "--", MODEL: "-", BOUND: ":", PRIOR: "-."}  # in the order of t
 
 
 class CodeLine(Live):
-    """A walk along a line of codes: each model's image, the nearest true image, and their distance.
+    """A walk along a line of codes: each model's image, the nearest true image,
+    and the distance between the two.
 
     decoders: for each of one to four models, name -> function that maps codes (n, 1), float32 on
     `device`, to pixels in [0, 1] of shape (n, H, W), or (n, 3, H, W) in colour.

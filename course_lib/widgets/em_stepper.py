@@ -51,7 +51,10 @@ class EMStepper(Live):
         super().__init__(reg_covar=reg_covar, **given)
 
     def strip(self) -> "Figure":
-        """Draw the start, the first E-step and M-step, and the state after at most 40 rounds."""
+        """Draw the start, the first E-step, the first M-step, and the last state.
+
+        This is the state after 40 rounds, or fewer if a component shrinks onto a point.
+        """
         import torch
         from matplotlib.figure import Figure
 
@@ -75,7 +78,10 @@ class EMStepper(Live):
         return figure
 
     def _moments(self) -> list[Any]:
-        """Return (parameters, resp, log P(x), gap) at the start and after each half-step."""
+        """Return the states at the start and after each half-step.
+
+        A state is a tuple (parameters, responsibilities, log P(x), gap).
+        """
         import torch
 
         from course_lib.probability.em import e_step, m_step
@@ -105,7 +111,10 @@ def first_parameters(x: Any, start: list[int], k: int) -> Any:
 
 
 def worth(x: Any, parameters: Any, resp: Any) -> tuple[float, float]:
-    """Return log P(x) and log P(x) − L_b = KL(q ‖ P(k | x)) in nats, averaged over x (N, D)."""
+    """Return the means over x of log P(x) and of its gap to the bound, in nats.
+
+    The points x have shape (N, D). The gap is log P(x) − L_b = KL(q ‖ P(k | x)).
+    """
     import torch
 
     from course_lib.probability.em import log_joint

@@ -69,7 +69,7 @@ class LatentExplorer(Asking):
         self.refresh()
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Decode question["z"] (n, 2) to rows (n, F).
+        """Decode question["z"], of shape (n, 2), to rows of shape (n, F).
 
         A row contains the time in ms, followed by m·H·W·C bytes viewed as floats.
         """

@@ -85,7 +85,7 @@ class Quiz(Asking):
         )
 
     def score(self, mode: str | None = None, classroom: bool | None = None) -> dict[str, Any]:
-        """Return the score of the answers with the current seed, in one mode, alone or in class.
+        """Return the score for the current seed and one mode, for answers given alone or in class.
 
         mode, classroom: None selects the current setting of the widget. "made_taken_for_real" and
         "real_called_made" each contain the number of "images", the number of "voters", the number
@@ -136,7 +136,10 @@ class Quiz(Asking):
         return path
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Save question["save"], the browser's answers; return a message as one number per byte."""
+        """Save question["save"], the browser's answers, and return a message.
+
+        The message contains one number per byte.
+        """
         self.answers = question["save"]
         path = self.save()
         where = "" if path.is_absolute() else ", next to the notebook"
@@ -173,7 +176,7 @@ def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
 
 
 def wilson(share: float, n: int, z: float = 1.959963984540054) -> list[float]:
-    """Return the 95 % confidence interval of a share in n trials.
+    """Return the 95 % confidence interval of a share observed in n trials.
 
     Source: Wilson 1927, without a continuity correction.
     """

@@ -25,7 +25,10 @@ MOST = 120_000
 
 
 def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
-    """Decode codes z (n, d) into m images per code: float32 (n, m, H, W, C), with pixels in [0, 1].
+    """Decode codes z into m images per code.
+
+    The codes have shape (n, d). The result has dtype float32 and shape (n, m, H, W, C), with pixels
+    in [0, 1].
 
     `decode` must return an array of shape (n, H, W) or (n, 1, H, W) for grey images, (n, 3, H, W)
     for colour, (n, m, H, W) for m grey images, or (n, m, C, H, W) for m images with one or three
@@ -72,7 +75,10 @@ def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
 
 
 def channels_of(shape: Any) -> int | None:
-    """Return the number of channels, 1 or 3, that a shape implies, or None for other shapes."""
+    """Return the number of channels, 1 or 3, of images with a given shape.
+
+    Returns None if the shape is not that of images.
+    """
     if len(shape) == 3:
         return 1
     if len(shape) == 4:
@@ -125,9 +131,10 @@ def image_stack(x: Any, name: str) -> np.ndarray:
 
 
 def sheet(images: np.ndarray) -> np.ndarray:
-    """Join images (rows, columns, H, W, C) in [0, 1] into one picture.
+    """Join images into one picture.
 
-    The picture has dtype uint8 and shape (rows·H, columns·W), or (rows·H, columns·W, 3) in colour.
+    The images have shape (rows, columns, H, W, C) and pixels in [0, 1]. The picture has dtype uint8
+    and shape (rows·H, columns·W), or (rows·H, columns·W, 3) in colour.
     """
     rows, columns, height, width, channels = images.shape
     flat = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
@@ -136,7 +143,7 @@ def sheet(images: np.ndarray) -> np.ndarray:
 
 
 def data_url(images: np.ndarray) -> str:
-    """Join images into a data URL: a PNG if it fits in MOST bytes, or the best JPEG that does.
+    """Join images into a data URL: a PNG if it fits in MOST bytes, or else the best JPEG that fits.
 
     If even the smallest JPEG does not fit, it is used nevertheless.
     """
@@ -151,9 +158,10 @@ def data_url(images: np.ndarray) -> str:
 
 
 def plane_points(points: Any, labels: Any) -> dict[str, list]:
-    """Convert points (N, 2), rounded for display, and labels (N,) to lists; None becomes [].
+    """Convert points and labels to lists; None becomes an empty list.
 
-    Raises ValueError for points or labels that cannot be drawn.
+    The points, of shape (N, 2), are rounded for display. The labels have shape (N,). Raises
+    ValueError for points or labels that cannot be drawn.
     """
     if points is None:
         return {"points": [], "labels": []}

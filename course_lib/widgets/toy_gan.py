@@ -19,7 +19,8 @@ HERE = Path(__file__).parent
 
 
 class ToyGAN(Live):
-    """G against D on a line: data, both players, the best D, and the push on each generated point.
+    """G against D on a line: the data, both players, the best D,
+    and the push on each generated point.
 
     settings: a `Settings` object or the name of a preset. changes: individual settings that
     override those of `settings`, such as lr_g=0.01, or data="drawn", heights=[0, 1, 3, 1] for a
@@ -70,7 +71,7 @@ class ToyGAN(Live):
 
     @traitlets.validate("settings")
     def _complete(self, proposal: Any) -> dict[str, Any]:
-        """Fill in missing settings with defaults. Raises ValueError for an unknown setting."""
+        """Give missing settings their defaults. Raises ValueError for an unknown setting."""
         from course_lib.toy_gan import Settings
 
         return Settings(**proposal["value"]).to_json()
@@ -106,7 +107,10 @@ class ToyGAN(Live):
         return figure
 
     def _played(self) -> "History":
-        """Play as many rounds as the preset with these settings (or 300); return the history."""
+        """Play the game with these settings and return its history.
+
+        The number of rounds is that of the preset with the same settings, or 300 if there is none.
+        """
         from course_lib.toy_gan import PRESETS, History, Settings
 
         settings = Settings(**self.settings)

@@ -156,9 +156,9 @@ def linked(text: str, folder: str) -> str:
 
 
 def with_minus_signs(text: str) -> str:
-    """In Markdown that code printed, replace the hyphens of negative numbers with minus signs.
+    """Replace the hyphens of negative numbers with minus signs in Markdown printed by code.
 
-    This includes negative exponents, such as 1e-5.
+    This includes negative exponents, as in 1e-5.
     """
     parts = VERBATIM.split(text)
     parts[::2] = [HYPHEN.sub("\N{MINUS SIGN}", part) for part in parts[::2]]

@@ -104,7 +104,10 @@ plain_image = NbElementRenderer.render_image
 
 
 def described_image(self: NbElementRenderer, data: Any) -> list[nodes.Element]:
-    """Render an image with its output's alternative text; myst-nb only reads that of the cell."""
+    """Render an image with the alternative text of its output.
+
+    By itself, myst-nb reads only the alternative text of the cell.
+    """
     made = plain_image(self, data)
     if alt := data.output_metadata.get(data.mime_type, {}).get("alt"):
         made[0]["alt"] = alt
@@ -259,7 +262,10 @@ def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
 
 
 def mend(app: Sphinx, failure: Exception | None) -> None:
-    """Correct the HTML for screen readers: wrong names, and headings without text or level."""
+    """Correct the HTML for screen readers.
+
+    This concerns empty table headings, wrong names, and headings without a level.
+    """
     if failure is None:
         for path in Path(app.outdir).rglob("*.html"):
             page = path.read_text(encoding="utf-8")

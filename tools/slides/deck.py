@@ -1,4 +1,5 @@
-"""Convert a notebook to slides: which cells and which parts are shown, and the speaker's notes.
+"""Convert a notebook to slides: which cells are shown, which parts of them,
+and the speaker's notes.
 
 The metadata of a cell determine its part in the slides. Cells without such metadata are not shown.
 
@@ -109,7 +110,7 @@ def excerpt(source: str, lines: str) -> str:
 
 @cache
 def readable(source: str) -> str:
-    """Fit code to a slide: long lines lose their comments, and are wrapped if still too long."""
+    """Fit code to a slide: long lines lose their comments, and those still too long are wrapped."""
     lines = source.strip("\n").splitlines()
     short = [line if len(line) <= CODE_WIDTH else re.sub(r"\s{2,}# .*", "", line) for line in lines]
     if max(map(len, short)) > CODE_WIDTH:
@@ -230,8 +231,8 @@ def read(notebook: Path) -> Deck:
 def problems(deck: Deck) -> list[str]:
     """List the faults of a deck.
 
-    These are a number of slides outside 15 to 25, whatever is not legible from the last row, and
-    answers shown before their questions.
+    Among these are a number of slides outside 15 to 25, anything that is not legible from the last
+    row, and answers shown before their questions.
     """
     found = []
     if not 15 <= len(deck.slides) <= 25:

@@ -89,9 +89,9 @@ def code_styles() -> str:
 
 @lru_cache(maxsize=512)
 def picture_file(png: str, chapter: str) -> tuple[bytes, bool]:
-    """Return a picture, and whether it is the projector's version, which is preferred if it exists.
+    """Return the projector's version of a picture or, if there is none, the notebook's own.
 
-    png: the notebook's picture, in base64.
+    The second value is True for the projector's version. png: the notebook's picture, in base64.
     """
     path = projector.folder_of(ROOT / "notebooks" / chapter) / projector.name_of(png)
     if path.exists():

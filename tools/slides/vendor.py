@@ -101,7 +101,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def available() -> str:
-    """Return "" if all packages are available or can be downloaded, or else the reason."""
+    """Return "" if all packages are available or can be downloaded, and otherwise the reason."""
     try:
         for name in PACKAGES:
             package(name)

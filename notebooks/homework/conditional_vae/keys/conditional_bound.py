@@ -285,7 +285,10 @@ def laplace_inputs(rng, case):
 
 
 def stirling(x):
-    """What PyTorch's `poisson_nll_loss(full=True)` adds: an approximation where x > 1, else 0."""
+    """What PyTorch's `poisson_nll_loss` adds with `full=True`.
+
+    This is Stirling's approximation of log x! where x > 1, and 0 elsewhere.
+    """
     many = np.maximum(x, 2)
     return np.where(x > 1, many * np.log(many) - many + 0.5 * np.log(2 * np.pi * many), 0)
 

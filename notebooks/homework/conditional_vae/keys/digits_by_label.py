@@ -56,9 +56,9 @@ def strokes(x):
 
 @lru_cache(maxsize=1)
 def stroke_components():
-    """Mean and principal components (1024, 20) of the students' strokes.
+    """The mean and the principal components of the students' strokes.
 
-    They are scaled to a total variance of 100.
+    The components have shape (1024, 20) and are scaled to a total variance of 100.
     """
     return principal(strokes(digits()[0]), scale=10.0)
 
@@ -81,7 +81,10 @@ def features(x):
 
 
 def frechet(a, b):
-    """‖μa − μb‖² + tr(A + B − 2 (AB)^½), from the means and covariances of a and b."""
+    """The Fréchet distance of the Gaussians with the means and covariances of a and b.
+
+    It is ‖μa − μb‖² + tr(A + B − 2 (AB)^½).
+    """
     cov_a, cov_b = np.cov(a.T), np.cov(b.T)
     values, vectors = np.linalg.eigh(cov_a)
     root = vectors * np.sqrt(np.clip(values, 0, None))
@@ -91,17 +94,17 @@ def frechet(a, b):
 
 
 def measure(arrays):
-    """Minus the mean over labels of the Fréchet distance to the judge's digits of that label."""
+    """Minus the Fréchet distance to the judge's digits of the same label, averaged over labels."""
     _, _, x, y = digits()
     images = arrays["images"].astype(np.float64)
     return -float(np.mean([frechet(features(images[c]), features(x[y == c])) for c in range(10)]))
 
 
 def distance_to_nearest(images, x):
-    """The distance from each image (M, 64) to the nearest of x (N, 64).
+    """The distance from each image to the nearest image of x.
 
-    It is measured in the 20 principal components of the pixels, where a little noise does not hide
-    a copy.
+    The shapes are (M, 64) and (N, 64). The distance is measured in the 20 principal components of
+    the pixels, where a little noise does not hide a copy.
     """
     mean, components = pixel_components()
     a, b = (images - mean) @ components, (x - mean) @ components

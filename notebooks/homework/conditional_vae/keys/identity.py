@@ -284,7 +284,10 @@ prior_reference = by_label(best_prior)
 
 
 def prior_independent(mu, logvar, y, classes):
-    """Roots of the slopes of Σ KL, one label and one dimension at a time, from the KL itself."""
+    """The roots of the slopes of Σ KL, found for one label and one dimension at a time.
+
+    The slopes are computed from the KL itself.
+    """
 
     def slope_of_kl(mu, var, m, log_v, which):
         m = torch.tensor(m, dtype=torch.float64, requires_grad=True)

@@ -1,7 +1,7 @@
 """Question 4: the conditional VAE as a classifier, through Bayes' rule.
 
 The rule is applied to estimates of log P(x|y) for each label: log P(x|y) ≈ log (1/K) Σ_k w_k with
-w_k = P(x|z_k, y) P(z_k) / q(z_k|x, y), Burda et al. 2016. The rule that may refuse an image is
+w_k = P(x|z_k, y) P(z_k) / q(z_k|x, y) (Burda et al. 2016). The rule that may refuse an image is
 Chow's (1970).
 """
 

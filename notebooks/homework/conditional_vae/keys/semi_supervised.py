@@ -38,7 +38,9 @@ def average(bound, logits, prior):
 
 
 def from_above(bound, logits, prior):
-    """The same bound: log P of the mixture of all labels minus KL(q(y|x) ‖ the posterior of y)."""
+    """The same bound, as log P of the mixture of all labels
+    minus the KL from q(y|x) to the mixture's posterior.
+    """
     joint = torch.tensor(bound) + torch.tensor(prior).log()
     q, best = (torch.distributions.Categorical(logits=a) for a in (torch.tensor(logits), joint))
     return (joint.logsumexp(1) - torch.distributions.kl_divergence(q, best)).numpy()

@@ -57,9 +57,9 @@ def digits():
 
 @functools.cache
 def network():
-    """The fixed features, and the fitted output weights (400, 10).
+    """The weights and biases of the fixed features, and the fitted output weights.
 
-    The features have random weights (64, 400) and biases (400,).
+    The features are random. The shapes are (64, 400), (400,) and (400, 10).
     """
     own, _, labels = digits()
     draw = np.random.RandomState(0)  # a generator whose numbers never change between versions
@@ -102,9 +102,10 @@ def coverage(samples):
 
 
 def copies(samples):
-    """The share of samples that are suspiciously near to a digit.
+    """The share of samples that are suspiciously close to a digit.
 
-    They are nearer to a digit than 95 % of the judge's digits are to any of the students' digits.
+    Such a sample is closer to a digit than 95 % of the judge's digits are to any of the students'
+    digits.
     """
     own, judges, _ = digits()
     _, vectors = np.linalg.eigh(np.cov(own.T))

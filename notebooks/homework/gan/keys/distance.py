@@ -19,7 +19,10 @@ FAR = 30_000.0
 
 
 def samples(rng, case):
-    """Two samples of different sizes, slightly apart; in the extreme case, both are far from 0."""
+    """Two samples of different sizes, slightly apart.
+
+    In the extreme case, both are far from the origin.
+    """
     n, m, d = {"small": (4, 3, 2), "large": (31, 19, 7), "extreme": (9, 14, 3)}[case]
     x = rng.normal(size=(n, d))
     y = rng.normal(size=(m, d)) * 1.4 + 0.8
@@ -37,7 +40,11 @@ def off_diagonal(table):
 
 
 def unbiased(kernel):
-    """The U-statistic of a kernel that maps (N, d), (M, d) and other inputs to a table (N, M)."""
+    """The U-statistic of a kernel, as a function of two samples.
+
+    The kernel maps samples of shapes (N, d) and (M, d), with any further arguments, to a table of
+    shape (N, M).
+    """
 
     def function(x, y, *more):
         return combined(

@@ -1,4 +1,5 @@
-"""Question 2, a derivation: an f-GAN's best critic, the game's value, and G's slope there.
+"""Question 2, a derivation: the best critic of an f-GAN, the value of its game,
+and the slope that G receives there.
 
 Nowozin et al. 2016: with the convex conjugate f* of f, the largest value of E_p[T] − E_q[f*(T)]
 over all critics T is the f-divergence of p and q, reached at T = f'(p/q). With the best critic held
@@ -49,7 +50,10 @@ def through_softmax(q, g):
 
 
 def solved(critic, value, g):
-    """The right answer from T*(log_ratio), V*(p, q, T) and g(T), as a function of the logits."""
+    """The right answer as a function of the two rows of logits.
+
+    It is computed from T*(log_ratio), V*(p, q, T) and g(T).
+    """
 
     def function(data_logits, logits):
         log_p, log_q = log_softmax(data_logits), log_softmax(logits)

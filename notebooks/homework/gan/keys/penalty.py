@@ -19,10 +19,10 @@ FAR = 1500.0  # a hidden unit so far from 0 that its exponential overflows
 
 
 def network(rng, case, points):
-    """Weights (h, d), biases (h,) and output weights (h,), drawn at random.
+    """Random weights, biases and output weights, of shapes (h, d), (h,) and (h,).
 
-    In the extreme case, some hidden units are far from 0, on both sides. The output weights
-    are still to be scaled by `with_median_one`.
+    In the extreme case, some hidden units are far from 0, on both sides. The output weights must
+    still be scaled by `with_median_one`.
     """
     hidden = {"small": 3, "large": 12, "extreme": 9}[case]
     w = rng.normal(size=(hidden, points.shape[1]))
@@ -51,9 +51,9 @@ def lengths(rows):
 
 
 def by_torch(x, w, b, v, activation):
-    """The logits (N,) and slopes (N, d) by automatic differentiation, point by point.
+    """The logits and slopes by automatic differentiation in float64, one point at a time.
 
-    They are computed in float64.
+    The shapes are (N,) and (N, d).
     """
     w, b, v = (torch.as_tensor(part, dtype=torch.float64) for part in (w, b, v))
     logits, found = [], []

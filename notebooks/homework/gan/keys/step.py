@@ -29,7 +29,10 @@ def naive_sigmoid(a):
 
 
 def players(rng, case):
-    """Points and weights; in the extreme case, D's logits are in the thousands and mostly wrong."""
+    """The weights of both players, real points and noise.
+
+    In the extreme case, D's logits are in the thousands, and D is wrong about most points.
+    """
     n, m, d = {"small": (4, 3, 2), "large": (19, 27, 5), "extreme": (7, 5, 3)}[case]
     scale = 40.0 if case == "extreme" else 1.0
     theta, psi = rng.normal(size=d) * scale + scale, rng.normal(size=d) * scale
@@ -80,7 +83,7 @@ def d_sum(theta, psi, real, z):
 
 
 def slopes_by_torch(theta, psi, real, z):
-    """Both slopes by automatic differentiation in float64.
+    """The slopes of both players, by automatic differentiation in float64.
 
     They are the slopes of G's loss with respect to θ and of D's with respect to ψ.
     """
@@ -375,7 +378,10 @@ def optimistic_by_torch(slopes, theta, psi, last_theta, last_psi, lr):
 
 
 def optimistic_other(move, keep=None):
-    """Another rule: add move(lr, now, last) to the weights; the next step gets keep(now, last)."""
+    """Another rule for updating the weights.
+
+    move(lr, now, last) is added to the weights, and keep(now, last) is passed on to the next step.
+    """
     keep = keep or (lambda now, last: now)
 
     def function(theta, psi, real, z, last_theta, last_psi, lr):
@@ -541,7 +547,10 @@ def turns_by_torch(slopes, theta, psi, average, lr_d, lr_g, gamma, decay):
 
 
 def turns_mistake(sentence, share, **changes):
-    """A mistake in the numbers: each of `changes` computes one argument anew from all arguments."""
+    """A mistake in the numbers.
+
+    Each function in `changes` computes a replacement for one argument from all arguments.
+    """
 
     def function(**given):
         changed = {name: change(given) for name, change in changes.items()}

@@ -14,7 +14,7 @@ TOLERANCE = Tolerance(2e-4, 1e-5, "float32 sums of at most a few dozen terms")
 
 
 def common_inputs(rng, case):
-    """Responsibilities, some sharp and some spread out.
+    """Sizes and responsibilities, some of which are sharp and some spread out.
 
     In the extreme case, one component has almost no points.
     """
@@ -27,7 +27,10 @@ def common_inputs(rng, case):
 
 
 def map_weights(r, a):
-    """The weights' posterior mode, (N_k + a − 1) / (N + K(a − 1)). Bishop 2006, section 9.3."""
+    """The mode of the posterior of the weights, (N_k + a − 1) / (N + K(a − 1)).
+
+    Source: Bishop 2006, section 9.3.
+    """
     return (r.sum(0) + a - 1) / (len(r) + r.shape[1] * (a - 1))
 
 
@@ -78,7 +81,10 @@ def bernoulli_reference(x, r, a, b):
 
 
 def bernoulli_independent(x, r, a, b):
-    """The answer from extra data: b − 1 white and b − 1 black values per component and pixel."""
+    """The answer from additional data.
+
+    For each component and pixel, b − 1 white and b − 1 black observations are added.
+    """
     white = np.einsum("nk,nd->kd", r, x) + (b - 1)
     black = np.einsum("nk,nd->kd", r, 1 - x) + (b - 1)
     return independent_weights(r, a), white / (white + black)

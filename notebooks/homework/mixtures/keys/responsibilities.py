@@ -19,7 +19,10 @@ def weights_of(rng, k):
 
 
 def sizes(case):
-    """Numbers of rows, dimensions and components; in the extreme case, likelihoods underflow."""
+    """The numbers of rows, dimensions and components.
+
+    In the extreme case, the likelihoods underflow.
+    """
     return {"small": (4, 3, 2), "large": (9, 5, 4), "extreme": (6, 1500, 3)}[case]
 
 

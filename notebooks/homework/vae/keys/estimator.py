@@ -1,8 +1,8 @@
 """Question 4: three estimators of the encoder's gradient from K draws.
 
-They need more than a plain backward pass. RLOO: Kool et al. 2019, "Buy 4 REINFORCE samples, get a
-baseline for free". VIMCO: Mnih & Rezende 2016, "Variational inference for Monte Carlo objectives".
-DReG: Tucker et al. 2019, "Doubly reparameterized gradient estimators".
+All three need more than a plain backward pass. RLOO: Kool et al. 2019, "Buy 4 REINFORCE samples,
+get a baseline for free". VIMCO: Mnih & Rezende 2016, "Variational inference for Monte Carlo
+objectives". DReG: Tucker et al. 2019, "Doubly reparameterized gradient estimators".
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def sizes(case):
 
 
 def binary_codes(rng, case):
-    """Draws b (K, N, d) of binary codes, and the logits of their probabilities.
+    """Draws b of binary codes, of shape (K, N, d), and the logits of their probabilities.
 
     In the extreme case, some logits are ±900, and others are at least 720.
     """
@@ -208,7 +208,7 @@ def log_mean_exp(table):
 
 
 def vimco_signal(log_w, stand_in=None):
-    """L minus the same bound with a stand-in for draw k's weight.
+    """L minus the same bound with the weight of draw k replaced by a stand-in.
 
     The default stand-in is the geometric mean of the other weights.
     """
@@ -409,7 +409,10 @@ def dreg_inputs(rng, case):
 
 
 def dreg_from(weights, slope, eps, step):
-    """Gradients for mu and logvar, from the draws' weights (K, N) and ∂z/∂logvar, named `step`."""
+    """Gradients for mu and logvar, computed from the weights of the draws.
+
+    The weights have shape (K, N), and `step` is the slope of z with respect to logvar.
+    """
     push = weights[..., None] * slope
     return push.sum(0), (push * step).sum(0)
 

@@ -390,7 +390,7 @@ def laplace_reference(mean_q, log_scale_q, mean_p, log_scale_p):
 
 
 def laplace_independent(mean_q, log_scale_q, mean_p, log_scale_p):
-    """Quadrature over t = (z − m_q) / b_q, which has the density ½ e^(−|t|).
+    """The KL by quadrature over t = (z − m_q) / b_q, which has the density ½ e^(−|t|).
 
     Only E|z − m_p| / b_p needs quadrature.
     """

@@ -23,7 +23,10 @@ def gaussian_kl(mu, logvar):
 
 
 def kl_by_densities(mu, logvar):
-    """E[log q] − E[log p] by Gauss–Hermite quadrature, exact for these quadratic logarithms."""
+    """The same as E[log q] − E[log p], by Gauss–Hermite quadrature.
+
+    This is exact, because both logarithms are quadratic.
+    """
     points, weights = np.polynomial.hermite_e.hermegauss(4)
     weights = weights / weights.sum()
     z = mu[..., None] + np.exp(logvar / 2)[..., None] * points  # (N, d, 4)
@@ -37,7 +40,7 @@ def underflowing_kl(mu, logvar):
 
 
 def codes(rng, case):
-    """Codes whose first dimensions carry much information and whose last ones almost none."""
+    """Codes whose first dimensions carry much information and whose last ones carry little."""
     n, d = sizes(case)
     spread = np.linspace(2.0, 0.1, d)
     mu = rng.normal(size=(n, d)) * spread

@@ -40,7 +40,10 @@ def mean_field_reference(x, w, variance):
 
 
 def mean_field_independent(x, w, variance):
-    """The posterior means and each z_j's variance given all the rest, from the joint covariance."""
+    """The posterior means, and the variance of each z_j given x and all the other z.
+
+    Both are computed from the joint covariance of z and x.
+    """
     d = w.shape[1]
     gain = w.T @ np.linalg.inv(w @ w.T + variance * np.eye(len(w)))  # (d, D)
     posterior = np.eye(d) - gain @ w
@@ -195,9 +198,9 @@ def decoder_inputs(rng, case):
 
 
 def decoder_parts(x, mu, logvar, w):
-    """The best offset (D,), the squared errors at the means, and what the spread of z adds.
+    """The best offset, the squared errors at the means, and what the spread of z adds.
 
-    The last two have the shape (N, D).
+    The shapes are (D,), (N, D) and (N, D).
     """
     rest = x - mu @ w.T
     offset = rest.mean(0)
@@ -374,7 +377,10 @@ def tempered_reference(x, a, b, beta):
 
 
 def tempered_independent(x, a, b, beta):
-    """Shape and rate from the mean and variance of q ∝ P(z) P(x|z)^(1/β), by quadrature."""
+    """Shape and rate from the mean and variance of q, computed by quadrature.
+
+    The density of q is proportional to P(z) P(x|z)^(1/β).
+    """
     shape, rate = np.empty(len(x)), np.empty(len(x))
     for n, row in enumerate(x):
 
