@@ -261,7 +261,7 @@ WRONG_REPARAMETERIZE = [
     (
         "root of logvar",
         lambda mu, lv: mu + lv.sqrt() * noise(mu),
-        "your z must not contain NaN or infinity",
+        "your z contains NaN. Where logvar is negative, it has no root",
     ),
     (
         "torch.normal",
@@ -440,6 +440,13 @@ def loss_with_requires_grad(*given):
 
 
 WRONG_LOSS = [
+    (
+        "cross-entropy",
+        lambda x, h, m, lv, v: (
+            F.binary_cross_entropy(h, x, reduction="none").sum(1) + kl(m, lv)
+        ).mean(),
+        "the reconstruction is a binary cross-entropy",
+    ),
     (
         "mse_loss over 2v",
         lambda x, h, m, lv, v: F.mse_loss(h, x) / (2 * v) + kl(m, lv).mean(),

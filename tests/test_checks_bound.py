@@ -231,6 +231,11 @@ WRONG_KL = [
         "the std is used where the variance belongs, and logvar is halved",
     ),
     ("log std", lambda mu, lv: half(lv.exp() + mu**2 - 1 - lv / 2), "logvar is halved"),
+    (
+        "logvar for log std",
+        lambda mu, lv: half(lv.exp() + mu**2 - 1 - 2 * lv),
+        "−logvar is not halved",
+    ),
     ("direction", lambda mu, lv: half(lv + (1 + mu**2) / lv.exp() - 1), "direction is reversed"),
     (
         "logvar as variance",

@@ -147,6 +147,11 @@ def shifted(by):
 
 
 WRONG_RESP = [
+    (
+        "without stds",
+        lambda x, w, m, s: responsibilities(x, w, m, torch.ones_like(s)),
+        "the stds are ignored",
+    ),
     ("joint", joint, "not normalized"),
     ("log joint", log_joint, "the result is log P(x, k)"),
     ("axis 0", lambda *given: log_joint(*given).softmax(0), "the sum is over the points (axis 0)"),
@@ -511,6 +516,12 @@ def hard(x, resp):
     return m_step(x, torch.nn.functional.one_hot(resp.argmax(1), resp.shape[1]).float())
 
 
+def hard_covariances(x, resp, means):
+    label = resp.argmax(1)
+    clouds = [x[label == k] - mean for k, mean in enumerate(means)]
+    return torch.stack([cloud.T @ cloud / len(cloud) for cloud in clouds])
+
+
 def data_centred_in_place(x, resp):
     x -= x.mean(0)
     return m_step(x, resp)
@@ -561,7 +572,17 @@ WRONG_M_STEP = [
         "each point is assigned to a single component",
     ),
     ("means turned", with_means(lambda x, r: m_step(x, r)[1].T), "your means: the shape is wrong"),
-    ("hard labels", hard, "your weights: a value is wrong"),
+    ("hard labels", hard, "each point is assigned to a single component. Sum resp itself"),
+    (
+        "hard covariances",
+        with_covariances(lambda x, r, m, c: hard_covariances(x, r, m)),
+        "each point is assigned to a single component",
+    ),
+    (
+        "shared covariance",
+        with_covariances(lambda x, r, m, c: torch.einsum("k,kij->ij", r.mean(0), c).expand_as(c)),
+        "all components share one covariance",
+    ),
     (
         "not centred",
         with_covariances(lambda x, r, m, c: torch.einsum("nk,ni,nj->kij", r, x, x) / n_k(r)),
@@ -881,6 +902,12 @@ def of_fixed_counts(n, weights, means, stds, generator):
     return means[z] + stds[z] * noise(n, generator)
 
 
+def one_number_for_both(n, w, m, s, g):
+    u = torch.rand(n, generator=g).clamp(1e-6, 1 - 1e-6)
+    k = torch.searchsorted(w.cumsum(0), u).clamp(max=len(w) - 1)
+    return m[k] + s[k] * Normal(0, 1).icdf(u)
+
+
 WRONG_SAMPLE = [
     ("fixed counts", of_fixed_counts, "the same number of draws"),
     (
@@ -1005,6 +1032,7 @@ WRONG_SAMPLE = [
         "for n = 1, the result must have shape (1,)",
     ),
     ("sorted", lambda *given: sample_mixture(*given).sort().values, "not independent"),
+    ("one number for both", one_number_for_both, "come from the same random number"),
     (
         "densities",
         lambda n, w, m, s, g: (w * Normal(m, s).log_prob(noise(n, g)[:, None]).exp()).sum(1),

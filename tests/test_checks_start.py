@@ -477,6 +477,7 @@ def naive_softplus(logits, targets):
 
 LN2 = torch.tensor(2.0).log()
 WRONG_NATS = [
+    ("softmax over pixels", torch.nn.functional.cross_entropy, "a softmax over pixels is taken"),
     ("mean over all", F.binary_cross_entropy_with_logits, "averaged over pixels"),
     ("sum over all", lambda a, t: each(a, t).sum(), "summed over images"),
     ("axes swapped", lambda a, t: each(a, t).sum(0).mean(), "pixels and images are swapped"),

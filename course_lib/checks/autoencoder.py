@@ -9,6 +9,7 @@ from inspect import unwrap
 
 import torch
 from torch import Generator, Tensor, tensor
+from torch.nn.functional import binary_cross_entropy
 
 from course_lib.checks.bound import (
     draw_codes,
@@ -46,7 +47,13 @@ def reparameterize(student: Student) -> None:
     """
     n, m, v = 6000, tensor([-2.0, 0.5, 3.0]), tensor([-1.2, 0.8, 1.6])
     mu, logvar, std = m.repeat(n, 1), v.repeat(n, 1), (v / 2).exp()
-    z = numbers(call(student, mu, logvar), "your z", mu.shape)
+    answer = call(student, mu, logvar)
+    is_root = isinstance(answer, Tensor) and answer.isnan().any()
+    says = (
+        "your z contains NaN. Where logvar is negative, it has no root. The std is exp(logvar / 2)."
+    )
+    expect(not is_root, says)
+    z = numbers(answer, "your z", mu.shape)
     again = numbers(call(student, mu, logvar), "your z", mu.shape)
     expect(
         not same(z, mu),
@@ -204,6 +211,9 @@ def loss_mistakes(
     squashed = ((x - x_hat.sigmoid()) ** 2).sum(1) / (2 * variance)
     each["a sigmoid is applied to x_hat, which already contains pixels."] = squashed + parts.kl
     each["the error is not squared."] = (x - x_hat).sum(1) / (2 * variance) + parts.kl
+    crossed = binary_cross_entropy(x_hat, x, reduction="none").sum(1)  # (N,)
+    says = "the reconstruction is a binary cross-entropy. Divide the squared error by 2 · variance."
+    each[says] = crossed + parts.kl
     absolute = (x - x_hat).abs().sum(1) / (2 * variance)
     each["the errors are absolute. Use squared errors."] = absolute + parts.kl
     wrong = {says: value.mean() for says, value in each.items()}

@@ -75,6 +75,9 @@ def misread_logvars(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
             "and logvar."
         ): (var.sqrt() + square - 1 - logvar / 2).sum(1) / 2,
         "logvar is halved. log σ² is logvar itself.": (var + square - 1 - logvar / 2).sum(1) / 2,
+        "−logvar is not halved. With the factor ½ outside, log σ becomes logvar / 2.": (
+            (var + square - 1 - 2 * logvar).sum(1) / 2
+        ),
         "the direction is reversed. The result is KL(p‖q) instead of KL(q‖p).": turned_round.sum(1),
         "logvar is treated as the variance itself. Take the exponential of logvar.": (
             (logvar + square - 1 - logvar.log()).sum(1) / 2

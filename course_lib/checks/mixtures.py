@@ -75,6 +75,9 @@ def wrong_joints(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> dic
         ),
         "the exponent is not divided by std².": (log_w - log_s - square * stds**2 / 2).softmax(1),
         "the factor 1/std of the density is missing.": (log_w - square / 2).softmax(1),
+        "the stds are ignored. Each component has its own std.": (
+            (log_w - square * stds**2 / 2).softmax(1)
+        ),
         "the density is divided by std², not by the std.": (log_joint - log_s).softmax(1),
         "the density is multiplied by the std. Divide by the std.": (
             (log_joint + 2 * log_s).softmax(1)
@@ -250,6 +253,9 @@ def m_step_mistakes(x: Tensor, resp: Tensor) -> tuple[dict[str, Tensor], ...]:
         ),
         "the sum is over the components. Sum resp over the points (axis 0).": resp.mean(1),
         "the weights are divided by K, not by N.": n_k / len(n_k),
+        "each point is assigned to a single component. Sum resp itself over the points.": (
+            winners(resp).mean(0)
+        ),
     }
     of_means = {
         "the means are divided by N. Divide by N_k, the component's sum of resp.": resp.T
@@ -304,6 +310,12 @@ def covariance_mistakes(x: Tensor, resp: Tensor) -> dict[str, Tensor]:
         "all covariances equal the covariance of the data. Weight each point by its resp.": (
             torch.cov(x.T, correction=0).expand_as(covs)
         ),
+        "each point is assigned to a single component. Weight each outer product by its resp.": (
+            (winners(resp)[:, :, None, None] * outer).sum(0) / winners(resp).sum(0)[:, None, None]
+        ),
+        "all components share one covariance. Give each component its own.": (
+            (size / n * covs).sum(0).expand_as(covs)
+        ),
         "the result contains only variances. The off-diagonal entries are missing.": (
             covs * torch.eye(d)
         ),
@@ -322,9 +334,14 @@ def covariance_mistakes(x: Tensor, resp: Tensor) -> dict[str, Tensor]:
     }
 
 
+def winners(resp: Tensor) -> Tensor:
+    """Return 1 for each point's most probable component and 0 for the others, of shape (N, K)."""
+    return torch.nn.functional.one_hot(resp.argmax(1), resp.shape[1]).to(resp.dtype)
+
+
 def hard_means(x: Tensor, resp: Tensor) -> Tensor:
     """Assign every point to its most probable component, and return the mean of each component."""
-    winner = torch.nn.functional.one_hot(resp.argmax(1), resp.shape[1]).to(x.dtype)  # (N, K)
+    winner = winners(resp)  # (N, K)
     return winner.T @ x / winner.sum(0)[:, None]
 
 
@@ -373,8 +390,8 @@ def sample_mixture(student: Student) -> None:
     expect(is_right or apart(x, wrong[nearest]) > LIMIT, nearest)
     expect_moments(x, w, m, s)
     says = (
-        "your histogram differs from the mixture. The components have the right shape but the "
-        "wrong weights."
+        "your histogram differs from the mixture. Either components are picked with the wrong "
+        "probabilities, or component and noise come from the same random number."
     )
     expect(is_right, says)
     says = (

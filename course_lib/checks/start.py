@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from course_lib.checks.report import (
     OTHER_NUMBERS,
@@ -192,8 +192,8 @@ def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
     right = each.sum(1).mean()
     wrong = {
         (
-            "the loss is averaged over pixels (784 times too small). Sum over pixels and average "
-            "over images."
+            "the loss is averaged over pixels: 784 times too small for digits of 28×28 pixels. "
+            "Sum over pixels and average over images."
         ): each.mean(),
         (
             "the mean is multiplied by 784, but other images have other sizes. Read the size from "
@@ -223,6 +223,9 @@ def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         ),
         "the arguments are swapped. The logits come first, then the targets.": (
             nats_reference(targets, logits)
+        ),
+        "a softmax over pixels is taken, but each pixel has a probability of its own.": (
+            cross_entropy(logits, targets)
         ),
         "the result is the squared error, not a negative log-likelihood.": (
             (logits.sigmoid() - targets).square().sum(1).mean()

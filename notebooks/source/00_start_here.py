@@ -160,9 +160,9 @@ assert near_blind > 2 * near_digit or not on_mnist
 # part of the space.
 
 # %% [markdown]
-# Hence the lecture's plan: estimate $P(x)$, a probability that is high where images look right and low elsewhere, and
-# then sample from it. We now try this plan in its simplest form, and ask whether the estimated $P(x)$ really is high
-# where images look right.
+# A point chosen blindly is practically never a digit. The lecture's plan is therefore to estimate $P(x)$, a probability
+# that is high where images look right and low elsewhere, and then to sample from it. We now try this plan in its
+# simplest form, and ask whether the estimated $P(x)$ really is high where images look right.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A first P(x), and what it costs\n\nThe plan: estimate $P(x)$, then sample from it.\n\n- Each pixel has its own probability of being white.\n- **Nats per image:** $-\\log P(x)$, *summed over the pixels, averaged over new images*. Lower is better.\n\n**Predict.** A model that knows nothing tosses a fair coin for each pixel. What does an image cost?"}
 # ## 4 · A first P(x), and what it costs
@@ -288,7 +288,7 @@ if on_mnist:
 #   al. 2019 found some that assign a higher likelihood to house numbers than to photographs of the kind they were
 #   trained on.)
 # - The *average* cost of unseen data does rank models. Because all probabilities add up to 1, a model can make digits
-#   more probable only by taking probability away from other images, and sooner or later from the dust.
+#   more probable only by making other images, such as dust, less probable.
 #
 # A ranking by average cost is fair only if all the models describe the same $x$ in the same unit. Later chapters model
 # other quantities as well: 20 numbers that summarize a digit, or grey values instead of black and white pixels. Each
@@ -406,9 +406,9 @@ figures.course_map()
 #   with its settings near the top.
 #
 # Most of the **exercises** at the end of each notebook come with a check of your answer, which says "Correct" or names
-# the mistake that your answer most likely contains. The cells tagged *check* have nothing to do with the exercises.
-# They contain the notebook's own tests, which verify that the results on your machine agree with the text. You need not
-# read these cells, but do run them, because some later cells use their results. Near the end of each notebook, a table
+# the mistake that your answer most likely contains. The cells with `assert` statements have nothing to do with the
+# exercises. They contain the notebook's own tests, which verify that the results on your machine agree with the text.
+# You need not read these cells, but do run them, because some later cells use their results. Near the end of each notebook, a table
 # compares what the lecture said with what we measured.
 #
 # | convention | in this course | reason |
