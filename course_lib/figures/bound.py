@@ -275,5 +275,9 @@ def tightening(ks: Sequence[int], shortfalls: Sequence[float], errors: Sequence[
     ax.errorbar(ks, shortfalls, bars, fmt="o-", color=GAP, capsize=4, lw=1.8)
     ax.axhline(0, color=MODEL, lw=1.8)
     ax.annotate("log P(x)", (ks[0], 0), (0, 5), textcoords="offset points", color=MODEL)
-    ax.set(xscale="log", xlabel="k, samples in one bound", ylabel="nats below log P(x)")
+    ax.set(
+        xscale="log",
+        xlabel="k, samples in one bound",
+        ylabel="nats below log P(x),\n± 2 standard errors",
+    )
     plt.show()

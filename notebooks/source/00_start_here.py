@@ -408,8 +408,8 @@ figures.course_map()
 # Most of the **exercises** at the end of each notebook come with a check of your answer, which says "Correct" or names
 # the mistake that your answer most likely contains. The cells with `assert` statements have nothing to do with the
 # exercises. They contain the notebook's own tests, which verify that the results on your machine agree with the text.
-# You need not read these cells, but do run them, because some later cells use their results. Near the end of each notebook, a table
-# compares what the lecture said with what we measured.
+# You need not read these cells, but do run them, because some later cells use their results. Near the end of each
+# notebook, a table compares what the lecture said with what we measured.
 #
 # | convention | in this course | reason |
 # |---|---|---|

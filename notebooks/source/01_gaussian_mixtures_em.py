@@ -377,8 +377,8 @@ figures.where_starts_end({"random points": ends})
 # $$\Sigma_k \;=\; \frac1{N_k}\sum_n r_{nk}\,(x_n-\mu_k)(x_n-\mu_k)^{\!\top},$$
 #
 # and everything else stays the same. From now on we use `e_step` and `m_step` from `course_lib`, which generalize our
-# two functions to any number of dimensions. Our data are 600 points in eight clouds, and we fit a mixture of eight
-# Gaussians.
+# two functions to any number of dimensions (and `e_step` returns $\log P(x_n)$ for every point, not only the mean). Our
+# data are 600 points in eight clouds, and we fit a mixture of eight Gaussians.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Eight clouds and eight Gaussians: does each Gaussian find a cloud of its own?"}
 # **Predict.** There are as many Gaussians as clouds. Does each Gaussian find a cloud of its own?
@@ -415,8 +415,8 @@ figures.log_likelihood(history_2d, truth=truth_2d)
 # have to cross the empty space between the clouds, and the likelihood would fall on the way.
 
 # %% [markdown]
-# Is our program at fault? To find out, we run scikit-learn's `GaussianMixture` from the same weights, means and
-# precisions (inverse covariances) for the same number of steps.
+# The curve ends below the dashed line. Is our program at fault? To find out, we run scikit-learn's `GaussianMixture`
+# from the same weights, means and precisions (inverse covariances) for the same number of steps.
 
 # %%
 start = {
@@ -494,7 +494,9 @@ assert apart_k_means < 1e-6
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The colours become pure, and the result is that of k-means, which is a good *start* for EM."}
 # **Answer.** The colours become pure: every responsibility tends to 0 or 1, and EM gives the same result as k-means.
-# For a large $\sigma$, in contrast, all components share all points, and their means coincide.
+# For a large $\sigma$, in contrast, all components share all points, and their means coincide. At $\sigma = 0.7$ every
+# mean happens to be in a cloud of its own; at smaller widths, two means share one cloud, and another mean lies between
+# two clouds. Less sharing leads to a worse local optimum here.
 #
 # **Why?** As $\sigma \to 0$, the softmax gives all the responsibility to the nearest mean. The M-step then averages
 # the points of each cluster, just as k-means does.
@@ -624,8 +626,9 @@ assert (on_forty[0] > on_forty[-1]).all()  # a lower floor fits the points bette
 assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 
 # %% [markdown]
-# **Answer.** As `reg_covar` grows, the log-likelihood of the 40 points falls. The log-likelihood of fresh points
-# stays low as long as `reg_covar` is tiny, then rises by about a nat, and falls slightly at the end.
+# **Answer.** As `reg_covar` grows, the log-likelihood of the 40 points falls. The log-likelihood of fresh points stays
+# low as long as `reg_covar` is tiny, then rises (by about a nat on average over the five sets), and falls slightly at
+# the end.
 #
 # **Why?** Narrow components describe the accidents of the sample. A floor under the variances expresses a belief, held
 # before we see the data, that the true density has no spikes. On data of this scale, the default `reg_covar` of
@@ -862,8 +865,8 @@ figures.digit_sheets(
 # in that direction.
 #
 # We guess the pixels of each test digit from its label or its vector, and we measure the fraction of their variance
-# that the guess explains. For the label, the guess is the mean image of the fitted digits with that label; for the
-# vector, it is a linear function of the bits.
+# that the guess explains. For the label, the guess is the mean image of all fitted digits that are assigned to the same
+# component; for the vector, it is a linear function of the bits.
 
 # %% [markdown]
 # **Predict.** With 9 bits each, which code tells us more about the pixels? And how many bits does the other code need
@@ -1041,8 +1044,9 @@ checks.sample_mixture(my_sample_mixture)
 # $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$ as a function of the means and the variance. Then replace
 # `None` with your formula. The first line of that cell computes what the M-step of section 3 makes of `resp_3`. The
 # second cell computes the slope of the function at your value of the variance, with the means at their best values.
-# If your derivation is right, the slope is 0 up to rounding errors. Which familiar method do you get if you also keep
-# the weights equal and, instead of fitting $\sigma^2$, let it tend to 0?
+# If your derivation is right, the slope is 0 up to rounding errors. (A slope that is merely small proves little: where
+# the variance is far too large, the function is almost flat.) Which familiar method do you get if you also keep the
+# weights equal and, instead of fitting $\sigma^2$, let it tend to 0?
 
 # %%
 new_weights, new_means, new_variances = maximization(few, resp_3)  # one variance for each component

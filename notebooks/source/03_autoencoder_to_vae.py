@@ -228,7 +228,8 @@ class VAE(nn.Module):
 
 # %% [markdown]
 # We turn the training loop from section 1 into a function that works for both models. The learning rate decays to 0, so
-# that the last steps are small.
+# that the last steps are small. In the same number of steps, the auto-encoder therefore gets less far than in section
+# 1. Both models are trained in this way, so the comparison between them is fair.
 
 
 # %%
@@ -362,9 +363,9 @@ for name, model in {"AE": ae, "VAE": vae}.items():
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What does a hole need?\n\nA decoder that can *turn* quickly. One change at a time: a deep network; codes far apart; waves $\\sin \\omega z$,\n$\\cos \\omega z$; faster waves; waves with codes far apart."}
 # ### What does a hole need?
 #
-# If the network is to blame, a hole requires a decoder that can *turn* quickly: its output must be able to rise and
-# fall on the way from one code to the next. We change one thing at a time, except in the last case, which combines two
-# changes:
+# Nothing in the loss of an auto-encoder forbids holes, so the network must decide. A hole requires a decoder that can
+# *turn* quickly: its output must be able to rise and fall on the way from one code to the next. We change one thing at
+# a time, except in the last case, which combines two changes:
 #
 # - **plain**: the networks from above;
 # - **deep**: three hidden layers of 64 units in both networks, in place of one of 32;
@@ -472,10 +473,10 @@ for case in ("plain", "deep", "far apart"):  # slow decoders, whatever the seed
 assert count_holes(lines["waves, far apart"]["AE"]) > 0
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only with waves; and there the VAE hardly ever has any."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only with waves, and in these runs the VAE never has any."}
 # **Answer.** Without waves there are no holes, not even in deep networks or with codes that start far apart. Waves
 # alone cause holes for some of the seeds; faster waves, or waves and codes that start far apart, cause them for nearly
-# all. The VAE hardly ever has a hole in any of these cases.
+# all. In these runs, the VAE has no hole in any of the cases.
 #
 # **Why?** What counts is how often the decoder can turn between two neighbouring codes. A wave $\sin \omega z$ depends
 # only on the product $\omega z$, so doubling its frequency has the same effect as moving the codes twice as far apart.
@@ -541,7 +542,7 @@ for case, kinds in parts.items():
 # %%
 shown = {name: models["waves, far apart"][name][1] for name in ("AE", "VAE")}
 limits = {name: (code(m, crescent)[0].item(), code(m, full)[0].item()) for name, m in shown.items()}
-marks = {name: code(m, moons[8:])[0].flatten() for name, m in shown.items()}
+marks = {name: code(m, moons[8:])[0].flatten() for name, m in shown.items()}  # from the crescent on
 
 
 def frames(model):
@@ -773,10 +774,10 @@ assert score_ratio > 2  # far beyond its own uncertainty of a few per cent
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Slopes are worth more than values\n\n**Answer.** All are right on average. The score function scatters most, and the more dimensions the code has, the more it scatters."}
 # **Answer.** All three agree with the exact gradient to within a few
-# [standard errors](../docs/glossary.md#standard-error). (Because they share their draws, three deviations with the
-# same sign are little more evidence of a bias than one. If you change the seed in the cell that draws $\varepsilon$
-# and run these cells again, the deviations change too.) The score function scatters most, and a baseline takes away
-# most of the difference.
+# [standard errors](../docs/glossary.md#standard-error). (Because they share their draws, three deviations with the same
+# sign are little more evidence of a bias than one. If you change the seed in the cell that draws $\varepsilon$ and run
+# these cells again, the deviations change too.) The score function scatters most, and a baseline takes away most of the
+# difference.
 #
 # **Why?** Reparameterization uses the slope of $f$. The score function uses only the values of $f$, so its estimates
 # scatter even when $f$ is a constant and has no slope at all.
@@ -1032,8 +1033,8 @@ def kl_of_pairs(scales):
     return torch.stack([kl_by_quadrature(mean, scale, log_normal) for mean, scale in pairs])
 
 
-kl_variance = kl_of_pairs((sigma / 2).exp())  # (49,), σ read as log v
-kl_deviation = kl_of_pairs(sigma.exp())  # (49,), σ read as log s
+kl_variance = kl_of_pairs((sigma / 2).exp())  # (49,), σ read as log v, the log-variance
+kl_deviation = kl_of_pairs(sigma.exp())  # (49,), σ read as ½ log v, the log of the scale
 
 # %%
 off_variance = (T - 2 * kl_variance).abs().max().item()
@@ -1146,12 +1147,11 @@ for name, z in codes.items():
 
 
 # %% [markdown]
-# Nothing else had to change. Under both priors, the codes crowd together at the two ends, near new moon and full moon,
-# where the picture hardly changes. Between the ends, in this one training run, the normal prior draws the codes
-# together near 0, whereas the two humps spread them out in the valley around 0, where the prior is small. The valley
-# cannot become empty: the encoder is continuous, and the moons form an unbroken line, so the codes of some phases must
-# lie in it. The same trick works for any prior whose log-density can be computed, and for any $q$ from which we can
-# draw by reparameterization and whose log-density we know. The drawback is that the estimate scatters.
+# Nothing else had to change. In this one training run, slightly fewer codes lie in the valley around 0, where the prior
+# with two humps is small, than with the normal prior. The valley cannot become empty: the encoder is continuous, and
+# the moons form an unbroken line, so the codes of some phases must lie in it. The same trick works for any prior whose
+# log-density can be computed, and for any $q$ from which we can draw by reparameterization and whose log-density we
+# know. The drawback is that the estimate scatters.
 #
 # In the package, the VAE is the class `course_lib.models.vae.VAE`. This class has the encoder, the decoder and the loss
 # that you have just seen, and offers a choice of likelihoods and priors.
@@ -1214,7 +1214,8 @@ checks.reparameterize(my_reparameterize)
 
 
 # %% [markdown]
-# **2. The price.** Compute the KL divergence from the standard normal in nats, and avoid both slips of section 8.
+# **2. The price.** Compute the KL divergence from the standard normal in nats, and avoid both slips of section 8. (If
+# you have solved the first exercise of [The evidence lower bound](02_elbo.ipynb), you can use your answer again.)
 
 
 # %%
@@ -1282,6 +1283,12 @@ else:
     else:
         print("The score function has the smaller variance at both points, so your k is too large.")
 
+# %% [markdown]
+# **Answer.** $\mathbb E\, z^2 \sin^2 kz = \tfrac12 - \tfrac12\, \mathbb E\, z^2 \cos 2kz$. Differentiating
+# $\mathbb E \cos az = e^{-a^2/2}$ twice with respect to $a$ gives $\mathbb E\, z^2 \cos az = (1 - a^2)\, e^{-a^2/2}$,
+# and differentiating once gives $\mathbb E\, z \sin az = a\, e^{-a^2/2}$. The variance of the score-function estimate
+# is therefore $\tfrac12 - \tfrac12 (1 - 4k^2)\, e^{-2k^2} - k^2 e^{-k^2}$. The two variances are equal at
+# $k \approx 1.11$: for slower waves, the slope is the better guide, and for faster ones, the score function is.
 # %% [markdown]
 # ## Further reading
 #
