@@ -387,7 +387,8 @@ def test_the_fixed_binarization_of_the_test_digits(whole):
 @pytest.mark.parametrize("images", [torch.rand(2, 4), torch.ones(2, 4, dtype=torch.int64)])
 def test_only_bytes_are_binarized(method, images):
     with pytest.raises(
-        ValueError, match=r"must be uint8, such as Digits.images, not torch\.(float32|int64)"
+        ValueError,
+        match=r"must have dtype uint8, as in Digits.images, but got torch\.(float32|int64)",
     ):
         method(images)
     with pytest.raises(ValueError, match="Expected a torch tensor, but got ndarray"):

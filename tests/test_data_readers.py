@@ -179,7 +179,7 @@ def no_image(root):
 
 def wide_pixels(root):
     Image.fromarray(np.ones((6, 5), np.float32)).save(root / "2" / "1.tiff")
-    return "The pixels of 2/1.tiff have 32 bits. Save the image with 8 bits per channel"
+    return "at most 16 bits per channel, but 2/1.tiff has 32. Convert the image to 8 bits"
 
 
 @pytest.mark.parametrize(

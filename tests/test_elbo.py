@@ -391,7 +391,7 @@ def test_monte_carlo_over_classes_and_with_one_q_for_all():
 
 def test_the_gap_is_not_made_up_where_log_px_is_unknown():
     model, q, x = sine_problem()
-    with pytest.raises(ValueError, match="The gap needs log P"):
+    with pytest.raises(ValueError, match="The gap requires log P"):
         _ = elbo(model, q, x, samples=10).gap
 
 

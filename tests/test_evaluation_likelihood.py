@@ -288,7 +288,7 @@ def test_labels_are_asked_for_and_only_where_there_are_any():
             (y.float(), "Labels must be integers"),
             (y + 1, "Labels must be from 0 to 2, but these range from 1 to 3"),
             (torch.eye(5).long()[:, :3], "Convert one-hot rows with .argmax"),
-            (y[:3], "must equal the number of images, 5, but it is 3"),
+            (y[:3], "one label per image, but got 3 labels for 5 images"),
             (3, "Labels must be from 0 to 2"),
         ):
             with pytest.raises(ValueError, match=sentence):
@@ -348,7 +348,7 @@ def test_what_cannot_be_measured_is_named():
     for measure in (nll, elbo, kl_per_dimension, active_units, aggregate_posterior, elbo_surgery):
         with pytest.raises(ValueError, match="Expected a torch tensor, but got ndarray"):
             measure(model, x.numpy())
-    with pytest.raises(ValueError, match="must equal the number of images, 4, but it is 3"):
+    with pytest.raises(ValueError, match="one label per image, but got 3 labels for 4 images"):
         nll(model, x, y=torch.zeros(3, dtype=torch.long))
     with pytest.raises(ValueError, match=r"No bound was computed for k = 50. Choose k from 1, 5"):
         nll(model, x, ks=(1, 5), progress=False)[50]

@@ -257,7 +257,7 @@ def test_the_mean_image_is_where_g_begins(digits):
 def test_unknown_losses_are_named(digits):
     for wrong in ({"d_steps": 0}, {"r1_every": 0}, {"batch_size": 1}):
         with pytest.raises(
-            ValueError, match="at least 2, and d_steps and r1_every must be at least 1"
+            ValueError, match="at least 2, and d_steps and r1_every must be positive integers"
         ):
             GANRecipe(**wrong)
     with pytest.raises(ValueError, match="below 1, but got 2"):

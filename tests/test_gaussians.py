@@ -170,7 +170,7 @@ def test_gradients_are_those_of_finite_differences():
     [
         ([[1.0, 2.0], [2.0, 1.0]], "not positive definite"),
         ([[1.0, 1.0], [1.0, 1.0]], "not positive definite"),
-        ([[0.0, 0.0], [0.0, 0.0]], "Add a small positive number to the diagonal"),
+        ([[0.0, 0.0], [0.0, 0.0]], "Add a small positive number to its diagonal"),
         ([[math.nan, 0.0], [0.0, 1.0]], "not positive definite"),
         ([[1.0, 0.5], [0.0, 1.0]], "not symmetric"),
     ],

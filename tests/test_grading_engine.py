@@ -1243,8 +1243,8 @@ def test_a_lost_secret_is_not_replaced(made, tmp_path, capsys):
     assert main(words) == 2
     what = {"release": f"copies in {out / 'release'}", "results": f"results in {out}"}[made]
     assert capsys.readouterr().err == (
-        f"release: the {what} were made with a secret that is missing. "
-        f"Restore that secret as {out / 'secret'}, or release to a new folder.\n"
+        f"release: the secret with which the {what} were made is missing. "
+        f"Restore it to {out / 'secret'}, or release to a new folder.\n"
     )
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert main([*words, "--secret", str(tmp_path / "elsewhere")]) == 0
@@ -1254,7 +1254,7 @@ def test_a_release_that_fails_leaves_nothing_behind(with_words, tmp_path, capsys
     (with_words / "tiny" / "keys" / "explain.py").write_text("import nowhere\n")
     out = tmp_path / "out"
     assert main(["release", "tiny", "--homework", str(with_words), "--out", str(out)]) == 2
-    assert "keys/explain.py stops with ModuleNotFoundError" in capsys.readouterr().err
+    assert "keys/explain.py fails with ModuleNotFoundError" in capsys.readouterr().err
     assert not out.exists()
 
 
@@ -1498,7 +1498,7 @@ def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
         (b"student,question,points\nada,explain,ten\n", "must be from 0 to 10, not 'ten'"),
         (
             b"student,question,points\nada,sgd_step,1\n",
-            "ada's answer to sgd_step: this question is graded by the judge",
+            "ada's answer to sgd_step: this question is graded automatically",
         ),
         (b"student points\nada 1\n", "it lacks points, question, student"),
         (

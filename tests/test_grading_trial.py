@@ -288,7 +288,7 @@ def test_a_key_that_cannot_be_loaded_does_not_hide_the_other_assignments(homewor
     said = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"other +A tiny assignment, for the tests +1 question, 60 points", said[0])
     says = (
-        r"tiny +cannot be read: keys/log_mean_exp\.py stops with "
+        r"tiny +cannot be read: keys/log_mean_exp\.py fails with "
         r"ModuleNotFoundError in line 1 \(.*\)\."
     )
     assert re.fullmatch(says, said[1])
@@ -306,11 +306,11 @@ def test_a_fault_that_not_every_draw_shows_is_counted(homework, capsys):
     [
         (
             "def inputs(:\n",
-            "keys/log_mean_exp.py stops with SyntaxError in line 1 (invalid syntax).",
+            "keys/log_mean_exp.py fails with SyntaxError in line 1 (invalid syntax).",
         ),
         (
             "import nowhere\n",
-            "keys/log_mean_exp.py stops with ModuleNotFoundError in line 1 (No module",
+            "keys/log_mean_exp.py fails with ModuleNotFoundError in line 1 (No module",
         ),
         ("x = 1\n", "keys/log_mean_exp.py must define QUESTION"),
     ],
@@ -344,7 +344,7 @@ def test_a_key_that_cannot_be_loaded_is_named_by_every_command(
         (
             "Tolerance(1e-4,",
             'Tolerance("1e-4",',
-            " stops with ValueError in line 60 (in a tolerance, `relative` ",
+            " fails with ValueError in line 60 (in a tolerance, `relative` ",
         ),
         (
             'Tolerance(1e-4, 1e-5, "float32 sums of a dozen terms")',
@@ -357,7 +357,7 @@ def test_a_key_that_cannot_be_loaded_is_named_by_every_command(
             ' x: -reference(x), "0.5"',
             ", rows: in a mistake, `share` must be a number, not",
         ),
-        ("        Variant(\n", "        dict(\n", " stops with TypeError in line"),
+        ("        Variant(\n", "        dict(\n", " fails with TypeError in line"),
         (
             "    (\n        Variant(",
             "    (7,) + (\n        Variant(",

@@ -150,6 +150,6 @@ def test_observed_pixels_are_what_the_likelihood_speaks_of():
         )
     for likelihood in ("gaussian", "bernoulli"):
         with pytest.raises(
-            ValueError, match=r"images must be bytes \(uint8\), .*, not torch.float32"
+            ValueError, match=r"images must be bytes \(uint8\), .*, but got torch.float32"
         ):
             observed_pixels(images / 255, likelihood)

@@ -365,7 +365,7 @@ def test_what_a_recipe_cannot_train_is_named(digits):
             replace(FULL, warmup=warmup)
     for name in ("d_steps", "r1_every", "batch_size"):
         with pytest.raises(
-            ValueError, match="integer of at least 2, and d_steps and r1_every must be at least 1"
+            ValueError, match="at least 2, and d_steps and r1_every must be positive integers"
         ):
             GANRecipe(**{name: 2.5})
 

@@ -81,9 +81,9 @@ WRONG_WEIGHTS = [
     (torch.ones(2), r"weights must have shape \(3,\), one per row, but got \(2,\)"),
     (torch.ones(3, 1), r"weights must have shape \(3,\), one per row, but got \(3, 1\)"),
     (torch.ones(3, dtype=torch.complex64), "weights must be real, not complex. Did you mean"),
-    (torch.tensor([1, 2, -0.5]), "finite and not negative, but row 2 has -0.5"),
-    (torch.tensor([1, math.nan, -1]), "finite and not negative, but row 1 has nan"),
-    (torch.tensor([math.inf, 1, 1]), "finite and not negative, but row 0 has inf"),
+    (torch.tensor([1, 2, -0.5]), "finite and non-negative, but row 2 contains -0.5"),
+    (torch.tensor([1, math.nan, -1]), "finite and non-negative, but row 1 contains nan"),
+    (torch.tensor([math.inf, 1, 1]), "finite and non-negative, but row 0 contains inf"),
     (torch.zeros(3), "The sum of the weights must be positive and finite, but it is 0"),
     (torch.full((3,), 1e308, dtype=torch.float64), "positive and finite, but it is inf"),
 ]

@@ -114,14 +114,14 @@ def test_starts_are_the_seeds_and_differ(points):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((20, 3)), r"8 to 2,000 points in one or two columns, but got \(20, 3\)"),
-        (np.arange(5.0), r"8 to 2,000 points in one or two columns, but got \(5, 1\)"),
+        (np.zeros((20, 3)), r"8 to 2,000 points in one or two columns, but got shape \(20, 3\)"),
+        (np.arange(5.0), r"8 to 2,000 points in one or two columns, but got shape \(5, 1\)"),
         (np.zeros((20, 2)), "finite points with a positive variance"),
         (np.r_[np.arange(20.0), np.nan], "finite points"),
         ([[0.0, 1.0]] * 8 + [None], "inhomogeneous shape"),
         (
             np.ma.masked_less(np.arange(20.0), 3),
-            "Masked arrays are not supported, because their mask would be lost",
+            "Masked arrays are not supported, because the mask would be lost",
         ),
         (np.arange(20.0) + 1j, "Complex numbers"),
     ],

@@ -256,7 +256,7 @@ def test_what_is_no_picture_is_named(decode, message):
             None,
             r"finite and have shape \(N, 2\), with N from 1 to 3,000, but got \(4, 3\)",
         ),
-        (torch.zeros(3001, 2), None, r"got \(3001, 2\)\. To show more points, pass a subset"),
+        (torch.zeros(3001, 2), None, r"got \(3001, 2\)\. If you have more than 3,000 points, pass"),
         (torch.zeros(0, 2), None, "1 to 3,000"),
         (torch.tensor([[0.0, NAN]]), None, "finite"),
         (

@@ -256,7 +256,8 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(answered, file):
     Path("a_file").write_text("")
     answered.file, before = file, list(answered.answers)
     with pytest.raises(
-        ValueError, match=r"answers.json cannot be written \(.*No answer is lost. Set .*\.file"
+        ValueError,
+        match=r"answers.json cannot be written \(.*No answers have been lost. Set .*\.file",
     ):
         answered.save()
     assert answered.answers == before

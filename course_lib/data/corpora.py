@@ -168,8 +168,8 @@ def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str
     if len(halves[True]) != 1 or len(halves[False]) > 1:
         raise ValueError(
             f"The folder {name} must contain one file of training images and at most one of test "
-            f"images, but it contains {len(halves[True])} and {len(halves[False])}. Keep only the "
-            "files of a single data set."
+            f"images, but it contains {len(halves[True])} and {len(halves[False])}, respectively. "
+            "Keep only the files of a single data set."
         )
     both = halves[True] + halves[False]
     numbered, classes = number_labels([labels for _, labels in both])

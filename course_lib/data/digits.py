@@ -225,7 +225,7 @@ def _check_labels(labels: torch.Tensor, count: int, classes: int) -> None:
     if not classes and many and low == 1 and len(labels.unique()) == high:
         raise ValueError(
             f"Labels must start at 0, but the labels run from 1 to {high}. Pass labels - 1, or, "
-            "if only class 0 is missing, set classes to the names of all classes."
+            "if class 0 exists but has no images, set classes to the names of all classes."
         )
 
 
@@ -265,5 +265,6 @@ def _check_bytes(images: torch.Tensor) -> None:
     require.tensors(images)
     if images.dtype != torch.uint8:
         raise ValueError(
-            f"Images to binarize must be uint8, such as Digits.images, not {images.dtype}."
+            "Images to binarize must have dtype uint8, as in Digits.images, "
+            f"but got {images.dtype}."
         )

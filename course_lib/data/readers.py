@@ -114,7 +114,8 @@ def _picture_bytes(picture: Image.Image, size: Size, colour: bool, name: str) ->
         picture = Image.fromarray((np.asarray(picture) / 257).round().astype(np.uint8))
     if picture.mode in ("I", "F"):  # Pillow would clip these pixels at 255
         raise ValueError(
-            f"The pixels of {name} have 32 bits. Save the image with 8 bits per channel."
+            f"Images must have at most 16 bits per channel, but {name} has 32. "
+            "Convert the image to 8 bits per channel."
         )
     if "A" in picture.getbands() or "transparency" in picture.info:
         alpha = np.asarray(picture.convert("RGBA"))[..., 3]

@@ -259,7 +259,8 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
     groups = [images[labels == label].flatten(1).cpu().double() for label in labels.unique()]
     if min(map(len, groups), default=0) < 2:
         raise ValueError(
-            "Each class must contain at least two images, because a distance needs two images."
+            "Each class must contain at least two images, "
+            "because distances are measured within each class."
         )
     # mean ‖a − b‖² is 2 · variance
     return float(torch.stack([2 * g.var(0).sum() for g in groups]).mean())
@@ -302,7 +303,7 @@ def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
     y = y.expand(n) if y.ndim == 0 else y
     if len(y) != n:
         raise ValueError(
-            f"The number of labels must equal the number of images, {n:,}, but it is {len(y):,}."
+            f"Expected one label per image, but got {len(y):,} labels for {n:,} images."
         )
     if not hasattr(model, "given"):
         raise ValueError(

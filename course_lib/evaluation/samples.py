@@ -52,7 +52,7 @@ def _check_sets(a: Tensor, b: Tensor, least: int = 1) -> None:
     require.tensors(a, b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < least:
         raise ValueError(
-            f"Expected two sets of features of shape (N, d) with N at least {least}, "
+            f"Expected two sets of features of shape (N, d), where N is at least {least}, "
             f"but got {tuple(a.shape)} and {tuple(b.shape)}. For images, pass images.flatten(1)."
         )
     if not a.is_floating_point() or not b.is_floating_point():

@@ -224,7 +224,7 @@ def run_list(asked: argparse.Namespace) -> None:
     if not names:
         raise Refused(
             f"{asked.homework} contains no assignments. "
-            "An assignment is a folder NAME with NAME.py and keys."
+            "An assignment is a folder NAME that contains NAME.py and a folder named keys."
         )
     for name in names:
         try:
@@ -581,8 +581,7 @@ def text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise Refused(
-            f"{path} is not encoded in UTF-8. "
-            "Save the file as UTF-8; Excel calls this format CSV UTF-8."
+            f"{path} is not encoded in UTF-8. Save the file as UTF-8 (in Excel, as CSV UTF-8)."
         ) from None
 
 
@@ -644,7 +643,7 @@ def draw_secret(asked: argparse.Namespace, path: Path) -> Secret:
     if released or any(asked.out.glob("*/results/*.json")):
         what = f"copies in {asked.out / 'release'}" if released else f"results in {asked.out}"
         raise Refused(
-            f"the {what} were made with a secret that is missing. Restore that secret as {path}, "
+            f"the secret with which the {what} were made is missing. Restore it to {path}, "
             "or release to a new folder."
         )
     return Secret(secrets.token_bytes(32), asked.per_student)
@@ -721,7 +720,7 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
         except (OSError, ValueError, TimeoutError):
             raise Refused(
                 f"no scheduler responds at {asked.scheduler}. "
-                "Is it running, and is the address correct?"
+                "Check the address, and make sure that the scheduler is running."
             ) from None
         if not client.scheduler_info()["workers"]:
             print(

@@ -202,7 +202,7 @@ def load_key(name: str, source: str) -> AnyQuestion:
     try:
         exec(compile(source, file, "exec"), module.__dict__)
     except Exception as error:
-        raise AssignmentError(f"{file} stops with {told(error, file)}.") from error
+        raise AssignmentError(f"{file} fails with {told(error, file)}.") from error
     question = getattr(module, "QUESTION", None)
     if not isinstance(question, Question | Design | Written):
         raise AssignmentError(

@@ -66,7 +66,7 @@ def reference_of(variant: Variant, arguments: Arguments) -> Arrays:
     found = results_of(variant.reference, arguments, variant.returns)
     if found is None:
         raise ValueError(
-            f"The reference of variant {variant.name!r} stops with an error on its inputs."
+            f"The reference of variant {variant.name!r} fails with an error on its inputs."
         )
     return found
 

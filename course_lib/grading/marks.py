@@ -109,7 +109,7 @@ def read_points(row: dict[str, str], assignment: Assignment, where: str) -> floa
     question = assignment.questions[row["question"]]
     if not isinstance(question, Written):
         raise MarksError(
-            f"{where}: this question is graded by the judge, so it cannot be marked by hand."
+            f"{where}: this question is graded automatically, so it cannot be marked by hand."
         )
     text = (row["points"] or "").strip()
     if not text:

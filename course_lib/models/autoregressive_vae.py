@@ -37,7 +37,7 @@ class AutoregressiveVAEConfig(VAEConfig):
         super().__post_init__()
         if self.likelihood != "bernoulli":
             raise ValueError(
-                "An AutoregressiveVAE requires likelihood='bernoulli' (black and white pixels), "
+                "An AutoregressiveVAE requires likelihood='bernoulli' (black-and-white pixels), "
                 f"but got {self.likelihood!r}."
             )
         self._make_int(

@@ -182,7 +182,7 @@ class GAN(nn.Module):
         if (y is not None) != (self.config.labels > 0):
             raise ValueError(
                 "Labels y must be passed if and only if the GAN is conditional. "
-                "GAN(labels=10), for example, is conditional."
+                "A GAN is conditional if labels > 0, as in GAN(labels=10)."
             )
         if y is None:
             return None

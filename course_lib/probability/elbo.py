@@ -67,8 +67,8 @@ class Bound:
         """
         if self.log_px is None:
             raise ValueError(
-                "The gap needs log P(x), but a Monte Carlo estimate of the bound does not provide "
-                "log P(x). If z is a scalar, pass a grid; otherwise, bound log P(x) with "
+                "The gap requires log P(x), which a Monte Carlo estimate of the bound does not "
+                "provide. If z is a scalar, pass a grid; otherwise, bound log P(x) with "
                 "importance_weighted_bound."
             )
         return self.log_px - self.elbo

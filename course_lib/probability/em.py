@@ -42,7 +42,7 @@ def as_array(values: Any) -> Any:
         return values.numpy()
     if np.ma.is_masked(values):
         raise ValueError(
-            "Masked arrays are not supported, because their mask would be lost. "
+            "Masked arrays are not supported, because the mask would be lost. "
             "Remove the masked rows with np.ma.compress_rows."
         )
     return values

@@ -35,8 +35,8 @@ def cholesky(covariance: Tensor) -> Tensor:
     factor, info = torch.linalg.cholesky_ex(covariance)
     if bool((info > 0).any()) or not bool(torch.isfinite(factor).all()):
         raise ValueError(
-            "A covariance matrix is not positive definite. "
-            "Add a small positive number to the diagonal of the matrix (reg_covar in EM)."
+            "At least one covariance matrix is not positive definite. "
+            "Add a small positive number to its diagonal (reg_covar in EM)."
         )
     return factor
 

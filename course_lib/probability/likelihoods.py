@@ -22,7 +22,9 @@ def observed_pixels(images: Tensor, likelihood: str, *, fixed: bool = False) -> 
     ValueError for images that are not uint8.
     """
     if images.dtype != torch.uint8:
-        raise ValueError(f"images must be bytes (uint8), as in digits.images, not {images.dtype}.")
+        raise ValueError(
+            f"images must be bytes (uint8), as in digits.images, but got {images.dtype}."
+        )
     if likelihood == "gaussian":
         return images.float() / 255
     return fixed_binarization(images) if fixed else binarize(images)

@@ -192,8 +192,8 @@ def save_model(
     if not (cls.__module__.startswith("course_lib.") and isinstance(config, Config | dict)):
         raise TypeError(
             "Only course_lib models with a .config can be saved this way, "
-            f"not {cls.__qualname__}. Save the state_dict() with checkpoints.write, "
-            "and load the state_dict into a model that you create."
+            f"not {cls.__qualname__}. Instead, save the state_dict with checkpoints.write "
+            "and load it into a model that you create."
         )
     tensors: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():

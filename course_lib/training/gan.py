@@ -46,7 +46,7 @@ class GANRecipe:
         if not require.is_count(self.batch_size, 2) or not steps:
             raise ValueError(
                 "batch_size must be an integer of at least 2, "
-                "and d_steps and r1_every must be at least 1."
+                "and d_steps and r1_every must be positive integers."
             )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be at least 0 and below 1, but got {self.ema_decay}.")

@@ -67,7 +67,7 @@ class Run:
     ) -> None:
         if not parts or not all(hasattr(part, "load_state_dict") for part in parts.values()):
             raise ValueError(
-                "Pass the models and optimizers by name: Run(data, model=…, optimizer=…)."
+                "Pass the models and optimizers by name, as in Run(data, model=…, optimizer=…)."
             )
         self._rows = Rows(data, batch_size, seed, weights)
         pick = _pick_single if isinstance(data, Tensor) else gather

@@ -110,7 +110,7 @@ def as_weights(weights: Any, n: int) -> Tensor:
     if wrong.any():
         row = int(wrong.int().argmax())
         raise ValueError(
-            f"weights must be finite and not negative, but row {row} has {weights[row]:g}."
+            f"weights must be finite and non-negative, but row {row} contains {weights[row]:g}."
         )
     if not 0 < weights.sum() < float("inf"):
         raise ValueError(

@@ -16,7 +16,7 @@ def as_array(values: Any, dtype: type = np.float64) -> np.ndarray:
         return values.numpy().astype(dtype)
     if np.ma.is_masked(values):
         raise ValueError(
-            "Masked arrays are not supported, because their mask would be lost. Remove the masked "
+            "Masked arrays are not supported, because the mask would be lost. Remove the masked "
             "rows with np.ma.compress_rows."
         )
     array = np.asarray(values)

@@ -134,7 +134,8 @@ def usable(x: Any) -> np.ndarray:
     points = np.atleast_2d(as_array(x).T).T
     if points.ndim != 2 or points.shape[1] not in (1, 2) or not 8 <= len(points) <= 2000:
         raise ValueError(
-            f"EMStepper needs 8 to 2,000 points in one or two columns, but got {points.shape}."
+            "EMStepper needs 8 to 2,000 points in one or two columns, "
+            f"but got shape {points.shape}."
         )
     if not np.isfinite(points).all() or not (points.std(0) > 0).all():
         raise ValueError("EMStepper needs finite points with a positive variance in each column.")

@@ -129,7 +129,7 @@ class Quiz(Asking):
                 write_whole(path, f"{text}\n".encode(), replace=own)
             except OSError as error:
                 raise ValueError(
-                    f"{path} cannot be written ({reason(error)}). No answer is lost. "
+                    f"{path} cannot be written ({reason(error)}). No answers have been lost. "
                     "Set the quiz's .file to another name, and save again."
                 ) from error
             self.written, self.file = path, str(path)

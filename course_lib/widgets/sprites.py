@@ -169,7 +169,7 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
     if z.ndim != 2 or z.shape[1] != 2 or not 1 <= len(z) <= 3000 or not np.isfinite(z).all():
         raise ValueError(
             "points must be finite and have shape (N, 2), with N from 1 to 3,000, "
-            f"but got {z.shape}. To show more points, pass a subset of them."
+            f"but got {z.shape}. If you have more than 3,000 points, pass a subset."
         )
     if labels is None:
         return {"points": z.round(3).tolist(), "labels": []}
