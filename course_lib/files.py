@@ -98,7 +98,7 @@ def _take_free_name(temporary: Path, path: Path) -> None:
 
 
 def _clear_stale(path: Path) -> None:
-    """Delete old temporary files for `path` left behind by killed processes."""
+    """Delete old temporary files for `path` that killed processes have left behind."""
     for left in path.parent.glob(f".{glob.escape(path.name[:40])}.*.tmp"):
         with contextlib.suppress(OSError):  # another process may delete the file first
             if time.time() - left.stat().st_mtime > STALE_SECONDS:

@@ -210,12 +210,13 @@ def taken_for_real(
 ) -> float:
     """Return the share of fake images that a new discriminator takes for real.
 
-    A share of 0.5 corresponds to chance. The discriminator is trained on random subsets of the real
-    and fake images, each half the size of the smaller set, and then judges the remaining fake
-    images. More steps give a stricter judge. The images are pixels in [0, 1] of shape (N, H, W),
-    (N, C, H, W) or (N, D). Flattened images are assumed to be square, and either greyscale or RGB,
-    unless `shape` is given as (H, W) or (C, H, W). Raises ValueError for fewer than four real or
-    fake images, and KeyboardInterrupt if training is interrupted. torch's random state is restored.
+    A discriminator that merely guesses gives a share of about 0.5. The discriminator is trained on
+    random subsets of the real and fake images, each half the size of the smaller set, and then
+    judges the remaining fake images. More training steps make it harder to fool. The images have
+    pixels in [0, 1] and shape (N, H, W), (N, C, H, W) or (N, D). Flattened images are assumed to be
+    square, and either greyscale or RGB, unless `shape` is set to (H, W) or (C, H, W). Raises
+    ValueError if there are fewer than four real images or fewer than four fake ones, and
+    KeyboardInterrupt if training is interrupted. Afterwards, torch's random state is restored.
     """
     require.tensors(real, fake)
     half = min(len(real), len(fake)) // 2
@@ -273,7 +274,7 @@ def _trained_judge(
 
 
 def _check_sizes(real: Tensor, fake: Tensor, half: int) -> None:
-    """Raise ValueError unless both sets contain enough images and all images have the same size."""
+    """Raise ValueError if a set has fewer than four images or if the images differ in size."""
     if half < 2:
         raise ValueError(
             "Expected at least four real and four fake images, "
@@ -287,13 +288,14 @@ def _check_sizes(real: Tensor, fake: Tensor, half: int) -> None:
 
 
 def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]:
-    """Return all measures by name, for images (M, D) and real images (N, D) with pixels in [0, 1].
+    """Compute all measures for a set of images, and return their values by name.
 
-    "frechet", "precision" and "recall" compare the images with `real`; the other measures use the
-    images alone. "diversity" is the mean squared distance between the features of two images of a
-    class, or NaN if no class has two images. For comparison, also judge a second set of real
-    images. The referee determines the image size and the possible classes. The shipped classifier
-    is for MNIST; `train_classifier` trains classifiers for other data sets.
+    images, real: pixels in [0, 1] of shape (M, D) and (N, D), respectively. "frechet", "precision"
+    and "recall" compare the images with `real`; the other measures use the images alone.
+    "diversity" is the mean squared distance between the features of two images of the same class,
+    averaged over the classes, or NaN if no class has two images. For comparison, also judge a
+    second set of real images. The referee determines the image size and the possible classes. The
+    shipped classifier is for MNIST; `train_classifier` trains classifiers for other data sets.
     """
     require.tensors(images, real)
     with aside(images.device, 0, referee):
@@ -322,7 +324,9 @@ def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]
 
 
 def _warn_of_other_pixels(real: Tensor, fake: Tensor) -> None:
-    """Warn if one set is black and white and the other grey, since this alone tells them apart."""
+    """Warn if one set is black and white and the other is grey,
+    because this difference alone tells the two sets apart.
+    """
     found = [
         "black and white" if bool(((x == 0) | (x == 1)).all()) else "grey" for x in (real, fake)
     ]

@@ -1,7 +1,8 @@
 """Figures for the chapter "From auto-encoder to VAE": moons on a line of codes,
 and the price of the noise.
 
-Every function takes numbers computed in the chapter, draws one new figure, and returns the figure.
+Every function takes results computed in the chapter, draws them in a new figure,
+and returns the figure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,10 @@ def _finished(figure: Figure) -> Figure:
 
 
 def image_rows(rows: Mapping[str, Tensor]) -> Figure:
-    """Draw one row of images (N, D) per name with `plots.digits`, labelled on the left."""
+    """Draw one row of images per name with `plots.digits`, with the name on the left.
+
+    rows: maps each name to images of shape (N, D).
+    """
     columns = max(len(images) for images in rows.values())
     figure, axes = plt.subplots(
         len(rows), 1, squeeze=False, figsize=(0.6 * columns + 1.3, 0.66 * len(rows) + 0.2)
@@ -42,8 +46,9 @@ def image_rows(rows: Mapping[str, Tensor]) -> Figure:
 def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
     """Plot the distance to the nearest true moon along a line of codes, with one panel per case.
 
-    lines: case -> kind -> distances (seeds, T) from crescent (0) to full moon (1), plotted with one
-    curve per seed. fade: the distances (T,) of a pixelwise cross-fade.
+    lines: `lines[case][kind]` contains distances of shape (seeds, T), measured at T points from
+    crescent (0) to full moon (1). Each seed has its own curve. fade: the distances for a pixelwise
+    cross-fade, of shape (T,).
     """
     figure, axes = plt.subplots(
         1, len(lines), sharey=True, squeeze=False, figsize=(3.4 * len(lines) + 1, 3.5)
@@ -61,7 +66,7 @@ def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor)
 
 
 def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
-    """Plot the largest distance to a true moon along the line,
+    """Plot the largest distance to the nearest true moon along the line,
     with one point per seed, case and kind.
 
     The arguments are the same as for `distance_along_line`. The dotted line marks the largest
@@ -91,8 +96,9 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
 def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: float) -> Figure:
     """Plot the best decoder's error against the noise, for the true order and for shuffled orders.
 
-    in_order, shuffled: errors of shape (S,) and (S, orders). neighbours: the distance between
-    neighbouring codes. The dotted line marks noise of half this distance.
+    in_order, shuffled: errors of shape (S,) and (S, orders), respectively. neighbours: the distance
+    between neighbouring codes. The dotted line marks the noise whose standard deviation is half
+    this distance.
     """
     figure, ax = plt.subplots(figsize=(7, 3.3))
     ax.fill_between(
@@ -118,7 +124,7 @@ def order_costs(scales: Tensor, in_order: Tensor, shuffled: Tensor, neighbours: 
 def estimator_variances(
     x: Sequence[float], variances: Mapping[str, Sequence[float]], xlabel: str
 ) -> Figure:
-    """Plot the variance of one draw of each gradient estimator against x, on logarithmic axes."""
+    """Plot the single-draw variance of each gradient estimator against x, on logarithmic axes."""
     looks = ((plots.MODEL, "o-"), (plots.GAP, "s--"), (plots.Q, "^-."))
     figure, ax = plt.subplots(figsize=(7, 3.3))
     for (name, values), (colour, mark) in zip(variances.items(), looks, strict=False):
@@ -161,7 +167,7 @@ def price_of_noise(sigma: Tensor, exponential: Tensor, line: Tensor, lowest: flo
 
 
 def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
-    """Plot the codes obtained with each penalty against the codes obtained without one.
+    """Plot the codes obtained with each penalty against those obtained without a penalty.
 
     All codes have shape (n,).
     """
@@ -176,9 +182,9 @@ def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
 
 
 def codes_and_prior(z: Tensor, priors: Mapping[str, Tensor], codes: Mapping[str, Tensor]) -> Figure:
-    """Plot the density of each prior on a grid, with the code means as ticks below.
+    """Plot the density of each prior on a grid, and mark the code means by ticks below the curve.
 
-    z: the grid, of shape (G,). codes: for each prior, the code means, of shape (N,).
+    z: the grid, of shape (G,). codes: maps each prior to its code means, of shape (N,).
     """
     figure, axes = plt.subplots(
         1, len(priors), sharey=True, squeeze=False, figsize=(4.2 * len(priors), 2.9)

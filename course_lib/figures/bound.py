@@ -1,4 +1,6 @@
-"""Figures for the chapter "The evidence lower bound"; all values are in nats.
+"""Figures for the chapter "The evidence lower bound".
+
+Log-densities, bounds and divergences are in nats.
 
 Blue marks log P(x), green the bound L_b, vermilion the gap between them, orange q, and grey the
 prior.
@@ -24,9 +26,10 @@ MARKERS = ("o", "s", "^")
 def finite_mixtures(
     x: Tensor, p: Tensor, mixtures: dict[int, Tensor], kl: dict[int, float]
 ) -> None:
-    """Plot the density p with each mixture of K Gaussians, and show KL(p‖mixture) in the titles.
+    """Plot the density p with one mixture of K Gaussians per panel,
+    and show KL(p‖mixture) in the titles.
 
-    x: a grid of shape (X,). The density p and the mixtures are given at its points.
+    x: a grid of shape (X,), on which p and the mixtures are evaluated.
     """
     _, axes = plt.subplots(1, len(mixtures), figsize=(9.5, 2.9), sharey=True)
     for ax, (count, density) in zip(axes, mixtures.items(), strict=True):
@@ -82,7 +85,7 @@ def two_directions(z: Tensor, p: Tensor, least_q_to_p: Tensor, least_p_to_q: Ten
 def over_w(
     w: Tensor, log_evidence: Tensor, bound: Tensor, start: float, end: float, y_min: float
 ) -> None:
-    """Plot log P(x) and L_b against the parameter w, and mark its values at the start and the end.
+    """Plot log P(x) and L_b against the parameter w, and mark the start and end values of w.
 
     w, log_evidence and bound have shape (G,).
     """
@@ -107,7 +110,7 @@ def over_w(
 
 
 def _number(value: float) -> str:
-    """Format a number with two decimals and with the same minus sign as matplotlib."""
+    """Format a number with two decimals and the minus sign that matplotlib uses."""
     return f"{value:.2f}".replace("-", "−")
 
 
@@ -168,7 +171,8 @@ def methods(histories: dict[str, Sequence[Bound]]) -> None:
     """Plot log P(x) after each P-step and the gap after each q-step,
     for several methods of finding q.
 
-    A history contains the `Bound.mean()` after each half round, in the order q, P, q, P, and so on.
+    A history contains `Bound.mean()` after each half round; q-steps and P-steps alternate, starting
+    with a q-step.
     Gaps below CLOSED are rounding errors; they are drawn on a separate line at the bottom, so that
     the larger gaps fill the scale.
     """
@@ -224,8 +228,8 @@ def training(history: Sequence[Bound], steps: Sequence[int], below: float = 50) 
 def estimates(
     counts: Sequence[int], means: Sequence[float], errors: Sequence[float], exact: float
 ) -> None:
-    """Plot averages against the number of samples, with error bars of two standard errors,
-    and the exact value.
+    """Plot averages, with error bars of two standard errors, against the number of samples,
+    and draw a line at the exact value.
     """
     ax = plt.subplots(figsize=(7, 2.9))[1]
     bars = [2 * error for error in errors]

@@ -30,7 +30,11 @@ def training(losses: Mapping[str, Sequence[float]], smooth: int = 20) -> None:
 def told(
     rows: Mapping[str, Tensor], codes: Mapping[str, Tensor], labels: Tensor, shape: Shape
 ) -> None:
-    """Draw each model's samples (R·C, D) above its codes (N, 2), each drawn as its label (N,)."""
+    """Draw each model's samples above its codes, with each code drawn as the numeral of its label.
+
+    rows: maps each model to samples of shape (R·C, D). codes: maps each model to codes of shape
+    (N, 2). labels: the labels of the codes, of shape (N,).
+    """
     _, axes = plt.subplots(
         2, len(rows), figsize=(3.3 * len(rows), 5.4), height_ratios=(1, 1.8), squeeze=False
     )
@@ -42,14 +46,15 @@ def told(
 
 
 def sheet(images: Tensor, title: str, shape: Shape) -> None:
-    """Draw images (R, C, D) as a sheet with R rows and C columns."""
+    """Draw images of shape (R, C, D) as a sheet with R rows and C columns."""
     plots.digits(images.flatten(0, 1), columns=images.shape[1], title=title, shape=shape)
 
 
 def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -> None:
-    """Draw each original image, and its style with every label.
+    """Draw each original image beside images of all labels in its style.
 
-    originals: shape (R, D). images: shape (R, C, D). Frames mark the original labels.
+    originals: shape (R, D). images: shape (R, C, D). Frames mark the images with the original
+    labels.
     """
     rows, columns = images.shape[:2]
     _, (left, right) = plt.subplots(
@@ -85,14 +90,18 @@ def probes(read: Mapping[str, Mapping[str, float]], chance: float) -> None:
 
 
 def samples(drawn: Tensor, shape: Shape) -> None:
-    """Draw the first fifty of the samples (N, D), without any selection."""
+    """Draw the first fifty samples, without any selection.
+
+    drawn: the samples, of shape (N, D).
+    """
     plots.digits(drawn[:50], columns=10, title="samples, not selected", shape=shape)
 
 
 def misread(images: Tensor, asked: Tensor, read: Tensor, shape: Shape, most: int = 20) -> None:
-    """Draw samples whose predicted label is not the requested one.
+    """Draw samples whose predicted label differs from the requested label.
 
-    images: the samples, of shape (N, D). Each title has the form asked→read.
+    images: the samples, of shape (N, D). Each title shows the requested and the predicted label, as
+    in 3→5.
     """
     pictures = []
     if len(images):
@@ -108,7 +117,7 @@ def misread(images: Tensor, asked: Tensor, read: Tensor, shape: Shape, most: int
 
 
 def margins(right: Tensor, wrong: Tensor) -> None:
-    """Plot a histogram of log P(x|own label) − log P(x|best other label) for N images."""
+    """Plot a histogram of log P(x|own label) − log P(x|best other label) for test images."""
     _, ax = plt.subplots(figsize=(7, 3))
     ax.hist((right - wrong).numpy(), 60, color=MODEL)
     ax.axvline(0, color=GAP, lw=2, label="left of the line: another label wins")

@@ -40,7 +40,7 @@ def timeline(operations: list[step_times.Span], phases: list[step_times.Span]) -
 def step_by_width(times: Mapping[int, float], floor: float) -> None:
     """Plot the microseconds per step against the hidden width.
 
-    The dashed line shows the time that the same number of empty operations takes.
+    The dashed line shows the time taken by the same number of empty operations.
     """
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     ax.plot(list(times), list(times.values()), "o-", color=plots.MODEL, label="one training step")
@@ -56,7 +56,8 @@ def step_by_width(times: Mapping[int, float], floor: float) -> None:
 
 
 def parts_of_a_step(parts: Mapping[str, float]) -> None:
-    """Draw the microseconds of each part of a step as a bar starting where the previous bar ends.
+    """Draw the duration of each part of a step, in microseconds,
+    as a bar that starts where the previous bar ends.
 
     A time that is the difference of two noisy measurements can be negative; it is drawn as 0.
     """
@@ -90,7 +91,8 @@ def bandwidth(sizes: Sequence[int], speeds: Sequence[float]) -> None:
 def strides(steps: Sequence[int], sectors: Sequence[int], here: Sequence[float]) -> None:
     """Plot the cost of reading every s-th number.
 
-    The cost is in sectors per warp for a GPU (left) and in time per number on this CPU (right).
+    The cost is expressed in sectors per warp for a GPU (left) and in nanoseconds per number read
+    for this CPU (right).
     """
     _, (left, right) = plt.subplots(1, 2, figsize=(10.5, 3.2))
     left.plot(steps, sectors, "o-", color=plots.GAP)
@@ -110,8 +112,8 @@ def roofline(
     """Plot operations per second against operations per byte,
     with the roofs of this machine and an A100.
 
-    points: the measured intensities and speeds of each kind of work. peak_flops: operations per
-    second.
+    points: maps each kind of work to its measured operations per byte and operations per second.
+    peak_flops: operations per second.
     """
     _, ax = plt.subplots(figsize=(8.5, 4.2))
     intensity = np.logspace(-2, 3, 200)
@@ -207,7 +209,7 @@ def running_maximum(joint: Tensor, block: int, largest: Tensor, total: Tensor) -
 
 
 def digits_in_a_row(images: Tensor, titles: Sequence[str]) -> None:
-    """Draw images (N, H, W) side by side, with a title above each image."""
+    """Draw images of shape (N, H, W) side by side, with a title above each image."""
     _, axes = plt.subplots(1, len(images), figsize=(1.7 * len(images), 2.1))
     for ax, image, title in zip(axes, images, titles, strict=True):
         plots.digits(image[None], columns=1, ax=ax, title=title)

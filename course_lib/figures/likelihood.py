@@ -28,7 +28,8 @@ INGREDIENTS = {  # the name in quality.json: the name in the figure
 
 
 def bound_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
-    """Plot the mean bound on the NLL against the number of draws, and the mean of the exact NLLs.
+    """Plot the mean bound on the NLL against the number of draws,
+    with a line at the mean of the exact NLLs.
 
     nlls: maps the number of draws to the bounds, of shape (T,). exact: shape (T,).
     """
@@ -39,7 +40,7 @@ def bound_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
 
 def mixture_and_integral(nlls: Mapping[int, Tensor], exact: Tensor) -> None:
     """Plot the mean NLL under a mixture against its number of components,
-    and the mean of the exact NLLs.
+    with a line at the mean of the exact NLLs.
 
     nlls: maps the number of components to the NLLs, of shape (T,). exact: shape (T,).
     """
@@ -137,7 +138,9 @@ def _average(quality: Quality, name: str) -> tuple[str, str]:
 
 
 def ingredients(quality: Quality) -> dict[str, float]:
-    """Plot and return, by name, how many nats of NLL (k = 100) are lost without each ingredient."""
+    """Plot by how many nats the NLL (k = 100) rises without each ingredient,
+    and return these numbers by name.
+    """
     whole = quality[EVERYTHING]["nll"]["100"][0]
     lost = {}
     for name, shown in INGREDIENTS.items():
@@ -153,7 +156,7 @@ def ingredients(quality: Quality) -> dict[str, float]:
 
 
 def seeds(nlls: Mapping[str, Tensor]) -> None:
-    """Plot the exact NLL of each seed, with one column of points per prior and a bar at each mean.
+    """Plot the exact NLL for each seed, with one column of points per prior and a bar at each mean.
 
     nlls: maps each prior to its NLLs, of shape (S,).
     """
@@ -168,7 +171,10 @@ def seeds(nlls: Mapping[str, Tensor]) -> None:
 
 
 def priors(draws: Mapping[str, Tensor]) -> None:
-    """Plot draws (N, 2) from priors side by side on the same axes, each below its name."""
+    """Plot draws from each prior in a panel of its own, with the prior's name as the title.
+
+    All panels have the same axis limits. draws: maps each prior to draws of shape (N, 2).
+    """
     _, axes = plt.subplots(
         1, len(draws), figsize=(4 * len(draws), 4), squeeze=False, sharex=True, sharey=True
     )
@@ -194,7 +200,10 @@ def codes_over_prior(models: Mapping[str, Any], x: Tensor, y: Tensor) -> None:
 
 
 def sheets(images: Mapping[str, Tensor], shape: Sequence[int], columns: int = 10) -> None:
-    """Draw sheets of images (N, D) side by side, each below its name."""
+    """Draw sheets of images side by side, each below its name.
+
+    images: maps each name to images of shape (N, D).
+    """
     count = len(images)
     rows = max(-(-len(sheet) // columns) for sheet in images.values())
     size = (0.5 * columns * count, 0.5 * rows * shape[-2] / shape[-1] + 0.5)

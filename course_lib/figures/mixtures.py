@@ -20,7 +20,7 @@ Mixture2D = tuple[ArrayLike, ArrayLike, ArrayLike, Tensor]
 
 
 def density(grid: Tensor, curves: Mapping[str, Tensor], samples: Tensor) -> None:
-    """Plot densities on a grid, the first one in black, and a histogram of the samples."""
+    """Plot densities on a grid, with the first one in black, over a histogram of the samples."""
     plots.density(grid, dict(curves), samples=samples)
     plt.show()
 
@@ -45,7 +45,7 @@ def em_steps_1d(
     x: Tensor, trace: Sequence[Mixture1D], log_likelihoods: Sequence[float], steps: Sequence[int]
 ) -> None:
     """Plot four steps of EM in one dimension: the weighted Gaussians, their sum,
-    and the coloured points.
+    and the points coloured by responsibility.
     """
     _, axes = plt.subplots(2, 2, figsize=(11, 5.8), sharex=True)
     for ax, step in zip(axes.flat, steps, strict=True):
@@ -100,7 +100,8 @@ def where_starts_end(ends: Mapping[str, Sequence[float]], truth: float | None = 
 
 
 def hardening(x: Tensor, found: Mapping[float, tuple[Tensor, Tensor]]) -> None:
-    """Plot means and responsibilities, with one panel per shared standard deviation.
+    """Plot means and responsibilities for several values of the standard deviation
+    that all Gaussians share, with one panel per value.
 
     found: maps each standard deviation to the means (K, 2) and the responsibilities (N, K).
     """

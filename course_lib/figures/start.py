@@ -36,7 +36,10 @@ ARROWS = (  # positions in CHAPTERS: the second chapter builds on the first
 
 
 def image_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
-    """Draw one row of images (N, D) per title; `shape` is the shape of one image."""
+    """Draw one row of images per title.
+
+    rows: maps each title to images of shape (N, D). shape: the shape of one image.
+    """
     _, axes = plt.subplots(len(rows), 1, figsize=(8.5, 1.25 * len(rows)), squeeze=False)
     for ax, (title, images) in zip(axes[:, 0], rows.items(), strict=True):
         plots.digits(images, columns=len(images), ax=ax, title=title, shape=shape)
@@ -44,7 +47,7 @@ def image_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
 
 
 def image_as_point(image: Tensor, shape: Sequence[int]) -> None:
-    """Draw an image (D,) and, to its right, its D coordinates as bars."""
+    """Draw an image of shape (D,) and, to its right, its D coordinates as bars."""
     _, (left, right) = plt.subplots(1, 2, figsize=(11, 2.8), width_ratios=(1, 3))
     plots.digits(image[None], columns=1, ax=left, title="as a picture", shape=shape)
     right.bar(range(len(image)), image.tolist(), width=1.0, color=plots.DATA)

@@ -46,7 +46,10 @@ def snapshots(line: Any, density: ArrayLike, shots: Mapping[str, Shot]) -> None:
 
 
 def best_discriminator(x: ArrayLike, p: ArrayLike, q: ArrayLike, d: ArrayLike) -> None:
-    """Plot two densities (G,) on the left, and the trained D (G,) and the best D on the right."""
+    """Plot two densities on the left, and the trained D and the best D on the right.
+
+    All arguments have shape (G,).
+    """
     p, q = np.asarray(p), np.asarray(q)
     _, (left, right) = plt.subplots(1, 2, figsize=(8.4, 2.8))
     left.plot(x, p, ":", color=DATA, lw=2.2, label="data p(x)")
@@ -61,7 +64,11 @@ def best_discriminator(x: ArrayLike, p: ArrayLike, q: ArrayLike, d: ArrayLike) -
 
 
 def lengths_of_step(lengths: ArrayLike, means: ArrayLike, jsds: ArrayLike, before: float) -> None:
-    """Plot the mean of the points and the JSD after one generator step of each length (L,)."""
+    """Plot the mean of the points and the JSD after one generator step,
+    as functions of the length of this step.
+
+    lengths, means, jsds: shape (L,). before: the JSD before the step.
+    """
     mean = "mean of the generated points (data: 0)"
     jsd = "JSD(p, q), nats (dotted: before the step)"
     panels = {mean: {"": (lengths, means)}, jsd: {"": (lengths, jsds)}}
@@ -100,7 +107,7 @@ def gradients(distances: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
 def divergences(shifts: ArrayLike, jsds: ArrayLike, works: ArrayLike) -> None:
     """Plot the JSD and the Wasserstein distance between two blocks against the shift between them.
 
-    The blocks have width 1, and all arguments have shape (M,).
+    The blocks have width 1. All arguments have shape (M,).
     """
     titles = "JSD(p, q), nats (dotted: log 2)", "Wasserstein distance $W_1$(p, q)"
     panels = {titles[0]: {"": (shifts, jsds)}, titles[1]: {"": (shifts, works)}}
@@ -120,9 +127,9 @@ def runs(
     """Plot one panel per column of the histories, with one colour per kind of game
     and one line per seed.
 
-    columns: maps names in `toy_gan.HEAD` to titles of panels. log: the columns with a logarithmic
-    axis. levels: maps columns to heights of dotted horizontal lines. changes: the rounds at which a
-    learning rate was changed, which are marked by vertical lines.
+    columns: maps column names from `toy_gan.HEAD` to panel titles. log: the columns with a
+    logarithmic axis. levels: maps each column to the height of its dotted horizontal line. changes:
+    the rounds at which a learning rate was changed, which are marked by vertical lines.
     """
     _, axes = plt.subplots(1, len(columns), figsize=(3.9 * len(columns), 2.6), squeeze=False)
     for ax, (column, title) in zip(axes[0], columns.items(), strict=True):
@@ -141,9 +148,10 @@ def runs(
 
 
 def rate_map(wrong: ArrayLike, rates: Sequence[float], rounds: int) -> None:
-    """Draw the misplaced mass for each pair of learning rates; darker cells have more of it.
+    """Draw the misplaced mass for each pair of learning rates, with darker cells for more mass.
 
-    wrong: the misplaced mass, of shape (G, D).
+    wrong: the misplaced mass, of shape (G, D), with one row per learning rate of G and one column
+    per learning rate of D.
     """
     plots.rate_map(np.asarray(wrong), rates, f"mass in the wrong place after {rounds} rounds")
 
@@ -155,7 +163,7 @@ def curves(
     every: int = 1,
     log: bool = False,
 ) -> None:
-    """Plot one line per seed, in one colour per kind of game.
+    """Plot one line per seed, with one colour per kind of game.
 
     Each line has shape (T,), and its points are `every` rounds apart.
     """

@@ -10,7 +10,10 @@ from course_lib import plots
 
 
 def labelled_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
-    """Draw one row of images (N, D) or (N, H, W) per label, with the same N in every row."""
+    """Draw one row of images per label.
+
+    rows: maps each label to images of shape (N, D) or (N, H, W), with the same N in every row.
+    """
     count = len(next(iter(rows.values())))
     height, width = shape[-2:]
     row_height = 0.78 * height / width
@@ -43,8 +46,7 @@ def loss_parts(history: Sequence[tuple[int, float, float]]) -> None:
 
 
 def scatter_of_losses(single: Tensor, batch: Tensor) -> None:
-    """Plot histograms of the deviations of the loss from its mean,
-    for one image and for one batch.
+    """Plot histograms of the loss minus its mean, for one image and for one batch.
 
     single, batch: deviations of shape (S,).
     """
@@ -73,7 +75,10 @@ def shares(alone: Tensor, together: Tensor, names: Sequence[str]) -> None:
 
 
 def kl_by_dimension(kl_sorted: Mapping[float, Tensor]) -> None:
-    """Plot the KL of each dimension (d,) in descending order, with one curve per β."""
+    """Plot the KL of each dimension in descending order, with one curve per β.
+
+    kl_sorted: maps each β to the KLs in descending order, of shape (d,).
+    """
     _, ax = plt.subplots(figsize=(7.5, 3.2))
     styles = zip((plots.Q, plots.MODEL, plots.GAP), "so^", strict=True)
     for (beta, kl), (colour, marker) in zip(kl_sorted.items(), styles, strict=True):

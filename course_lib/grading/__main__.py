@@ -80,7 +80,7 @@ class Refused(Exception):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return the exit status."""
+    """Run one command and return its exit status."""
     asked = parser().parse_args(arguments)
     try:
         return asked.run(asked) or 0
@@ -216,7 +216,7 @@ def command(commands: Any, name: str, run: Run, does: str) -> argparse.ArgumentP
 
 
 def run_list(asked: argparse.Namespace) -> None:
-    """List all assignments, or only their names."""
+    """List all assignments or, with --names, only their names."""
     names = sorted(path.parent.name for path in asked.homework.glob("*/keys"))
     if asked.names:
         print("\n".join(names))
@@ -432,7 +432,7 @@ def check_assignment(
 ) -> None:
     """Raise Refused if all notebooks seem to belong to another assignment.
 
-    If they were graded, all of them would get 0 points.
+    Grading them would give every student 0 points.
     """
     seen = False
     for submission in submissions:
@@ -452,7 +452,7 @@ def check_assignment(
 def without_strangers(
     asked: argparse.Namespace, name: str, submissions: list[Submission]
 ) -> list[Submission]:
-    """Return the submissions, with `trouble` set if no copy was released for the student.
+    """Return the submissions, and set `trouble` in those of students without a released copy.
 
     Only releases with --per-student contain a copy for each student. Raises Refused if such a
     release contains no copy for any of these students. Also raises Refused if --per-student does
@@ -611,7 +611,7 @@ def run_gradescope(asked: argparse.Namespace) -> None:
 def only_submission(folder: Path, name: str) -> Submission:
     """Return the submission that a student uploaded to Gradescope.
 
-    If there is not exactly one notebook, `trouble` tells the student so.
+    If there is no notebook or more than one, `trouble` says so.
     """
     try:
         found = find_submissions(folder, name)
@@ -666,8 +666,8 @@ def keep_secret(path: Path, secret: Secret) -> None:
 def read_secret(asked: argparse.Namespace) -> Secret:
     """Return the secret of a release.
 
-    A missing secret is not replaced, because a new one would select variants other than those that
-    the students received.
+    A missing secret is not replaced, because a new one could select variants that the students did
+    not receive.
     """
     path = asked.secret or asked.out / "secret"
     if not path.exists():

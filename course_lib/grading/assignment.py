@@ -151,7 +151,9 @@ def markdown_cells(starter: str) -> list[str]:
 
 
 def asked_in(text: str) -> str | None:
-    """Return the name of the question that a Markdown cell with this text marks, or None."""
+    """Return the name of the question that a Markdown cell with this text marks,
+    or None if it marks no question.
+    """
     text = text.strip()
     alone = text.startswith(MARK) and "\n" not in text
     return text.removeprefix(MARK).strip() if alone else None
@@ -280,10 +282,10 @@ class Secret:
 
 
 def draw(variant: Variant, case: str, seed: int) -> Arguments:
-    """Draw a variant's inputs for one case, with floating-point arrays in float32,
-    as in students' tensors.
+    """Draw a variant's inputs for one case.
 
-    Raises ArgumentsError if an argument cannot be sent to a sandbox.
+    Floating-point arrays are converted to float32, the dtype of the students' tensors. Raises
+    ArgumentsError if an argument cannot be sent to a sandbox.
     """
 
     def narrowed(value):

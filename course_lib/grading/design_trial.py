@@ -56,7 +56,7 @@ def is_dtype_and_shape(declared: Any) -> bool:
 
 
 def faults_of_calls(design: Design) -> list[str]:
-    """Return the first fault of `guard` or `measure` on random arrays:
+    """Return the first fault found when `guard` and `measure` are called with random arrays:
     an error or an invalid result.
     """
     for arrays in random_arrays(design):
@@ -67,7 +67,9 @@ def faults_of_calls(design: Design) -> list[str]:
 
 
 def fault_on(design: Design, arrays: Arrays) -> str:
-    """Describe what goes wrong when the judge gets these arrays, or return "" if nothing does."""
+    """Describe what goes wrong when `guard` and `measure` are called with these arrays,
+    or return "" if nothing does.
+    """
     file = f"keys/{design.name}.py"
     shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
     on = f"on random arrays ({shapes})"
@@ -101,7 +103,7 @@ def copied(arrays: Arrays) -> Arrays:
 
 
 def random_arrays(design: Design) -> Iterator[Arrays]:
-    """Yield random arrays of the declared dtypes and shapes, such as students might hand in.
+    """Yield random arrays that students might hand in, with the declared dtypes and shapes.
 
     Dimensions that may have any length first get equal lengths, then different lengths, and then
     length 0.
@@ -126,8 +128,10 @@ def sizes(shape: tuple[int, ...], lengths: Iterator[int], most: int) -> tuple[in
 def drawn(
     rng: np.random.Generator, dtype: str, shape: tuple[int, ...], is_signed: bool
 ) -> np.ndarray:
-    """Draw random floats (between 0 and 1 or, if `is_signed`, of both signs)
-    or random integers (0 or 1).
+    """Draw an array of random numbers with this dtype and shape.
+
+    Floats lie between 0 and 1 or, if `is_signed` is True, have both signs. All other numbers are
+    0 or 1.
     """
     if not dtype.startswith("float"):
         return rng.integers(0, 2, shape).astype(dtype)

@@ -196,7 +196,7 @@ def noted_faults(result: Result, question: str) -> Iterator[None]:
 
 
 def refused(question: Any, refusal: str) -> Verdict:
-    """Return the verdict on a question if the submission cannot be graded."""
+    """Return the verdict on a question in a submission that cannot be graded."""
     return Verdict(0.0, question.points, f"{NOT_GRADED}{refusal}")
 
 
@@ -234,7 +234,7 @@ def beginning(source: str) -> str:
 
 
 def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None, str]:
-    """Return the arrays handed in and "", or None and a sentence that says what is wrong."""
+    """Return the submitted arrays and "", or None and a sentence that says what is wrong."""
     if handed_in is None:
         return None, "Not started: no design.safetensors was handed in."
     try:
@@ -333,7 +333,9 @@ class Job:
 
     @property
     def old(self) -> Result | None:
-        """The earlier result of this submission, to be merged with the new verdicts, or None."""
+        """The earlier result of this submission, with which the new verdicts are to be merged,
+        or None if there is none.
+        """
         before = self.before
         if before is None or before.set_aside or before.submission != self.submission.sha:
             return None
@@ -359,7 +361,9 @@ def older_ones(submissions: list[Submission], store: Store) -> list[Submission]:
 
 
 def outdated(assignment: Assignment, secret: Secret, results: list[Result]) -> list[str]:
-    """Return the students whose results come from a different secret, grader or set of keys."""
+    """Return the students whose results were obtained with a different secret, grader
+    or set of keys.
+    """
     found = []
     for result in results:
         keys = {
@@ -487,7 +491,10 @@ def grade_all(
 
 
 def finish(assignment: Assignment, job: Job, new: Result, store: Store, done: Callable) -> None:
-    """Merge a new result with the old one, store it, and pass it to `done`."""
+    """Merge a new result with the old one, store the merged result, and pass it to `done`.
+
+    A result that was set aside is not merged.
+    """
     result = new if new.set_aside else merged(job, new, assignment)
     result.replaced = job.replaced
     store.put(result)

@@ -42,7 +42,7 @@ def judge(
     ended: str,
     broken: str = "",
 ) -> Verdict:
-    """Return the verdict on one question, given the student's answer in each case.
+    """Judge a student's answers to one question, one answer for each case, and return the verdict.
 
     ended: how the submission's run ended. broken: what stopped the cell that should define the
     function, in the words of `stopped`.
@@ -181,7 +181,7 @@ def stopped(what: str, line: int, says: str = "", of: str = "") -> str:
 
 
 def judge_design(design: Design, arrays: Arrays | None, trouble: str) -> Verdict:
-    """Return the verdict on the arrays handed in; if there are none, `trouble` says why."""
+    """Return the verdict on the submitted arrays; if `arrays` is None, `trouble` says why."""
     if arrays is None:
         return Verdict(0.0, design.points, trouble)
     broken = design.guard(arrays)

@@ -113,7 +113,7 @@ def outputs(verdict: dict[str, Any]) -> list[NotebookNode]:
 def configure(
     config: Any, secret: str | Path, per_student: bool = False, homework: str | Path = HOMEWORK
 ) -> None:
-    """Let the judge execute notebooks instead of nbgrader; the rest of nbgrader is unchanged."""
+    """Make nbgrader use the judge to execute notebooks; the rest of nbgrader is unchanged."""
     config.Autograde.autograde_preprocessors = [
         Judge,
         ClearMetadataPreprocessor,

@@ -1,4 +1,4 @@
-"""Write HTML pages that work offline: a feedback page for each student, and one about the class.
+"""Write HTML pages that work offline: a feedback page for each student, and a page about the class.
 
 Any text that may come from a submission is either escaped or left out.
 """
@@ -152,8 +152,8 @@ def page_name(student: str) -> str:
 def class_page(assignment: Assignment, results: list[Result]) -> str:
     """Return the page about the class.
 
-    It shows the distribution of the points, the mistakes in each question, the submissions that
-    need a manual check, and the leaderboards.
+    It shows the distribution of the points, the mistakes made in the answers to each question, the
+    submissions that need a manual check, and the leaderboards.
     """
     points = [result.points for result in results]
     return render(
@@ -175,10 +175,10 @@ def class_page(assignment: Assignment, results: list[Result]) -> str:
 
 
 def to_look_at(result: Result) -> list[str]:
-    """Return what needs a manual check in a submission.
+    """Return sentences that say what in a submission needs a manual check.
 
-    This includes the questions whose keys failed, and the notes on a submission that was stopped,
-    has no points, or may belong to another assignment.
+    These sentences name each question whose key failed, and include the notes on a submission that
+    was stopped, has no points, or may belong to another assignment.
     """
     failed = [
         f"The key of {question} failed with {what}." for question, what in result.faults.items()

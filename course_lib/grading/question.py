@@ -26,11 +26,11 @@ STOPS = (ArithmeticError, ValueError, IndexError, TypeError)
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an answer a may differ from the reference b, and the reason for this choice.
+    """How far an answer may differ from the reference, and the reason for this choice.
 
-    The condition is |a − b| ≤ absolute + relative·|b|. If the answer has several elements,
-    `absolute` is multiplied by the largest absolute value in the reference, provided that this
-    value exceeds 1.
+    For an answer a and the reference b, the condition is |a − b| ≤ absolute + relative·|b|.
+    If the answer has several elements, `absolute` is multiplied by the largest absolute value in
+    the reference, provided that this value exceeds 1.
     """
 
     relative: float
@@ -95,7 +95,8 @@ class Question:
     name: the name of the question and of its key file. function: the name that the function must
     have in the notebook. given_as: whether the function gets PyTorch tensors ("tensors") or NumPy
     arrays ("arrays"). If every question of an assignment uses arrays, the sandbox does not import
-    PyTorch. For a notebook without PyTorch, importing it would take most of the grading time.
+    PyTorch. For a notebook that does not need PyTorch, this import would take most of the grading
+    time.
     """
 
     name: str
@@ -194,7 +195,9 @@ def fault_of_arguments(arguments: Arguments) -> str:
 
 
 def as_reference_sees(arguments: Arguments) -> Arguments:
-    """Return copies of the arguments, with arrays converted to float64 for accuracy."""
+    """Return copies of the arguments, with floating-point arrays converted to float64
+    for accuracy.
+    """
 
     def widened(value: Any) -> Any:
         if isinstance(value, np.ndarray):

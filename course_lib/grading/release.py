@@ -1,4 +1,4 @@
-"""Make the files of a release: the copies for students and those for the instructor.
+"""Make the files of a release: the students' copies, the instructor's copies and the keys.
 
 The instructor's secret determines which variant of each question is used.
 """

@@ -107,7 +107,7 @@ def alarm(signum: int, frame: object) -> None:
     """Raise OutOfTime when a timer expires.
 
     If time is left because the process had to wait for a processor, restart the timer for elapsed
-    time.
+    time instead.
     """
     if signum == signal.SIGALRM and Clock.left() > 0:
         signal.setitimer(signal.ITIMER_REAL, max(Clock.left(), 0.01))
@@ -185,7 +185,7 @@ def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float)
 
 
 def import_torch() -> None:
-    """Import torch with garbage collection disabled: a collection would find nothing."""
+    """Import torch with garbage collection disabled, because a collection would find no garbage."""
     gc.disable()
     import torch  # noqa: F401
 

@@ -181,7 +181,7 @@ def run(
     data: Path | None = None,
     unsafe: bool = False,
 ) -> Outcome:
-    """Run a notebook's code cells and then the calls in a sandbox.
+    """Run a notebook's code cells, and then the calls, in a sandbox.
 
     cells: dicts with the keys "number" and "source". data: a folder that the notebook can read as
     $COURSE_DATA. unsafe: whether to apply only the limits, without a sandbox; use this only on a
@@ -360,7 +360,7 @@ def environment(data: Path | None, unsafe: bool) -> dict[str, str]:
 
 
 def watch(process: subprocess.Popen, reading: int, limits: Limits) -> tuple[str, bytes]:
-    """Read until the process ends or exceeds a limit.
+    """Read from the pipe until the process ends or exceeds a limit.
 
     Return how the process ended and the bytes received.
     """

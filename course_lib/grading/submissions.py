@@ -257,10 +257,10 @@ def is_handed_in(path: str) -> bool:
 
 
 def folder_files(folder: Path) -> Iterator[tuple[str, bytes, str]]:
-    """Yield the relative path and bytes of each notebook or design in a folder and its subfolders.
+    """Yield (path, bytes, trouble) for each notebook or design in a folder and its subfolders.
 
-    The third element is a sentence that says why the file was not read, or "" if it was. Students'
-    zip files are searched too.
+    The path is relative to the folder. `trouble` is a sentence that says why the file was not read,
+    or "" if it was read. Students' zip files are searched too.
     """
     for where, folders, names in os.walk(folder, followlinks=False):
         folders[:] = sorted(name for name in folders if name not in ADDED)
@@ -340,7 +340,7 @@ def read_file(path: Path) -> tuple[bytes, str]:
 def limit_of(name: str) -> int:
     """Return the maximum size of a file in bytes.
 
-    A zip file may contain a notebook and a design.
+    The limit for a zip file leaves room for a notebook and a design.
     """
     if name.endswith(NOTEBOOK):
         return MAX_NOTEBOOK
