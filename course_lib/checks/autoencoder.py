@@ -70,7 +70,7 @@ def reparameterize(student: Student) -> None:
 
 
 def wrong_gaussians(m: Tensor, v: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return the mean and std of z that typical mistakes produce from mu = m and logvar = v."""
+    """Return the mean and std of z that each typical mistake produces if mu = m and logvar = v."""
     std = (v / 2).exp()
     wrong_stds = {
         "the variance is used as the std. Multiply the noise by the std, exp(logvar / 2).": (
@@ -112,7 +112,7 @@ def wrong_gaussians(m: Tensor, v: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
 def rows_differ(student: Student) -> None:
     """Raise Mistake unless z is right for inputs of three sizes.
 
-    In each input, mu and logvar differ between the rows.
+    If an input has several rows, mu and logvar differ from row to row.
     """
     for shape, says in (
         ((6000, 3), OTHER_NUMBERS),
@@ -231,7 +231,10 @@ def loss_mistakes(
 
 
 def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
-    """Return the per-image losses (N,) that result from a missing or misplaced factor."""
+    """Return the per-image losses that result from a missing, extra or misplaced factor.
+
+    Each result has the shape (N,).
+    """
     far, error, kl = parts.far, parts.error, parts.kl
     return {
         "the squared error is averaged over pixels. Sum over pixels and average over images.": (
@@ -268,7 +271,7 @@ def wrong_factors(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
-    """Return the losses per image that result from a flipped sign, a missing term,
+    """Return the per-image losses that result from a flipped sign, a missing term,
     or a wrong sum or average.
 
     Each result has the shape (N,).
@@ -297,7 +300,7 @@ def wrong_sums(parts: LossParts) -> dict[str, Tensor]:
 
 
 def wrong_kls(parts: LossParts, mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the losses per image that result from a missing or misinterpreted term of the KL.
+    """Return the per-image losses that result from a missing or misinterpreted term of the KL.
 
     Each result has the shape (N,).
     """
@@ -313,7 +316,10 @@ def wrong_kls(parts: LossParts, mu: Tensor, logvar: Tensor) -> dict[str, Tensor]
 
 
 def wrong_constants(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
-    """Return the per-image losses (N,) that result from an extra constant or the wrong units."""
+    """Return the per-image losses that result from an extra constant or from the wrong units.
+
+    Each result has the shape (N,).
+    """
     error, kl = parts.error, parts.kl
     log_2, log_10 = math.log(2), math.log(10)
     return {
@@ -336,7 +342,10 @@ def wrong_constants(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_shapes(parts: LossParts) -> dict[str, Tensor]:
-    """Return the results of mistakes that still give one number per image, each of shape (N,)."""
+    """Return the results obtained if a part of the loss is not averaged over the images.
+
+    Each result has the shape (N,).
+    """
     error, kl = parts.error, parts.kl
     return {
         "the average over images is missing. Return one number.": error + kl,
@@ -358,7 +367,10 @@ def draw_batch(generator: Generator, n: int, pixels: int, d: int) -> dict[str, T
 
 
 def wrong_part(student: Student, inputs: Inputs) -> str:
-    """Return one sentence that names the wrong part of a wrong loss if the other part is right."""
+    """Return a sentence that names the wrong part of the loss if exactly one part is wrong.
+
+    Otherwise, the sentence says only that a value is wrong.
+    """
     loss = call(student, *inputs.values())
     of_kl = call(student, *{**inputs, "x_hat": inputs["x"]}.values())  # no squared error is left
     if not isinstance(loss, Tensor) or not isinstance(of_kl, Tensor):

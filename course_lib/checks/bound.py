@@ -37,7 +37,9 @@ def kl_mistakes(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_kl_sums(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the results of combining the right terms with a wrong sign, factor, sum or average."""
+    """Return the results obtained by combining the right terms with a wrong sign, factor,
+    sum or average.
+    """
     each = (logvar.exp() + mu**2 - 1 - logvar) / 2  # (N, D)
     right = each.sum(1)
     return {
@@ -89,7 +91,7 @@ def misread_logvars(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_kl_terms(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the KLs that result from a missing or wrong term, and the square root of the KL."""
+    """Return the values that result from a missing or wrong term, or from an extra square root."""
     square, var = mu**2, logvar.exp()  # (N, D)
     right = (var + square - 1 - logvar).sum(1) / 2
     return {
@@ -155,7 +157,7 @@ def kl_to_standard_normal(student: Student) -> None:
 
 
 def expect_repeats(student: Student, inputs: Inputs) -> None:
-    """Raise Mistake if a second call with the same inputs returns a tensor with other numbers."""
+    """Raise Mistake if a second call with the same inputs returns different numbers."""
     first, second = (call(student, *inputs.values()) for _ in range(2))
     are_tensors = isinstance(first, Tensor) and isinstance(second, Tensor)
     if not are_tensors or not first.is_floating_point():
@@ -176,8 +178,8 @@ def extreme_logvar(
 ) -> None:
     """Raise Mistake unless the result is right for log-variances of −60 and 60.
 
-    The variances are then 9e-27 and 1e26.
-    inputs: a function that returns the inputs of the exercise for a given logvar of shape (N, d).
+    The corresponding variances are about 9e-27 and 1e26.
+    inputs: a function that takes logvar, of shape (N, d), and returns the inputs of the exercise.
     """
     small = (
         "Is a small number added before the logarithm, or is the variance clamped? log σ² is "
@@ -298,7 +300,10 @@ def lower_bound(student: Student) -> None:
 
 
 def of_softmax(answer: Callable[..., Any]) -> Callable[..., Any]:
-    """Make `answer` normalize q first, because answers that do so themselves are also accepted."""
+    """Return a version of `answer` that normalizes q before it computes the bound.
+
+    In this form, answers that normalize q themselves have the same gradients as those that do not.
+    """
 
     @wraps(answer)
     def bound(log_joint: Tensor, q: Tensor) -> object:
@@ -312,7 +317,7 @@ def clamp_of_q(student: Student) -> None:
 
     The gradient is wrong there if q is clamped or if a number is added to q. The class
     `torch.distributions.Categorical` clamps probabilities at the machine epsilon of their dtype,
-    but answers that use it are accepted.
+    but answers that use this class are accepted.
     """
 
     def slopes(answer: Student) -> Tensor:
@@ -360,7 +365,7 @@ def weights_mistakes(log_w: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_log_means(log_w: Tensor) -> dict[str, Tensor]:
-    """Return the results of wrong ways to compute the logarithm of the mean weight."""
+    """Return the results obtained by computing the logarithm of the mean weight incorrectly."""
     k, n = log_w.shape
     total = log_w.logsumexp(0)  # (N,)
     return {
@@ -385,7 +390,7 @@ def wrong_log_means(log_w: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_axes_and_weights(log_w: Tensor) -> dict[str, Tensor]:
-    """Return the results of a wrong sign or axis, of wrong weights, and of mixed units."""
+    """Return the results obtained with a wrong sign or axis, wrong weights, or mixed units."""
     k, n = log_w.shape
     total, right = log_w.logsumexp(0), weights_reference(log_w)  # (N,) each
     return {
@@ -441,10 +446,11 @@ def importance_weighted_bound(student: Student) -> None:
 def extreme_weights(
     student: Student, inputs: Callable[[Tensor], Inputs], reference: Reference
 ) -> None:
-    """Raise Mistake unless the result is right for log-weights from −5000 to 3000.
+    """Raise Mistake unless the result is right for log-weights between about −5000 and 3000.
 
     Each of five images is tried alone, and then all five are tried together.
-    inputs: a function that returns the exercise's inputs for given log-weights of shape (k, N).
+    inputs: a function that takes log-weights of shape (k, N) and returns the inputs of the
+    exercise.
     """
     clamped = "Is a small number added, or is something clamped? `logsumexp` needs neither."
     own = "Subtract each image's own largest log-weight first, as `logsumexp` does"
@@ -477,11 +483,12 @@ def extreme_weights(
 
 
 def lowest_change(value: Any, before: tuple[float, float], after: tuple[float, float]) -> str:
-    """Say how a formula for the lowest possible change in log P(x) compares with one step in P
-    alone.
+    """Return a message that compares a formula for the lowest possible change in log P(x)
+    with one step that changes only P.
 
-    The sentence helps students judge the last exercise of the chapter. `value` is the result of the
-    formula, or None if the exercise has not been started. before, after: log P(x) and L_b, in nats.
+    The message helps students judge their answer to the last exercise of the chapter. `value` is
+    the result of the formula, or None if the exercise has not been started. before, after: log P(x)
+    and L_b before and after the step, in nats.
     """
     if value is None:
         return "Write your formula in the cell above."

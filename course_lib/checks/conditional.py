@@ -169,7 +169,7 @@ def judge_parts(
 
 
 def expect_told(encode: Half, decode: Half) -> None:
-    """Raise Mistake unless both networks are called, and always with the label."""
+    """Raise Mistake unless both networks are called and receive the label in every call."""
     for half in (encode, decode):
         expect(half.is_called, f"`{half.name}` is never called.")
     says = "neither network gets the label. Append the label to x and to z."
@@ -336,8 +336,8 @@ def style_answers(encode: "Encoder", decode: "Decoder") -> tuple[Tensor, dict[st
 
 
 def misplaced_images(right: Tensor) -> dict[str, Tensor]:
-    """Return the results of changing the pixels or of showing the right images in the wrong
-    places.
+    """Return the results obtained by changing the pixels or by showing the right images
+    in the wrong places.
     """
     stack = "Stack along axis 1."
     return {
@@ -362,7 +362,9 @@ def misplaced_images(right: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_columns(right: Tensor) -> dict[str, Tensor]:
-    """Return the results of averaging, joining or omitting columns, and of changing the pixels."""
+    """Return the results obtained by averaging, joining or omitting columns,
+    or by changing the pixels.
+    """
     ten = "Return ten columns, for labels 0 to 9."
     return {
         "the result is averaged over the images. Each row must keep its own image.": right.mean(0),
@@ -454,7 +456,7 @@ MINUS = "A factor of 1/10 becomes − ln 10 in the logarithm"
 
 
 def wrong_tens(log_p: Tensor) -> dict[str, Tensor]:
-    """Return the results of a missing or misplaced probability of 1/10."""
+    """Return the results obtained if the probability of 1/10 is missing or misplaced."""
     total, ten = log_p.logsumexp(1), math.log(10)
     return {
         "ln 10 is not subtracted. Each label has probability 1/10.": total,
@@ -478,7 +480,9 @@ def wrong_tens(log_p: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_label_sums(log_p: Tensor) -> dict[str, Tensor]:
-    """Return the results of a wrong sum over the labels, and of a missing sum or logarithm."""
+    """Return the results obtained with a wrong sum over the labels,
+    or without the sum or the logarithm.
+    """
     total, ten = log_p.logsumexp(1), math.log(10)
     right = total - ten
     tiny = log_p.exp()

@@ -29,7 +29,7 @@ OLD = 0.25  # the gradient left in D's weights by an earlier step
 class Critic:
     """A discriminator that maps an image x to the logit ½ Σ w·x² + 0.7.
 
-    Its gradient with respect to x is w·x.
+    The gradient of the logit with respect to x is w·x.
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -87,12 +87,12 @@ def r1_penalty(student: Student) -> None:
 
 
 def wrong_penalties(logit: Critic, x: Tensor) -> dict[str, Tensor]:
-    """Return the results that typical mistakes produce in place of R1."""
+    """Return the results that typical mistakes produce in place of the R1 penalty."""
     return wrong_norms(logit, x) | wrong_gradients(logit, x)
 
 
 def wrong_norms(logit: Critic, x: Tensor) -> dict[str, Tensor]:
-    """Return the results of a wrong factor, and of wrong squares, sums and averages."""
+    """Return the results obtained with a wrong factor, or with wrong squares, sums or averages."""
     slopes = (logit.weight * x).detach()  # (N, D)
     norms = slopes.norm(dim=1)  # (N,)
     right, n, pixels = norms.square().mean() / 2, *x.shape
@@ -135,7 +135,7 @@ def wrong_norms(logit: Critic, x: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_gradients(logit: Critic, x: Tensor) -> dict[str, Tensor]:
-    """Return the results of penalizing or returning the wrong gradient or the wrong number."""
+    """Return the results obtained by penalizing or returning the wrong gradient or number."""
     slopes = (logit.weight * x).detach()  # (N, D)
     norms = slopes.norm(dim=1)  # (N,)
     right, n = norms.square().mean() / 2, len(x)
@@ -258,7 +258,7 @@ def wrong_kls(labels: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_logarithms(labels: Tensor) -> dict[str, Tensor]:
-    """Return the results of wrong logarithms, wrong weights and wrong shares in the KL."""
+    """Return the results obtained with wrong logarithms, weights or shares in the KL."""
     counts, ten = labels.bincount(minlength=10), tensor(10.0)
     n = len(labels)
     shares = counts / n  # (10,)
@@ -307,7 +307,9 @@ def wrong_logarithms(labels: Tensor) -> dict[str, Tensor]:
 
 
 def other_measures(labels: Tensor) -> dict[str, Tensor]:
-    """Return other measures of the shares, and the results of computing the KL incorrectly."""
+    """Return other measures of the shares,
+    and the results obtained by computing the KL incorrectly.
+    """
     shares = labels.bincount(minlength=10) / len(labels)  # (10,)
     seen = shares[shares > 0]
     right, ten = kl_to_uniform(labels), tensor(10.0)
@@ -349,7 +351,7 @@ def other_measures(labels: Tensor) -> dict[str, Tensor]:
 
 
 def reversed_kls(labels: Tensor) -> dict[str, Tensor]:
-    """Return KL(uniform ‖ shares), kept finite by various small numbers."""
+    """Return KL(uniform ‖ shares), kept finite by each of several small numbers."""
     shares = labels.bincount(minlength=10).double() / len(labels)  # (10,)
     says = "the direction is reversed. The result is KL(uniform ‖ shares), with {:g} {}."
     results = {}
@@ -444,7 +446,10 @@ FEW = "For the real points 0, 1, 3, 7 and the fake points −2, −1, 6, 12 on a
 
 
 def by_hand(student: Student) -> str:
-    """Return a sentence about the student's result for the small case, or "" if it is right."""
+    """Return a sentence that corrects the student's number for the small case.
+
+    If the result is right or is not a single number, return "".
+    """
     try:
         found = number_or_tensor(call(student, FEW_REAL, FEW_FAKE, 1), "your result", False)
     except Mistake:
@@ -455,7 +460,7 @@ def by_hand(student: Student) -> str:
 
 
 def expect_at_the_radius(student: Student) -> None:
-    """Raise Mistake unless a point at exactly the radius of a real point counts as inside."""
+    """Raise Mistake unless a fake point exactly on the edge of a ball counts as inside."""
     value = call(student, FEW_REAL, FEW_FAKE, 1)
     strict = (
         f"{FEW} the fake point −1 is exactly at the radius of 0, so it counts. Use ≤ instead of <."
@@ -520,7 +525,7 @@ def wrong_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
 
 
 def wrong_counts(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
-    """Return the results of counting the points in the right balls incorrectly."""
+    """Return the results obtained by counting the points in the right balls incorrectly."""
     apart = cdist(fake, real)  # (M, N)
     own = radius(real, k)  # (N,)
     inside = apart <= own

@@ -174,7 +174,7 @@ def wrong_tiles() -> dict[str, Tensor]:
 
 
 def wrong_lanes() -> dict[str, Tensor]:
-    """Return the results of a wrong mask or a wrong tile for the last of three programs."""
+    """Return the results obtained with a wrong mask or tile in the last of three programs."""
     block, bits = 4, softplus(LOGITS)
     terms = bits[8:]  # 2 pixels, next to 2 masked lanes
     right, log_2 = terms.sum(), softplus(tensor(0.0))
@@ -211,7 +211,7 @@ def wrong_lanes() -> dict[str, Tensor]:
 
 
 def wrong_terms() -> dict[str, Tensor]:
-    """Return the results of wrong terms and of wrong sums for the last of three programs."""
+    """Return the results obtained with wrong terms or wrong sums in the last of three programs."""
     block, mine = 4, LOGITS[8:]  # 2 pixels, next to 2 masked lanes
     terms = softplus(mine)
     right, log_2 = terms.sum(), softplus(tensor(0.0))
@@ -297,7 +297,8 @@ def one_pass(
 ) -> tuple[Tensor, Tensor]:
     """Return the final values of the running reference and the running total.
 
-    The reference is normally the maximum. Each result has the shape (N,).
+    The reference is the number that is subtracted before exp, normally the largest number so far.
+    Each result has the shape (N,).
     start: the initial reference; if None, the reference of the first tile.
     """
     joint = joint.double()
@@ -356,7 +357,9 @@ def wrong_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
 
 
 def wrong_maxima(joint: Tensor, block: int) -> dict[str, Tensor]:
-    """Return the results of using the running maximum or the final logarithm incorrectly."""
+    """Return the results obtained by using the running maximum
+    or the final logarithm incorrectly.
+    """
     largest = joint.amax(1)
     total = (joint - largest[:, None]).exp().sum(1)
     of_last_tile = joint.split(block, 1)[-1].amax(1)
@@ -402,7 +405,9 @@ def wrong_maxima(joint: Tensor, block: int) -> dict[str, Tensor]:
 
 
 def wrong_tile_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
-    """Return the results of wrong tiles, and of combining numbers or tiles incorrectly."""
+    """Return the results obtained with wrong tiles,
+    or by combining numbers or tiles incorrectly.
+    """
     right = joint.logsumexp(1)
     largest = joint.amax(1)
     tiles = joint.split(block, 1)
@@ -470,8 +475,8 @@ def expect_any_size(student: Student, joint: Tensor, block: int) -> None:
 def scattered_rows() -> Tensor:
     """Build 8 rows of 23 numbers that reveal whether the wrong number is subtracted before exp.
 
-    If it is, the exponentials overflow or underflow. The right number to subtract is the largest
-    one seen so far in the row. The tiles have 10, 10 and 3 columns.
+    If a wrong number is subtracted, the exponentials overflow or underflow. The right number to
+    subtract is the largest one seen so far in the row. The tiles have 10, 10 and 3 columns.
     """
     near, far = -0.1 * (arange(23) % 7), -4000.0
     rows = near.repeat(8, 1)
@@ -542,9 +547,10 @@ def expect_own_maximum(student: Student) -> None:
 
 
 def expect_tiles(student: Student) -> None:
-    """Raise Mistake unless the function works in tiles, without `logsumexp`.
+    """Raise Mistake unless the function works tile by tile,
+    without `logsumexp` or similar functions.
 
-    The tiles may have `block` columns, up to twice as many, or only one.
+    Each tile may have between `block` and 2 · `block` columns, or only one column.
     """
     n, block, k = 2, 7, 91  # 13 tiles
     joint = -(arange(n * k) % 17.0).reshape(n, k)
@@ -640,9 +646,8 @@ def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_averages(good: Tensor) -> dict[str, Tensor]:
-    """Return the results of mistakes common to all three gradients.
-
-    An example is a missing factor of 1/N.
+    """Return the values produced by mistakes that can occur in any of the three gradients,
+    such as a missing factor of 1/N.
     """
     n = len(good)
     missing = "the factor 1/N is missing. The loss is the mean over the images."
@@ -724,7 +729,9 @@ def wrong_d_mu() -> dict[str, Tensor]:
 
 
 def wrong_d_logvar() -> dict[str, Tensor]:
-    """Return what typical mistakes produce in place of d_logvar = ½ (exp(logvar) − 1) / N."""
+    """Return the values that typical mistakes produce in place of
+    d_logvar = ½ (exp(logvar) − 1) / N.
+    """
     _, _, mu, logvar = GIVEN.values()
     n, codes = mu.shape
     std, variance = (logvar / 2).exp(), logvar.exp()

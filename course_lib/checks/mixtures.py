@@ -34,7 +34,7 @@ def log_densities(x: Tensor, means: Tensor, stds: Tensor) -> Tensor:
 
 
 def resp_reference(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> Tensor:
-    """Return the correct responsibilities, of shape (N, K), according to Bayes' rule."""
+    """Return the correct responsibilities according to Bayes' rule, of shape (N, K)."""
     return (weights.log() + log_densities(x, means, stds)).softmax(1)  # (N, K)
 
 
@@ -45,7 +45,7 @@ def resp_mistakes(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> di
 
 
 def wrong_joints(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> dict[str, Tensor]:
-    """Return the results of a wrong normalization, a wrong weight or a wrong density."""
+    """Return the results obtained with a wrong normalization, weight or density."""
     log_w, log_s = weights.log(), stds.log()  # (K,)
     log_p = log_densities(x, means, stds)  # (N, K)
     square = ((x[:, None] - means) / stds).square()  # (N, K)
@@ -91,7 +91,9 @@ def wrong_joints(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> dic
 
 
 def wrong_logarithms(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> dict[str, Tensor]:
-    """Return the results of wrong logarithms, and of changing the right responsibilities."""
+    """Return the results obtained with wrong logarithms,
+    or by changing the right responsibilities.
+    """
     log_p = log_densities(x, means, stds)  # (N, K)
     log_joint = weights.log() + log_p
     joint, right = log_joint.exp(), log_joint.softmax(1)
@@ -131,7 +133,7 @@ def draw_mixture(generator: Generator, k: int) -> dict[str, Tensor]:
 
 
 def draw_points(generator: Generator, n: int, k: int) -> dict[str, Tensor]:
-    """Draw a mixture of k components, and draw n points, each near one of the components."""
+    """Draw a mixture of k components and n points that each lie near one component."""
     mixture = draw_mixture(generator, k)
     # the components are close together, so two log-densities of a point differ by at most about
     # ½(8 + 2)² = 50; exp overflows beyond 88, and the check with far points names such an overflow
@@ -361,7 +363,7 @@ def uniform_cdf(w: Tensor, m: Tensor, s: Tensor, low: float, width: float) -> Di
 def apart(x: Tensor, cdf: Distribution) -> float:
     """Return √n times the largest |F(xᵢ) − i/n| over the sorted samples x, where F is `cdf`.
 
-    This is less than √n times the Kolmogorov–Smirnov distance by at most 1/√n.
+    The result falls short of √n times the Kolmogorov–Smirnov distance by at most 1/√n.
     """
     x = x.sort().values
     n = len(x)
@@ -491,8 +493,8 @@ def mixture_moments(w: Tensor, m: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
 def expect_moments(x: Tensor, w: Tensor, m: Tensor, s: Tensor) -> None:
     """Raise Mistake unless the mean of the draws and the distribution of their noise are right.
 
-    Each mean and std may deviate by up to six standard errors. For a correct answer, each of them
-    exceeds this limit about twice in 10⁹ runs.
+    Each mean and std may deviate by up to six standard errors. For a correct answer, each of these
+    deviations exceeds the limit about twice in 10⁹ runs.
     """
     n = len(x)
     right_mean, right_spread = (moment.item() for moment in mixture_moments(w, m, s))
@@ -537,10 +539,12 @@ def expect_other_mixtures(student: Student, n: int) -> None:
 
 
 def shared_variance(variance: Any, x: Tensor, resp: Tensor) -> str:
-    """Say how steep the objective of the M-step is at a variance shared by all components.
+    """Return a message that gives the slope of the M-step's objective at the student's variance,
+    which all components share.
 
-    The sentence helps students judge the last exercise of the chapter. `variance` may be a number
-    or a tensor, or None if the exercise has not been started. x: (N,), resp: (N, K).
+    The message helps students judge their answer to the last exercise of the chapter. `variance`
+    may be a number or a tensor, or None if the exercise has not been started. x: shape (N,). resp:
+    shape (N, K).
     """
     if variance is None:
         return "Replace None with your formula first."
@@ -578,7 +582,7 @@ def shared_variance(variance: Any, x: Tensor, resp: Tensor) -> str:
 
 
 def shared_variances(x: Tensor, resp: Tensor) -> tuple[float, dict[str, float]]:
-    """Return the best shared variance, and the results of typical mistakes.
+    """Return the best shared variance, and the values that typical mistakes produce in its place.
 
     x has the shape (N,), and resp has the shape (N, K).
     """

@@ -82,7 +82,7 @@ def try_example(example: Mapping[str, Any], student: Any) -> None:
 
 
 def argument(value: Any, given_as: str = "tensors") -> Any:
-    """Return an argument as the function receives it.
+    """Convert a stored argument to the form in which the student's function receives it.
 
     The result is a tensor, an array, a number, or a list of these. Tensors and arrays contain
     float32 numbers or integers.

@@ -42,7 +42,8 @@ class Result:
 
     status: "not started", "correct" or "mistake".
     message: the text shown to the student.
-    error: any exception raised while the check read the result, for authors who test a new check.
+    error: the exception raised while the check read the result, or None; intended for authors who
+    test a new check.
     """
 
     status: str
@@ -168,7 +169,7 @@ def call(student: Student, *inputs: Any) -> Any:
 
 
 def plain(value: object, what: str) -> Tensor:
-    """Return `value` detached and on the CPU.
+    """Return `value` as a detached, dense tensor on the CPU.
 
     Raises Mistake if it is not a tensor of real numbers.
     """
@@ -303,7 +304,7 @@ class Table:
 
 
 def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
-    """Return `value` as a plain tensor.
+    """Return `value` as a detached, dense tensor on the CPU.
 
     Raises Mistake if it has the wrong shape or dtype, or contains NaN or infinity.
     """
@@ -317,7 +318,9 @@ def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def other_units(right: Tensor) -> dict[str, Tensor]:
-    """Return the right answer in bits and in base-10 units, for the `mistakes` of a Table."""
+    """Return the right answer in bits and in base-10 units,
+    for use among the `mistakes` of a Table.
+    """
     bits = (
         "the result is in bits (logarithms to base 2), but it must be in nats. Use the natural "
         "logarithm."
@@ -336,7 +339,7 @@ def fresh_generator() -> torch.Generator:
 
 
 def parts(answer: object, names: Sequence[str], right: Sequence[Tensor]) -> list[Tensor]:
-    """Return the tensors of an answer.
+    """Return the tensors of an answer as a list.
 
     Raises Mistake if their number or order does not match `names`.
     """
@@ -473,7 +476,7 @@ def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> li
 
 
 def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the gradients of the student's scalar result.
+    """Return the gradients of the scalar `total` with respect to the inputs.
 
     Inputs that no gradient reaches get zeros.
     """

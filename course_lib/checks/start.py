@@ -83,7 +83,9 @@ def to_points(student: Student) -> None:
 
 
 def one_image(student: Student, image: Tensor) -> None:
-    """Raise Mistake unless a batch of one image, (1, 28, 28), becomes points of shape (1, 784)."""
+    """Raise Mistake unless a batch of one image, of shape (1, 28, 28), becomes points
+    of shape (1, 784).
+    """
     try:
         points = plain(call(student, image), "your result")
     except Mistake as stopped:
@@ -269,8 +271,8 @@ def large_logits(
 
     Unstable formulas fail there, because sigmoid(60) rounds to 1 and exp(1000) overflows.
 
-    result: a function that computes the result of the exercise from the negative log-likelihood of
-    each pixel (N, D).
+    result: a function that computes the result of the exercise from the negative log-likelihoods of
+    the pixels, of shape (N, D).
     """
     signs = tensor([[1.0, -1.0, 1.0], [-1.0, 1.0, 1.0]])
     targets = tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
@@ -310,11 +312,12 @@ def large_logits(
 
 
 def cheapest_image(image: Any, rates: Tensor) -> str:
-    """Say what an image of zeros and ones costs, and how many of its pixels should change colour.
+    """Return a message that says what an image of zeros and ones costs,
+    and how many of its pixels would cost less in the other colour.
 
-    The sentence helps students judge the last exercise of the chapter. `image` may be a tensor or
-    an array of any shape and dtype, or None if the exercise has not been started. `rates` contains
-    the probability of each pixel to be 1, of shape (D,).
+    The message helps students judge their answer to the last exercise of the chapter. `image` may
+    be a tensor or an array of any shape and dtype, or None if the exercise has not been started.
+    `rates`, of shape (D,), contains the probability that each pixel is 1.
     """
     if image is None:
         return "Replace None with your image first."

@@ -154,7 +154,9 @@ def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
 
 
 def wrong_d_sums(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
-    """Return the results of wrong labels or signs, and of combining the two parts incorrectly."""
+    """Return the results obtained with wrong labels or signs,
+    or by combining the two parts incorrectly.
+    """
     real, fake = d(REAL), d(g(NOISE))  # (N, 1) each
     right = yes(real) + no(fake)
     return {
@@ -190,7 +192,7 @@ def wrong_d_sums(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
 
 
 def other_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
-    """Return other losses of D, and D's loss for the wrong points."""
+    """Return losses that may be mistaken for D's loss, and D's loss for the wrong points."""
     real, fake, skipped, twice = d(REAL), d(g(NOISE)), d(NOISE), d(g(REAL))  # (N, 1) each
     says_real, says_fake = real.sigmoid(), fake.sigmoid()
     return {
@@ -299,7 +301,7 @@ class CountedSGD(torch.optim.SGD):
     steps = 0
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Count and perform one step."""
+        """Perform one step and count it."""
         self.steps += 1
         return super().step(closure)
 
@@ -526,7 +528,10 @@ def best_value(student: Student) -> None:
 
 
 def expect_far_apart(student: Student) -> None:
-    """Raise Mistake unless the value is right where D* rounds to 1, in one cell even in float64."""
+    """Raise Mistake unless the value is right where D* rounds to 1.
+
+    In one cell, D* rounds to 1 even in float64.
+    """
     p, q, dx = tensor([2.0, 2.0, 1e-9, 1e-20]), tensor([1e-20, 1e-9, 2.0, 2.0]), tensor(0.25)
     right = value_of_best(p, q, dx)
     yours = number_or_tensor(call(student, p, q, dx), "your result", False)
@@ -546,7 +551,7 @@ def wrong_values(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_widths(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
-    """Return the results of a wrong width, a wrong D*, an extra constant and a flipped sign."""
+    """Return the results obtained with a wrong width, D* or constant, or with a flipped sign."""
     log_d, log_not = (p / (p + q)).log(), (q / (p + q)).log()
     played = p * log_d + q * log_not  # (G,)
     right = dx * played.sum()
@@ -576,7 +581,9 @@ def wrong_widths(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_integrands(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
-    """Return the results of a missing or wrong part of the integrand, and of a missing sum."""
+    """Return the results obtained if a part of the integrand is missing or wrong,
+    or if the sum is missing.
+    """
     log_d, log_not = (p / (p + q)).log(), (q / (p + q)).log()
     played = p * log_d + q * log_not  # (G,)
     return {

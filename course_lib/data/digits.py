@@ -20,11 +20,11 @@ class Digits:
 
     MNIST takes up 47 MB in this form and needs neither a data loader nor worker processes.
 
-    images: uint8, either colour images (N, 3, H, W) or greyscale images (N, H, W) or (N, 1, H, W),
-    which are stored as (N, H, W). labels: integers (N,), starting at 0. source: a description of
-    where the images came from. classes: the names of the labels; by default, "0", "1" and so on.
-    name: the name of the data set, such as "MNIST". Raises ValueError if the arguments are invalid
-    or inconsistent.
+    images: uint8 of shape (N, 3, H, W) for colour images, and (N, H, W) or (N, 1, H, W) for
+    greyscale images; the latter are stored with shape (N, H, W). labels: integers of shape (N,),
+    starting at 0. source: a description of where the images came from. classes: the names of the
+    labels; by default, "0", "1" and so on. name: the name of the data set, such as "MNIST". Raises
+    ValueError if the arguments are invalid or inconsistent.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class Digits:
     ) -> "Digits":
         """Read a table, such as Kaggle's train.csv, with an image and its label in each row.
 
-        The pixels are integers from 0 to 255, or all lie in [0, 1]. The file may be plain text or
-        gzipped (.gz), with or without a header row. shape: the shape of an image, square by
+        The pixels are either integers from 0 to 255 or numbers in [0, 1]. The file may be plain
+        text or gzipped (.gz), with or without a header row. shape: the shape of an image, square by
         default. classes: the names of the labels; by default, the names are the label values, and
         the labels are renumbered from 0 in the order of these values. Raises FileNotFoundError if
         the file does not exist, and ValueError if its contents cannot be used.
@@ -138,7 +138,10 @@ class Digits:
         idx: torch.Tensor | slice | list[int] | int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> torch.Tensor:
-        """Return the images at `idx`, by default all images, as rows (n, D) of pixels in [0, 1]."""
+        """Return the images at `idx` (by default, all images) as rows of pixels in [0, 1].
+
+        The result has the shape (n, D).
+        """
         chosen = self.images if idx is None else self.images[idx]
         return chosen.reshape(-1, self.n_pixels).to(dtype).div_(255)  # (n, D)
 

@@ -95,7 +95,7 @@ def fetch(
 
 
 def _alive(urls: Sequence[str]) -> list[str]:
-    """Return the URLs that respond within PROBE seconds, in order.
+    """Return the URLs that respond within PROBE seconds, in their original order.
 
     Raises ConnectionError if none responds.
     """

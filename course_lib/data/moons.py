@@ -1,4 +1,4 @@
-"""Images of the moon for the auto-encoders: each is determined by a single number, the phase."""
+"""Images of the moon for the auto-encoders; a single number, the phase, determines each image."""
 
 import math
 

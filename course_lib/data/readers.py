@@ -214,7 +214,10 @@ def read_csv(path: str | Path, shape: Sequence[int] | None, classes: Sequence[st
 
 
 def _table(path: Path) -> tuple[list[str], np.ndarray]:
-    """Return the column names (empty if there is no header row) and the numbers (N, columns)."""
+    """Return the column names (empty if there is no header row) and the table of numbers.
+
+    The table has the shape (N, columns).
+    """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     try:

@@ -58,8 +58,9 @@ class Classifier(nn.Module):
     """An image classifier with convolutions, 64 features and one logit per class.
 
     shape: the shape of the images, (H, W) or (C, H, W). The convolutions reduce each side to about
-    an eighth. The classifier for MNIST has 192,000 weights. The input must be float pixels
-    in [0, 1] of shape (N, D) or (N, *shape); any other input raises ValueError.
+    an eighth. The classifier for MNIST has 192,000 weights. The input must contain float pixels
+    in [0, 1] and have shape (N, D) or (N, *shape). Any other dtype or shape raises ValueError;
+    in evaluation mode, so do pixels outside this range.
     """
 
     def __init__(self, shape: Sequence[int] = (28, 28), classes: int = 10) -> None:
@@ -121,7 +122,7 @@ class Classifier(nn.Module):
         return self.body(x.reshape(-1, *self.image))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (N, classes)."""
+        """Return the logits, of shape (N, classes)."""
         return self.head(self.features(x))
 
     @torch.no_grad()

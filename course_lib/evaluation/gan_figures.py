@@ -21,7 +21,7 @@ def digit_rows(
 ) -> Sequence[Axes]:
     """Draw one row of images per name, labelled on the left; at most 16 images per row are shown.
 
-    For the images and `shape`, see `plots.as_pixels`.
+    For the formats of the images and of `shape`, see `plots.as_pixels`.
     """
     # each of shape (n, C, H, W)
     pixels = {name: plots.as_pixels(images[:16], shape) for name, images in rows.items()}
@@ -36,7 +36,7 @@ def digit_rows(
 def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
     """Draw the mean probability of "real" that each D assigns to the images of each G.
 
-    belief: these probabilities, of shape (G, D).
+    belief: the mean probabilities, with one row for each G and one column for each D.
     """
     ax = plt.subplots(figsize=(5.4, 4.6))[1] if ax is None else ax
     picture = ax.imshow(belief.detach().cpu().numpy(), vmin=0, vmax=1, cmap="cividis")
@@ -49,10 +49,11 @@ def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
 
 
 def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -> None:
-    """Draw images and, below them, a slope of the same shape, positive in red and negative in blue.
+    """Draw images and, below them, the slope at each pixel: positive in red, negative in blue.
 
-    A positive slope means that D favours more ink. For colour images, the slope is summed over the
-    channels. For the images and `shape`, see `plots.as_pixels`.
+    slope: the same shape as the images. A positive slope means that D favours more ink. For colour
+    images, the slope is summed over the channels. For the formats of the images and of `shape`, see
+    `plots.as_pixels`.
     """
     channels, height, width = image_shape(images, shape)
     if slope.shape != images.shape:
@@ -76,7 +77,7 @@ def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -
 def game(
     log: Mapping[str, Sequence[float]], steps: Sequence[float], distances: Sequence[float]
 ) -> None:
-    """Plot both players' losses during a run, and the Fréchet distances at the given steps."""
+    """Plot the losses of both players during a run, and the Fréchet distances at `steps`."""
     _, (left, right) = plt.subplots(1, 2, figsize=(10, 3))
     left.plot(log["step"], log["discriminator"], color=plots.MODEL, label="D's loss")
     left.plot(log["step"], log["generator"], "--", color=plots.Q, label="G's loss")
@@ -91,9 +92,10 @@ def game(
 def classes(
     cases: Mapping[str, tuple[Tensor, Tensor, str]], *, shape: Sequence[int] | None = None
 ) -> None:
-    """Draw images and class shares for each case: name -> (images, shares (classes,), caption).
+    """Draw the images and the class shares of each case.
 
-    At most 24 images per case are shown. For the images and `shape`, see `plots.as_pixels`.
+    cases: name -> (images, shares, caption), with shares of shape (classes,). At most 24 images per
+    case are shown. For the formats of the images and of `shape`, see `plots.as_pixels`.
     """
     # each of shape (n, C, H, W)
     pixels = [plots.as_pixels(images[:24], shape) for images, _, _ in cases.values()]
@@ -109,7 +111,10 @@ def classes(
 
 
 def boxes(values: Mapping[str, Tensor], xlabel: str) -> Axes:
-    """Draw a horizontal box plot of the values (N,) for each name."""
+    """Draw one horizontal box plot for each name.
+
+    values: name -> numbers of shape (N,).
+    """
     options: dict[str, Any] = {"orientation": "horizontal", "tick_labels": list(values)}
     ax = plt.subplots(figsize=(7.5, 0.5 * len(values) + 1))[1]
     ax.boxplot([list(v) for v in values.values()], **options)

@@ -239,10 +239,10 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
     """Return the mean squared distance between two different images of a class,
     averaged over the classes.
 
-    images: pixels (N, D), or features such as those from Classifier.features. The distance is not
-    in nats. Compare only images of the same kind, because binary images contain noise in every
-    pixel, but the means returned by a decoder do not. Raises ValueError for bytes, for labels that
-    are not of shape (N,), and for a class with only one image.
+    images: pixels of shape (N, D), or features, such as those returned by Classifier.features. The
+    distance is not in nats. Compare only images of the same kind, because binary images contain
+    noise in every pixel, but the means returned by a decoder do not. Raises ValueError for bytes,
+    for labels that are not of shape (N,), and for a class with only one image.
     """
     require.tensors(images, labels)
     if not images.is_floating_point():
@@ -268,9 +268,10 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
 
 @contextmanager
 def _measuring(model, x, y, seed=0, size=1000, exact=False):
-    """Yield an iterator over pairs of the model (given the labels, if any) and up to `size` images.
+    """Yield an iterator over batches of at most `size` images, each paired with the model.
 
-    All state is restored at the end.
+    If there are labels, the model in each pair is conditioned on the labels of its images. The
+    training mode of the model and torch's random state are restored at the end.
     """
     require.tensors(x)
     if x.ndim != 2 or len(x) < 2 or not x.is_floating_point():
@@ -317,7 +318,9 @@ def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
 
 
 def _check_model(model: Any, one: Any) -> None:
-    """Raise ValueError if `one`, the model given its labels (if any), cannot be measured."""
+    """Raise ValueError if `one`, the model conditioned on its labels (if any),
+    cannot be measured.
+    """
     missing = [
         part for part in ("prior", "likelihood", "approximate_posterior") if not hasattr(one, part)
     ]

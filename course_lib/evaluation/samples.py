@@ -1,8 +1,9 @@
 """Measures for samples whose probability is unknown, based on the features of a trained classifier.
 
-The features are the rows (N, 64) returned by Classifier.features. A Fréchet distance in this space
-must not be compared with published Inception FIDs. Instead, compare the distance with a floor (the
-value for two sets of real digits) and a ceiling (the value for real digits and damaged digits).
+The features, of shape (N, 64), are those returned by Classifier.features. A Fréchet distance in
+this space must not be compared with published Inception FIDs. Instead, compare the distance with a
+floor (the value for two sets of real digits) and a ceiling (the value for real digits and damaged
+digits).
 
 Compare images of the same kind: black-and-white images with binarized digits
 (`fixed_binarization`), and grey images with grey digits. A warning is issued if one set is grey and
@@ -65,11 +66,11 @@ def _check_sets(a: Tensor, b: Tensor, least: int = 1) -> None:
 
 
 def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
-    """Return the share of each class among the labels (N,), as float64 (classes,).
+    """Return the share of each class among the labels, as a float64 tensor of shape (classes,).
 
     A share of 0 indicates a lost mode. classes: the number of possible classes, which cannot be
-    inferred from the labels. Raises ValueError unless the labels are integers from 0 to classes − 1
-    of shape (N,), with N > 0.
+    inferred from the labels. Raises ValueError unless the labels, of shape (N,) with N > 0, are
+    integers from 0 to classes − 1.
     """
     if not require.is_count(classes):
         raise ValueError(f"classes must be an integer of at least 1, not {classes!r}.")
@@ -92,7 +93,7 @@ def kl_to_uniform(shares: Tensor) -> float:
 
 
 def classifier_score(logits: Tensor) -> float:
-    """Return the exponential of the mean KL(P(y|x) ‖ P(y)) for logits (N, classes).
+    """Return the exponential of the mean KL(P(y|x) ‖ P(y)) for logits of shape (N, classes).
 
     The score ranges from 1 to the number of classes. The score is high if each image clearly
     belongs to one class and all classes occur; variation within a class has no effect.
