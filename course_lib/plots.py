@@ -27,7 +27,7 @@ from course_lib.probability.elbo import Bound
 def use_style() -> None:
     """Apply the course's Matplotlib settings.
 
-    The settings suit a laptop. For a projector, increase `figure.dpi`.
+    The settings suit a laptop screen. For a projector, increase `figure.dpi`.
     """
     plt.rcParams.update(
         {
@@ -48,7 +48,7 @@ def _axes(ax: Axes | None, **size: Any) -> Axes:
 
 
 def plain_numbers(*axes: Axis) -> None:
-    """Use plain labels, such as 600 instead of 6 × 10², on logarithmic axes with few decades."""
+    """On logarithmic axes that span few decades, use plain labels, such as 600, not 6 × 10²."""
     for axis in axes:
         axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
         axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
@@ -134,7 +134,7 @@ def density(
 ) -> Axes:
     """Plot 1-D densities at the points x, and optionally a histogram of samples.
 
-    x has shape (G,), and the samples have shape (N,). curves: a dictionary from labels to
+    x has shape (G,), and the samples have shape (N,). curves: a dictionary that maps labels to
     densities. The first density, drawn in black, should be the true one.
     """
     ax = _axes(ax, figsize=(7, 3))
@@ -151,7 +151,7 @@ def density(
 
 
 def blend(resp: Tensor) -> np.ndarray:
-    """Return averages of the components' colours, weighted by the responsibilities.
+    """Return the average colour of the components for each point, weighted by the responsibilities.
 
     The responsibilities have shape (N, K), and the RGB colours have shape (N, 3).
     """
@@ -285,7 +285,7 @@ def bound_parts(
 
 
 def bound_bars(bounds: dict[str, Bound], ax: Axes | None = None) -> Axes:
-    """Draw one bar per label, as in the lecture: L_b with the gap on top, adding up to log P(x)."""
+    """Draw one stacked bar per label, as in the lecture: L_b and the gap add up to log P(x)."""
     ax = _axes(ax, figsize=(1.6 * len(bounds) + 2.2, 3.4))
     elbo = np.array([float(b.elbo) for b in bounds.values()])
     log_px = np.array([float(b.elbo + b.gap) for b in bounds.values()])

@@ -513,7 +513,10 @@ def defines(code: str, function: str) -> bool:
 
 
 def words_of(notebook: bytes, question: str) -> str:
-    """Return the written answer to a question: the text of all cells with its grade id."""
+    """Return the written answer to a question.
+
+    The answer is the text of all cells that have the question's grade id.
+    """
     cells = json.loads(notebook)["cells"]
     texts = [source_of(cell) for cell in cells if grade_id_of(cell) == question]
     text = "\n\n".join(texts)[:MAX_WORDS].replace("\r\n", "\n").replace("\r", "\n")

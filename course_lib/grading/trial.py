@@ -1,8 +1,8 @@
 """Test the keys of an assignment before its release: `python -m course_lib.grading check NAME`.
 
 The keys contain only the author's own code, so they run in this process, without a sandbox. The
-messages here are for the author and, unlike messages for students, may quote error messages and
-names.
+messages in this module are for the author and, unlike those for students, may quote error messages
+and names.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ def inputs_of(variant: Variant, seed: int) -> dict[str, Arguments]:
 
 
 def as_given(value: Any, given_as: str) -> Any:
-    """Return a copy of an argument in the form that the student's function receives."""
+    """Return a copy of an argument in the form in which the student's function receives it."""
     if isinstance(value, list):
         return [as_given(part, given_as) for part in value]
     if not isinstance(value, np.ndarray):
@@ -93,7 +93,7 @@ def function_from(code: str, name: str, names: Names) -> Callable[..., Any]:
 def answer(
     question: Question, variant: Variant, function: Callable[..., Any], arguments: Arguments
 ) -> Answer:
-    """Return the answer that the sandbox would send back for a call of `function`."""
+    """Return the answer that the sandbox would send back for a call to `function`."""
     given = [as_given(value, question.given_as) for value in arguments.values()]
     try:
         return Answer("answered", runner.to_arrays(function(*given), list(variant.returns)))
@@ -113,10 +113,10 @@ def verdict_on(
 
 @lru_cache(maxsize=8)
 def remembered(variant: Variant) -> Variant:
-    """Return a copy of the variant whose reference and mistakes cache their results.
+    """Return a copy of the variant in which the reference and the mistakes cache their results.
 
-    The judge calls the reference for every answer, and the mistakes for wrong answers. Without a
-    cache, these calls would account for most of the running time.
+    The judge calls the reference for every answer, and the mistakes for every wrong answer. Without
+    a cache, these calls would account for most of the running time.
     """
     mistakes = tuple(
         replace(mistake, function=remembering(mistake.function)) for mistake in variant.mistakes
@@ -125,7 +125,7 @@ def remembered(variant: Variant) -> Variant:
 
 
 def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function with a cache, so that it is not called twice with the same arguments."""
+    """Wrap the function in a cache, so that it is never called twice with the same arguments."""
     found: dict[bytes, Any] = {}
 
     def once(**arguments: Any) -> Any:
@@ -141,7 +141,7 @@ def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def faults_of_form(variant: Variant) -> list[str]:
-    """Return the faults of a variant that can be found without calling its functions."""
+    """Return the faults that can be found in a variant without calling its functions."""
     for field in ("mistakes", "returns", "styles"):
         if not isinstance(getattr(variant, field), tuple):
             return [
@@ -171,7 +171,7 @@ def faults_of_form(variant: Variant) -> list[str]:
 
 
 def faults_of_draws(variant: Variant, inputs: Inputs, seed: int) -> list[str]:
-    """Return a fault if the same seed does not reproduce the same inputs."""
+    """Return a fault if drawing again with the same seed gives different inputs."""
     try:
         np.testing.assert_equal(inputs_of(variant, seed), inputs)
     except AssertionError:
@@ -184,7 +184,7 @@ def faults_of_draws(variant: Variant, inputs: Inputs, seed: int) -> list[str]:
 
 
 def faults_of_sizes(inputs: Inputs) -> list[str]:
-    """Return a fault if the two ordinary cases cannot reveal that a size is hard-coded."""
+    """Return a fault if the two ordinary cases would not reveal a hard-coded size."""
     small, large = shapes(inputs["small"]), shapes(inputs["large"])
     if not small or small != large:
         return []
@@ -204,7 +204,7 @@ def faults_of_reference(question: Question, variant: Variant, inputs: Inputs) ->
     """Return the faults of the reference in each case.
 
     The reference must not stop with an error, its results must be finite, and they must agree with
-    those of `independent`.
+    those of `independent`, if there is one.
     """
     faults = []
     for case, arguments in inputs.items():
@@ -233,7 +233,7 @@ def faults_of_reference(question: Question, variant: Variant, inputs: Inputs) ->
 def computed(
     variant: Variant, function: Callable[..., Any], arguments: Arguments
 ) -> Arrays | Exception:
-    """Return the results of a function from a key, in float64, or the error that it raises."""
+    """Return the float64 results of a function from a key, or the error that it raises."""
     try:
         with np.errstate(all="ignore"):
             return by_name(function(**as_reference_sees(arguments)), variant.returns)
@@ -254,7 +254,7 @@ def faults_of_right_answers(
 ) -> list[str]:
     """Return a fault for each right answer that does not get all points.
 
-    The right answers are the model answer and the styles.
+    The right answers are the model answer and the variant's `styles`.
     """
     answers = {"the model answer": variant.solution}
     for number, code in enumerate(variant.styles, start=1):
@@ -279,8 +279,8 @@ def judged(question: Question, variant: Variant, code: str, names: Names, inputs
 def faults_of_calls(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
     """Return a fault for each mistake that the judge cannot compute.
 
-    Such a mistake fails in every case, or fails with an error that has nothing to do with numbers,
-    such as a NameError.
+    A mistake has this fault if its function fails in every case, or if it fails in any case with an
+    error that has nothing to do with numbers, such as a NameError.
     """
     faults = []
     for number, mistake in enumerate(variant.mistakes):
@@ -297,7 +297,7 @@ def faults_of_calls(question: Question, variant: Variant, inputs: Inputs) -> lis
 
 
 def faults_of_mistakes(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
-    """Return a fault for each mistake that does not get its own sentence.
+    """Return a fault for each mistake that does not get its own sentence from the judge.
 
     Mistakes are tried in float64 and in float32, because students use both.
     """
@@ -342,7 +342,7 @@ def label(variant: Variant, number: int) -> str:
 
 
 def file_of(question: AnyQuestion) -> str:
-    """Return the name of a question's key file, for messages."""
+    """Return the name of a question's key file, for use in messages."""
     return f"keys/{question.name}.py"
 
 
@@ -350,7 +350,7 @@ def file_of(question: AnyQuestion) -> str:
 
 
 def faults_with(question: Question, variant: Variant, names: Names, seed: int) -> list[str]:
-    """Return the faults of a variant for one draw of inputs.
+    """Return the faults that one draw of inputs reveals in a variant.
 
     If one fault would cause others, only that one is reported.
     """
@@ -376,7 +376,7 @@ def faults_with(question: Question, variant: Variant, names: Names, seed: int) -
 def faults_of(question: Question, variant: Variant, names: Names, seeds: int) -> list[str]:
     """Return the faults of a variant, each listed once.
 
-    A fault that appears in only some of the draws is listed with the number of those draws.
+    A fault that does not appear in every draw is listed with the number of draws in which it does.
     """
     faults = faults_of_form(variant)
     if faults:
@@ -391,7 +391,7 @@ def faults_of(question: Question, variant: Variant, names: Names, seeds: int) ->
 
 
 def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str]]]:
-    """Yield a line to print and a list of faults for each question and variant.
+    """Yield a line to print and a list of faults for each question, or for each of its variants.
 
     The line is to be printed only if the list is empty.
     """

@@ -1,9 +1,9 @@
-"""Fused GPU kernels, each with a plain PyTorch reference that defines its results.
+"""Fused GPU kernels, each with a plain PyTorch reference that defines the correct results.
 
 The kernels are in separate modules: `elbo`, `reparameterize`, `batch`, `e_step` and `full_e_step`.
-Each public function chooses automatically between its kernel and the reference. For each function,
-`ran` records which of the two computed the last result; `which(device)` describes the one that
-would be used on a device. No kernel runs inside a `with switched_off():` block.
+Each public function chooses automatically between its kernel and its reference. For each function,
+`ran` records which of the two computed the latest result; `which(device)` describes the
+implementation that would be used on a device. No kernel runs inside a `with switched_off():` block.
 """
 
 from course_lib.kernels.backend import jit, ran, switched_off, tl, triton, which

@@ -46,7 +46,8 @@ def switched_off() -> Iterator[None]:
 def which(device: torch.device | str) -> str:
     """Describe the implementation that is used on this device.
 
-    The result begins with "Triton", or it is "PyTorch: " followed by the reason.
+    The result begins with "Triton", or it is "PyTorch: " followed by the reason why no kernel is
+    used.
     """
     device = torch.device(device)
     if _is_off:

@@ -1,7 +1,7 @@
 """Batches of black-and-white pixels, drawn directly from a data set stored as bytes.
 
-The usual approach is to copy the rows, convert them to floats, draw random numbers, and compare
-these with the pixels. Each of these steps reads and writes the whole batch, whereas the kernel
+The usual approach is to copy the selected images, convert them to floats, draw random numbers, and
+compare these with the pixels. Each of these steps passes over the whole batch, whereas the kernel
 reads one byte and writes one number per pixel.
 """
 

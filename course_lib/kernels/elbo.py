@@ -1,4 +1,4 @@
-"""Both terms of −L_b and all their gradients, in one pass over the logits.
+"""Both terms of −L_b and all their gradients, computed in one pass over the logits.
 
 If the loss of a VAE is composed of PyTorch functions, they repeatedly read and write tensors as
 large as the batch. The kernel reads each logit and each pixel once, and writes one number per
@@ -159,8 +159,8 @@ def _settings(logits: Tensor, x: Tensor, mu: Tensor) -> dict[str, Any]:
 class _FusedElbo(torch.autograd.Function):
     """The autograd function behind `fused_elbo`.
 
-    Forward writes the gradients of the mean over images; backward recomputes them for any other
-    loss.
+    `forward` writes the gradients of the mean of −L_b over images; `backward` recomputes them for
+    any other loss.
     """
 
     @staticmethod
@@ -214,13 +214,13 @@ class _FusedElbo(torch.autograd.Function):
 def fused_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
     """Compute the two terms of −L_b for each image, in nats: −log P(x|z) and KL(q(z|x) ‖ N(0, I)).
 
-    logits (N, D): the output of the decoder. x (N, D): pixels in [0, 1], or bytes (which are
-    divided by 255), as in `Digits.images`; x must not require gradients. mu, logvar (N, d): the
+    logits (N, D): the output of the decoder. x (N, D): pixels in [0, 1], or bytes as in
+    `Digits.images`, which are divided by 255; x must not require gradients. mu, logvar (N, d): the
     parameters of q(z|x). The kernel's forward pass also computes the gradients of the mean of −L_b
-    over images; if the loss is different, the backward pass recomputes them. Sums are computed in
-    float64 for float64 logits, and in float32 for all others. Large logits cause no overflow.
-    Raises ValueError for incompatible arguments. Source: Kingma & Welling 2014, equation 10 and
-    appendix C.1.
+    over images; if the loss is not this mean, the backward pass computes the gradients again. Sums
+    are computed in float64 for float64 logits, and in float32 for all others. Large logits cause no
+    overflow. Raises ValueError for incompatible arguments. Source: Kingma & Welling 2014, equation
+    10 and appendix C.1.
     """
     check(
         logits.ndim == 2 and logits.shape == x.shape,

@@ -4,16 +4,17 @@ Each program of the first kernel processes a tile of rows and loops over the com
 the differences x − mean_k and summing the densities relative to a running maximum. The result is
 log P(x), one number per row. Each program of the second kernel processes one component and loops
 over a span of rows, computing each density again, dividing it by P(x), and accumulating the sums
-for the M-step in registers. The sums of each span are stored separately, and torch adds up the
-spans in a fixed order, so repeating the computation gives bit-identical results. Densities are
+for the M-step in registers. The sums of each span are stored separately, and torch then adds them
+up in a fixed order, so repeating the computation gives bit-identical results. Densities are
 computed twice so that they never have to be stored.
 
 The following lower bounds on the cost of one iteration assume N = 60,000 rows of d = 20 numbers in
-float32. A component's log-density is a quadratic with F = 1 + d + d(d + 1)/2 = 231 coefficients.
-For each pair of a row and a component, the E-step and the sums of the M-step each need one
-multiplication and one addition per coefficient: a total of 4F = 924 operations per pair. The memory
-traffic is at least 4Nd = 4.8 MB to read x, and 2·4FK bytes to read the parameters and write the
-sums. Storing the responsibilities as a matrix adds 4NK bytes of writes and 4NK bytes of reads.
+float32. A component's log-density is a quadratic polynomial with F = 1 + d + d(d + 1)/2 = 231
+coefficients. For each pair of a row and a component, the E-step and the sums of the M-step each
+need one multiplication and one addition per coefficient: a total of 4F = 924 operations per pair.
+The memory traffic is at least 4Nd bytes = 4.8 MB to read x, plus 2·4FK bytes to read the parameters
+and write the sums. Storing the responsibilities as a matrix adds 4NK bytes of writes and 4NK bytes
+of reads.
 
     K                                                        20        100        512
     pairs N·K                                             1.2 M      6.0 M     30.7 M
@@ -27,23 +28,25 @@ sums. Storing the responsibilities as a matrix adds 4NK bytes of writes and 4NK 
     time at 67 Tflop/s, 6,144 operations per pair        110 µs     550 µs     2.8 ms
 
 (The rates of 3.35 TB/s and 67 Tflop/s, the latter without tensor cores, are from the data sheet of
-an H100 SXM; none of these times was measured.) The operations, rather than the memory traffic,
-determine the lower bound on the time. For K = 512, the matrix occupies 123 MB (20 GB for ten
-million rows), but transferring it takes less than a fifth as long as the operations. These kernels
-perform more operations than necessary: `tl.dot` requires powers of 2, so 20 becomes 32; the
-triangular or symmetric form of the matrices is not exploited; and each density is computed twice.
-The total is 3 · 2 · 32² = 6,144 operations per pair. The two products of `fast_steps` need only 924
-operations per pair, but they subtract large squares, which loses digits in float32. The number of
-bytes that the kernels transfer is close to the minimum, because each kernel reads x from memory
-only once, and after that from the GPU's cache, which is larger than 4.8 MB.
+an H100 SXM; none of the times in the table was measured.) The operations, rather than the memory
+traffic, determine the lower bound on the time. For K = 512, the matrix occupies 123 MB (20 GB for
+ten million rows), but transferring it takes less than a fifth as long as the operations. These
+kernels perform more operations than necessary: `tl.dot` requires sizes that are powers of 2, so 20
+becomes 32; the triangular or symmetric form of the matrices is not exploited; and each density is
+computed twice. The total is 3 · 2 · 32² = 6,144 operations per pair. The two products of
+`fast_steps` need only 924 operations per pair, but they subtract large squares, which loses digits
+in float32. The number of bytes that the kernels transfer is close to the minimum, because each
+kernel reads x from memory only once, and after that from the GPU's cache, which is larger than
+4.8 MB.
 
 In principle, a single launch would be enough. For any K, this implementation launches two kernels,
 one sum over the spans, and about six small operations on the parameters, whereas a loop over
 components would launch about ten operations for each component.
 
-If partial sums were stored for each tile of rows instead of each span, a single kernel would be
-enough, but only for small K. For K = 512, storing 421 sums per component for each of the 938 tiles
-of 64 rows would take 809 MB, more than six times the size of the matrix that the kernels avoid.
+If partial sums were stored for each tile of rows instead of for each span, a single kernel would be
+enough, but this is practical only for small K. For K = 512, storing 421 sums per component for each
+of the 938 tiles of 64 rows would take 809 MB, more than six times the size of the matrix that the
+kernels avoid.
 
 Sources: Milakov & Gimelshein 2018, "Online normalizer calculation for softmax" (running maximum);
 Bloch et al. 2026, "Flash-GMM", arXiv 2606.10896 (two kernels, there with atomic additions in
@@ -77,9 +80,10 @@ REFERENCE_NUMBERS = 2**26  # differences that the reference stores at once: 256 
 class FullStatistics(NamedTuple):
     """The statistics for the M-step, relative to the current means.
 
-    With c_nk = x_n − mean_k, they are counts (K,) = Σ_n resp_nk, first (K, D) = Σ_n resp_nk c_nk,
-    second (K, D, D) = Σ_n resp_nk c_nk c_nkᵀ, and log_px (N,) = log P(x_n) in nats.
-    Sums of differences keep digits that sums of x and x xᵀ would lose for x far from 0.
+    With c_nk = x_n − mean_k, the fields are counts = Σ_n resp_nk, of shape (K,);
+    first = Σ_n resp_nk c_nk, of shape (K, D); second = Σ_n resp_nk c_nk c_nkᵀ, of shape (K, D, D);
+    and log_px = log P(x_n) in nats, of shape (N,).
+    Sums of differences keep digits that sums of x and x xᵀ would lose if x is far from 0.
     The sum Σ_n resp_nk x_n can be recovered as first + counts · means.
     """
 
@@ -107,7 +111,7 @@ class FullStatistics(NamedTuple):
 
 
 def _log_peak(weights: Tensor, factors: Tensor) -> Tensor:
-    """Return log weight_k + log N(x | k) at x = mean_k, of shape (K,), for factors (K, D, D)."""
+    """Return log weight_k + log N(x | k) at x = mean_k: factors (K, D, D) → (K,)."""
     log_scales = factors.diagonal(dim1=-2, dim2=-1).log().sum(1)
     return weights.log() + log_scales - 0.5 * factors.shape[-1] * LOG_2PI
 
@@ -117,7 +121,7 @@ def full_mixture_statistics_reference(
 ) -> FullStatistics:
     """The PyTorch reference for `full_mixture_statistics`.
 
-    It computes batched products on blocks of rows.
+    It computes batched matrix products for one block of rows at a time.
     """
     k, dim = means.shape
     log_peak = _log_peak(weights, factors)
@@ -251,9 +255,10 @@ def full_mixture_statistics(
 ) -> FullStatistics:
     """Perform one E-step for x of shape (N, D), and return the statistics that the M-step needs.
 
-    weights: shape (K,). means: shape (K, D). factors: shape (K, D, D), with an upper triangular U
-    for each component such that U Uᵀ = covariance⁻¹, as in scikit-learn's `precisions_cholesky_`
-    and as returned by `mixtures.density.precision_factors(covariances, "full")`. The M-step is
+    weights: shape (K,). means: shape (K, D). factors: shape (K, D, D), with an upper triangular
+    matrix U for each component such that U Uᵀ = covariance⁻¹, as in scikit-learn's
+    `precisions_cholesky_` and as returned by
+    `mixtures.density.precision_factors(covariances, "full")`. The M-step is
     `FullStatistics.parameters`. Additional memory: N numbers, plus 1 + D + D² numbers for each
     component or for each of about 2,000 programs, whichever are more numerous. In float32, a
     log-density has a relative rounding error of about 1e-7, so the responsibilities for a point
@@ -332,7 +337,7 @@ def _check_arguments(x: Tensor, weights: Tensor, means: Tensor, factors: Tensor)
 
 
 def _padded(dim: int) -> int:
-    """Return `dim` rounded up to a power of 2, and at least 16, as `tl.dot` requires."""
+    """Return `dim` rounded up to a power of 2 that is at least 16, as `tl.dot` requires."""
     return max(16, 1 << (dim - 1).bit_length())
 
 

@@ -1,4 +1,4 @@
-"""Triton's random number generator in plain PyTorch.
+"""Triton's random number generator, reimplemented in plain PyTorch.
 
 A seed gives the same numbers on every machine. Philox turns a counter into four random numbers in
 ten rounds of multiplication and mixing. The generator has no state, so any program can compute the
@@ -43,7 +43,7 @@ def as_seed(seed: Tensor | int | None, device: torch.device) -> Tensor:
 
 
 def philox(seed: Tensor, counter: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return four random 32-bit numbers, as int64, for each counter, which must be below 2³²."""
+    """Return four random 32-bit numbers, as int64, for each counter; counters must be below 2³²."""
     key0, key1 = seed & MASK, seed >> 32 & MASK  # (1,) each
     zero = torch.zeros_like(counter, dtype=torch.int64)
     c0, c1, c2, c3 = counter.long(), zero, zero, zero

@@ -62,7 +62,7 @@ def _inside_operation(event: Any) -> bool:
 
 
 def timeline(operations: list[Span], phases: list[Span], ax: Axes | None = None) -> Axes:
-    """Plot a profile with phases above and operations below.
+    """Plot a profile, with the phases above the operations.
 
     Matrix products are darker than the other operations.
     """
@@ -190,10 +190,10 @@ def describe(found: dict[str, Any] | None) -> str:
 
 
 def bars(here: dict[str, float], name: str, found: dict[str, Any] | None = None) -> Any:
-    """Plot the time per step on this machine and, if `found` is given, on a GPU; return the figure.
+    """Return a figure of the time per step on this machine and, if `found` is passed, on a GPU.
 
-    here: a dictionary from methods to microseconds per step. name: the title of the plot for this
-    machine. found: the result of `shipped`.
+    here: a dictionary that maps each method to its time per step in microseconds. name: the title
+    of the plot for this machine. found: the result of `shipped`.
     """
     there = {k: row["us"] for k, row in (found or {}).get("steps", {}).items() if "us" in row}
     panels = [(name, here, plots.Q)] + ([(found["machine"], there, plots.MODEL)] if found else [])

@@ -24,7 +24,7 @@ def fused(model: Any, device: torch.device) -> tuple[Batch | None, Loss | None, 
     """Return kernel versions of the model's batch and loss functions, and a line that says which
     functions are used.
 
-    A function is None if its plain PyTorch version must be used.
+    A function is replaced by None if its plain PyTorch version must be used.
     """
     computer = which(device)
     if not computer.startswith("Triton"):
@@ -44,7 +44,9 @@ def fused(model: Any, device: torch.device) -> tuple[Batch | None, Loss | None, 
 
 
 def _trouble(device: torch.device) -> str:
-    """Return the error that Triton raises, for example without a C compiler, or "" if it works."""
+    """Return a description of the error that Triton raises, for example if there is no C compiler,
+    or "" if Triton works.
+    """
     image = torch.zeros(1, 1, dtype=torch.uint8, device=device)
     index = torch.zeros(1, dtype=torch.int64, device=device)
     try:
@@ -72,7 +74,9 @@ def batch_for(model: Any) -> Batch | None:
 
 
 def loss_for(model: Any) -> Loss | None:
-    """Return `fused_loss` with the signature of `model.loss`, or None if no kernels compute it."""
+    """Return `fused_loss` with the signature of `model.loss`,
+    or None if no kernels can compute the loss.
+    """
     if reason_against(model):
         return None
 

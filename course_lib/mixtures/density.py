@@ -65,9 +65,8 @@ def log_joint_blocks(
 ) -> Iterator[Any]:
     """Yield log P(x, k) in nats for x of shape (N, D), in blocks of shape (n, K).
 
-    The blocks are computed by matrix products, as in `fast_steps`, where this is faster without
-    needing too much memory; otherwise, they are computed directly from the definition of the
-    density.
+    The blocks are computed by matrix products, as in `fast_steps`, if this is faster and does not
+    need too much memory; otherwise, they are computed directly from the definition of the density.
     """
     k, dim = means.shape
     xp = library(x)
@@ -87,7 +86,7 @@ def log_joint_blocks(
 
 
 def _log_peak(weights: Any, factors: Any) -> Any:
-    """Return log P(x, k) at x = mean_k, of shape (K,), for factors (K, D, D) or (K, D)."""
+    """Return log P(x, k) at x = mean_k: factors (K, D, D) or (K, D) → (K,)."""
     xp = library(weights)
     scales = factors if factors.ndim == 2 else xp.diagonal(factors, 0, 1, 2)  # (K, D)
     with np.errstate(divide="ignore"):  # a component may have weight 0
@@ -96,7 +95,8 @@ def _log_peak(weights: Any, factors: Any) -> Any:
 
 
 def _by_definition(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any]:
-    """Yield log P(x, k) from its definition, by subtracting the mean, whitening and squaring.
+    """Yield log P(x, k), computed from its definition by subtracting the mean, whitening and
+    squaring.
 
     factors: shape (K, D, D) or (K, D).
     """

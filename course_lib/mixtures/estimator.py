@@ -45,18 +45,17 @@ class GaussianMixture(FittedMixture):
     Constructor arguments, methods and fitted attributes have the same meaning as in scikit-learn,
     with these differences:
 
-    - Tensors are accepted as well as arrays. If X is a tensor, methods return tensors on the same
-      device instead of arrays. The fitted attributes and the results of `sample` have the same type
-      as the X passed to `fit`.
+    - Tensors are accepted as well as arrays. If X is a tensor, methods return tensors on X's
+      device, not arrays. The fitted attributes and the results of `sample` have the same type as
+      the X passed to `fit`.
     - `dtype` (default: torch.float64) and `device` (default: the device of X) specify the dtype and
       the device of the computations.
     - With `init_params="k-means++"` or "random_from_data", every point is assigned to the nearest
-      seed. In scikit-learn, each seed forms a cluster with a single point and therefore without
-      spread.
+      seed. In scikit-learn, each seed forms a cluster of one point, which therefore has no spread.
     - `verbose` ≥ 1 shows a progress bar, and `verbose_interval` is ignored.
     - A component that collapses onto a point (possible if reg_covar=0) or loses all its points does
       not end the fit. The component keeps its last valid covariance and, if it is empty, also its
-      mean; a ConvergenceWarning reports this. The log-likelihood still never decreases.
+      mean; a ConvergenceWarning reports this. Even then, the log-likelihood never decreases.
     - If `fit` is interrupted, the best fit so far is kept, and `converged_` is False.
 
     Raises ValueError for invalid data or settings, usually with scikit-learn's message.
@@ -142,7 +141,7 @@ class GaussianMixture(FittedMixture):
         return self.fit(X).predict(X)
 
     def _climb(self, run: Run, x: Tensor) -> None:
-        """Run EM, updating `run`, until the mean log-likelihood changes by less than `tol`.
+        """Run EM, updating `run`, until a step changes the mean log-likelihood by less than `tol`.
 
         At most `max_iter` steps are performed. x must be centred.
         """
@@ -165,7 +164,8 @@ class GaussianMixture(FittedMixture):
                     break
 
     def _hold(self, new: Parameters, run: Run, variances: Tensor) -> Parameters:
-        """Return `new`, but let collapsed and empty components keep their last valid covariance.
+        """Return `new`, except that collapsed and empty components keep their last valid
+        covariance.
 
         Empty components also keep their mean. The mean of a collapsed component is still updated,
         because the new mean is also optimal for the old covariance.

@@ -6,7 +6,7 @@ phi(x) = [1, x, every product x_i x_j]:
     log weight_k + log N(x | mu_k, Sigma_k) = phi(x) · c_k
 
 The sums that the M-step needs, Σ_n resp_nk · [1, x_n, x_n x_nᵀ], are linear in phi(x) as well. If
-the features of all points form one matrix, the E-step is `phi @ c` and the M-step is
+the features of all points form one matrix `phi`, the E-step is `phi @ c` and the M-step is
 `resp.T @ phi`. Each step is a single large product for all K components, whereas the textbook
 formulas loop over the components.
 
@@ -43,7 +43,7 @@ def n_features(dim: int, covariance_type: str) -> int:
 
 
 def one_row_per_component(k: int, device: torch.device) -> bool:
-    """Return whether log-densities of K components are computed faster as rows than as columns."""
+    """Return whether a row of log-densities per component is faster to compute than a column."""
     if device.type == "cpu" and k >= MANY_COMPONENTS:
         return torch.get_num_threads() == 1
     return k >= SOME_COMPONENTS
@@ -53,7 +53,7 @@ def features(x: Tensor, covariance_type: str) -> Tensor:
     """Return phi(x): x (N, D) → (N, F).
 
     The last features are all products x_i x_j with i ≤ j for full and tied covariances, the squares
-    for diag, and the sum of the squares for spherical.
+    for diagonal ones, and the sum of the squares for spherical ones.
     """
     n, dim = x.shape
     phi = x.new_empty(n, n_features(dim, covariance_type))

@@ -25,7 +25,7 @@ from course_lib.probability.gaussians import cholesky
 class FittedMixture(sklearn.mixture.GaussianMixture):
     """The methods of a fitted mixture, named as in scikit-learn; `GaussianMixture` adds `fit`.
 
-    If X is a tensor, methods return tensors on the same device instead of arrays.
+    If X is a tensor, methods return tensors on X's device, not arrays.
     """
 
     dtype: torch.dtype | None
@@ -48,16 +48,16 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return self._of_each(X, lambda joint: joint.argmax(1))
 
     def bic(self, X: Any) -> float:
-        """Return the Bayesian information criterion on X; lower values are better.
+        """Return the mixture's Bayesian information criterion on X; lower values are better.
 
-        It is −2 log-likelihood + (number of parameters) · log N.
+        The criterion is −2 · log-likelihood + (number of parameters) · log N.
         """
         return -2 * self.score(X) * len(X) + self._n_parameters() * math.log(len(X))
 
     def aic(self, X: Any) -> float:
-        """Return Akaike's information criterion on X; lower values are better.
+        """Return the mixture's Akaike information criterion on X; lower values are better.
 
-        It is −2 log-likelihood + 2 · (number of parameters).
+        The criterion is −2 · log-likelihood + 2 · (number of parameters).
         """
         return -2 * self.score(X) * len(X) + 2 * self._n_parameters()
 
@@ -86,7 +86,7 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return as_came(means[k] + noise, self.means_), as_came(k, self.means_)
 
     def _of_each(self, X: Any, result: Callable[[Any], Any]) -> Any:
-        """Apply `result` to log P(x, k) in blocks, so that not all rows are stored at once."""
+        """Apply `result` to log P(x, k) block by block, to avoid storing an N×K matrix."""
         check_is_fitted(self)
         x: Any = self._checked(X)  # (N, D)
         if isinstance(X, Tensor) or self.device is not None:

@@ -1,4 +1,4 @@
-"""Initial parameters for EM: from the caller, from clusters, or from the last fit."""
+"""Initial parameters for EM: from the caller, clusters, random responsibilities or the last fit."""
 
 import math
 
@@ -99,7 +99,7 @@ def guess(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Para
 
 
 def centres_of_clusters(mixture: FittedMixture, x: Tensor, rng: np.random.RandomState) -> Tensor:
-    """Return the centres (K, D) of the initial clusters."""
+    """Return the centres of the initial clusters, of shape (K, D)."""
     data = x.cpu().numpy()
     if mixture.init_params == "kmeans":
         clusters = KMeans(mixture.n_components, n_init=1, random_state=rng).fit(data)

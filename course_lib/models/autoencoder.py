@@ -37,7 +37,8 @@ class AutoEncoderConfig(Config):
 
 
 class AutoEncoder(nn.Module):
-    """An encoder that maps images to codes of `latent` numbers, and a decoder that maps them back.
+    """An encoder that maps images to codes of `latent` numbers, and a decoder that maps codes to
+    images.
 
     The arguments are the fields of AutoEncoderConfig. Source: Hinton & Salakhutdinov 2006.
     """
@@ -64,7 +65,8 @@ class AutoEncoder(nn.Module):
         return torch.sigmoid(self.decoder(z))
 
     def loss(self, x: Tensor) -> dict[str, Tensor]:
-        """Return a dict with "loss", the squared error summed over pixels and averaged over images.
+        """Return a dict with one entry, "loss": the squared error, summed over pixels and averaged
+        over images.
 
         x: images of shape (N, D).
         """

@@ -1,9 +1,9 @@
 """A model with an exact likelihood and no latent variables: P(x) = Π P(x_i | x_1 … x_{i−1}).
 
-Each pixel depends on the rows above it and on the pixels to its left. All rows share a small
-masked network, as in MADE: each unit of a row is assigned to a column. Within its row, a unit
-depends only on pixels to the left of its column, and affects only the logits in its column and to
-the right of it.
+Each pixel depends on a fixed number of rows above it and on the pixels to its left. All rows share
+a small masked network, as in MADE: each unit of a row is assigned to a column. Within its row, a
+unit depends only on pixels to the left of its column, and affects only the logits in its column and
+to the right of it.
 Sources: van den Oord, Kalchbrenner & Kavukcuoglu 2016 (PixelRNN); Germain et al. 2015 (MADE).
 """
 
@@ -27,10 +27,11 @@ class AutoregressiveConfig(Config):
 
     shape: the shape (H, W) of the images. above: the number of rows above each pixel on which the
     pixel depends. hidden: the number of hidden units per row. first: the number of units per row in
-    an additional layer between the pixels and the hidden units, or 0 for no such layer.
+    an additional layer between the pixels and the hidden units, or 0 to omit this layer.
 
     Raises ValueError if the shape includes channels, if there are fewer hidden units than columns,
-    if `above` or `hidden` is not a positive integer, or if `first` is not a non-negative integer.
+    if `above` or `hidden` is not a positive integer, or if `first` is neither 0 nor a positive
+    integer.
     """
 
     shape: Sequence[int] = (28, 28)
@@ -65,15 +66,15 @@ class AutoregressiveConfig(Config):
 
 
 def columns(units: int, width: int) -> Tensor:
-    """Return the column of each unit of a row that is `width` pixels wide: (units,)."""
+    """Return the column to which each unit is assigned, in rows of `width` pixels: (units,)."""
     return torch.arange(units) % width
 
 
 class RowUnits(nn.Module):
-    """A linear layer from the preceding pixels to units of each row.
+    """A linear layer from the preceding pixels to the units of each row.
 
-    Each unit is assigned to a column. The unit depends on the `above` rows above its row, and on
-    the pixels of its row to the left of its column.
+    Each unit is assigned to a column. A unit depends on the `above` rows above its row and, within
+    its row, on the pixels to the left of its column.
     """
 
     left_of: Tensor
@@ -87,10 +88,10 @@ class RowUnits(nn.Module):
         self.register_buffer("left_of", left_of.float(), persistent=False)
 
     def forward(self, windows: Tensor, pixels: Tensor, rows: slice) -> Tensor:
-        """Return the inputs of the units of R rows: (N, R, W·above), (N, R, W) → (N, R, units).
+        """Return the inputs to the units of R rows: (N, R, W·above), (N, R, W) → (N, R, units).
 
-        windows: the rows above each row. pixels: the rows themselves. rows: their
-        places in the image.
+        windows: the rows above each row. pixels: the rows themselves. rows: the positions of the R
+        rows in the image.
         """
         inputs = self.from_above(windows) + linear(pixels, self.from_left.weight * self.left_of)
         # under autocast, the inputs are in half precision
@@ -153,10 +154,10 @@ class Autoregressive(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int = 1, base: Tensor | float = 0.0, told: Tensor | None = None) -> Tensor:
-        """Draw n images of shape (n, D), pixel by pixel.
+        """Draw n images, pixel by pixel; the result has shape (n, D).
 
-        base: a number, or a tensor of shape (n, D), added to the logits. told: additional inputs of
-        shape (n, H, hidden) or (n, 1, hidden).
+        base: a number or a tensor of shape (n, D) that is added to the logits. told: additional
+        inputs of shape (n, H, hidden) or (n, 1, hidden).
         """
         require.number_of_images(n)
         base = (self.bias + base).expand(n, -1)  # (n, D)
@@ -190,7 +191,9 @@ class Autoregressive(nn.Module):
         return inputs + linear(first, self.between.weight * self.not_right_of)
 
     def _row_logits(self, inputs: Tensor, told: Tensor | None) -> Tensor:
-        """Return the logits of R rows from their hidden units: (N, R, hidden) → (..., N, R, W)."""
+        """Compute the logits of R rows, without the bias, from the inputs to their hidden units:
+        (N, R, hidden) → (..., N, R, W).
+        """
         if told is not None:
             inputs = inputs + told  # (..., N, R, hidden)
         return linear(silu(inputs), self.out.weight * self.not_left_of)
@@ -215,7 +218,7 @@ class PixelAfterPixel(Distribution):
         return log_bernoulli(self.base + self.network.logits(value, self.told), value)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Draw images of shape (*sample_shape, ..., D)."""
+        """Draw images; the result has shape (*sample_shape, ..., D)."""
         shape = (*sample_shape, *self.batch_shape)
         base = self.base.expand(*shape, -1).reshape(-1, self.base.shape[-1])
         told = self.told.expand(*shape, -1, -1).reshape(-1, *self.told.shape[-2:])

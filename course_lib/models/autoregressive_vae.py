@@ -1,8 +1,9 @@
 """A VAE in which each pixel also depends on the preceding pixels.
 
-Its likelihood is the best in the course. As in every VAE, the decoder computes a logit for each
-pixel. A small autoregressive network adds a term that depends on the rows above, on the pixels to
-the left, and on z: another network computes a few numbers from z for each row of the image.
+It has the best likelihood of all models in the course. As in every VAE, the decoder computes a
+logit for each pixel. A small autoregressive network adds a term that depends on the rows above, on
+the pixels to the left, and on z: another network computes a few numbers from z for each row of the
+image.
 Sources: Gulrajani et al. 2017 (PixelVAE); Chen et al. 2017 (variational lossy auto-encoder).
 """
 
@@ -23,10 +24,10 @@ from course_lib.models.vae import VAE, VAEConfig, reparameterize
 class AutoregressiveVAEConfig(VAEConfig):
     """The configuration of an AutoregressiveVAE: a VAEConfig with three more fields.
 
-    before, first: the numbers `hidden` and `first` of units per row in the Autoregressive network.
-    told: how many numbers computed from z each row receives.
-    Raises ValueError unless the likelihood is "bernoulli" and the three fields are integers,
-    `before` and `told` positive and `first` non-negative.
+    before, first: the numbers of units per row that the Autoregressive network calls `hidden` and
+    `first`. told: the number of values, computed from z, that each row receives.
+    Raises ValueError unless the likelihood is "bernoulli", `before` and `told` are positive
+    integers, and `first` is a non-negative integer.
     """
 
     before: int = 252
@@ -79,7 +80,7 @@ class AutoregressiveVAE(VAE):
         return AutoregressiveVAEConfig(*arguments, **named)
 
     def told(self, z: Tensor) -> Tensor:
-        """Return what is added to the inputs of each row's hidden units.
+        """Return the numbers that are added to the inputs of each row's hidden units.
 
         z has shape (..., d), and the result has shape (..., H, before).
         """
@@ -87,7 +88,10 @@ class AutoregressiveVAE(VAE):
         return self.to_units(rows)
 
     def likelihood(self, z: Tensor) -> Distribution:
-        """Return P(x|z) for codes z (..., d), with batch shape (...) and event shape (D,)."""
+        """Return P(x|z) for codes z (..., d).
+
+        The distribution has batch shape (...) and event shape (D,).
+        """
         return PixelAfterPixel(self.pixels_before, self.decode(z), self.told(z))
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:

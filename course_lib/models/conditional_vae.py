@@ -48,7 +48,7 @@ class ConditionalVAE(nn.Module):
         self.pixels = config.pixels()
 
     def forward(self, x: Tensor, y: Tensor | int) -> Tensor:
-        """Return reconstructions of images x with labels y, with pixels in [0, 1].
+        """Return reconstructions, with pixels in [0, 1], of images x with labels y.
 
         x and the result have shape (N, D).
         """

@@ -10,7 +10,7 @@ from course_lib import require
 class Config:
     """The base class of model configurations.
 
-    `Model(**config.to_json())` creates an equivalent model.
+    `Model(**config.to_json())` creates a model with the same configuration.
     """
 
     def to_json(self) -> dict[str, Any]:
@@ -28,8 +28,8 @@ class Config:
     def _make_int(self, name: str, least: int, sentence: str) -> None:
         """Convert a field to int.
 
-        Unless the field is an integer ≥ `least`, raises ValueError with a message that begins
-        with `sentence`.
+        Raises ValueError, with a message that begins with `sentence`, unless the field is an
+        integer ≥ `least`.
         """
         value = getattr(self, name)
         if not require.is_count(value, least):

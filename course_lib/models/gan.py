@@ -32,7 +32,7 @@ class GANConfig(Config):
     are drawn from N(0, I). kinds: if positive, z also contains a random one-hot vector of this
     length, scaled by 3. The prior is then a mixture, so G need not split a single cloud into
     separate digits; what each component represents is learned. discriminator: the widths of D's
-    hidden layers, if they differ from `hidden`. norm: whether G uses batch normalization
+    hidden layers, or None to use the widths in `hidden`. norm: whether G uses batch normalization
     (Radford et al. 2016). spectral: whether each weight matrix in D is divided by its largest
     singular value, to bound the slope of D (Miyato et al. 2018). labels: the number of classes of a
     conditional GAN, or 0 for an unconditional GAN. In a conditional GAN, both networks also receive
@@ -110,7 +110,7 @@ class GAN(nn.Module):
             network.start_at(mean)
 
     def noise(self, n: int) -> Tensor:
-        """Draw n codes z of shape (n, latent + kinds) from torch's global generator.
+        """Draw n codes z from torch's global generator; z has shape (n, latent + kinds).
 
         The codes have the same dtype and device as G's weights.
         """
@@ -190,7 +190,7 @@ class GAN(nn.Module):
 
 
 class Loss(NamedTuple):
-    """The players' losses as functions of D's logits (N,) for real and for generated images."""
+    """The players' losses as functions of D's logits for real and generated images, (N,) each."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (on_real, on_fake)
     generator: Callable[[Tensor], Tensor]  # (on_fake)
@@ -275,8 +275,8 @@ def update_discriminator(
 
     real: images of shape (N, D) with pixels in [0, 1]. optimizer: the optimizer of D's weights.
     y: the labels (N,) for a conditional GAN. r1, penalty: the weights of `r1_penalty` and
-    `gradient_penalty`. Returns D's loss without the penalties, and D's mean "probability" that an
-    image is real, sigmoid(logit), for the real images and for the generated images.
+    `gradient_penalty`. Returns D's loss without the penalties, and the means of sigmoid(logit), D's
+    "probability" that an image is real, over the real and over the generated images.
     """
     fake = gan.images(gan.noise(len(real)), y).detach()  # detached, so that no gradient reaches G
     on_real, on_fake = gan.logit(real, y), gan.logit(fake, y)  # (N,) each

@@ -119,7 +119,7 @@ class Decoder(nn.Module):
             self.convolutions = _normalized(self.convolutions)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map codes z (..., inputs) to one number per pixel, (..., D)."""
+        """Map codes z to one number per pixel: (..., inputs) → (..., D)."""
         rows = self.convolutions(self.layers(z.reshape(-1, z.shape[-1])))  # (rows, D)
         return (rows + self.bias).reshape(*z.shape[:-1], len(self.bias))  # (..., D)
 

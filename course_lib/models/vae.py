@@ -32,7 +32,8 @@ def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 class LatentImages:
-    """The VAE methods that can be derived from `prior`, `encode` and `decode`.
+    """The VAE methods that can be derived from `prior`, `prior_kind`, `pixels`, `encode` and
+    `decode`.
 
     `probability.elbo` accepts any model with these methods.
     """
@@ -52,7 +53,7 @@ class LatentImages:
     def loss(self, x: Tensor, beta: float | Tensor = 1.0) -> dict[str, Tensor]:
         """Estimate −L_b for images x (N, D), in nats per image, from one z per image.
 
-        Returns "reconstruction" = −E_q[log P(x|z)], "kl" = KL(q(z|x) ‖ P(z)), and
+        Returns a dictionary with "reconstruction" = −E_q[log P(x|z)], "kl" = KL(q(z|x) ‖ P(z)), and
         "loss" = reconstruction + beta · kl. With beta = 1, "loss" is −L_b (Kingma & Welling 2014,
         equation 10); otherwise, it is the loss of a β-VAE (Higgins et al. 2017).
         """
@@ -67,14 +68,18 @@ class LatentImages:
         return self.pixels.log_prob(x, self.decode(z))
 
     def approximate_posterior(self, x: Tensor) -> Distribution:
-        """Return q(z|x) for images x (N, D), with batch shape (N,) and event shape (d,)."""
+        """Return q(z|x) for images x (N, D).
+
+        The distribution has batch shape (N,) and event shape (d,).
+        """
         mu, logvar = self.encode(x)  # (N, d)
         return Independent(Normal(mu, torch.exp(0.5 * logvar), validate_args=False), 1)
 
     def likelihood(self, z: Tensor) -> Distribution:
-        """Return P(x|z) for codes z (..., d), with batch shape (...) and event shape (D,).
+        """Return P(x|z) for codes z (..., d).
 
-        The means of the pixels are in [0, 1].
+        The distribution has batch shape (...) and event shape (D,). The means of the pixels are in
+        [0, 1].
         """
         return self.pixels.distribution(self.decode(z))
 
@@ -84,9 +89,9 @@ class LatentImages:
 
     @torch.no_grad()
     def generate(self, n: int) -> Tensor:
-        """Generate n images of shape (n, D): the means of P(x|z) for codes z drawn from the prior.
+        """Generate n images: the means of P(x|z) for codes z drawn from the prior.
 
-        The pixels are in [0, 1].
+        The result has shape (n, D), and its pixels are in [0, 1].
         """
         require.number_of_images(n)
         return self.likelihood(self.prior.sample((n,))).mean

@@ -74,7 +74,7 @@ class Bound:
         return self.log_px - self.elbo
 
     def mean(self) -> "Bound":
-        """Return the bound averaged over the N points, with scalar fields."""
+        """Return the average of the bound over the N points, as a Bound of scalars."""
         se = self.se.square().sum().sqrt() / self.se.numel()
         log_px = None if self.log_px is None else self.log_px.mean()
         return Bound(self.reconstruction.mean(), self.kl.mean(), log_px, se)
@@ -144,10 +144,11 @@ def elbo(
 
     - A categorical prior and a categorical q: the exact sum over z.
     - A LinearGaussian model and a Gaussian q: the closed form.
-    - `grid`, an increasing tensor (G,): integrals over a scalar z by the trapezoid rule.
-    - `samples`, a number S: a Monte Carlo estimate and its standard error, computed from S draws of
-      z for each x with torch's global generator. The KL divergence from the prior is computed in
-      closed form if torch implements one.
+    - `grid`, an increasing tensor of shape (G,): integrals over a scalar z, computed by the
+      trapezoid rule.
+    - `samples`, a number S: a Monte Carlo estimate and its standard error, computed from S values
+      of z that are drawn for each x with torch's global generator. The KL divergence from the prior
+      is computed in closed form if torch implements one.
 
     Raises ValueError if none of these methods applies, if the prior, q and the likelihood are
     incompatible, or if the grid misses part of the mass of q or of the prior.
@@ -177,11 +178,11 @@ def elbo(
 
 
 def log_posterior(model: LatentModel, x: Tensor, *, grid: Tensor | None = None) -> Tensor:
-    """Return log P(z|x) for each class z, of shape (K, N), or at each grid point, of shape (G, N).
+    """Return log P(z|x) for each class z or, with a grid, at each grid point.
 
-    x has shape (N, ...). On a grid, the values are log-densities. For a mixture,
-    `Categorical(logits=log_posterior(model, x).T)` is the result of the E-step: the q that
-    closes the gap.
+    x has shape (N, ...), and the result has shape (K, N) or, with a grid, (G, N). On a grid, the
+    values are log-densities. For a mixture, `Categorical(logits=log_posterior(model, x).T)` is the
+    result of the E-step: the q that closes the gap.
     """
     log_joint, _, _, log_width, _ = _on_points(model, x, grid)
     return log_joint - torch.logsumexp(log_joint + log_width, 0)
@@ -190,10 +191,10 @@ def log_posterior(model: LatentModel, x: Tensor, *, grid: Tensor | None = None) 
 def log_importance_weights(
     model: LatentModel, q: Distribution, x: Tensor, k: int, at_once: int | None = None
 ) -> Tensor:
-    """Return log P(x|z) + log P(z) − log q(z|x) in nats, of shape (k, N), for k draws of z from q.
+    """Return log P(x|z) + log P(z) − log q(z|x) in nats for k draws of z from q.
 
-    `at_once` is the number of draws that the model processes at once. The default is 50, or fewer
-    if x is large. Raises ValueError for k < 1.
+    The result has shape (k, N). `at_once` is the number of draws that the model processes at once.
+    The default is 50, or fewer if x is large. Raises ValueError unless k is a positive integer.
     """
     if not require.is_count(k):
         raise ValueError(
@@ -212,14 +213,14 @@ def log_importance_weights(
 def importance_weighted_bound(
     model: LatentModel, q: Distribution, x: Tensor, k: int, at_once: int | None = None
 ) -> Tensor:
-    """Return the importance-weighted lower bound on log P(x) for each x, of shape (N,), in nats.
+    """Return the importance-weighted lower bound on log P(x) for each x, in nats.
 
-    The bound is the log of the mean of k importance weights P(x|z) P(z) / q(z|x), with z drawn from
-    q. For k=1, the result is an unbiased estimate of L_b. The expected value increases with k
-    towards log P(x) (Burda et al. 2016, equation 8). Use this function for a few images or if
-    gradients are needed; for test sets, use `evaluation.nll`, which evaluates several values of k
-    with the same draws. `at_once` is the number of draws that the model processes at once. Raises
-    ValueError for k < 1.
+    The result has shape (N,). The bound is the log of the mean of k importance weights
+    P(x|z) P(z) / q(z|x), with z drawn from q. For k=1, the result is an unbiased estimate of L_b.
+    The expected value increases with k towards log P(x) (Burda et al. 2016, equation 8). Use this
+    function for a few images or if gradients are needed; for test sets, use `evaluation.nll`, which
+    evaluates several values of k with the same draws. `at_once` is the number of draws that the
+    model processes at once. Raises ValueError unless k is a positive integer.
     """
     log_w = log_importance_weights(model, q, x, k, at_once)  # (k, N)
     return torch.logsumexp(log_w, 0) - math.log(k)  # average the weights, then take the log
@@ -311,7 +312,7 @@ def _monte_carlo(model: LatentModel, q: Distribution, x: Tensor, samples: int) -
 def _closed_form(model: LinearGaussian, q: Any, x: Tensor) -> Bound:
     """Return the exact bound for q = N(m, C).
 
-    The reconstruction is E_q[log N(x; W z + b, v)] = log N(x; W m + b, v) − tr(W C Wᵀ) / 2v.
+    The reconstruction term is E_q[log N(x; W z + b, v)] = log N(x; W m + b, v) − tr(W C Wᵀ) / 2v.
     """
     spread = getattr(q, "covariance_matrix", None)
     spread = torch.diag_embed(q.variance) if spread is None else spread  # (N, d, d)

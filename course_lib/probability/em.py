@@ -23,7 +23,7 @@ FLOATS = (torch.float64, torch.float32)
 
 
 class Parameters(NamedTuple):
-    """The weights (K,), means (K, D) and covariances of a mixture."""
+    """The parameters of a mixture: weights (K,), means (K, D) and covariances."""
 
     weights: Tensor
     means: Tensor
@@ -33,7 +33,8 @@ class Parameters(NamedTuple):
 def as_array(values: Any) -> Any:
     """Convert a tensor to a NumPy array, and return any other value unchanged.
 
-    It is left to scikit-learn to validate other values.
+    Other values are left for scikit-learn to validate, except that a masked array raises
+    ValueError.
     """
     if isinstance(values, Tensor):
         values = values.detach().cpu()
@@ -98,7 +99,7 @@ def arrays_too(step: Callable) -> Callable:
 
 
 def check_type(covariance_type: str) -> None:
-    """Raise ValueError for an unknown covariance_type, which would otherwise count as "full"."""
+    """Raise ValueError for an unknown covariance_type, which would otherwise mean "full"."""
     if covariance_type not in COVARIANCE_TYPES:
         names = ", ".join(COVARIANCE_TYPES)
         raise ValueError(f"covariance_type must be one of {names}, not {covariance_type!r}.")
@@ -179,7 +180,7 @@ def narrowness(spread: Tensor, covariances: Tensor, covariance_type: str) -> Ten
     The result has shape (K,), or () for "tied". If `spread` (D,) contains the variances of the
     data, the result measures how much narrower than the data each component is in its thinnest
     direction. The pivots of the Cholesky factor cannot replace this measure, because after one
-    small pivot, the others may consist entirely of rounding errors.
+    small pivot, the later ones may consist entirely of rounding errors.
     """
     if covariance_type in ("diag", "spherical"):
         precisions = (1 / covariances.clamp_min(0)).reshape(len(covariances), -1)

@@ -20,7 +20,7 @@ def log_prob_diag(x: Tensor, mu: Tensor | float, logvar: Tensor | float) -> Tens
 
 
 def cholesky(covariance: Tensor) -> Tensor:
-    """Return the lower Cholesky factor L of a covariance (..., D, D), so that L Lᵀ = covariance.
+    """Return the lower Cholesky factor L of a covariance (..., D, D), with L Lᵀ = covariance.
 
     Raises ValueError if a matrix is not symmetric, not positive definite, or not finite.
     """
