@@ -1,9 +1,9 @@
 """Train the course's own models, for example with `python -m course_lib.recipes best`.
 
 A recipe specifies a model and all of its training settings. A single loop, `training.Run`, trains
-the models of all recipes. VAEs for black-and-white pixels are evaluated on the fixed binarization
-of the test digits; VAEs with a Gaussian likelihood are evaluated on the grey images.
-Several processes can share the training of a VAE:
+the models of all recipes. VAEs that model black-and-white pixels are evaluated on the fixed
+binarization of the test digits; VAEs with a Gaussian likelihood are evaluated on the grey test
+digits. Several processes can share the training of a VAE, for example with
 `torchrun --nproc-per-node=2 -m course_lib.recipes best`.
 """
 
@@ -108,12 +108,13 @@ def train(
     digits: Digits or a map-style data set, such as torchvision's ImageFolder(root), which is
     converted to Digits. epochs: overrides the recipe's number of epochs. checkpoint: a file to save
     to and resume from. weights (N,): the relative probability of drawing each row. evaluate: a
-    function that maps the model to a dict of numbers. options: passed to `Run.train`; `autocast`
-    overrides the recipe's value.
-    On a GPU, Triton kernels make the batches and compute the loss where possible, and a CUDA graph
-    runs the steps. Unless `quiet`, print which of these are used. In a `processes.group`, all
-    processes must make the same call and get the same model; only process 0 evaluates the model,
-    draws pictures and writes files.
+    function that maps the model to a dict of numbers. options: further arguments of `Run.train`;
+    `autocast` overrides the recipe's value.
+    On a CUDA device, a single process makes the batches and computes the loss with Triton kernels
+    where possible, and replays the steps as a CUDA graph. Unless `quiet` is True, a message says
+    which of these methods are used. In a `processes.group`, all processes must make the same call,
+    and they all return the same model; only process 0 evaluates the model, draws pictures and
+    writes files.
     If training is interrupted, the model trained so far is returned, and `run.finished` is False.
     Raises ValueError if `recipe` is not a recipe, or if the group's processes cannot
     share its training.
@@ -174,7 +175,9 @@ def check_recipe(recipe: Any) -> None:
 
 
 def reason_against(recipe: Any) -> str:
-    """Return why several processes cannot share a recipe's training, or "" if they can."""
+    """Return the reason why the running processes cannot share a recipe's training,
+    or "" if they can.
+    """
     if not is_shared():
         return ""
     if not isinstance(recipe, Recipe):
@@ -211,7 +214,7 @@ def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[
 
 @contextmanager
 def quick_products(on: bool) -> Iterator[None]:
-    """If `on`, compute matrix products with oneDNN.
+    """A context in which a CPU computes matrix products with oneDNN if `on` is True.
 
     On some AMD processors, oneDNN is twice as fast as MKL. On a CPU that supports bfloat16, the
     factors of each product may be rounded to bfloat16; sums are computed in float32.
@@ -242,7 +245,7 @@ def likelihood_of(model: Any, x: Tensor, k: int, y: Tensor | None = None) -> NLL
 def command_line() -> argparse.Namespace:
     """Return the parsed arguments.
 
-    Exit if an argument is invalid or if the output file cannot be written.
+    Exits with an error message if an argument is invalid or if the output file cannot be written.
     """
     parser = argparse.ArgumentParser(
         prog="python -m course_lib.recipes", description="Train a model and save it."
@@ -287,7 +290,9 @@ def command_line() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Train one recipe on MNIST, evaluate the model, and save it with its settings and results."""
+    """Train the model of one recipe on MNIST, evaluate it,
+    and save it with its settings and results.
+    """
     with group():  # of the processes that torchrun started, if any
         asked = first(command_line)
         speaks = is_first()

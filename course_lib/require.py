@@ -1,4 +1,4 @@
-"""Argument checks: if one fails, a ValueError says what is wrong and what to do.
+"""Argument checks: if a check fails, a ValueError says what is wrong and what to do.
 
 Values are checked where a caller passes them to the package; internal code does not check them
 again. A message is built only when it is needed.
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def is_count(value: object, least: int = 1) -> bool:
-    """Return whether `value` is an integer (not a bool) and at least `least`."""
+    """Return whether `value` is an integer (but not a bool) and not less than `least`."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
@@ -35,7 +35,7 @@ def tensors(*values: object) -> None:
 
 
 def shape(shape: Sequence[int]) -> None:
-    """Raise ValueError unless `shape` is (H, W) or (C, H, W), with positive integers."""
+    """Raise ValueError unless `shape` is (H, W) or (C, H, W) and consists of positive integers."""
     if not isinstance(shape, Iterable):
         raise ValueError(f"The shape of an image must be (H, W) or (C, H, W), not {shape!r}.")
     sides = tuple(shape)
@@ -111,7 +111,7 @@ def _may_look(x: Tensor, weights: Tensor | None) -> bool:
 
 
 def like(what: str, values: Tensor, weights: Tensor) -> None:
-    """Raise ValueError unless the values have the same device and dtype as the weights.
+    """Raise ValueError unless the values have the device and the dtype of the weights.
 
     Under autocast, the dtypes may differ if both are floating-point types other than float64.
     """
@@ -132,7 +132,10 @@ def like(what: str, values: Tensor, weights: Tensor) -> None:
 
 
 def codes(z: Tensor, numbers: int, weights: Tensor) -> None:
-    """Raise ValueError unless z has shape (..., numbers) and the device and dtype of `weights`."""
+    """Raise ValueError unless z has shape (..., numbers) and matches `weights` in device and dtype.
+
+    Under autocast, the dtypes may differ as in `like`.
+    """
     tensors(z)
     if z.ndim == 0 or z.shape[-1] != numbers:
         raise ValueError(f"The codes z must have shape (..., {numbers}), not {tuple(z.shape)}.")

@@ -42,9 +42,10 @@ def cholesky(covariance: Tensor) -> Tensor:
 
 
 def log_prob_full(x: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
-    """Return log N(x | mean, covariance) in nats: x (..., D), mean (D,), covariance (D, D) → (...).
+    """Return log N(x | mean, covariance) in nats, of shape (...).
 
-    Raises ValueError if the covariance is not symmetric positive definite.
+    x has shape (..., D), the mean has shape (D,), and the covariance has shape (D, D). Raises
+    ValueError if the covariance is not symmetric positive definite.
     """
     factor = cholesky(covariance)
     log_det = 2 * factor.diagonal().log().sum()
@@ -59,9 +60,10 @@ def kl_diag(
 ) -> Tensor:
     """Return KL(N(mu, exp(logvar)) ‖ N(mu_p, exp(logvar_p))) for diagonal Gaussians, in nats.
 
-    The inputs broadcast to (..., D). The result is summed over the last dimension, has shape (...),
-    and is never negative. For the default, the standard normal, the divergence is
-    ½ Σ (exp(logvar) − 1 − logvar + mu²); see Kingma & Welling 2014, appendix B.
+    The inputs broadcast to (..., D). The divergence is summed over the last dimension. The result
+    has shape (...) and is never negative. By default, the second Gaussian is the standard normal,
+    and the divergence is ½ Σ (exp(logvar) − 1 − logvar + mu²); see Kingma & Welling 2014,
+    appendix B.
     """
     ratio = logvar - logvar_p  # the log of the ratio of the variances
     precision = torch.exp(-logvar_p) if isinstance(logvar_p, Tensor) else math.exp(-logvar_p)

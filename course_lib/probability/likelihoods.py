@@ -1,5 +1,6 @@
-"""The likelihoods P(x|z) of pixels, computed from a decoder's logits, and the pixels that each
-likelihood models.
+"""The likelihoods P(x|z) of pixels, computed from a decoder's logits.
+
+`observed_pixels` converts images to the pixels that a likelihood models.
 """
 
 import math
@@ -14,7 +15,8 @@ from course_lib.data.digits import binarize, fixed_binarization
 
 
 def observed_pixels(images: Tensor, likelihood: str, *, fixed: bool = False) -> Tensor:
-    """Convert uint8 images (..., H, W) to the floating-point pixels that a likelihood models.
+    """Convert uint8 images of shape (..., H, W)
+    to the floating-point pixels that a likelihood models.
 
     For "gaussian", the pixels are grey: the bytes divided by 255. For "bernoulli" and
     "autoregressive", the pixels are black or white. By default, each call draws a new binarization,
@@ -34,10 +36,10 @@ def log_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     """Return log P(x) in nats for independent pixels that are 1 with probability sigmoid(logit).
 
     x and logits have shape (..., D), and the result has shape (...). The log-likelihood is the sum
-    over pixels of x·log p + (1 − x)·log(1 − p). With p = sigmoid(l), each term equals
-    x·l − log(1 + eˡ), which is finite for every logit l. For grey x, the result is a negative
-    cross-entropy rather than a log-likelihood. Raises ValueError if x has an integer type, such as
-    uint8, and values other than 0 and 1.
+    over pixels of x·log p + (1 − x)·log(1 − p), where p = sigmoid(l) for a pixel with logit l. Each
+    term equals x·l − log(1 + eˡ), which is finite for every logit l. If x contains grey values, the
+    result is a negative cross-entropy rather than a log-likelihood. Raises ValueError if x has an
+    integer type, such as uint8, and contains values other than 0 and 1.
     """
     if not x.is_floating_point() and x.numel() and not 0 <= int(x.min()) <= int(x.max()) <= 1:
         raise ValueError(
@@ -87,21 +89,24 @@ class Pixels(Independent):
 
 
 class BernoulliPixels(nn.Module):
-    """The Bernoulli likelihood of binary pixels: each is 1 with probability sigmoid(logit)."""
+    """The Bernoulli likelihood of binary pixels; a pixel is 1 with probability sigmoid(logit)."""
 
     def distribution(self, logits: Tensor) -> Distribution:
-        """Return P(x|z) for logits (..., D), with batch shape (...) and event shape (D,)."""
+        """Return P(x|z) for logits of shape (..., D).
+
+        The distribution has batch shape (...) and event shape (D,).
+        """
         return Pixels(logits)
 
     def log_prob(self, x: Tensor, logits: Tensor) -> Tensor:
-        """Return log P(x|z) in nats, of shape (N,), for images x and logits of shape (N, D)."""
+        """Return log P(x|z) in nats, of shape (N,), for x and logits, both of shape (N, D)."""
         return log_bernoulli(logits, x)
 
 
 class GaussianPixels(nn.Module):
-    """The Gaussian likelihood of grey pixels, with mean sigmoid(logit) and one common variance.
+    """The Gaussian likelihood of grey pixels, each with mean sigmoid(logit) and the same variance.
 
-    variance: a number, or None to learn the variance, starting from 0.05.
+    variance: a fixed number, or None to learn the variance, with 0.05 as the initial value.
     """
 
     log_variance: Tensor
@@ -116,10 +121,13 @@ class GaussianPixels(nn.Module):
             self.register_buffer("log_variance", start, persistent=False)
 
     def distribution(self, logits: Tensor) -> Distribution:
-        """Return P(x|z) for logits (..., D), with batch shape (...) and event shape (D,)."""
+        """Return P(x|z) for logits of shape (..., D).
+
+        The distribution has batch shape (...) and event shape (D,).
+        """
         scale = torch.exp(0.5 * self.log_variance)
         return Independent(Normal(torch.sigmoid(logits), scale, validate_args=False), 1)
 
     def log_prob(self, x: Tensor, logits: Tensor) -> Tensor:
-        """Return log P(x|z) in nats, of shape (N,), for images x and logits of shape (N, D)."""
+        """Return log P(x|z) in nats, of shape (N,), for x and logits, both of shape (N, D)."""
         return self.distribution(logits).log_prob(x)

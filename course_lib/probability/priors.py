@@ -1,6 +1,6 @@
 """The priors P(z) of a VAE.
 
-Each prior provides its distribution, and KL(q(z|x) ‖ P(z)) for a Gaussian q.
+Each prior provides P(z) as a distribution and computes KL(q(z|x) ‖ P(z)) for a Gaussian q.
 """
 
 import math
@@ -19,7 +19,7 @@ class Prior(Protocol):
     """The interface that a VAE requires of its prior."""
 
     def distribution(self, zeros: Tensor) -> Distribution:
-        """Return P(z) over codes that have the shape (d,), dtype and device of `zeros`."""
+        """Return P(z) for codes with the same shape (d,), dtype and device as `zeros`."""
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
         """Return KL(q ‖ P(z)) in nats, of shape (N,).
@@ -32,7 +32,7 @@ class NormalPrior:
     """The standard normal prior P(z) = N(0, I), in any number of dimensions."""
 
     def distribution(self, zeros: Tensor) -> Distribution:
-        """Return P(z) over codes that have the shape (d,), dtype and device of `zeros`."""
+        """Return P(z) for codes with the same shape (d,), dtype and device as `zeros`."""
         return Independent(Normal(zeros, 1.0, validate_args=False), 1)
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
@@ -44,11 +44,11 @@ class FlowerPrior:
     """A flower-shaped prior in the plane; see `course_lib.data.flower`."""
 
     def distribution(self, zeros: Tensor) -> Distribution:
-        """Return P(z) over codes that have the shape (2,), dtype and device of `zeros`."""
+        """Return P(z) for codes with the same shape (2,), dtype and device as `zeros`."""
         return Flower(zeros)
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
-        """Estimate KL(q ‖ P(z)), which has no closed form, as log q(z|x) − log P(z) at z.
+        """Estimate KL(q ‖ P(z)), which has no closed form, as log q(z|x) − log P(z) at the draw z.
 
         The result has shape (N,) and is in nats.
         """
@@ -65,7 +65,7 @@ class Flower(Distribution):
         super().__init__(event_shape=torch.Size((2,)), validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return log P(z) in nats: z (..., 2) → (...)."""
+        """Return log P(z) in nats, of shape (...), for codes z of shape (..., 2)."""
         # The density is computed in float64, which Apple's GPU does not support.
         return flower.log_prob(value.cpu() if value.device.type == "mps" else value).to(value)
 

@@ -1,9 +1,9 @@
 """The Dirac-GAN, a two-parameter GAN that can be analysed by hand.
 
-All real data are at the point 0, G generates the point θ, and D(x) = ψ·x. In continuous time, each
-player descends the gradient of its own loss: (θ, ψ)' = v(θ, ψ). Near the equilibrium (0, 0), v is
-approximately linear, and the eigenvalues of its Jacobian determine how the game evolves. Source:
-Mescheder, Geiger & Nowozin 2018, sections 2 and 4.
+All real data are at the point 0, G generates the point θ, and D's output is a(x) = ψ·x. In
+continuous time, each player descends the gradient of its own loss: (θ, ψ)' = v(θ, ψ). Near the
+equilibrium (0, 0), v is approximately linear, and the eigenvalues of its Jacobian determine how the
+game evolves. Source: Mescheder, Geiger & Nowozin 2018, sections 2 and 4.
 """
 
 import cmath
@@ -21,9 +21,8 @@ def field(
 ) -> tuple[Tensor, Tensor]:
     """Return v(θ, ψ) = (−dL_G/dθ, −dL_D/dψ).
 
-    θ and ψ must have the same shape; r1 is the weight γ of R1.
-
-    Raises ValueError for an unknown loss.
+    θ and ψ must have the same shape. r1: the weight γ of the penalty R1. Raises ValueError for an
+    unknown loss.
     """
     if loss not in CHOICES["loss"]:
         raise ValueError(
@@ -38,9 +37,10 @@ def field(
 
 
 def jacobian(r1: float = 0.0, slope: float = 0.5) -> Tensor:
-    """Return the Jacobian (2, 2) of v at (0, 0).
+    """Return the Jacobian of v at (0, 0), a matrix of shape (2, 2).
 
-    slope: f'(0), which is 1 for the Wasserstein loss and ½ for the other losses.
+    slope: f'(0), the derivative of D's loss on a generated point at a = 0, which is 1 for the
+    Wasserstein loss and ½ for the other losses.
     """
     return torch.tensor([[0, slope], [-slope, -r1]], dtype=torch.float64)
 
@@ -48,8 +48,8 @@ def jacobian(r1: float = 0.0, slope: float = 0.5) -> Tensor:
 def eigenvalues(r1: float = 0.0, slope: float = 0.5) -> tuple[complex, complex]:
     """Return the eigenvalues −γ/2 ± √(γ²/4 − f'(0)²) of the Jacobian.
 
-    Without R1, the eigenvalues ±i·f'(0) describe an undamped rotation. γ = 2f'(0) gives critical
-    damping.
+    Without R1, the eigenvalues ±i·f'(0) describe an undamped rotation. The damping is critical
+    for γ = 2f'(0).
     """
     root = cmath.sqrt(r1**2 / 4 - slope**2)
     return -r1 / 2 + root, -r1 / 2 - root
@@ -91,8 +91,8 @@ def trajectory(
 def invariant(theta: Tensor, psi: Tensor, h: float, slope: float = 0.5) -> Tensor:
     """Return the invariant θ² + ψ² − h·f'(0)·θψ.
 
-    Alternating steps of the linearized game without R1 conserve it. Up to rounding, they therefore
-    stay on an ellipse. With c = h·f'(0)/2, the radius stays between √((1 − c)/(1 + c)) and
-    √((1 + c)/(1 − c)) times the initial radius.
+    Alternating steps of the linearized game without R1 conserve it. Up to rounding, the points
+    (θ, ψ) therefore stay on an ellipse. With c = h·f'(0)/2, their distance from (0, 0) stays
+    between √((1 − c)/(1 + c)) and √((1 + c)/(1 − c)) times the initial distance.
     """
     return theta**2 + psi**2 - h * slope * theta * psi

@@ -36,15 +36,16 @@ def total_variation(p: Tensor, q: Tensor) -> Tensor:
 def wasserstein(p: Tensor, q: Tensor, dx: float, beyond: Tensor | float = 0.0) -> Tensor:
     """Return W1(p, q) = ∫ |P − Q| dx for cells of width dx; P and Q are the distribution functions.
 
-    The outermost cells contain all the mass outside the grid, where p is 0. beyond: how far the
-    mass outside the grid lies beyond the centres of the outermost cells, averaged over q; see
-    `Grid.beyond`.
+    The outermost cells contain all the mass outside the grid; p is assumed to be 0 there. beyond:
+    how far the mass outside the grid lies beyond the centres of the outermost cells, averaged over
+    q; see `Grid.beyond`.
     """
     return (p - q).cumsum(0).abs().sum() * dx + beyond
 
 
 def best_critic(p: Tensor, q: Tensor, dx: float) -> Tensor:
-    """Return the 1-Lipschitz critic that best separates p and q, at the centres of the cells.
+    """Return the values, at the centres of the cells, of the 1-Lipschitz critic
+    that best separates p and q.
 
     E_p[f] − E_q[f] = −∫ f' (P − Q) dx is maximal, and equal to W1, for f' = −sign(P − Q). The mean
     of the critic over the mixture (p + q)/2 is 0.

@@ -45,7 +45,7 @@ SIZE = len(HEAD) + sum(ROWS.values())
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """A context with a single torch thread.
+    """A context in which torch uses a single thread.
 
     For small vectors, two threads take up to five times as long.
     """
@@ -72,9 +72,9 @@ class Game:
 
     Equal settings give equal games on any machine, up to rounding. `step` plays whole rounds, and
     `update_d` and `update_g` play single updates. A round is complete as soon as G has moved after
-    `d_steps` updates of D. All computations are in float64 on the CPU, because a GPU is no faster
-    for vectors this small. An update that would make the weights blow up raises ValueError and
-    leaves the weights unchanged.
+    `d_steps` updates of D. All computations are in float64. They run on the CPU, because a GPU is
+    no faster for vectors this small. An update that would make a player's weights blow up raises
+    ValueError and leaves those weights unchanged.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -117,7 +117,7 @@ class Game:
         self._move_g(*self.g_gradient())
 
     def d_gradient(self) -> Tensor:
-        """Return the gradient (P,) of D's loss on a new batch."""
+        """Compute D's loss on a new batch, and return its gradient, of shape (P,)."""
         s = self.settings
         streams = [noise.D_DATA, noise.D_MIX, noise.D_Z, noise.D_Z2]
         u = noise.uniform(s.seed, streams, self.d_updates, s.batch)
@@ -199,7 +199,7 @@ class Game:
 
     @one_thread()
     def measure(self) -> dict[str, Any]:
-        """Return what is measured: the numbers in HEAD as floats, the rows in ROWS as tensors."""
+        """Return the measurements: the numbers in HEAD as floats, the rows in ROWS as tensors."""
         s, line = self.settings, self.grid
         with torch.no_grad():
             x = self.g(torch.cat([line.z_edges, line.z_points])).detach()  # (FINE + 1 + POINTS,)
@@ -260,7 +260,7 @@ class Game:
         return {name: measured[name] for name in HEAD}
 
     def frame(self) -> np.ndarray:
-        """Return the measurements as a float32 vector (SIZE,) for display: HEAD, then ROWS."""
+        """Return the measurements for display, HEAD and then ROWS, as float32 of shape (SIZE,)."""
         measured = self.measure()
         head = np.array([measured[name] for name in HEAD])
         with np.errstate(over="ignore"):  # a game that is blowing up is shown with ∞
@@ -269,14 +269,14 @@ class Game:
 
 
 def gradients(loss: Tensor, *asked: Player) -> list[Tensor]:
-    """Return the gradient (P,) of a loss with respect to each given player's weights."""
+    """For each player, return the gradient of a loss with respect to its weights, of shape (P,)."""
     parts = torch.autograd.grad(loss, [w for player in asked for w in player.parameters])
     whole = torch.cat([part.reshape(-1) for part in parts])
     return list(whole.split([len(player.weights) for player in asked]))
 
 
 def centre(loss: str, p: Tensor, q: Tensor, a: Tensor) -> float:
-    """Return the mean of a Wasserstein critic a over (p + q)/2, or 0 for any other loss.
+    """Return the mean of a Wasserstein critic's outputs a over (p + q)/2, or 0 for any other loss.
 
     This mean is to be subtracted from the critic.
     """
@@ -286,5 +286,7 @@ def centre(loss: str, p: Tensor, q: Tensor, a: Tensor) -> float:
 
 
 def ends(v: Tensor) -> Tensor:
-    """Extend values to the cells outside the grid by repeating both ends: (CELLS,) → (C,)."""
+    """Extend values to the cells outside the grid by repeating the first and the last value:
+    (CELLS,) → (C,).
+    """
     return torch.cat([v[:1], v, v[-1:]])

@@ -1,6 +1,6 @@
 """The grid on which a game is measured.
 
-It has 256 cells of x, with the mass of the data in each of them, and 1024 cells of z.
+It has 1024 cells of z and 256 cells of x, and stores the mass of the data in each cell of x.
 """
 
 from dataclasses import dataclass
@@ -41,17 +41,17 @@ class Grid:
 
     @property
     def x(self) -> Tensor:
-        """The centres (CELLS,) of the cells of x."""
+        """The centres of the cells of x, of shape (CELLS,)."""
         return self.low + (torch.arange(CELLS, dtype=torch.float64) + 0.5) * self.dx
 
     @property
     def edges(self) -> Tensor:
-        """The edges (CELLS + 1,) of the cells of x."""
+        """The edges of the cells of x, of shape (CELLS + 1,)."""
         return self.low + torch.arange(CELLS + 1, dtype=torch.float64) * self.dx
 
     @property
     def cdf(self) -> Tensor:
-        """The values (CELLS + 1,) of the distribution function of the data at the edges."""
+        """The data's distribution function at the edges of the cells, of shape (CELLS + 1,)."""
         return self.p[:-1].cumsum(0)
 
     def _cell_of(self, x: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class Grid:
     def push_forward(self, x: Tensor) -> Tensor:
         """Return the generated mass in each cell of x, of shape (C,).
 
-        x: G's output (FINE + 1,) at the edges of the cells of z. Each cell of z keeps its exact
+        x (FINE + 1,): G's output at the edges of the cells of z. Each cell of z keeps its exact
         mass. G is taken to be linear within each cell of z, so the mass of the cell is spread
         evenly between the values of x at its two edges, and each cell of x receives the part that
         falls into it. Nothing is sampled, so the result is free of noise. The change-of-variables
@@ -116,7 +116,7 @@ class Grid:
     def to_json(self) -> dict[str, Any]:
         """Return the grid as a JSON-serializable dict.
 
-        It is for a page that runs the game without Python.
+        A page that runs the game without Python uses this dict.
         """
         table = {name: getattr(self, name) for name in (*self.__dataclass_fields__, "cdf")}
         return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in table.items()}
@@ -155,7 +155,7 @@ def grid(s: Settings) -> Grid:
 
 
 def hills(p: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return, for each cell, the index of the mode whose hill contains it, and the number of modes.
+    """Return the index of the mode to whose hill each cell belongs, and the number of modes.
 
     For a cell outside all hills, the index is the number of modes. A mode is a prominent peak of p.
     Its hill ends at a valley, or where p falls below a tenth of its value at the peak.

@@ -42,7 +42,7 @@ class History:
         return self.frames[-1]
 
     def play(self, frames: int = 1, steps: int = 1) -> np.ndarray:
-        """Continue for `frames` frames of `steps` rounds each, and return the frames.
+        """Continue the game for `frames` frames of `steps` rounds each, and return the frames.
 
         The result has shape (frames, SIZE).
         """

@@ -36,7 +36,7 @@ def d_pays(loss: str, a: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def g_pays(loss: str, a: Tensor) -> Tensor:
-    """Return G's loss for generated points with outputs a (...)."""
+    """Return G's loss on each generated point, computed from D's outputs a, of shape (...)."""
     if loss == "minimax":
         return -softplus(a)  # log(1 − D): flat where D is sure that the point is generated
     if loss == "nonsaturating":
@@ -61,12 +61,18 @@ def shown(loss: str, a: Tensor) -> Tensor:
 
 
 def d_loss(loss: str, real: Tensor, fake: Tensor) -> Tensor:
-    """Return D's loss on a batch, computed from D's outputs (N,) for real and generated points."""
+    """Return D's loss on a batch.
+
+    real, fake: D's outputs for the real and the generated points, both of shape (N,).
+    """
     return d_pays(loss, real)[0].mean() + d_pays(loss, fake)[1].mean()
 
 
 def g_loss(loss: str, fake: Tensor) -> Tensor:
-    """Return G's loss on a batch; `fake` contains D's outputs (N,) for the generated points."""
+    """Return G's loss on a batch.
+
+    fake: D's outputs for the generated points, of shape (N,).
+    """
     return g_pays(loss, fake).mean()
 
 

@@ -15,14 +15,16 @@ START = np.uint32(0x9E3779B9)  # any nonzero number, because mix(0) is 0
 
 
 def mix(h: np.ndarray) -> np.ndarray:
-    """Map 32-bit integers one to one, so that each input bit affects about half the output bits."""
+    """Map 32-bit integers one to one,
+    in such a way that each input bit affects about half of the output bits.
+    """
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
     h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)
     return h ^ (h >> np.uint32(16))
 
 
 def uniform(seed: int, streams: list[int], step: int, n: int) -> np.ndarray:
-    """Return u in (0, 1), a hash of seed, stream, step and i, in this order.
+    """Return numbers u in (0, 1), each a hash of seed, stream, step and i, in this order.
 
     The result is a float64 array of shape (len(streams), n).
     """

@@ -16,7 +16,7 @@ from course_lib.toy_gan.settings import Settings
 
 
 class MLP(nn.Module):
-    """A network that maps x (N,) to (N,), with `depth` hidden layers of `width` tanh units.
+    """A network from numbers to numbers, with `depth` hidden layers of `width` tanh units.
 
     The tanh units make the network smooth, so that penalties on its slope have gradients.
     """
@@ -79,7 +79,7 @@ class Player:
         return self.network(x)
 
     def move(self, gradient: Tensor, optimizer: str, lr: float, beta1: float, beta2: float) -> None:
-        """Take one optimizer step with the gradient (P,).
+        """Take one optimizer step with a gradient of shape (P,).
 
         Raises ValueError and changes nothing if the new weights would be NaN or too large.
         Source for Adam: Kingma & Ba 2015, algorithm 1.
@@ -98,7 +98,7 @@ class Player:
 def first_weights(sizes: list[int], seed: int, stream: int) -> np.ndarray:
     """Return the initial weights and biases, layer by layer, as one vector of shape (P,).
 
-    They are uniform within ±1/√(inputs), as in PyTorch.
+    They are uniformly distributed between −1/√(inputs) and 1/√(inputs), as in PyTorch.
     """
     bounds = [np.full(b * (a + 1), 1 / math.sqrt(a)) for a, b in pairwise(sizes)]
     bound = np.concatenate(bounds)

@@ -41,7 +41,7 @@ def write(
 
 
 def read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], Any]:
-    """Return the tensors of a file, on the CPU, and its metadata.
+    """Return the tensors (on the CPU) and the metadata that are stored in a file.
 
     Raises FileNotFoundError if the file does not exist, and CheckpointError if it is damaged or of
     a different kind.
@@ -92,7 +92,7 @@ class RunFile:
     def check(self) -> None:
         """Check that the file can be written.
 
-        Print a warning if an existing file is not writable; raise ValueError if a new one
+        Prints a warning if an existing file is not writable, and raises ValueError if a new file
         cannot be created.
         """
         try:
@@ -105,7 +105,7 @@ class RunFile:
             self._was_refused = True
 
     def save(self, copy: Copy) -> None:
-        """Write the copy to the file; if that fails, print the reason once."""
+        """Write the copy to the file; if writing fails repeatedly, print the reason only once."""
         self.written = time.monotonic()
         before = self.path
         try:
@@ -124,7 +124,7 @@ class RunFile:
 
 
 def read_run(path: Path, identity: dict[str, str]) -> Copy:
-    """Return the step, the state and the tensors of a training run that are stored in a file.
+    """Read a training run from a file, and return its step, its state and its tensors.
 
     Raises CheckpointError if the file is damaged or belongs to another run.
     """
@@ -180,8 +180,8 @@ def save_model(
     """Save a course_lib model that has a `.config`, together with JSON-serializable metadata.
 
     dtype=torch.float16 halves the size of the file. A loaded model is always float32, even if the
-    saved model was float64. Raises TypeError for a model from another package, and ValueError if
-    the weights are too large for `dtype`.
+    saved model was float64. Raises TypeError for any other model, and ValueError if `dtype` is not
+    a floating-point type or if the weights are too large for it.
     """
     if dtype is not None and not dtype.is_floating_point:
         raise ValueError(

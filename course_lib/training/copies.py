@@ -108,7 +108,7 @@ class Copies:
     def resume(self) -> int | None:
         """Restore everything from the file and return the copy's step.
 
-        Returns None if there is no such file.
+        Returns None if there is no file.
         """
         found = self.file.read() if self.file else None
         if found is None:

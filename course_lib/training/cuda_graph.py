@@ -35,9 +35,10 @@ class NoGraph(Exception):
 def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
     """Return whether to use CUDA graphs in a training.Run.
 
-    A note is printed if they are refused, or used without being asked for. With asked=None, graphs
-    are used if every optimizer was created with capturable=True and all other parts are models,
-    because any other kind of part may count steps in Python.
+    A note is printed if a request for graphs is refused and, unless `quiet` is True, if graphs are
+    used without a request. With asked=None, graphs are used on a CUDA device if every optimizer was
+    created with capturable=True and all other parts are models; any other kind of part might count
+    steps in Python.
     """
     against = reason_against(run)
     if asked and against:
@@ -76,8 +77,9 @@ class CapturedStep:
     """A step of a training.Run that replays CUDA graphs, one for each variant.
 
     The step maps row indices (B,) to losses. variant: a function that returns the kind of the next
-    step, if not all steps launch the same kernels. A batch of a different size, such as the last
-    batch of an epoch, is processed without a graph. Raises NoGraph; see `Graph`.
+    step; needed if not all steps launch the same kernels. A batch that is smaller or larger than
+    `run.batch_size`, as the last batch of an epoch may be, is processed without a graph. Raises
+    NoGraph; see `Graph`.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class CapturedStep:
 
 
 class Graph:
-    """A step that runs three times as usual, is then captured, and is replayed from then on.
+    """A step whose first three calls run as usual; it is then captured, and replayed from then on.
 
     Raises NoGraph if the step waits for the device or if CUDA cannot capture it.
     """

@@ -62,7 +62,7 @@ def own_rows(rows: int, rank: int, processes: int) -> slice:
 class NoiseOfTheBatch(TorchFunctionMode):
     """A context in which torch.randn_like draws noise for a whole batch.
 
-    Only the rows `mine` of the noise are returned.
+    The function returns only the rows `mine` of this noise.
     """
 
     def __init__(self, rows: int, mine: slice) -> None:
@@ -89,8 +89,8 @@ class NoiseOfTheBatch(TorchFunctionMode):
 class SharedStep:
     """A step that uses only this process's rows of a batch but returns the whole batch's losses.
 
-    A batch consists of tensors of shape (B, …). step: a step for batches of any size, whose losses
-    and gradients are means over rows.
+    A batch consists of tensors of shape (B, …). step: a step that accepts batches of any size,
+    and whose losses and gradients are means over rows.
     """
 
     def __init__(self, step: Step, run: Any) -> None:
@@ -135,7 +135,7 @@ class SharedStep:
     def note_interrupt(self, *_: Any) -> None:
         """Record an interrupt, which may reach only this process.
 
-        All processes must stop before the same step.
+        The next check makes all processes stop before the same step.
         """
         self.was_interrupted = True
 
@@ -180,6 +180,6 @@ class SharedFile(RunFile):
         first(super().check)
 
     def save(self, copy: Copy) -> None:
-        """Save process 0's copy; all processes hold identical copies."""
+        """Save the copy in process 0; all processes hold identical copies."""
         if is_first():
             super().save(copy)

@@ -76,7 +76,7 @@ class GANRecipe:
         return {"gan": gan, "generator_optimizer": of_g, "discriminator_optimizer": of_d}
 
     def hyperparameters(self, gan: GAN) -> dict[str, Any]:
-        """Return the values, beyond the parts' own options, that a checkpoint must match."""
+        """Return the values that a checkpoint must match besides the options of the parts."""
         names = (
             "loss",
             "cosine",

@@ -99,7 +99,7 @@ class History:
         ax.legend()
 
     def means(self, step: int) -> dict[str, float]:
-        """Return the mean of each loss over the pending rows.
+        """Return the mean of each loss over all rows since the last report.
 
         Raises NotFinite for the first step with a loss that is NaN or infinite.
         """

@@ -33,16 +33,16 @@ StepOnRows = Callable[[Tensor], dict[str, Any]]  # from row indices (B,) to loss
 class Run:
     """A training run: the data, the parts that change, and the progress.
 
-    data: tensors with N rows, on the device. parts: the models, optimizers and schedulers that the
-    steps change. An epoch uses every row once, in an order determined by (seed, epoch); a single
-    leftover row is added to the last batch. weights: the relative probability (N,) of drawing each
-    row, for example to balance classes; an epoch then draws N rows with replacement.
-    batch(tensors, index): returns the batch for the row indices (B,); by default, the batch
-    consists of these rows. Noise comes from torch's global generator, seeded before step 1.
-    checkpoint: a file to resume from if it exists, written about every 15 seconds
-    (`copies.SAVE_SECONDS`) and at the end; it contains everything but the data.
-    hyperparameters: values such as β; a checkpoint with different values is rejected. run_file: the
-    class that reads and writes the checkpoint; see `distributed.SharedFile`.
+    data: one tensor or several, with N rows each, on the training device. parts: the models,
+    optimizers and schedulers that the steps change. An epoch uses every row once, in an order
+    determined by (seed, epoch); a single leftover row is added to the last batch. weights (N,): the
+    relative probability of drawing each row, for example to balance classes; an epoch then draws N
+    rows with replacement. batch(tensors, index): returns the batch for the row indices (B,); by
+    default, it consists of these rows. Noise comes from torch's global generator, seeded before
+    step 1. checkpoint: a file to resume from if it exists, written about every 15 seconds
+    (`copies.SAVE_SECONDS`) and at the end; it contains everything but the data. hyperparameters:
+    values such as β; a checkpoint with different values is rejected. run_file: the class that reads
+    and writes the checkpoint; see `distributed.SharedFile`.
 
     step, epoch: the progress so far. progress: the fraction of the training completed so far, as a
     scalar tensor on the device, for use in schedules. history: "step", and the mean of each loss
@@ -131,11 +131,11 @@ class Run:
 
         step(batch): takes a step on a batch (a tensor or a tuple), and returns a dict of numbers,
         which are read every `report_every` steps. evaluate() returns a dict of numbers, and
-        picture(run) returns a figure or axes; `evaluate_every` and `picture_every` give the epochs
-        between calls. Neither function affects the noise or the training mode. autocast: use
-        bfloat16. graph, variant: see `cuda_graph`. quiet: show no progress bar. After an interrupt,
-        training stops at the end of the current step. Raises NotFinite for NaN or infinite values.
-        An error resets the run to its last copy.
+        picture(run) returns a figure or axes; `evaluate_every` and `picture_every` give the number
+        of epochs between calls. Neither function affects the noise or the training mode. autocast:
+        use bfloat16. graph, variant: see `cuda_graph`. quiet: show no progress bar. After an
+        interrupt, training stops at the end of the current step. Raises NotFinite for NaN or
+        infinite values. An error resets the run to its last copy.
         """
         self._last_step = round(epochs * self._rows.epoch_steps)
         if self.step >= self._last_step:
@@ -213,7 +213,7 @@ class Run:
             )
 
     def _is_report(self) -> bool:
-        """Return whether a report is due. Each epoch ends with one, so no mean spans two epochs."""
+        """Return whether a report is due. Epochs end with a report, so no mean spans two epochs."""
         in_epoch = self.step % self._rows.epoch_steps
         return in_epoch % self._report_every == 0 or self.step == self._last_step
 
@@ -244,10 +244,7 @@ def _extras(
     picture: Callable[[Run], Any] | None,
     picture_every: float,
 ) -> list[tuple[int, Callable[[], None]]]:
-    """Return the functions that a run calls at intervals.
-
-    They are listed as pairs (steps between calls, function).
-    """
+    """Return the functions to call at intervals, as pairs (steps between calls, function)."""
     calls: list[tuple[float, Callable[[], None]]] = []
     if evaluate:
         calls.append((evaluate_every, partial(_evaluate, run, evaluate)))

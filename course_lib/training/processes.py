@@ -1,4 +1,5 @@
-"""The processes that torchrun starts for one run: which process prints, and which device each uses.
+"""The processes that torchrun starts for one run: which process prints,
+and which device each process uses.
 
 Without torchrun, there is only one process, which does everything itself. Source: PyTorch's
 `torch.distributed`.
@@ -70,7 +71,8 @@ def first(work: Callable[[], T]) -> T:
 
 
 def own_device(name: str | None = None) -> torch.device:
-    """Return this process's device, as `pick_device` chooses it, but with one GPU per process.
+    """Return the device of this process: the choice of `pick_device`
+    or, in a group that uses GPUs, the process's own GPU.
 
     Raises ValueError in the same cases as `pick_device`. In a group, also raises ValueError for
     Apple's GPU, and for CUDA if the machine has fewer GPUs than processes.

@@ -13,8 +13,8 @@ class Rows:
     """The data of a run, and the choice of rows for each step's batch.
 
     An epoch uses every row once, in an order determined by (seed, epoch). A single leftover row is
-    added to the last batch. With weights (N,), an epoch draws N rows with replacement instead.
-    Raises ValueError for invalid data, weights or batch sizes.
+    added to the last batch. With weights of shape (N,), an epoch instead draws N rows with
+    replacement. Raises ValueError for invalid data, weights or batch sizes.
     """
 
     def __init__(self, data: Any, batch_size: int, seed: int, weights: Tensor | None) -> None:
@@ -34,7 +34,7 @@ class Rows:
         self._order = torch.empty(0)
 
     def index(self, step: int) -> Tensor:
-        """Return the row indices (B,) for step `step`, counted from 0."""
+        """Return the row indices of a step, of shape (B,); steps are counted from 0."""
         epoch, i = divmod(step, self.epoch_steps)
         if epoch != self._epoch:
             rows = order(len(self.tensors[0]), self._seed, epoch, self.weights)
@@ -90,7 +90,7 @@ def _how_to_make_tensors(data: Any) -> str:
 
 
 def as_weights(weights: Any, n: int) -> Tensor:
-    """Return the weights (n,) of n rows as float64 on the CPU.
+    """Return the weights of n rows, of shape (n,), as float64 on the CPU.
 
     Raises ValueError for invalid weights.
     """
@@ -120,10 +120,10 @@ def as_weights(weights: Any, n: int) -> Tensor:
 
 
 def order(n: int, seed: int, epoch: int, weights: Tensor | None) -> Tensor:
-    """Return the row indices (n,) of an epoch, the same in every call and on every machine.
+    """Return the row indices of an epoch, of shape (n,).
 
-    Without weights, each row appears once. With weights, rows are drawn in proportion
-    to their weights.
+    The indices are the same in every call and on every machine. Without weights, each row appears
+    exactly once. With weights, n rows are drawn with replacement, in proportion to their weights.
     """
     generator = torch.Generator().manual_seed(1_000_003 * (seed + 1) + epoch)
     if weights is None:

@@ -92,7 +92,7 @@ def not_finite(parts: dict[str, Any]) -> Iterator[str]:
 
 
 def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the values in the parts that steps may change, each with a name for error messages."""
+    """Yield a name (for error messages) and the value for everything that a step may change."""
     names: dict[Any, str] = {}  # maps each parameter, a key of the optimizer's state, to its name
     for name, part in parts.items():
         if isinstance(part, nn.Module):
@@ -162,7 +162,7 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
 def aside(device: torch.device, seed: int, *models: Any) -> Iterator[None]:
     """A context without gradients.
 
-    On exit, the states of the random generators and the training modes are restored.
+    On exit, the states of the random generators and the training modes of the models are restored.
     """
     modes = {
         m: m.training for model in models if isinstance(model, nn.Module) for m in model.modules()

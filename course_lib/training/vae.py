@@ -76,7 +76,7 @@ class Recipe:
         return {"model": model, "optimizer": optimizer}
 
     def hyperparameters(self, model: Any) -> dict[str, Any]:
-        """Return the values, beyond the parts' own options, that a checkpoint must match."""
+        """Return the values that a checkpoint must match besides the options of the parts."""
         names = ("cosine", "warmup", "beta", "mean_image")
         told = {name: getattr(self, name) for name in names}
         if likelihood_name(model) == "gaussian":

@@ -1,4 +1,4 @@
-"""Convert widgets' arguments to arrays, without importing PyTorch just to recognize tensors."""
+"""Convert widget arguments to arrays, without importing PyTorch just to recognize tensors."""
 
 from typing import Any
 

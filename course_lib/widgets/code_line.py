@@ -20,17 +20,19 @@ class CodeLine(Live):
     """A walk along a line of codes: each model's image, the nearest true image,
     and the distance between the two.
 
-    decoders: for each of one to four models, name -> function that maps codes (n, 1), float32 on
-    `device`, to pixels in [0, 1] of shape (n, H, W), or (n, 3, H, W) in colour.
-    limits: name -> (low, high); position t in [0, 1] corresponds to that model's code
-    low + t·(high − low).
+    decoders: maps the name of each of one to four models to a function. The function takes codes of
+    shape (n, 1), float32 on `device`, and returns pixels in [0, 1] of shape (n, H, W), or
+    (n, 3, H, W) in colour.
+    limits: maps the name of each model to (low, high); the position t in [0, 1] corresponds to the
+    code low + t·(high − low).
     truth: true images of shape (M, H, W) or (M, 3, H, W); the distance is the square root of the
     sum of squared pixel differences.
-    marks: name -> codes (K,) of true images, drawn as ticks below the curves.
+    marks: maps names of models to codes of true images, of shape (K,), which are drawn as ticks
+    below the curves.
 
-    All `positions` are decoded in advance, so the page needs no kernel. `t` is updated by the
-    browser and can be set from Python; `distances` has shape (models, positions). Raises ValueError
-    for invalid arguments.
+    The images at all positions are decoded in advance, so the page needs no kernel. `t` is updated
+    by the browser and can be set from Python; `distances` has shape (models, positions). Raises
+    ValueError for invalid arguments.
     """
 
     script = Path(__file__).with_name("code_line.js")

@@ -29,7 +29,7 @@ GRID = (-12, 12, 1201)
 
 
 def grid() -> "Tensor":
-    """Return the grid points z (G,) for the integrals over z."""
+    """Return the grid points z, of shape (G,), for the integrals over z."""
     import torch
 
     return torch.linspace(*GRID, dtype=torch.float64)

@@ -26,7 +26,8 @@ class EMStepper(Live):
     can be set from Python. Whenever the user pauses, steps or rewinds, `state` is set to the values
     shown: "kind" ("start", "E", "M" or "dragged"), "step" of "steps" (the position on the
     timeline), "weights" (K,), "means" (K, D), "covariances" (K, D, D), "responsibilities" (N, K),
-    and "log_px" = "bound" + "gap", averaged over the points, in nats. Until then, `state` is empty.
+    and "log_px" = "bound" + "gap", averaged over the points, in nats. Before the first of these
+    actions, `state` is empty.
 
     Raises ValueError for points that cannot be drawn, and traitlets.TraitError for a number out of
     range.
@@ -53,7 +54,8 @@ class EMStepper(Live):
     def strip(self) -> "Figure":
         """Draw the start, the first E-step, the first M-step, and the last state.
 
-        This is the state after 40 rounds, or fewer if a component shrinks onto a point.
+        The last state is reached after 40 rounds, or after fewer if a component shrinks onto a
+        point.
         """
         import torch
         from matplotlib.figure import Figure
@@ -111,9 +113,9 @@ def first_parameters(x: Any, start: list[int], k: int) -> Any:
 
 
 def worth(x: Any, parameters: Any, resp: Any) -> tuple[float, float]:
-    """Return the means over x of log P(x) and of its gap to the bound, in nats.
+    """Return log P(x) and its gap to the bound, both averaged over the points x, in nats.
 
-    The points x have shape (N, D). The gap is log P(x) − L_b = KL(q ‖ P(k | x)).
+    The points have shape (N, D). The gap is log P(x) − L_b = KL(q ‖ P(k | x)).
     """
     import torch
 
@@ -127,7 +129,7 @@ def worth(x: Any, parameters: Any, resp: Any) -> tuple[float, float]:
 
 
 def usable(x: Any) -> np.ndarray:
-    """Return x as a float64 array (N, D) with D = 1 or 2.
+    """Return x as a float64 array of shape (N, D), with D = 1 or 2.
 
     Raises ValueError if the points cannot be drawn.
     """
@@ -143,7 +145,7 @@ def usable(x: Any) -> np.ndarray:
 
 
 def three_clouds(rng: np.random.Generator) -> np.ndarray:
-    """Draw 240 points in 2-D from three Gaussians that overlap enough to need many EM steps."""
+    """Draw 240 points in 2-D from three Gaussians that overlap so much that EM needs many steps."""
     shapes = [((-1.2, -0.3), (0.5, 0.9)), ((0.9, 0.8), (1.0, 0.35)), ((0.8, -0.9), (0.6, 0.45))]
     turn = [[0.9, -0.45], [0.45, 0.9]]
     clouds = [(rng.normal(size=(80, 2)) * scale) @ turn + centre for centre, scale in shapes]

@@ -76,7 +76,7 @@ class Live(anywidget.AnyWidget):
 
     @classmethod
     def _script(cls, uid: str, state: str) -> str:
-        """Return the script that starts the widget in a page; `state` is its traits as JSON."""
+        """Return the script that starts the widget in a page; `state` holds the traits as JSON."""
         call = f"mount({json.dumps(uid)}, {state}, definition);".replace("<", "\\u003c")
         return f'<script type="module">\n{cls.source}\n{call}\n</script>'
 

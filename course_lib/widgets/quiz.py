@@ -21,17 +21,17 @@ MOST_PIXELS = 500_000  # in all images together, enough for 318 pairs of 28×28
 
 
 class Quiz(Asking):
-    """Ask whether images are real or made, one at a time as in the lecture's study, or in pairs.
+    """Ask whether images are real or made: one at a time, as in the lecture's study, or in pairs.
 
     real, made: images of shape (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if they are square,
     with pixels in [0, 1]; real[i] and made[i] form a pair. If there are more images of one kind,
     the extra ones are not used. seed: determines the order of the pairs and the side on which the
     real image appears. mode: "one" or "pairs". file: the name of the file that `save` writes.
 
-    `answers` is updated by the browser. It is a list of dicts with the keys "mode", "class",
-    "seed", "image", "shown" (one image) or "left" (pairs), and "votes". The votes are [said real,
-    said made] for a single image and [left, right] for a pair; a person who plays alone has one
-    vote. Raises ValueError for invalid arguments.
+    `answers` is updated by the browser. It is a list of dicts, each with the keys "mode", "class",
+    "seed", "image" and "votes", and with one more key: "shown" for a single image, or "left" for a
+    pair. The votes are [said real, said made] for a single image and [left, right] for a pair; a
+    person who plays alone has one vote. Raises ValueError for invalid arguments.
     """
 
     script = (ASKING, *(Path(__file__).with_name(name) for name in ("quiz_score.js", "quiz.js")))
@@ -85,14 +85,14 @@ class Quiz(Asking):
         )
 
     def score(self, mode: str | None = None, classroom: bool | None = None) -> dict[str, Any]:
-        """Return the score for the current seed and one mode, for answers given alone or in class.
+        """Return the score of the answers given in one mode, with the current seed.
 
-        mode, classroom: None selects the current setting of the widget. "made_taken_for_real" and
-        "real_called_made" each contain the number of "images", the number of "voters", the number
-        of "hands" that were wrong, the "share" of wrong hands, and its 95 % "interval", with n
-        equal to the number of images. Each of the two is None until an image of its kind has been
-        judged. For pairs, "real_called_made" is always None, because it would repeat the other
-        result.
+        mode, classroom: the mode, and whether the answers were given in class; None selects the
+        current setting of the widget. "made_taken_for_real" and "real_called_made" each contain the
+        number of "images", the number of "voters", the number of "hands" that were wrong, the
+        "share" of wrong hands, and the 95 % "interval" of this share, for which each image counts
+        as one trial. Each of the two is None until an image of its kind has been judged. For pairs,
+        "real_called_made" is always None, because it would repeat the other result.
         """
         which = {"mode": mode or self.mode, "seed": self.seed}
         which["class"] = self.classroom if classroom is None else classroom
@@ -136,9 +136,9 @@ class Quiz(Asking):
         return path
 
     def answer(self, question: dict[str, Any]) -> np.ndarray:
-        """Save question["save"], the browser's answers, and return a message.
+        """Save the browser's answers, which are in question["save"], and return a message.
 
-        The message contains one number per byte.
+        The message is returned as an array with a single row, which contains one number per byte.
         """
         self.answers = question["save"]
         path = self.save()
@@ -163,7 +163,7 @@ class Quiz(Asking):
 
 
 def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
-    """Summarize the votes; for each image, `votes` contains (wrong hands, voters).
+    """Summarize `votes`, a list with one pair (wrong hands, voters) per image.
 
     The votes on one image are not independent, so the interval is based on the number of images.
     """
@@ -176,7 +176,7 @@ def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
 
 
 def wilson(share: float, n: int, z: float = 1.959963984540054) -> list[float]:
-    """Return the 95 % confidence interval of a share observed in n trials.
+    """Return the 95 % confidence interval for a proportion, `share`, observed in n trials.
 
     Source: Wilson 1927, without a continuity correction.
     """

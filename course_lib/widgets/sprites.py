@@ -1,4 +1,4 @@
-"""Check the arguments of the widgets that use decoders, and combine many images into one picture.
+"""Check the arguments of the widgets that show images, and combine many images into one picture.
 
 In this module, an image has shape (H, W, C), with C = 1 for grey or 3 for red, green and blue.
 Arguments have PyTorch's layout, (C, H, W), or (H, W) for grey images.
@@ -185,7 +185,7 @@ def plane_points(points: Any, labels: Any) -> dict[str, list]:
 
 
 def line_ends(names: Any, limits: Any) -> list[list[float]]:
-    """Return the limits [low, high] of each of the one to four models with these names.
+    """Return the limits [low, high] of each model in `names`, which contains one to four names.
 
     Raises ValueError for any other number of names, and for limits that are missing or unusable.
     """

@@ -109,7 +109,8 @@ class ToyGAN(Live):
     def _played(self) -> "History":
         """Play the game with these settings and return its history.
 
-        The number of rounds is that of the preset with the same settings, or 300 if there is none.
+        The number of rounds is that of the preset with the same settings (apart from the seed), or
+        300 if there is no such preset.
         """
         from course_lib.toy_gan import PRESETS, History, Settings
 
