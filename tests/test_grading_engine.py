@@ -1155,7 +1155,7 @@ def test_who_handed_in_something_else_needs_a_look(class_folder, tmp_path, capsy
         ),
         (
             ["grade", "tiny", "--submissions", "FULL", "--scheduler", "tcp://127.0.0.1:9"],
-            "no scheduler responds",
+            "no scheduler is responding",
         ),
         (["report", "tiny"], "nothing has been graded in"),
         (["feedback", "tiny"], "nothing has been graded in"),
@@ -1378,7 +1378,7 @@ def test_the_time_left_is_told_only_while_it_can_be_known(monkeypatch, capsys):
 
 def test_dask_is_silent_about_workers_that_leave_slowly():
     pytest.importorskip("distributed")
-    with pytest.raises(commands.Refused, match="no scheduler responds"):
+    with pytest.raises(commands.Refused, match="no scheduler is responding"):
         commands.cluster(Namespace(scheduler="tcp://127.0.0.1:9", workers=None)).__enter__()
     assert not logging.getLogger("distributed.nanny").isEnabledFor(logging.WARNING)
 

@@ -634,7 +634,7 @@ def test_a_starter_that_jupytext_divides_otherwise_is_refused(homework, tmp_path
     words = ["--homework", str(homework)]
     assert main(["check", "tiny", *words]) == 2
     assert main(["release", "tiny", *words, "--out", str(out)]) == 2
-    says = "jupytext cannot find the questions in tiny.py. Begin each cell with a line `# %%`"
+    says = "jupytext cannot find the questions in tiny.py. Begin each cell with a `# %%`"
     assert capsys.readouterr().err.count(says) == 2
 
 

@@ -62,7 +62,7 @@ def _pictures_by_class(root: Path) -> dict[str, list[Path]]:
         if subfolders(folder):
             raise ValueError(
                 f"The subfolder {folder.name} of {root.name} contains nested folders. "
-                f"Pass the folder with one subfolder per class, such as {root.name}/{folder.name}."
+                f"Pass a folder that has one subfolder per class, such as {root.name}/{folder.name}."
             )
         if not _pictures(folder):
             raise ValueError(

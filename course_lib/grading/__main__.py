@@ -719,7 +719,7 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
             client = Client(asked.scheduler, timeout=10)
         except (OSError, ValueError, TimeoutError):
             raise Refused(
-                f"no scheduler responds at {asked.scheduler}. "
+                f"no scheduler is responding at {asked.scheduler}. "
                 "Check the address, and make sure that the scheduler is running."
             ) from None
         if not client.scheduler_info()["workers"]:

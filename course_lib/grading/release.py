@@ -79,7 +79,7 @@ def cells_of(assignment: Assignment) -> list[NotebookNode]:
     if found != [name for name, _ in assignment.sources]:
         raise AssignmentError(
             f"jupytext cannot find the questions in {assignment.name}.py. "
-            "Begin each cell with a line `# %%` or `# %% [markdown]`."
+            "Begin each cell with a `# %%` or `# %% [markdown]` line."
         )
     return cells
 

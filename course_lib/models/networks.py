@@ -187,7 +187,7 @@ def _channels(shape: Sequence[int]) -> tuple[int, int, int]:
     channels, height, width = (1, *shape) if len(shape) == 2 else tuple(shape)
     if height % 4 or width % 4:
         raise ValueError(
-            "network='conv' requires images with a height and a width that are divisible by 4, "
+            "network='conv' requires images whose height and width are divisible by 4, "
             f"but got {height}×{width}. Pad the images, or use network='plain'."
         )
     return channels, height, width
