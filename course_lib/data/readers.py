@@ -62,7 +62,8 @@ def _pictures_by_class(root: Path) -> dict[str, list[Path]]:
         if subfolders(folder):
             raise ValueError(
                 f"The subfolder {folder.name} of {root.name} contains nested folders. "
-                f"Pass a folder that has one subfolder per class, such as {root.name}/{folder.name}."
+                "Pass a folder that has one subfolder per class, "
+                f"such as {root.name}/{folder.name}."
             )
         if not _pictures(folder):
             raise ValueError(
