@@ -789,9 +789,20 @@ def sixty_points(real, fake, k):
     return (torch.cdist(fake, real) <= own).any(1).float().mean()
 
 
+def mean_radius(real, fake, which):
+    own = torch.cdist(real, real).sort(1).values[:, which].mean(1)
+    return (torch.cdist(fake, real) <= own).any(1).float().mean()
+
+
+def without_zeros(real, fake, k):
+    apart = torch.cdist(real, real)
+    own = apart.masked_fill(apart == 0, math.inf).kthvalue(k, dim=1).values
+    return (torch.cdist(fake, real) <= own).any(1).float().mean()
+
+
 WRONG_PRECISION = {
     "recall": (
-        "the result is the recall, the share of real points among the fake ones",
+        "the result is the recall, the share of real points within some fake point's radius",
         lambda real, fake, k: precision(fake, real, k),
     ),
     "itself counts": (
@@ -885,7 +896,24 @@ WRONG_PRECISION = {
         lambda real, fake, k: precision(real, fake, max(k, 2)),
     ),
     "a little more": ("a value is wrong", lambda real, fake, k: precision(real, fake, k) + 0.013),
+    "mean of the k nearest": (
+        "the radius is the mean distance to the k nearest points",
+        lambda real, fake, k: mean_radius(real, fake, slice(1, k + 1)),
+    ),
+    "mean of the k smallest": (
+        "the radius is the mean of the k smallest distances, with that to itself",
+        lambda real, fake, k: mean_radius(real, fake, slice(k)),
+    ),
+    "mean of the k + 1 smallest": (
+        "the radius is the mean of the k + 1 smallest distances",
+        lambda real, fake, k: mean_radius(real, fake, slice(k + 1)),
+    ),
+    "no distances of 0": ("all distances of 0 are left out", without_zeros),
     "strictly less": (
+        "for the real points 0, 1, 3, 7",
+        lambda real, fake, k: (torch.cdist(fake, real) < radii(real, k)).any(1).float().mean(),
+    ),
+    "strictly less, and its remedy": (
         "Use ≤ instead of <",
         lambda real, fake, k: (torch.cdist(fake, real) < radii(real, k)).any(1).float().mean(),
     ),
@@ -962,7 +990,7 @@ def test_a_message_contains_the_input():
     )
     assert words in found.message
     found = checks.class_kl(lambda labels: -class_kl(labels))
-    assert "For labels = (0.0, 3.0, 3.0, 9.0, 1.0, 3.0, 4.0, 0.0, 7.0): yours is" in found.message
+    assert "For labels = (0, 3, 3, 9, 1, 3, 4, 0, 7): yours is" in found.message
     found = checks.precision(lambda real, fake, k: precision(real, fake, k + 1))
     words = (
         "For the real points 0, 1, 3, 7 and the fake points −2, −1, 6, 12 on a line, with k = 1,"

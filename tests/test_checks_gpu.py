@@ -204,6 +204,16 @@ def one_bool(load, logits, D, program, block):
     return softplus(load(logits + pixel, (pixel < D).all())).sum()
 
 
+def lists_to_load(load, logits, D, program, block):
+    pixels = [program * block + lane for lane in range(block)]
+    return softplus(load([logits + p for p in pixels], [p < D for p in pixels])).sum()
+
+
+def a_list_as_the_mask(load, logits, D, program, block):
+    pixel = program * block + torch.arange(block)
+    return softplus(load(logits + pixel, (pixel < D).tolist())).sum()
+
+
 def float_addresses(load, logits, D, program, block):
     pixel = program * block + torch.arange(block, dtype=torch.float32)
     return softplus(load(logits + pixel, pixel < D)).sum()
@@ -276,7 +286,9 @@ WRONG_TILE = {
     "slices": ("stops in", slice_of_the_address),
     "cut to the image": ("but the addresses have shape", cut_to_the_image),
     "one address at a time": ("`load` reads 4 addresses at once", one_address_at_a_time),
-    "a Python number": ("`load` takes addresses that are integers", python_address),
+    "a Python number": ("one for each lane of the program, but got int", python_address),
+    "a list of addresses": ("but got list. Use `torch.arange`", lists_to_load),
+    "a list as the mask": ("the mask must be a tensor with True or False", a_list_as_the_mask),
     "float addresses": ("`load` takes addresses that are integers", float_addresses),
     "no load": ("`load` is never called", no_load),
     "no address of the image": (
@@ -393,6 +405,16 @@ def online_logsumexp(joint, block):
     for part in joint.split(block, 1):
         new = torch.maximum(largest, part.amax(1))
         total = total * (largest - new).exp() + (part - new[:, None]).exp().sum(1)
+        largest = new
+    return largest + total.log()
+
+
+def by_own_maximum(joint, block):
+    largest, total = torch.full((len(joint),), -INF), torch.zeros(len(joint))
+    for part in joint.split(block, 1):
+        own = part.amax(1)
+        new = torch.maximum(largest, own)
+        total = total * (largest - new).exp() + (part - own[:, None]).exp().sum(1)
         largest = new
     return largest + total.log()
 
@@ -656,6 +678,7 @@ WRONG_ONLINE = {
         "which is infinite at the first tile",
         online(relative_to=lambda old, new: old),
     ),
+    "relative to the tile's own": ("a tile's exponentials use its own maximum", by_own_maximum),
     "maximum not added": ("not added back", online(end=lambda largest, total: total.log())),
     "maximum subtracted": (
         "subtracted at the end",

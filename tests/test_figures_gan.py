@@ -65,6 +65,7 @@ def test_frozen_and_free_are_rows_of_two_panels():
     left, right = axes()
     assert [label.get_text() for label in left.get_yticklabels()] == ["D frozen", "D free"]
     np.testing.assert_allclose(right.lines[1].get_xdata(), [70, 80])
+    assert left.get_xlim()[0] < 0  # a marker at 0 covers no label
 
 
 def test_matching_has_a_row_a_kind_of_game():

@@ -49,8 +49,8 @@ def r1(logit: Critic, x: Tensor) -> Tensor:
 
 @exercise
 def r1_penalty(student: Student) -> None:
-    """The result is half the mean of ‖∂D/∂x‖² over the images,
-    and its gradient reaches D's weights.
+    """The result is half the mean of ‖∂a/∂x‖² over the images, where a is D's logit,
+    and the gradient of the result reaches D's weights.
     """
     logit = Critic(tensor([1.1, -0.6, 2.3]))
     x = tensor([[0.4, 1.2, 0.9], [1.7, 0.3, 0.2], [0.6, 2.1, 1.4], [0.1, 0.5, 0.8]])  # (N, D)
@@ -442,7 +442,7 @@ def precision(student: Student) -> None:
 # For k = 1, the balls are [−1, 1], [0, 2], [1, 5] and [3, 11].
 FEW_REAL = tensor([[0.0], [1.0], [3.0], [7.0]])  # (4, 1)
 FEW_FAKE = tensor([[-2.0], [-1.0], [6.0], [12.0]])  # (4, 1)
-FEW = "For the real points 0, 1, 3, 7 and the fake points −2, −1, 6, 12 on a line, with k = 1,"
+FEW = "for the real points 0, 1, 3, 7 and the fake points −2, −1, 6, 12 on a line, with k = 1,"
 
 
 def by_hand(student: Student) -> str:
@@ -456,7 +456,7 @@ def by_hand(student: Student) -> str:
         return ""
     if found.ndim or agrees(found, tensor(0.5)):
         return ""
-    return f" {FEW} your result is {float(found):.4g} but should be 0.5."
+    return f" {FEW.capitalize()} your result is {float(found):.4g} but should be 0.5."
 
 
 def expect_at_the_radius(student: Student) -> None:
@@ -474,7 +474,7 @@ def expect_at_the_radius(student: Student) -> None:
 
 def wrong_shares(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
     """Return the results that typical mistakes produce in place of the precision."""
-    return wrong_radii(real, fake, k) | wrong_counts(real, fake, k)
+    return wrong_radii(real, fake, k) | other_radii(real, fake, k) | wrong_counts(real, fake, k)
 
 
 def wrong_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
@@ -485,7 +485,7 @@ def wrong_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
     along_axes = (fake[:, None] - real).abs().sum(2)  # (M, N)
     among = "Each real point has its own radius."
     return {
-        "the result is the recall, the share of real points among the fake ones.": (
+        "the result is the recall, the share of real points within some fake point's radius.": (
             share(radius(fake, k) >= apart.T)
         ),
         "a point's nearest neighbour is the point itself. Take the (k+1)-th smallest distance.": (
@@ -522,6 +522,33 @@ def wrong_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
         ),
         "the radii are doubled. Use the distance to the k-th neighbour.": share(apart <= 2 * own),
     }
+
+
+def other_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
+    """Return the shares that result from averaged radii and from leaving out distances of 0."""
+    apart, among = cdist(fake, real), cdist(real, real)  # (M, N), (N, N)
+    nearest = among.sort(1).values  # (N, N)
+    the_kth = "Use only the distance to the k-th nearest of the other points."
+    results = {
+        f"the radius is the mean distance to the k nearest points. {the_kth}": (
+            share(apart <= nearest[:, 1 : k + 1].mean(1))
+        ),
+        f"the radius is the mean of the k smallest distances, with that to itself. {the_kth}": (
+            share(apart <= nearest[:, :k].mean(1))
+        ),
+        f"the radius is the mean of the k + 1 smallest distances. {the_kth}": (
+            share(apart <= nearest[:, : k + 1].mean(1))
+        ),
+    }
+    others = among.masked_fill(among == 0, torch.inf).sort(1).values  # (N, N)
+    without_zeros = share(apart <= others[:, k - 1])
+    if not same(without_zeros, share(apart <= nearest[:, k])):
+        says = (
+            "all distances of 0 are left out, but rounding may leave a point's distance to itself "
+            "slightly above 0. Leave out the smallest distance of each point instead."
+        )
+        results[says] = without_zeros
+    return results
 
 
 def wrong_counts(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:

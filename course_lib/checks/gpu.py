@@ -57,7 +57,10 @@ class Memory:
             "`load` takes addresses that are integers. Add the numbers of your pixels to `logits`."
         )
         if not isinstance(addresses, Tensor):
-            raise Mistake(says)
+            raise Mistake(
+                "`load` takes a tensor of addresses, one for each lane of the program, but got "
+                f"{type(addresses).__name__}. Use `torch.arange` for the numbers of your pixels."
+            )
         expect(not addresses.is_floating_point() and addresses.dtype != torch.bool, says)
         lanes = f"`load` reads {self.block} addresses at once, one for each lane of the program"
         says = (
@@ -66,8 +69,10 @@ class Memory:
         )
         expect(addresses.shape == (self.block,), says)
         says = "`load` without a mask also reads beyond the image. Call `load(addresses, mask)`."
+        expect(mask is not None, says)
         if not isinstance(mask, Tensor):
-            raise Mistake(says)
+            says = "the mask must be a tensor with True or False for each lane, but got "
+            raise Mistake(f"{says}{type(mask).__name__}.")
         expect(
             mask.dtype == torch.bool,
             "the mask must be True or False for each lane. Compare the pixel numbers with D.",
@@ -413,7 +418,11 @@ def wrong_tile_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
     tiles = joint.split(block, 1)
     of_tiles = stack([part.logsumexp(1) for part in tiles])  # (4, N)
     maxima = stack([part.amax(1) for part in tiles])  # (4, N)
+    so_far = maxima.cummax(0).values  # (4, N)
     return {
+        "a tile's exponentials use its own maximum. Subtract the new maximum from each tile.": (
+            (so_far + of_tiles - maxima).logsumexp(0)
+        ),
         "the result is only that of the last tile. Keep the total from tile to tile.": of_tiles[-1],
         "the last tile is left out. K need not be a multiple of the block.": (
             joint[:, :9].logsumexp(1)

@@ -195,7 +195,8 @@ def number_or_tensor(value: object, what: str, differentiable: bool) -> Tensor:
 
 def show(value: Tensor) -> str:
     """Format a tensor as rounded numbers, with parentheses in place of brackets."""
-    return str(value.double().round(decimals=4).tolist()).replace("[", "(").replace("]", ")")
+    rounded = value.double().round(decimals=4) if value.is_floating_point() else value
+    return str(rounded.tolist()).replace("[", "(").replace("]", ")")
 
 
 def same(a: Tensor, b: Tensor) -> bool:

@@ -127,7 +127,8 @@ def frozen_and_free(runs: Mapping[str, Sequence[tuple[float, float]]]) -> None:
                 **style,
             )
         ax.set_yticks(range(len(runs)), list(runs))
-        ax.set(xlabel=label, xlim=(0, None), ylim=(len(runs) - 0.4, -0.6))
+        ax.set(xlabel=label, ylim=(len(runs) - 0.4, -0.6))
+        ax.set_xlim(-0.06 * ax.get_xlim()[1], None)  # so that a marker at 0 covers no label
     plt.show()
 
 
@@ -135,10 +136,10 @@ def matching(cases: Mapping[str, Sequence[tuple[float, float, float]]]) -> None:
     """Plot how often D ranks the real image first, the spread of G's images,
     and the Fréchet distance, with one panel per measure and one row per kind of game.
     """
-    _, axes = plt.subplots(1, 3, figsize=(12, 0.5 * len(cases) + 1.3), sharey=True)
+    _, axes = plt.subplots(1, 3, figsize=(12, 0.5 * len(cases) + 1.5), sharey=True)
     labels = (
-        "0: fooled, ½: cannot tell, 1: caught",
-        "0: all the same, 1: like digits",
+        "0: fooled, ½: cannot tell,\n1: caught",
+        "0: all the same,\n1: like digits",
         "lower is better",
     )
     titles = ("D ranks the real one first", "spread of G's images", "Fréchet distance")

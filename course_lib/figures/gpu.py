@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -159,11 +160,12 @@ def programs(who: Tensor) -> None:
 
 
 def counts(found: Mapping[str, Tensor]) -> None:
-    """Draw how often each element of an array was written.
+    """Draw how often each element of an array was written: never, once or twice.
 
     found: maps titles to counts of shape (rows, columns), whose last row belongs to no image.
     """
-    shown = ListedColormap(["white", plots.BOUND, plots.GAP])
+    colours = {"never written": "white", "written once": plots.BOUND, "written twice": plots.GAP}
+    shown = ListedColormap(list(colours.values()))
     _, axes = plt.subplots(len(found), 1, figsize=(11, 2.3 * len(found)), squeeze=False)
     for ax, (title, count) in zip(axes[:, 0], found.items(), strict=True):
         ax.imshow(
@@ -174,6 +176,8 @@ def counts(found: Mapping[str, Tensor]) -> None:
         names = [f"image {i}" for i in range(len(count) - 1)]
         ax.set_yticks(range(len(count)), [*names, "no image"])
         ax.set(xlabel="pixel", title=title)
+    keys = [Patch(fc=colour, ec="black", label=label) for label, colour in colours.items()]
+    axes[-1, 0].legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=3)
     plt.show()
 
 

@@ -640,7 +640,10 @@ assert abs(non_saturating(2) - 1.5504) < 1e-4
 # $$-\log D^* = \log\frac{p + q}{p} = \log\frac{q}{p} - \log\frac{q}{p + q} = \log\frac{q}{p} - \log(1 - D^*).$$
 #
 # Averaged over the generated points, the first term on the right is $\mathrm{KL}(q \,\|\, p)$, while $\log(1 - D^*)$
-# has the same gradient as $2\,\mathrm{JSD}$. So the gradient of the non-saturating loss is that of
+# has the same gradient as $2\,\mathrm{JSD}$. (In $\log(q/p)$, too, $q$ comes from $D^*$ and is held fixed. The
+# gradient of the KL divergence is the same nevertheless, because a change of $\log q$ contributes nothing to it:
+# $E_q[\nabla \log q] = \int \nabla q \, dx = \nabla \int q \, dx = 0$, where $\nabla$ is the gradient with respect to $G$'s
+# weights.) So the gradient of the non-saturating loss is that of
 #
 # $$\mathrm{KL}(q \,\|\, p) - 2\,\mathrm{JSD}(p, q),$$
 #
@@ -815,18 +818,20 @@ for budget in longer:
 
 # %% tags=["check"]
 assert 0 < good.mean() < 0.75  # some pairs work, far from all
-assert slow[longer[-1]] < slow[longer[0]]  # the slow pair was not bad, only unfinished
+assert slow[longer[-1]] < slow[longer[0]]  # the slow pair gets better with time
 
 # %% [markdown]
 # **Answer.** The good region lies where the discriminator is the faster player, not on the diagonal, and there $D$ may
-# be many times faster. But the map shows only what works *within a fixed number of rounds*. The pair of slow players,
-# which looked bad, gets better when it is given more time.
+# be many times faster. But the map shows only what works *within a fixed number of rounds*. In the game that we played
+# on, the slow players, who were bad after 300 rounds, are good after 1,000. Another 1,000 rounds bring no further gain.
 
 # %% [markdown]
 # **Why?** The generator follows the slope that $D$ has now. A slow discriminator still describes where the generated
 # points were some rounds ago, and drives them away from there, no matter where the data are. If both players take very
 # long steps, $D$ changes completely from one round to the next, and no version of it lasts long enough for the
-# generator to follow. If both players are slow, the only thing missing is the patience of whoever stops the game.
+# generator to follow. If both players are slow, what is missing at first is the patience of whoever stops the game.
+# Patience is not everything, though: at equal rates, even many rounds may leave more mass in the wrong place than a
+# well-chosen pair of rates leaves after 300.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Collapse\n\nThe data have three hills. In the middle of a good game, $D$ is made five times slower and $G$ twenty times faster.\n\n**Predict.** Will all $z$ go to the same place? If so, do they stay there?"}
 # ## 8 · Collapse, and recovery
@@ -860,11 +865,15 @@ figures.runs({"G made too fast": collapsed}, titles, levels={"std": 0.5}, change
 late = slice(-(frames // 2), None)  # the second half of the time since the change
 narrow = np.array([(game.column("std")[late] < 0.5).mean() for game in collapsed])  # (S,), shares
 travel = np.array([np.ptp(game.column("mean")[late]) for game in collapsed])  # (S,)
-fooled = np.array([game.column("loss_d")[late].mean() for game in collapsed])
+late_losses = np.array([game.column("loss_d")[late] for game in collapsed])  # (S, T)
+fooled = late_losses.mean(1)
 just_before = slice(frames - 5, frames + 1)  # the last moments before the change
 paid_before = np.array([game.column("loss_d")[just_before].mean() for game in collapsed])
 print(f"collapsed in {narrow.mean():.0%} of the late moments")
-print(f"D's loss: {paid_before.mean():.2f} before the change, {fooled.mean():.2f} in these moments")
+print(
+    f"D's loss: {paid_before.mean():.2f} before the change, {fooled.mean():.2f} in these moments,"
+)
+print(f"where single moments range from {late_losses.min():.1f} to {late_losses.max():.1f}")
 print(f"the mean travels at least {travel.min():.1f} units along x")
 
 # %% tags=["check"]
@@ -996,10 +1005,10 @@ assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 # equilibrium.
 
 # %% [markdown]
-# To see why, we *linearize* the motion. Near the equilibrium, $\sigma(\psi\theta)$ is $\frac12$ up to terms of second
-# order, and the velocities become linear in $(\theta, \psi)$. The matrix of this linear motion is the *Jacobian* of the
-# velocity field, the matrix of all its partial derivatives at the equilibrium. We denote it by $J$ and its eigenvalues
-# by $\lambda$:
+# Near the equilibrium, the motion can be computed. We *linearize* it: there, $\sigma(\psi\theta)$ is $\frac12$ up to
+# terms of second order, and the velocities become linear in $(\theta, \psi)$. The matrix of this linear motion is the
+# *Jacobian* of the velocity field, the matrix of all its partial derivatives at the equilibrium. We denote it by $J$ and
+# its eigenvalues by $\lambda$:
 #
 # $$\begin{pmatrix} \dot\theta \\ \dot\psi \end{pmatrix} \approx J \begin{pmatrix} \theta \\ \psi \end{pmatrix}, \qquad
 # J = \begin{pmatrix} 0 & \frac12 \\ -\frac12 & -\gamma \end{pmatrix}, \qquad
@@ -1118,11 +1127,11 @@ pairs = (
 claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
-| 25 | D must be fixed while G learns, or D simply says 1 | all rates 0.001, {n_seeds} seeds. Forty steps of G alone: its loss after 10 is {loss_at_10["D frozen"].mean():.2f} with D frozen, {loss_at_10["D free"].mean():.2f} with D free; the points move by {moved["D frozen"].mean():.2f} and {moved["D free"].mean():.2f}. Whole games: G's loss ends at {whole_loss["D frozen"].mean():.2f} and {whole_loss["D free"].mean():.2f}, the JSD at {whole_jsd["D frozen"].mean():.3f} and {whole_jsd["D free"].mean():.3f} | supported in direction, but milder: a D that also takes its own steps ends at ⅔ where p = q, not at 1 |
+| 25 | D must be fixed while G learns, or D simply says 1 | rates 0.001, but D's was 0.005 before the forty steps; {n_seeds} seeds. Forty steps of G alone: its loss after 10 is {loss_at_10["D frozen"].mean():.2f} with D frozen, {loss_at_10["D free"].mean():.2f} with D free; the points move by {moved["D frozen"].mean():.2f} and {moved["D free"].mean():.2f}. Whole games: G's loss ends at {whole_loss["D frozen"].mean():.2f} and {whole_loss["D free"].mean():.2f}, the JSD at {whole_jsd["D frozen"].mean():.3f} and {whole_jsd["D free"].mean():.3f} | supported in direction, but milder: a D that also takes its own steps ends at ⅔ where p = q, not at 1 |
 | 26 | the toy example of the GAN paper: G moves to where D is high, and may move too far | the best single step lowers the JSD from {jsd_before:.2f} to {jsds.min():.2f}; the longest carries the mean of the points to {means[-1]:.1f}, while that of the data is 0 (one state, {len(lengths)} lengths) | supported |
 | 26 | D says how likely a point is to be real | a trained D is {d_error:.3f} from p/(p + q) on average (one run) | supported for the best D, which p/(p + q) describes |
 | 27 | a D that cannot tell may be weak, and then G need not be good: the losses do not show it | {n_seeds} seeds each: D's loss {late_loss["good pace"].mean():.2f} and {late_loss["weak D"].mean():.2f}, true JSD {late_jsd["good pace"].mean():.3f} and {late_jsd["weak D"].mean():.3f} | supported |
-| 28 | D and G must be well matched | {pairs} after {map_rounds} rounds, {map_seeds} seeds per pair; the slowest equal pair goes from {slow[longer[0]]:.2f} to {slow[longer[-1]]:.2f} with {longer[-1]} rounds | supported for this budget; a faster D works better here than equal learning rates |
+| 28 | D and G must be well matched | {pairs} after {map_rounds} rounds, {map_seeds} seeds per pair; in one game, the slowest equal pair goes from {slow[longer[0]]:.2f} to {slow[longer[-1]]:.2f} with {longer[-1]} rounds | supported for this budget; a faster D works better here than equal learning rates |
 | 29 | collapse: nearly the same image whatever z is, and it fools D | G made too fast in mid-game: collapsed in {narrow.mean():.0%} of the late moments of {n_seeds} seeds, D's loss {fooled.mean():.2f} ({fooled.min():.2f} to {fooled.max():.2f} by seed), before the change {paid_before.mean():.2f} (1.39 if D can tell nothing); the place wanders over at least {travel.min():.1f}. With the rates put right, {20 * recovery} rounds later the standard deviation is at least {recovered.min():.1f}, and {hills.count(3)} of {n_seeds} games reach all three hills | supported, and here it can largely be undone |
 | 30 | at the end D's accuracy is 0 | {accuracy["without R1"]:.2f} without R1, {accuracy["with R1, γ = 1"]:.2f} with it ({n_seeds} seeds each) | a slip: it is ½ |
 | – | (not in the lecture) R1 makes the game converge | D ends {d_end["with R1, γ = 1"].mean():.3f} from ½ with R1, {d_end["without R1"].mean():.3f} without; but the JSD is larger on {worse} of {n_seeds} seeds, {times:.1f} times as large on average | closer to rest, at the price of a worse generator |
@@ -1168,7 +1177,7 @@ checks.discriminator_loss(my_discriminator_loss)
 # %%
 def my_generator_step(d, g, optimizer, z):
     """One step of G that lowers −mean log D(G(z)) for noise z (N, 1); D does not change.
-    Returns the loss, ().
+    Returns the loss, a tensor () or a number.
     """
     # 1. the logits of the generated points, and the loss
     # 2. clear the gradients that earlier steps have left
@@ -1188,8 +1197,8 @@ checks.generator_step(my_generator_step)
 
 # %%
 def my_best_value(p, q, dx):
-    """∫ p·log D* + q·log(1 − D*), a tensor (),
-    for tensors p, q (G,), densities above 0, on cells of width dx.
+    """∫ p·log D* + q·log(1 − D*), a tensor () or a number,
+    for tensors p, q (G,), densities above 0, on cells of width dx, a tensor ().
     """
     # 1. the best D at each place, (G,)
     # 2. the integrand at each place, (G,)

@@ -390,8 +390,12 @@ points = {
     "adding two arrays": ([1 / 12], [len(a) / (us / 1e6)]),
 }
 
-# %% alt="Operations a second against operations for each byte, both axes logarithmic. Two roofs rise and then stay level, the A100's far above this machine's. Adding lies low on the rising part; matrix products climb to the level part as they grow, and the smallest lies far below its roof." slideshow={"slide_type": "slide"} slide={"text": "## Three ways to be slow"}
+# %% alt="Operations a second against operations for each byte, both axes logarithmic. Two roofs rise and then stay level, the A100's far above this machine's. Adding lies low on the rising part; matrix products climb to the level part as they grow, and the smallest lies far below its roof." slideshow={"slide_type": "slide"} slide={"text": "## Three ways to be slow", "show": "figure"}
 figures.roofline(points, max(speed), bytes_per_second)
+print(
+    f"this machine's peak: {max(speed) / 1e9:,.0f} billion operations a second; "
+    f"its bandwidth: {bytes_per_second / 1e9:.1f} billion bytes a second"
+)
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Adding, by memory; large products, by arithmetic; small ones, by waiting."}
@@ -793,8 +797,8 @@ assert joint.exp().sum() == 0  # underflow: float32 ends near exp(−104)
 assert abs(log_px - float(joint.logsumexp(0))) < 1e-3  # float32 resolves 3e-5 at 350
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Yes: when the unit grows, all that was added before counts less."}
-# **Answer.** Yes. In our example the total falls at two of the nine tiles
-# after the first, although $\log \sum \exp$ of the terms so far never falls.
+# **Answer.** Yes. In our run on MNIST, the total falls at two of the nine tiles after the first, although
+# $\log \sum \exp$ of the terms so far never falls. (With other digits, the number printed above may differ.)
 #
 # **Why?** The total is counted in units of the exponential of the largest term so far. When the unit grows,
 # everything added so far counts for less. What the total loses, the maximum has gained.
@@ -924,14 +928,14 @@ for name, gain in gains.items():
 # depend on how it is computed. The first table therefore asks, for each piece of machinery, whether it changes the
 # answer. The second table lists what is slow without such machinery.
 
-# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What the lecture said, what we measured"}
+# %% tags=["claims"] slideshow={"slide_type": "slide"} slide={"text": "## What we measured"}
 by = kernels.ran["fused_elbo"]
 claims = f"""
 | formula | machinery | does it change the answer? | measured |
 |---|---|---|---|
 | $L_b$ = reconstruction − KL, and its gradients | the fused kernel | {"no, beyond rounding" if kernels.triton else "not tested: Triton is missing"} | relative difference {kernel_errors["mean"]:.1g} for the mean, {kernel_errors["weighted sum"]:.1g} for a weighted sum, on 3 images |
 | $z = \\mu + \\sigma e$ | noise recomputed from its seed | {"no, beyond rounding" if kernels.triton else "not tested: Triton is missing"} | forward's and backward's noise differ by {noise_error:.1g} at most |
-| $\\log P(x)$ of a mixture | one pass, without the N×K matrix | {"no, beyond rounding" if kernels.triton else "not tested: Triton is missing"} | {e_step_error:.1g} nats at most, on {len(x_few)} points |
+| $\\log P(x)$ of a mixture | one tile at a time, without the N×K matrix | {"no, beyond rounding" if kernels.triton else "not tested: Triton is missing"} | {e_step_error:.1g} nats at most, on {len(x_few)} points |
 | a training step | recorded and replayed | no, not by one bit | {len(losses) - 1} replays: weights differ by {apart:g} |
 
 | what is slow | measured |
@@ -1026,7 +1030,8 @@ checks.elbo_gradients(my_elbo_gradients)
 # **4. Derive it.** A layer multiplies a batch of $B$ rows of 784 numbers by a matrix of 784 × 400. Count the
 # operations of this layer and the bytes that it must move in float32, and write down the intensity as a function of
 # $B$. Above which batch size $B$ is the layer limited by arithmetic on the A100 of section 3? Is our batch size of
-# 128 large enough for that? Then find the corresponding $B$ for your own machine from the roofline that you measured.
+# 128 large enough for that? Then find the corresponding $B$ for your own machine, from the peak and the bandwidth that
+# section 3 prints below its roofline (in the code: `max(speed)` and `bytes_per_second`).
 
 # %% [markdown]
 # **Answer.** The layer performs $2 \cdot 784 \cdot 400 \cdot B$ operations. It reads $784 B$ inputs and
