@@ -1,4 +1,4 @@
-"""The course's colours: each has one meaning in all figures that show data, models or bounds.
+"""The course's colours: each has the same meaning in all figures that show data, models or bounds.
 
 This module imports nothing, so the widgets can use its colours without loading
 PyTorch or Matplotlib.

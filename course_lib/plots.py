@@ -48,7 +48,9 @@ def _axes(ax: Axes | None, **size: Any) -> Axes:
 
 
 def plain_numbers(*axes: Axis) -> None:
-    """On logarithmic axes that span few decades, use plain labels, such as 600, not 6 × 10²."""
+    """On logarithmic axes that span only a few decades,
+    use plain labels such as 600 rather than 6 × 10².
+    """
     for axis in axes:
         axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
         axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
@@ -317,7 +319,7 @@ def bound_bars(bounds: dict[str, Bound], ax: Axes | None = None) -> Axes:
 
 
 def latent_plane(z: Tensor, labels: Tensor, ax: Axes | None = None, title: str = "") -> Axes:
-    """Plot codes z of shape (N, 2), each marked with the numeral of its label.
+    """Plot codes z of shape (N, 2), with each code drawn as its label.
 
     labels: non-negative integers of shape (N,).
     """

@@ -110,10 +110,10 @@ def train(
     to and resume from. weights (N,): the relative probability of drawing each row. evaluate: a
     function that maps the model to a dict of numbers. options: further arguments of `Run.train`;
     `autocast` overrides the recipe's value.
-    On a CUDA device, a single process makes the batches and computes the loss with Triton kernels
-    where possible, and replays the steps as a CUDA graph. Unless `quiet` is True, a message says
-    which of these methods are used. In a `processes.group`, all processes must make the same call,
-    and they all return the same model; only process 0 evaluates the model, draws pictures and
+    On a CUDA device, single-process training prepares the batches and computes the loss with Triton
+    kernels where possible, and replays the steps as a CUDA graph. Unless `quiet` is True, a message
+    says which of these methods are used. In a `processes.group`, all processes must make the same
+    call, and they all return the same model; only process 0 evaluates the model, draws pictures and
     writes files.
     If training is interrupted, the model trained so far is returned, and `run.finished` is False.
     Raises ValueError if `recipe` is not a recipe, or if the group's processes cannot
@@ -151,7 +151,9 @@ def train(
 def _new_run(
     recipe: Recipe | GANRecipe, model: Any, digits: Digits, capturable: bool, **settings: Any
 ) -> Run:
-    """Return a run of the recipe on the images, and on the labels if the model takes labels."""
+    """Return a run for training the recipe's model on the images,
+    together with the labels if the model takes them.
+    """
     images = digits.images.flatten(1).contiguous()  # (N, D), bytes
     return Run(
         (images, digits.labels) if getattr(model.config, "labels", 0) else (images,),
@@ -164,7 +166,7 @@ def _new_run(
 
 
 def check_recipe(recipe: Any) -> None:
-    """Raise ValueError unless `recipe` is a recipe that the running processes can train."""
+    """Raise ValueError unless `recipe` is a recipe whose model the running processes can train."""
     if not isinstance(recipe, Recipe | GANRecipe):
         raise ValueError(
             f"train expects a recipe, such as RECIPES['plain'], but got {type(recipe).__name__}."
@@ -175,7 +177,7 @@ def check_recipe(recipe: Any) -> None:
 
 
 def reason_against(recipe: Any) -> str:
-    """Return the reason why the running processes cannot share a recipe's training,
+    """Return the reason why the running processes cannot train the recipe's model together,
     or "" if they can.
     """
     if not is_shared():

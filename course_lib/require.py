@@ -67,7 +67,7 @@ def images(x: Tensor, pixels: int, weights: Tensor | None = None) -> None:
 
     weights: one of the model's weight tensors; x must be on the same device and, except under
     autocast, have the same dtype. On the CPU, the range of the pixels is checked in every batch; on
-    a GPU, it is checked only in a model's first batch, and never without `weights`.
+    a GPU, it is checked only in a model's first batch, and not at all if `weights` is not given.
     """
     tensors(x)
     if x.ndim != 2 or x.shape[1] != pixels:
@@ -111,7 +111,7 @@ def _may_look(x: Tensor, weights: Tensor | None) -> bool:
 
 
 def like(what: str, values: Tensor, weights: Tensor) -> None:
-    """Raise ValueError unless the values have the device and the dtype of the weights.
+    """Raise ValueError unless the values have the same dtype and device as the weights.
 
     Under autocast, the dtypes may differ if both are floating-point types other than float64.
     """

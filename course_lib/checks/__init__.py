@@ -1,4 +1,4 @@
-"""Checks that name a student's mistake.
+"""Checks that identify a student's mistake.
 
 Each check, such as `checks.m_step(my_m_step)`, prints one line. The printed line says "Not started"
 or "Correct", or names the mistake and says where to look. A check runs the student's function on
@@ -24,18 +24,18 @@ each of these sentences with a period, because the message continues with the fi
 
 from course_lib.checks.autoencoder import kl, reparameterize, vae_loss
 from course_lib.checks.bound import importance_weighted_bound, kl_to_standard_normal, lower_bound
-from course_lib.checks.conditional import conditional_forward, log_marginal, style_rows
+from course_lib.checks.conditional import conditional_forward, kl_between, log_marginal, style_rows
 from course_lib.checks.gan import class_kl, precision, r1_penalty
 from course_lib.checks.gpu import elbo_gradients, online_logsumexp, tile_sum
 from course_lib.checks.mixtures import m_step, responsibilities, sample_mixture
 from course_lib.checks.start import binarize, nats_per_image, to_points
 from course_lib.checks.toy_gan import best_value, discriminator_loss, generator_step
-from course_lib.checks.vae import generate, log_bernoulli, nll_bound, paired_error
+from course_lib.checks.vae import generate, log_bernoulli, nll_bound, paired_error, second_draw
 
 __all__ = ["elbo_gradients", "online_logsumexp", "tile_sum"]
 __all__ += ["best_value", "binarize", "class_kl", "conditional_forward", "discriminator_loss"]
 __all__ += ["generate", "generator_step", "importance_weighted_bound", "kl"]
-__all__ += ["kl_to_standard_normal", "log_bernoulli", "log_marginal", "lower_bound", "m_step"]
-__all__ += ["nats_per_image", "nll_bound", "paired_error", "precision", "r1_penalty"]
-__all__ += ["reparameterize", "responsibilities", "sample_mixture", "style_rows", "to_points"]
-__all__ += ["vae_loss"]
+__all__ += ["kl_between", "kl_to_standard_normal", "log_bernoulli", "log_marginal", "lower_bound"]
+__all__ += ["m_step", "nats_per_image", "nll_bound", "paired_error", "precision", "r1_penalty"]
+__all__ += ["reparameterize", "responsibilities", "sample_mixture", "second_draw"]
+__all__ += ["style_rows", "to_points", "vae_loss"]

@@ -203,7 +203,7 @@ class LossParts:
 def loss_mistakes(
     x: Tensor, x_hat: Tensor, mu: Tensor, logvar: Tensor, variance: Tensor
 ) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result of each typical mistake, keyed by a sentence that describes the mistake."""
     far = ((x - x_hat) ** 2).sum(1)
     parts = LossParts(far, far / (2 * variance), kl_reference(mu, logvar), x.shape[1], mu.shape[1])
     each = wrong_factors(parts, variance) | wrong_sums(parts) | wrong_kls(parts, mu, logvar)
@@ -342,7 +342,7 @@ def wrong_constants(parts: LossParts, v: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_shapes(parts: LossParts) -> dict[str, Tensor]:
-    """Return the results obtained if a part of the loss is not averaged over the images.
+    """Return the results obtained when part of the loss is not averaged over the images.
 
     Each result has the shape (N,).
     """
@@ -367,7 +367,7 @@ def draw_batch(generator: Generator, n: int, pixels: int, d: int) -> dict[str, T
 
 
 def wrong_part(student: Student, inputs: Inputs) -> str:
-    """Return a sentence that names the wrong part of the loss if exactly one part is wrong.
+    """Return a sentence that identifies the wrong part of the loss if exactly one part is wrong.
 
     Otherwise, the sentence says only that a value is wrong.
     """

@@ -31,7 +31,7 @@ def kl_reference(mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 def kl_mistakes(mu: Tensor, logvar: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result of each typical mistake, keyed by a sentence that describes the mistake."""
     wrong = wrong_kl_sums(mu, logvar) | misread_logvars(mu, logvar) | wrong_kl_terms(mu, logvar)
     return wrong | other_units(kl_reference(mu, logvar))
 
@@ -203,7 +203,7 @@ def bound_reference(log_joint: Tensor, q: Tensor) -> Tensor:
 
 
 def bound_mistakes(log_joint: Tensor, q: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result of each typical mistake, keyed by a sentence that describes the mistake."""
     log_q = q.log()
     terms, log_px = q * (log_joint - log_q), log_joint.logsumexp(1)  # (N, K), (N,)
     cross, entropy = (q * log_joint).sum(1), -(q * log_q).sum(1)  # (N,)
@@ -257,7 +257,7 @@ def bound_mistakes(log_joint: Tensor, q: Tensor) -> dict[str, Tensor]:
 
 
 def draw_joint(generator: Generator, n: int, k: int) -> dict[str, Tensor]:
-    """Draw log P(x, z) and q(z|x), each of shape (N, K)."""
+    """Draw random values of log P(x, z) and q(z|x), each of shape (N, K)."""
     log_joint = -0.5 - 4 * torch.rand(n, k, generator=generator)
     q = torch.randn(n, k, generator=generator).softmax(1)
     return {"log_joint": log_joint, "q": q}
@@ -359,7 +359,7 @@ def weights_reference(log_w: Tensor) -> Tensor:
 
 
 def weights_mistakes(log_w: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result of each typical mistake, keyed by a sentence that describes the mistake."""
     wrong = wrong_log_means(log_w) | wrong_axes_and_weights(log_w)
     return wrong | other_units(weights_reference(log_w))
 
@@ -448,7 +448,7 @@ def extreme_weights(
 ) -> None:
     """Raise Mistake unless the result is right for log-weights between about −5000 and 3000.
 
-    Each of five images is tried alone, and then all five are tried together.
+    Each of the five images is first tried on its own, and then all five are tried together.
     inputs: a function that takes log-weights of shape (k, N) and returns the inputs of the
     exercise.
     """
@@ -483,8 +483,8 @@ def extreme_weights(
 
 
 def lowest_change(value: Any, before: tuple[float, float], after: tuple[float, float]) -> str:
-    """Return a message that compares a formula for the lowest possible change in log P(x)
-    with one step that changes only P.
+    """Return a message that compares a student's formula for the lowest possible change in log P(x)
+    with the actual change in one step that changes only P.
 
     The message helps students judge their answer to the last exercise of the chapter. `value` is
     the result of the formula, or None if the exercise has not been started. before, after: log P(x)

@@ -1,4 +1,8 @@
-"""Checks for “Conditional VAE”: labels as inputs, one style in ten digits, and log P(x)."""
+"""Checks for “Conditional VAE”.
+
+The exercises are about labels as inputs, ten digits in one style, log P(x), and the KL of a learned
+prior.
+"""
 
 import math
 import secrets
@@ -219,7 +223,9 @@ def expect_any_logvar(student: Student, weights: tuple[Tensor, Tensor], noise: T
 
 
 def expect_gradients(student: Student, weights: tuple[Tensor, Tensor], noise: Tensor) -> None:
-    """Raise Mistake unless the networks get the right gradients from the logits, mu and logvar."""
+    """Raise Mistake unless the networks receive the right gradients
+    through the logits, mu and logvar.
+    """
 
     def chain(function: Callable[..., object], which: int) -> Callable[[Tensor, Tensor], Tensor]:
         def result(to_codes: Tensor, to_pixels: Tensor) -> Tensor:
@@ -292,7 +298,7 @@ class Decoder:
 
 def expect_labels(y: Tensor) -> None:
     """Raise Mistake unless y contains integers from 0 to 9, as `one_hot` requires."""
-    says = f"the labels have dtype {y.dtype}, but a one-hot label requires integers, `torch.int64`."
+    says = f"the labels have dtype {y.dtype}, but `one_hot` accepts only `torch.int64`."
     expect(y.dtype == torch.int64, says)
     try:
         is_digit = bool(((y >= 0) & (y < LABELS)).all())
@@ -324,6 +330,10 @@ def style_answers(encode: "Encoder", decode: "Decoder") -> tuple[Tensor, dict[st
             decode(mu + (logvar / 2).exp(), labels)
         ),
     }
+    originals = right.clone()
+    originals[arange(3), Y] = X
+    says = "the column of the image's own label shows the original. Decode its code there, too."
+    mistakes[says] = originals
     mistakes |= misplaced_images(right)
     shared = mu.mean(0, keepdim=True).expand_as(mu)
     says = "the codes are averaged over the images. Each row must keep its own code."
@@ -391,7 +401,7 @@ def wrong_columns(right: Tensor) -> dict[str, Tensor]:
 
 @exercise
 def style_rows(student: Student) -> None:
-    """Each row keeps the code mu of one image, and its ten columns show the labels 0 to 9."""
+    """Each row uses the code mu of a single image, and its ten columns show the labels 0 to 9."""
     weight = tensor([[1.1, -0.6, 0.3, 0.9, -0.4], [0.4, 0.8, -1.2, 0.2, 0.7]])  # (d, D)
     encode, decode = Encoder(weight), Decoder(weight)
     images = plain(call(student, encode, decode, X, Y), "your images")
@@ -433,7 +443,7 @@ def marginal_reference(log_px_y: Tensor) -> Tensor:
 @exercise
 def log_marginal(student: Student) -> None:
     """The result is log P(x) for ten equally likely labels,
-    and it is right however small P(x|y) is.
+    and it is accurate no matter how small P(x|y) is.
     """
     # (N, 10)
     log_p = -tensor([[1, 4, 2, 3, 5, 2.5, 6, 3.5, 7, 4.5], [3, 1.5, 6, 0.8, 2, 5, 2.2, 4, 8, 3.1]])
@@ -577,3 +587,90 @@ def expect_own_maximum(student: Student) -> None:
     )
     table = Table({"log_px_y": rows}, right, mistakes, not_finite=why, otherwise=cut)
     table.judge(call(student, rows))
+
+
+def kl_between_reference(
+    mu: Tensor, logvar: Tensor, prior_mu: Tensor, prior_logvar: Tensor
+) -> Tensor:
+    """Return the correct KL(q(z|x, y) ‖ P(z|y)) of each image in nats."""
+    return kl_terms(mu, logvar, prior_mu, prior_logvar).sum(1)  # (N,)
+
+
+def kl_terms(mu: Tensor, logvar: Tensor, prior_mu: Tensor, prior_logvar: Tensor) -> Tensor:
+    """Return the KL of each dimension of two diagonal Gaussians, of shape (N, d)."""
+    square = (mu - prior_mu) ** 2
+    return ((logvar.exp() + square) / prior_logvar.exp() - 1 - logvar + prior_logvar) / 2
+
+
+def kl_between_mistakes(
+    mu: Tensor, logvar: Tensor, prior_mu: Tensor, prior_logvar: Tensor
+) -> dict[str, Tensor]:
+    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    each = kl_terms(mu, logvar, prior_mu, prior_logvar)  # (N, d)
+    right, zero = each.sum(1), torch.zeros_like(mu)
+    var, prior_var, square = logvar.exp(), prior_logvar.exp(), (mu - prior_mu) ** 2
+    wrong = {
+        "the result has one number per dimension. Sum over the dimensions of z.": each,
+        "the result is averaged over dimensions. Sum over the dimensions of z.": each.mean(1),
+        "the result is also summed over the images. Return one number per image.": each.sum(),
+        "the result is averaged over the images. Return one number per image.": right.mean(),
+        "the result is summed over the images. Sum over the dimensions, axis 1.": each.sum(0),
+        "the sign is flipped. A KL divergence is never negative.": -right,
+        "the factor ½ is missing. The result is twice the KL.": 2 * right,
+        "the prior is not used. The formula holds only for a standard normal prior.": (
+            kl_terms(mu, logvar, zero, zero).sum(1)
+        ),
+        "prior_logvar is not used. The formula holds only for a prior of variance 1.": (
+            kl_terms(mu, logvar, prior_mu, zero).sum(1)
+        ),
+        "prior_mu is not used. The formula holds only for a prior of mean 0.": (
+            kl_terms(mu, logvar, zero, prior_logvar).sum(1)
+        ),
+        "the direction is reversed. The result is KL(P‖q) instead of KL(q‖P).": (
+            kl_terms(prior_mu, prior_logvar, mu, logvar).sum(1)
+        ),
+        "logvar is treated as the log-std. The variance is exp(logvar).": (
+            kl_terms(mu, 2 * logvar, prior_mu, 2 * prior_logvar).sum(1)
+        ),
+    }
+    terms = {
+        "the −1 is missing. If q equals the prior, the KL must be 0.": each + 0.5,
+        "−logvar is missing.": each + logvar / 2,
+        "prior_logvar is not added. The ratio of the variances enters the logarithm, too.": (
+            each - prior_logvar / 2
+        ),
+        "the sign of log(σ²/σ_P²) is flipped.": each + logvar - prior_logvar,
+        "the squared difference of the means is not divided by the variance of the prior.": (
+            each + square * (1 - 1 / prior_var) / 2
+        ),
+        "the variance of q is not divided by the variance of the prior.": (
+            each + var * (1 - 1 / prior_var) / 2
+        ),
+        "the squared difference of the means is missing.": each - square / prior_var / 2,
+        "the difference of the means is not squared.": (
+            each + (mu - prior_mu - square) / prior_var / 2
+        ),
+    }
+    wrong |= {says: value.sum(1) for says, value in terms.items()}
+    return wrong | other_units(right)
+
+
+@exercise
+def kl_between(student: Student) -> None:
+    """The result is KL(q(z|x, y) ‖ P(z|y)) in nats, one number for each image."""
+    inputs = {
+        "mu": tensor([[1.0, -0.5, 0.3], [0.2, 2.0, -1.5]]),
+        "logvar": tensor([[0.4, -1.0, 0.7], [-0.6, 0.3, 1.1]]),
+        "prior_mu": tensor([[-0.7, 0.6, 1.4], [0.9, 0.4, -0.2]]),
+        "prior_logvar": tensor([[0.9, 0.5, -0.4], [-1.2, 0.8, 0.6]]),
+    }
+    laws = {"a KL divergence is never negative.": lambda kl: kl >= 0}
+    table = Table.of(inputs, kl_between_reference, kl_between_mistakes, laws=laws)
+    table.ask(student)
+
+    def draw(generator: torch.Generator, n: int, codes: int) -> Inputs:
+        drawn = 2 * torch.rand(4, n, codes, generator=generator) - 1
+        return dict(zip(inputs, drawn, strict=True))
+
+    other_inputs(student, kl_between_reference, draw, (2, 3), (5, 4), kl_between_mistakes)
+    gradients(student, kl_between_reference, inputs, list(inputs))

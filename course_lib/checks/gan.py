@@ -1,4 +1,4 @@
-"""Checks for “GANs on MNIST”: D's gradient at real images, missing classes, and precision."""
+"""Checks for “GANs on MNIST”: the R1 penalty, the KL that shows missing classes, and precision."""
 
 import secrets
 
@@ -50,7 +50,7 @@ def r1(logit: Critic, x: Tensor) -> Tensor:
 @exercise
 def r1_penalty(student: Student) -> None:
     """The result is half the mean of ‖∂a/∂x‖² over the images, where a is D's logit,
-    and the gradient of the result reaches D's weights.
+    and it is differentiable with respect to D's weights.
     """
     logit = Critic(tensor([1.1, -0.6, 2.3]))
     x = tensor([[0.4, 1.2, 0.9], [1.7, 0.3, 0.2], [0.6, 2.1, 1.4], [0.1, 0.5, 0.8]])  # (N, D)
@@ -92,7 +92,9 @@ def wrong_penalties(logit: Critic, x: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_norms(logit: Critic, x: Tensor) -> dict[str, Tensor]:
-    """Return the results obtained with a wrong factor, or with wrong squares, sums or averages."""
+    """Return the results obtained with a wrong factor,
+    or by squaring, summing or averaging incorrectly.
+    """
     slopes = (logit.weight * x).detach()  # (N, D)
     norms = slopes.norm(dim=1)  # (N,)
     right, n, pixels = norms.square().mean() / 2, *x.shape
@@ -135,7 +137,9 @@ def wrong_norms(logit: Critic, x: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_gradients(logit: Critic, x: Tensor) -> dict[str, Tensor]:
-    """Return the results obtained by penalizing or returning the wrong gradient or number."""
+    """Return the results obtained by penalizing the wrong gradient,
+    or by penalizing or returning the wrong quantity.
+    """
     slopes = (logit.weight * x).detach()  # (N, D)
     norms = slopes.norm(dim=1)  # (N,)
     right, n = norms.square().mean() / 2, len(x)
@@ -258,7 +262,7 @@ def wrong_kls(labels: Tensor) -> dict[str, Tensor]:
 
 
 def wrong_logarithms(labels: Tensor) -> dict[str, Tensor]:
-    """Return the results obtained with wrong logarithms, weights or shares in the KL."""
+    """Return the results of computing the KL with wrong logarithms, weights or proportions."""
     counts, ten = labels.bincount(minlength=10), tensor(10.0)
     n = len(labels)
     shares = counts / n  # (10,)
@@ -307,7 +311,7 @@ def wrong_logarithms(labels: Tensor) -> dict[str, Tensor]:
 
 
 def other_measures(labels: Tensor) -> dict[str, Tensor]:
-    """Return other measures of the shares,
+    """Return other measures computed from the class proportions,
     and the results obtained by computing the KL incorrectly.
     """
     shares = labels.bincount(minlength=10) / len(labels)  # (10,)
@@ -351,7 +355,7 @@ def other_measures(labels: Tensor) -> dict[str, Tensor]:
 
 
 def reversed_kls(labels: Tensor) -> dict[str, Tensor]:
-    """Return KL(uniform ‖ shares), kept finite by each of several small numbers."""
+    """Return KL(uniform ‖ shares) for several small constants, each of which keeps it finite."""
     shares = labels.bincount(minlength=10).double() / len(labels)  # (10,)
     says = "the direction is reversed. The result is KL(uniform ‖ shares), with {:g} {}."
     results = {}
@@ -375,7 +379,7 @@ def radius(points: Tensor, nth: int) -> Tensor:
 
 
 def share(inside: Tensor) -> Tensor:
-    """Return the share of points that lie in at least one ball.
+    """Return the proportion of points that lie in at least one ball.
 
     `inside` is Boolean and has the shape (points, balls).
     """
@@ -407,7 +411,7 @@ def points(
 
 @exercise
 def precision(student: Student) -> None:
-    """The result is the share of fake points
+    """The result is the proportion of fake points
     that lie within the k-th-neighbour radius of a real point.
     """
     # with this seed, each of the mistakes below gives a different share
@@ -446,7 +450,7 @@ FEW = "for the real points 0, 1, 3, 7 and the fake points −2, −1, 6, 12 on a
 
 
 def by_hand(student: Student) -> str:
-    """Return a sentence that corrects the student's number for the small case.
+    """Return a sentence that compares the student's result for the small case with the correct one.
 
     If the result is right or is not a single number, return "".
     """
@@ -473,12 +477,12 @@ def expect_at_the_radius(student: Student) -> None:
 
 
 def wrong_shares(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
-    """Return the results that typical mistakes produce in place of the precision."""
+    """Return the values that typical mistakes give instead of the correct precision."""
     return wrong_radii(real, fake, k) | other_radii(real, fake, k) | wrong_counts(real, fake, k)
 
 
 def wrong_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
-    """Return the shares that result from balls with the wrong size, shape or centres."""
+    """Return the proportions obtained with balls of the wrong size, shape or centre."""
     apart = cdist(fake, real)  # (M, N)
     own = radius(real, k)  # (N,)
     axis_by_axis = (real[:, None] - real).abs().sum(2)  # (N, N)
@@ -525,7 +529,7 @@ def wrong_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
 
 
 def other_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
-    """Return the shares that result from averaged radii and from leaving out distances of 0."""
+    """Return the proportions obtained by averaging distances or by leaving out distances of 0."""
     apart, among = cdist(fake, real), cdist(real, real)  # (M, N), (N, N)
     nearest = among.sort(1).values  # (N, N)
     the_kth = "Use only the distance to the k-th nearest of the other points."
@@ -552,7 +556,7 @@ def other_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
 
 
 def wrong_counts(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
-    """Return the results obtained by counting the points in the right balls incorrectly."""
+    """Return the results of counting the points incorrectly when the balls themselves are right."""
     apart = cdist(fake, real)  # (M, N)
     own = radius(real, k)  # (N,)
     inside = apart <= own

@@ -1,6 +1,6 @@
 """Checks for “Inside the GPU”.
 
-The exercises are about a tile and its mask, log-sum-exp in one pass, and the factors of a gradient.
+The exercises cover tiles and their masks, one-pass log-sum-exp, and the factors of a gradient.
 """
 
 import math
@@ -323,7 +323,9 @@ def own_largest(part: Tensor, old: Tensor) -> Tensor:
 
 @exercise
 def online_logsumexp(student: Student) -> None:
-    """The result is log Σ exp of each row, computed tile by tile, for numbers of any size."""
+    """The result is log Σ exp of each row, computed tile by tile,
+    and it is accurate no matter how large or small the numbers are.
+    """
     joint = -tensor(
         [
             [3.0, 1.2, 4.5, 0.3, 2.2, 6.0, 1.1, 2.7, 0.8, 3.9],
@@ -717,7 +719,7 @@ def wrong_d_logits() -> dict[str, Tensor]:
 
 
 def wrong_d_mu() -> dict[str, Tensor]:
-    """Return the values that typical mistakes produce in place of d_mu = mu / N."""
+    """Return the values that typical mistakes produce instead of the correct d_mu = mu / N."""
     _, _, mu, logvar = GIVEN.values()
     n, codes = mu.shape
     std, variance = (logvar / 2).exp(), logvar.exp()

@@ -39,7 +39,7 @@ def resp_reference(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> T
 
 
 def resp_mistakes(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result of each typical mistake, keyed by a sentence that describes the mistake."""
     mixture = weights, means, stds
     return wrong_joints(x, *mixture) | wrong_logarithms(x, *mixture)
 
@@ -91,8 +91,8 @@ def wrong_joints(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> dic
 
 
 def wrong_logarithms(x: Tensor, weights: Tensor, means: Tensor, stds: Tensor) -> dict[str, Tensor]:
-    """Return the results obtained with wrong logarithms,
-    or by changing the right responsibilities.
+    """Return the results obtained by using wrong logarithms
+    or by altering the correct responsibilities.
     """
     log_p = log_densities(x, means, stds)  # (N, K)
     log_joint = weights.log() + log_p
@@ -204,7 +204,7 @@ def draw_resp(generator: Generator, n: int, d: int, k: int) -> dict[str, Tensor]
 
 @exercise
 def m_step(student: Student) -> None:
-    """The weights, means and covariances are right,
+    """The weights, means and covariances are accurate,
     even for a component with a small total weight.
     """
     x = tensor([[0, 1], [2, -1], [3, 2], [-1, 4], [5, 0], [1, 2.5], [4, 4]])
@@ -232,7 +232,7 @@ def expect_tiny_covariances(student: Student, x: Tensor, resp: Tensor) -> None:
     """Raise Mistake if a small number, such as `reg_covar`, is added to the covariances.
 
     The points are scaled by a power of two, which causes no rounding errors. The covariances are
-    then about 1e-12, so even an added 1e-15 is noticed.
+    then about 1e-12, so that even adding 1e-15 has a detectable effect.
     """
     scale = 2.0**-20  # about 1e-6
     _, _, right = m_step_reference(x, resp)
@@ -376,7 +376,9 @@ LIMIT = 3.2
 
 @exercise
 def sample_mixture(student: Student) -> None:
-    """Each sample picks a component according to the weights and is drawn from that Gaussian."""
+    """For each sample, a component is chosen according to the weights,
+    and the sample is drawn from that Gaussian.
+    """
     # the components do not overlap, so each draw shows which component it came from
     n, w = 6000, tensor([0.55, 0.3, 0.15])
     m, s = tensor([-20.0, 1.0, 22.0]), tensor([0.4, 2.0, 0.7])
@@ -461,7 +463,9 @@ def wrong_components(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]
 
 
 def wrong_noise(w: Tensor, m: Tensor, s: Tensor) -> dict[str, Distribution]:
-    """Return the distributions of draws that come from one Gaussian or have non-Gaussian noise."""
+    """Return the distributions obtained if all draws come from a single Gaussian
+    or if the noise is not Gaussian.
+    """
     one = tensor([1.0])
     mean, spread = mixture_moments(w, m, s)  # (1,) each
     added = (w * s).square().sum(0, True).sqrt()  # the std of a weighted sum of independent draws

@@ -1,8 +1,8 @@
-"""Practice checks for homework, which try each function on one example and name known mistakes.
+"""Practice checks for homework, which test a function on one example and identify known mistakes.
 
 The public examples are stored next to the notebook in NAME.practice.json. The file contains the
-inputs, the right results, and the results of known mistakes, but no solution. The grader uses other
-inputs.
+inputs, the right results, and the results of known mistakes, but no solution. The grader uses
+different inputs.
 """
 
 import json
@@ -44,8 +44,8 @@ class Practice:
         example = self.examples[question]
 
         def on_the_example(student: Any) -> None:
-            """Your function is right on the public example.
-            The grader uses other inputs, some extreme.
+            """Your function gives the right result for the public example.
+            The grader uses different inputs, some of them extreme.
             """
             try_example(example, student)
 

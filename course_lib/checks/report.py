@@ -244,7 +244,7 @@ class Table:
         self.judge(call(student, *self.inputs.values()))
 
     def judge(self, value: object, what: str = "your result") -> None:
-        """Raise Mistake unless the value has the right dtype, shape and numbers.
+        """Raise Mistake unless the value has the right dtype, shape and elements.
 
         If the value matches a known mistake, the message names that mistake.
         """
@@ -279,7 +279,7 @@ class Table:
         raise Mistake(f"{says} {self.example(yours)}")
 
     def example(self, yours: Tensor, where: Tensor | None = None) -> str:
-        """Describe the first wrong element, or the first that `where` selects, in one sentence."""
+        """In one sentence, describe the first wrong element, or the first one `where` selects."""
         if yours.shape != self.right.shape:
             return (
                 f"Your shape is {tuple(yours.shape)}, but it should be {tuple(self.right.shape)}."
@@ -320,7 +320,7 @@ def numbers(value: object, what: str, shape: tuple[int, ...]) -> Tensor:
 
 def other_units(right: Tensor) -> dict[str, Tensor]:
     """Return the right answer in bits and in base-10 units,
-    for use among the `mistakes` of a Table.
+    for inclusion in the `mistakes` of a Table.
     """
     bits = (
         "the result is in bits (logarithms to base 2), but it must be in nats. Use the natural "
@@ -379,11 +379,11 @@ def other_inputs(
 ) -> None:
     """Raise Mistake unless the function agrees with the reference on two newly drawn inputs.
 
-    draw(generator, *sizes) returns the inputs by name. The first draw uses the sizes of the
-    example, and the second uses different sizes, so that the message can distinguish code that fits
-    only the example from code with a hard-coded size. The expected value is never shown.
-    mistakes(*inputs) returns the result of each typical mistake, keyed by the sentence that is
-    shown if the student's result matches.
+    draw(generator, *sizes) returns the inputs as a mapping keyed by name. The first draw uses the
+    sizes of the example, and the second uses different sizes, so that the message can distinguish
+    code that fits only the example from code with a hard-coded size. The expected value is never
+    shown. mistakes(*inputs) returns the result of each typical mistake, keyed by the sentence that
+    is shown if the student's result matches.
     """
     generator = fresh_generator()
     for sizes, says in ((example, OTHER_NUMBERS), (other, OTHER_SIZE)):
@@ -479,7 +479,7 @@ def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> li
 def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Return the gradients of the scalar `total` with respect to the inputs.
 
-    Inputs that no gradient reaches get zeros.
+    Inputs that receive no gradient are given gradients of zero.
     """
     try:
         found = torch.autograd.grad(total, inputs, allow_unused=True, retain_graph=True)
@@ -522,8 +522,8 @@ def expect_gaussian(
     """Raise Mistake unless the rows of z are independent draws from N(mean, std²).
 
     z has the shape (N, d).
-    mistakes: the mean and std of the draws for each known mistake, keyed by the sentence that names
-    the mistake.
+    mistakes: the mean and standard deviation of the draws for each known mistake, keyed by the
+    sentence that describes the mistake.
     The tolerance of each statistic is at least 5 standard errors, so a correct function fails about
     once in a million runs.
     """

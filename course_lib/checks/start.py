@@ -1,4 +1,6 @@
-"""Checks for “Start here”: images as points, dynamic binarization, and nats per image."""
+"""Checks for “Start here”: images treated as points, dynamic binarization,
+and losses in nats per image.
+"""
 
 from typing import Any
 
@@ -31,7 +33,7 @@ def points_reference(images: Tensor) -> Tensor:
 
 
 def points_mistakes(images: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result of each typical mistake, keyed by a sentence that describes the mistake."""
     flat, right = images.flatten(1).float(), points_reference(images)  # (N, 784)
     return {
         "the grey values still run from 0 to 255. Divide them by 255.": flat,
@@ -83,7 +85,7 @@ def to_points(student: Student) -> None:
 
 
 def one_image(student: Student, image: Tensor) -> None:
-    """Raise Mistake unless a batch of one image, of shape (1, 28, 28), becomes points
+    """Raise Mistake unless a batch of one image, of shape (1, 28, 28), is converted to points
     of shape (1, 784).
     """
     try:
@@ -189,7 +191,7 @@ def pixel_nats(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def nats_mistakes(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result of each typical mistake, keyed by a sentence that describes the mistake."""
     each = pixel_nats(logits, targets)  # (N, D)
     right = each.sum(1).mean()
     wrong = {
@@ -293,7 +295,7 @@ def large_logits(
         dict(zip(names, (logits, targets), strict=True)),
         result(right),
         mistakes,
-        otherwise=f"a value is wrong. {hidden}. Compute the loss from the logits.",
+        otherwise=f"a value is wrong. {hidden}. Compute the loss from the logits, and clamp nothing.",
         not_finite=(
             "The sigmoid of 60 rounds to 1, and log(1 − 1) is −∞. Compute the loss from the logits."
         ),
@@ -312,8 +314,8 @@ def large_logits(
 
 
 def cheapest_image(image: Any, rates: Tensor) -> str:
-    """Return a message that says what an image of zeros and ones costs,
-    and how many of its pixels would cost less in the other colour.
+    """Return a message that gives the cost in nats of an image of zeros and ones,
+    and the number of its pixels that would cost less if they were flipped.
 
     The message helps students judge their answer to the last exercise of the chapter. `image` may
     be a tensor or an array of any shape and dtype, or None if the exercise has not been started.

@@ -149,7 +149,7 @@ def discriminator_loss(student: Student) -> None:
 
 
 def wrong_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
-    """Return the results that typical mistakes produce in place of D's loss."""
+    """Return the incorrect values of D's loss that typical mistakes produce."""
     return wrong_d_sums(d, g) | other_d_losses(d, g)
 
 
@@ -192,7 +192,9 @@ def wrong_d_sums(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
 
 
 def other_d_losses(d: nn.Module, g: nn.Module) -> dict[str, Tensor]:
-    """Return losses that may be mistaken for D's loss, and D's loss for the wrong points."""
+    """Return losses that may be mistaken for D's loss,
+    and D's loss computed on the wrong points.
+    """
     real, fake, skipped, twice = d(REAL), d(g(NOISE)), d(NOISE), d(g(REAL))  # (N, 1) each
     says_real, says_fake = real.sigmoid(), fake.sigmoid()
     return {
@@ -260,7 +262,7 @@ def expect_still_learning(d: nn.Module, g: nn.Module) -> None:
 
 
 def expect_d_is_sure(student: Student) -> None:
-    """Raise Mistake unless the loss is right where D is certain but wrong."""
+    """Raise Mistake unless the loss is right where D is confident but wrong."""
     for kind, sign in (("real", -1), ("generated", 1)):
         d, g = discriminator(shifted(sign * SURE)), generator(G_WEIGHTS)
         value = call(student, d, g, REAL, NOISE)
@@ -330,7 +332,9 @@ def outcome(step: Callable[..., object]) -> Callable[..., tuple[Tensor, Tensor, 
 
 @exercise
 def generator_step(student: Student) -> None:
-    """G takes one step down −mean log D(G(z)) with new gradients, and D stays unchanged."""
+    """G takes one gradient-descent step on −mean log D(G(z)), using newly computed gradients,
+    and D stays unchanged.
+    """
     d, g = discriminator(D_WEIGHTS), generator(G_WEIGHTS)
     optimizer = CountedSGD(g.parameters(), lr=RATE)
     # records whether G was called, and which networks a gradient has reached
@@ -416,7 +420,9 @@ def wrong_g_losses() -> dict[str, Callable[[Tensor], Tensor]]:
 
 
 def expect_step(after: Tensor, student: Student) -> None:
-    """Raise Mistake unless `after` contains G's weights after one step down the right loss."""
+    """Raise Mistake unless `after` contains G's weights
+    after one gradient-descent step on the right loss.
+    """
     right = stepped(yes)
     if same(after, right):
         return
@@ -460,7 +466,7 @@ def standstill(seen: set[str], g: nn.Module, optimizer: CountedSGD) -> str:
 
 
 def stepped(loss: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return G's weights after one step down `loss`, a function of D's logits."""
+    """Return G's weights after one gradient-descent step on `loss`, a function of D's logits."""
     d, g = discriminator(D_WEIGHTS), generator(G_WEIGHTS)
     optimizer = CountedSGD(g.parameters(), lr=RATE)
     optimizer.zero_grad()

@@ -1,13 +1,14 @@
 """Checks for the two chapters on VAEs for digits.
 
-The exercises are about log P(x|z), new images, the NLL, and the standard error of a difference
-between two NLLs.
+The exercises are about log P(x|z), new images, the NLL, the standard error of a difference between
+two NLLs, and the gain from a second draw.
 """
 
 import math
 
 import torch
 from torch import Generator, Tensor, tensor
+from torch.nn.functional import softplus
 
 from course_lib.checks.bound import extreme_weights
 from course_lib.checks.report import (
@@ -35,7 +36,7 @@ def bernoulli_reference(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def bernoulli_mistakes(logits: Tensor, x: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result of each typical mistake, keyed by a sentence that describes the mistake."""
     each, p = -pixel_nats(logits, x), logits.sigmoid()  # (N, D)
     log_p = -pixel_nats(logits, torch.ones_like(x))  # (N, D)
     right = each.sum(1)
@@ -101,7 +102,7 @@ def draw_pixels(generator: Generator, n: int, d: int) -> dict[str, Tensor]:
 @exercise
 def log_bernoulli(student: Student) -> None:
     """The result is log P(x|z) of each image in nats, summed over pixels,
-    and logits may have any size.
+    and the logits may be of any magnitude.
     """
     inputs = {
         "logits": tensor([[0.7, -1.1, 2.2], [-0.4, 1.3, -2.6]]),
@@ -213,6 +214,14 @@ def pixel_mistakes(logits: Tensor) -> dict[str, Tensor]:
     }
 
 
+def expect_no_sigmoid(codes: Tensor) -> None:
+    """Raise Mistake if the codes are the sigmoid of standard Gaussian noise."""
+    noise = codes.logit()  # NaN for a code outside [0, 1]; std 1.8 for uniform codes
+    is_squashed = noise.isfinite().all() and (noise.std() - 1).abs() < 0.1
+    says = "a sigmoid is applied to z. Decode z itself, and apply the sigmoid to the logits."
+    expect(not is_squashed, says)
+
+
 @exercise
 def generate(student: Student) -> None:
     """The function draws z from the prior N(0, I) and returns the sigmoid of the decoded logits."""
@@ -225,6 +234,7 @@ def generate(student: Student) -> None:
         not repeated,
         "a second call draws the same z. Is a seed set inside your function, or is z not random?",
     )
+    expect_no_sigmoid(codes)
     expect_gaussian(codes, torch.zeros(2), torch.ones(2), {})
     logits = decoder.logits(codes)
     laws = {
@@ -253,13 +263,13 @@ def nll_reference(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> Tensor:
 
 
 def nll_mistakes(log_px_z: Tensor, log_pz: Tensor, log_qz: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result of each typical mistake, keyed by a sentence that describes the mistake."""
     logs = log_px_z, log_pz, log_qz
     return wrong_means(*logs) | wrong_weights(*logs) | other_units(nll_reference(*logs))
 
 
 def wrong_means(px: Tensor, pz: Tensor, qz: Tensor) -> dict[str, Tensor]:
-    """Return the results obtained by averaging over the draws or the images incorrectly."""
+    """Return the results obtained by incorrectly averaging over the draws or the images."""
     log_w = px + pz - qz  # (k, N)
     (k, n), log_k = log_w.shape, math.log(len(log_w))
     total = log_w.logsumexp(0)  # (N,)
@@ -375,7 +385,7 @@ def paired_reference(nll_a: Tensor, nll_b: Tensor) -> Tensor:
 
 
 def paired_mistakes(nll_a: Tensor, nll_b: Tensor) -> dict[str, Tensor]:
-    """Return the result of each typical mistake, keyed by the sentence that names the mistake."""
+    """Return the result of each typical mistake, keyed by a sentence that describes the mistake."""
     difference, n = nll_a - nll_b, len(nll_a)
     unpaired = ((nll_a.var() + nll_b.var()) / n).sqrt()
     square = difference.square().sum()
@@ -415,11 +425,23 @@ def paired_mistakes(nll_a: Tensor, nll_b: Tensor) -> dict[str, Tensor]:
             difference.abs().std() / math.sqrt(n)
         ),
         "the result is the mean difference, not its standard error.": difference.mean(),
+    } | errors_of_single_models(nll_a, nll_b)
+
+
+def errors_of_single_models(nll_a: Tensor, nll_b: Tensor) -> dict[str, Tensor]:
+    """Return results that consist of the standard errors of the two models."""
+    error_a, error_b = (nll.std() / math.sqrt(len(nll)) for nll in (nll_a, nll_b))
+    first = "Take the difference for each image first."
+    return {
+        f"the standard error of nll_b is subtracted from that of nll_a. {first}": error_a - error_b,
+        f"the standard error of nll_a is subtracted from that of nll_b. {first}": error_b - error_a,
+        f"the result is the standard error of nll_a alone. {first}": error_a,
+        f"the result is the standard error of nll_b alone. {first}": error_b,
     }
 
 
 def draw_pairs(generator: Generator, n: int) -> dict[str, Tensor]:
-    """Draw the NLLs of two models on n images.
+    """Draw random NLLs of two models on n images.
 
     Both models find the same images hard, and each model is better on at least one image.
     """
@@ -431,9 +453,7 @@ def draw_pairs(generator: Generator, n: int) -> dict[str, Tensor]:
 
 @exercise
 def paired_error(student: Student) -> None:
-    """The standard error of a mean difference
-    is computed from the differences of individual images.
-    """
+    """The standard error of a mean difference is computed from the per-image differences."""
     inputs = {
         # five images, because with four the standard deviation would be twice the standard error
         "nll_a": tensor([92.0, 110.5, 78.3, 101.2, 86.4]),
@@ -442,3 +462,65 @@ def paired_error(student: Student) -> None:
     laws = {"a standard error is never negative.": lambda error: error >= 0}
     Table.of(inputs, paired_reference, paired_mistakes, laws=laws).ask(student)
     other_inputs(student, paired_reference, draw_pairs, (5,), (9,), paired_mistakes)
+    expect_stable_variance(student)
+
+
+def expect_stable_variance(student: Student) -> None:
+    """Raise Mistake unless the result is right if the mean difference is much larger than its
+    spread.
+
+    In single precision, E[d²] − E[d]² is wrong there. All differences are exact numbers.
+    """
+    nll_a = tensor([92.0, 110.5, 78.25, 101.125, 86.5])
+    nll_b = nll_a - tensor([1001.25, 999.5, 1000.75, 998.875, 1002.375])
+    why = (
+        "The mean difference is about 1000 here, and the spread is about 1, so E[d²] − E[d]² is "
+        "lost to rounding. Subtract the mean before squaring, or use `std`."
+    )
+    Table(
+        {"nll_a": nll_a, "nll_b": nll_b},
+        paired_reference(nll_a, nll_b),
+        otherwise=f"a value is wrong. {why}",
+        not_finite=why,
+    ).ask(student)
+
+
+def second_draw_reference(d: Tensor) -> Tensor:
+    """Return the correct gain of the bound from a second draw, log cosh(d/2), in nats."""
+    return (d / 2).cosh().log()
+
+
+def second_draw_mistakes(d: Tensor) -> dict[str, Tensor]:
+    """Return the result of each typical mistake, keyed by a sentence that describes the mistake."""
+    right, two = second_draw_reference(d), math.log(2)
+    return {
+        "log 2 is missing. The bound with k = 2 contains the mean of the weights, not their sum.": (
+            right + two
+        ),
+        "log 2 is subtracted twice. The mean of two weights is half of their sum.": right - two,
+        "the result is d²/8, which is close to the gain only for small d. Return the exact gain.": (
+            d**2 / 8
+        ),
+        "the sign is flipped. The gain is the bound with k = 2 minus the average for k = 1.": -right,
+        "d is not halved.": d.cosh().log(),
+        "the logarithm is missing.": (d / 2).cosh(),
+        "the average (a + b)/2 is not subtracted, only b.": softplus(d) - two,
+        "the average (a + b)/2 is not subtracted, only a.": softplus(-d) - two,
+        "the average (a + b)/2 is not subtracted, only b, and log 2 is missing.": softplus(d),
+    } | other_units(right)
+
+
+def draw_differences(generator: Generator, n: int) -> dict[str, Tensor]:
+    """Draw moderate differences d of either sign, of shape (N,)."""
+    return {"d": 6 * torch.rand(n, generator=generator) - 3}
+
+
+@exercise
+def second_draw(student: Student) -> None:
+    """The gain from a second draw is right for every d that was tried."""
+    inputs = {"d": tensor([-3.2, 0.5, 5.0])}
+    laws = {"the gain is never negative.": lambda gain: gain >= 0}
+    Table.of(inputs, second_draw_reference, second_draw_mistakes, laws=laws).ask(student)
+    other_inputs(
+        student, second_draw_reference, draw_differences, (3,), (7,), second_draw_mistakes
+    )

@@ -1,4 +1,4 @@
-"""Watch a student's operations: their sizes, the first one to break, and any use of autograd."""
+"""Watch a student's operations: their sizes, the first numerical failure, and use of autograd."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,9 +50,10 @@ MOVE = {
 
 
 class Watch(TorchDispatchMode):
-    """A mode that records operations, the size of their largest input, and the first one to break.
+    """A mode that records operations, the size of their largest input,
+    and the first operation that fails numerically.
 
-    An operation breaks if its inputs are finite but its result is infinite or undefined.
+    An operation fails numerically if its inputs are finite but its result is infinite or undefined.
     """
 
     def __init__(self) -> None:

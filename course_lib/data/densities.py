@@ -96,8 +96,8 @@ def _curve(x: list[float], height: list[float]) -> Functions:
 def drawn(heights: Sequence[float], limits: tuple[float, float] = (-8.0, 8.0)) -> Density:
     """Return a piecewise constant density with one height for each of n equal parts of `limits`.
 
-    heights: n numbers, of which only the ratios matter. Raises ValueError if there are fewer than
-    two heights, if a height is negative or not finite, or if all heights are 0.
+    heights: n numbers; only their ratios matter. Raises ValueError if there are fewer than two
+    heights, if a height is negative or not finite, or if all heights are 0.
     """
     h = torch.as_tensor(heights, dtype=torch.float64)
     usable = h.ndim == 1 and len(h) >= 2 and bool(((h >= 0) & h.isfinite()).all())

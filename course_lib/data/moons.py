@@ -9,7 +9,7 @@ from torch import Tensor
 def moon_phases(
     n: int, size: int = 28, between: tuple[float, float] = (0.0, 0.5)
 ) -> tuple[Tensor, Tensor]:
-    """Return n images of the moon and their phases in cycles.
+    """Return n images of the moon together with their phases, measured in cycles.
 
     The images are float32 of shape (n, size, size), and the phases are float64 of shape (n,). The
     pixels are in [0, 1]. Phase 0 is the new moon, ¼ the first quarter, ½ the full moon and ¾ the

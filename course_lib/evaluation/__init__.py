@@ -1,7 +1,7 @@
 """Measures of how good a model is: its likelihood and the quality of its samples.
 
-A classifier serves as the referee of the samples. To add a measure, write a function that takes
-images or a model, and document the unit of its result.
+A classifier is used to judge the samples. To add a measure, write a function that takes images or a
+model, and document the unit of its result.
 """
 
 from course_lib.evaluation.classifier import Classifier

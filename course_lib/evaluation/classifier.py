@@ -58,9 +58,9 @@ class Classifier(nn.Module):
     """An image classifier with convolutions, 64 features and one logit per class.
 
     shape: the shape of the images, (H, W) or (C, H, W). The convolutions reduce each side to about
-    an eighth. The classifier for MNIST has 192,000 weights. The input must contain float pixels
-    in [0, 1] and have shape (N, D) or (N, *shape). Any other dtype or shape raises ValueError;
-    in evaluation mode, so do pixels outside this range.
+    an eighth of its length. The classifier for MNIST has 192,000 weights. The input must contain
+    float pixels in [0, 1] and have shape (N, D) or (N, *shape). Any other dtype or shape raises
+    ValueError; in evaluation mode, so do pixels outside this range.
     """
 
     def __init__(self, shape: Sequence[int] = (28, 28), classes: int = 10) -> None:
@@ -190,8 +190,8 @@ def train_classifier(
 
     The image shape and the number of classes are taken from the data set. The optimizer is AdamW
     with a one-cycle learning rate schedule. bf16: compute in bfloat16, which is twice as fast on
-    hardware with native support. The settings were chosen on 5,000 held-out training digits of
-    MNIST; the test digits were used only for the final accuracy. Raises KeyboardInterrupt if
+    hardware with native support. The settings were chosen on 5,000 held-out MNIST training digits;
+    the test digits were used only to measure the final accuracy. Raises KeyboardInterrupt if
     training is interrupted, because interrupted training cannot be resumed.
     """
     if not require.is_count(epochs):

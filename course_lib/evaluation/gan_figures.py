@@ -34,7 +34,7 @@ def digit_rows(
 
 
 def tournament(belief: Tensor, ax: Axes | None = None) -> Axes:
-    """Draw the mean probability of "real" that each D assigns to the images of each G.
+    """Plot the mean probability of "real" that each D assigns to the images of each G.
 
     belief: the mean probabilities, with one row for each G and one column for each D.
     """
@@ -92,7 +92,7 @@ def game(
 def classes(
     cases: Mapping[str, tuple[Tensor, Tensor, str]], *, shape: Sequence[int] | None = None
 ) -> None:
-    """Draw the images and the class shares of each case.
+    """Show the images and plot the class proportions for each case.
 
     cases: name -> (images, shares, caption), with shares of shape (classes,). At most 24 images per
     case are shown. For the formats of the images and of `shape`, see `plots.as_pixels`.
@@ -113,7 +113,7 @@ def classes(
 def boxes(values: Mapping[str, Tensor], xlabel: str) -> Axes:
     """Draw one horizontal box plot for each name.
 
-    values: name -> numbers of shape (N,).
+    values: name -> tensor of shape (N,).
     """
     options: dict[str, Any] = {"orientation": "horizontal", "tick_labels": list(values)}
     ax = plt.subplots(figsize=(7.5, 0.5 * len(values) + 1))[1]

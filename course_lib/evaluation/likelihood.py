@@ -1,4 +1,5 @@
-"""Measures of how probable a model makes the test images, and of how it uses its latent code.
+"""Measures of how much probability a model assigns to the test images,
+and of how it uses its latent code.
 
 A model is any object with `prior`, `likelihood(z)` and `approximate_posterior(x)`. Each of the
 three gives a distribution over single codes z or single images, such as Independent(…, 1). The
@@ -91,8 +92,8 @@ def nll(
     For each image, max(ks) codes z are drawn. For a smaller k, the draws are divided into groups of
     k and the bounds of the groups are averaged, so the result for k = 1 is −L_b averaged over all
     draws. In expectation, each bound is above the true value, and a larger k gives a tighter bound.
-    Raises ValueError for grey pixels under a Bernoulli likelihood, and warns about black-and-white
-    pixels under a density. Source: Burda et al. 2016, equation 8.
+    Raises ValueError for grey pixels under a Bernoulli likelihood, and warns if black-and-white
+    pixels are modelled by a density. Source: Burda et al. 2016, equation 8.
     """
     require.tensors(x)
     asked = tuple(ks) if isinstance(ks, Iterable) else (ks,)
@@ -296,7 +297,7 @@ def _measuring(model, x, y, seed=0, size=1000, exact=False):
 def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
     """Return the n labels to pass to the model, or None if y is None.
 
-    Raises ValueError if the labels do not fit the model or the number of images.
+    Raises ValueError if the labels do not match the model or the number of images.
     """
     if y is None:
         return None
@@ -318,7 +319,7 @@ def _labels_for(model: Any, y: Tensor | int | None, n: int) -> Tensor | None:
 
 
 def _check_model(model: Any, one: Any) -> None:
-    """Raise ValueError if `one`, the model conditioned on its labels (if any),
+    """Raise ValueError if the model `one` (conditioned on its labels, if it has any)
     cannot be measured.
     """
     missing = [
@@ -337,7 +338,9 @@ def _check_model(model: Any, one: Any) -> None:
 
 
 def _check_pixels(support: Any, x: Tensor) -> None:
-    """Raise ValueError for pixels outside the support; warn about binary pixels under a density."""
+    """Raise ValueError for pixels outside the support,
+    and warn if binary pixels are modelled by a density.
+    """
     if not support.check(x).all():
         raise ValueError(
             "Some pixels are outside the support of the likelihood. Use fixed_binarization(images)."

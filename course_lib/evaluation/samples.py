@@ -66,10 +66,11 @@ def _check_sets(a: Tensor, b: Tensor, least: int = 1) -> None:
 
 
 def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
-    """Return the share of each class among the labels, as a float64 tensor of shape (classes,).
+    """Return the proportion of the labels that belong to each class,
+    as a float64 tensor of shape (classes,).
 
-    A share of 0 indicates a lost mode. classes: the number of possible classes, which cannot be
-    inferred from the labels. Raises ValueError unless the labels, of shape (N,) with N > 0, are
+    A proportion of 0 indicates a lost mode. classes: the number of possible classes, which cannot
+    be inferred from the labels. Raises ValueError unless the labels, of shape (N,) with N > 0, are
     integers from 0 to classes − 1.
     """
     if not require.is_count(classes):
@@ -84,7 +85,7 @@ def kl_to_uniform(shares: Tensor) -> float:
     """Return KL(shares ‖ uniform) in nats.
 
     It is 0 for equal shares, and log(classes) if only one class occurs. Raises ValueError unless
-    the shares are non-negative and sum to 1.
+    the elements of `shares` are non-negative and sum to 1.
     """
     require.tensors(shares)
     if shares.ndim != 1 or not bool((shares >= 0).all()) or abs(float(shares.sum()) - 1) > 1e-3:
@@ -117,11 +118,11 @@ def classifier_score(logits: Tensor) -> float:
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
     """Return the precision and the recall of fake features with respect to real features.
 
-    real, fake: features of shape (N, d) and (M, d), respectively. Precision is the share of fake
-    features inside the real set, and recall is the share of real features inside the fake set. A
-    point is inside a set if its distance to some member of the set is at most the distance from
-    that member to its k-th nearest neighbour in the set. Both sets should have the same size. Even
-    two sets of real images give values below 1, so report these values for comparison. Raises
+    real, fake: features of shape (N, d) and (M, d), respectively. Precision is the proportion of
+    fake features inside the real set, and recall is the proportion of real features inside the fake
+    set. A point is inside a set if its distance to some member of the set is at most the distance
+    from that member to its k-th nearest neighbour in the set. Both sets should have the same size.
+    Even two sets of real images give values below 1, so report these values for comparison. Raises
     ValueError if a set has fewer than k + 1 rows.
     Source: Kynkäänniemi et al. 2019, equations 1 and 2.
     """
@@ -174,11 +175,11 @@ def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
 
 
 def unexplained(image: Tensor, among: Tensor, columns: int = 300) -> float:
-    """Return the share of |image|² that the best mixture of the images in `among` cannot explain.
+    """Return the fraction of |image|² that the best mixture of images in `among` cannot explain.
 
     image: pixels (D,). among: pixels (N, D). The weights of a mixture are non-negative and sum to
     1. Only the `columns` nearest images are used; using all images would give slightly smaller
-    shares. The weights are found by non-negative least squares with an extra row that makes them
+    fractions. The weights are found by non-negative least squares with an extra row that makes them
     sum to 1. Raises ValueError for a blank image, which leaves nothing to explain.
     """
     require.tensors(image, among)
@@ -209,14 +210,14 @@ def taken_for_real(
     steps: int = 400,
     shape: Sequence[int] | None = None,
 ) -> float:
-    """Return the share of fake images that a new discriminator takes for real.
+    """Return the proportion of fake images that a new discriminator classifies as real.
 
-    A discriminator that merely guesses gives a share of about 0.5. The discriminator is trained on
-    random subsets of the real and fake images, each half the size of the smaller set, and then
-    judges the remaining fake images. More training steps make it harder to fool. The images have
-    pixels in [0, 1] and shape (N, H, W), (N, C, H, W) or (N, D). Flattened images are assumed to be
-    square, and either greyscale or RGB, unless `shape` is set to (H, W) or (C, H, W). Raises
-    ValueError if there are fewer than four real images or fewer than four fake ones, and
+    A discriminator that merely guesses yields a proportion of about 0.5. The discriminator is
+    trained on random subsets of the real and fake images, each half the size of the smaller set,
+    and then judges the remaining fake images. More training steps make it harder to fool. The
+    images have pixels in [0, 1] and shape (N, H, W), (N, C, H, W) or (N, D). Flattened images are
+    assumed to be square, and either greyscale or RGB, unless `shape` is set to (H, W) or (C, H, W).
+    Raises ValueError if there are fewer than four real images or fewer than four fake ones, and
     KeyboardInterrupt if training is interrupted. Afterwards, torch's random state is restored.
     """
     require.tensors(real, fake)
@@ -289,7 +290,7 @@ def _check_sizes(real: Tensor, fake: Tensor, half: int) -> None:
 
 
 def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]:
-    """Compute all measures for a set of images, and return their values by name.
+    """Compute all measures for a set of images, and return them as a dict keyed by name.
 
     images, real: pixels in [0, 1] of shape (M, D) and (N, D), respectively. "frechet", "precision"
     and "recall" compare the images with `real`; the other measures use the images alone.

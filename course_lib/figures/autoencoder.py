@@ -1,5 +1,5 @@
-"""Figures for the chapter "From auto-encoder to VAE": moons on a line of codes,
-and the price of the noise.
+"""Figures for the chapter "From auto-encoder to VAE": moons decoded from codes along a line,
+and the cost of the noise.
 
 Every function takes results computed in the chapter, draws them in a new figure,
 and returns the figure.
@@ -66,7 +66,7 @@ def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor)
 
 
 def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
-    """Plot the largest distance to the nearest true moon along the line,
+    """Plot the largest distance from an image on the line to the true moon nearest to it,
     with one point per seed, case and kind.
 
     The arguments are the same as for `distance_along_line`. The dotted line marks the largest
@@ -182,7 +182,7 @@ def penalized_codes(free: Tensor, penalized: Mapping[str, Tensor]) -> Figure:
 
 
 def codes_and_prior(z: Tensor, priors: Mapping[str, Tensor], codes: Mapping[str, Tensor]) -> Figure:
-    """Plot the density of each prior on a grid, and mark the code means by ticks below the curve.
+    """Plot the density of each prior on a grid, and mark the code means with ticks below the curve.
 
     z: the grid, of shape (G,). codes: maps each prior to its code means, of shape (N,).
     """

@@ -51,7 +51,7 @@ def sheet(images: Tensor, title: str, shape: Shape) -> None:
 
 
 def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -> None:
-    """Draw each original image beside images of all labels in its style.
+    """Show each original image beside images in the same style, one for each label.
 
     originals: shape (R, D). images: shape (R, C, D). Frames mark the images with the original
     labels.
@@ -69,7 +69,7 @@ def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -
 
 
 def probes(read: Mapping[str, Mapping[str, float]], chance: float) -> None:
-    """Plot the share of labels that each probe predicts correctly,
+    """Plot the proportion of labels that each probe predicts correctly,
     with one group of bars per code.
     """
     _, ax = plt.subplots(figsize=(8, 0.75 * len(read) + 1.3))
@@ -128,7 +128,8 @@ def margins(right: Tensor, wrong: Tensor) -> None:
 def foreign(
     images: Mapping[str, Tensor], nll: Mapping[str, float], test: Tensor, shape: Shape
 ) -> None:
-    """Draw foreign images, and mark their −log P(x) in a histogram of −log P(x) for test images.
+    """Show images from outside the data set,
+    and mark their −log P(x) in a histogram of −log P(x) for test images.
 
     images: each of shape (D,). test: −log P(x) for the test images, of shape (N,).
     """
@@ -156,13 +157,16 @@ def foreign(
 
 
 def parts(table: Mapping[Any, tuple[float, float, float]]) -> None:
-    """Draw the two parts of each label's mean KL as stacked bars: I(z; x|y) and KL(q(z|y)‖P(z))."""
+    """Draw the two parts of each label's mean KL as stacked bars: I(z; x|y) and KL(q(z|y)‖P(z)).
+
+    The number above each bar is the second part.
+    """
     _, ax = plt.subplots(figsize=(7, 3.2))
     labels = [str(label) for label in table]
     information = np.array([row[1] for row in table.values()])
     misfit = np.array([row[2] for row in table.values()])
     ax.bar(labels, information, color=MODEL, label="I(z; x|y)")
-    ax.bar(
+    upper = ax.bar(
         labels,
         misfit,
         bottom=information,
@@ -171,5 +175,6 @@ def parts(table: Mapping[Any, tuple[float, float, float]]) -> None:
         edgecolor="white",
         label="KL(q(z|y)‖P(z))",
     )
+    ax.bar_label(upper, [f"{value:.2f}" for value in misfit], padding=2)
     ax.set(xlabel="label y", ylabel="nats per image")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -39,7 +39,7 @@ def timeline(operations: list[step_times.Span], phases: list[step_times.Span]) -
 
 
 def step_by_width(times: Mapping[int, float], floor: float) -> None:
-    """Plot the microseconds per step against the hidden width.
+    """Plot the time per step, in microseconds, against the hidden width.
 
     The dashed line shows the time taken by the same number of empty operations.
     """
@@ -111,7 +111,7 @@ def roofline(
     points: Mapping[str, tuple[ArrayLike, ArrayLike]], peak_flops: float, bytes_per_second: float
 ) -> None:
     """Plot operations per second against operations per byte,
-    with the roofs of this machine and an A100.
+    with the rooflines of this machine and of an A100.
 
     points: maps each kind of work to its measured operations per byte and operations per second.
     peak_flops: operations per second.
@@ -139,7 +139,7 @@ def roofline(
 
 
 def programs(who: Tensor) -> None:
-    """Draw which program wrote each element of an array.
+    """Show which program wrote each element of an array.
 
     who: the indices of the programs, of shape (rows, columns).
     """
@@ -160,9 +160,10 @@ def programs(who: Tensor) -> None:
 
 
 def counts(found: Mapping[str, Tensor]) -> None:
-    """Draw how often each element of an array was written: never, once or twice.
+    """Plot how often each element of an array was written: never, once or twice.
 
-    found: maps titles to counts of shape (rows, columns), whose last row belongs to no image.
+    found: maps titles to counts of shape (rows, columns), whose last row does not correspond to any
+    image.
     """
     colours = {"never written": "white", "written once": plots.BOUND, "written twice": plots.GAP}
     shown = ListedColormap(list(colours.values()))
@@ -221,6 +222,8 @@ def digits_in_a_row(images: Tensor, titles: Sequence[str]) -> None:
 
 
 def bars(here: dict[str, float], name: str, gpu: dict[str, Any] | None = None) -> None:
-    """Draw the microseconds per step of each method on this machine and, if given, on a GPU."""
+    """Plot the time per step, in microseconds, of each method on this machine
+    and, if GPU timings are given, on a GPU.
+    """
     step_times.bars(here, name, gpu)
     plt.show()

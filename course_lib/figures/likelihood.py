@@ -17,7 +17,7 @@ Quality = Mapping[str, Mapping[str, Any]]
 
 EVERYTHING = "30 epochs, everything"
 INGREDIENTS = {  # the name in quality.json: the name in the figure
-    "two layers of 500 (one of 400)": "the second hidden layer",
+    "two layers of 500 (one of 400)": "two layers of 500 in place of one of 400",
     "KL warm-up": "the slow start of the KL",
     "SiLU (ReLU)": "the smooth activation",
     "bias at the mean image": "the mean image as the start",
@@ -97,7 +97,7 @@ def protocols(as_trained: Mapping[str, float], on_drawn: Mapping[str, float]) ->
         ax.bar_label(bars, fmt="%.1f", padding=2)
     ax.set_xticks(places.tolist(), [f"trained on {name}" for name in as_trained])
     ax.set(
-        ylabel="$-L_b$, nats per image",
+        ylabel="loss, nats per image",  # of grey pixels, not a bound
         ylim=(0, 1.3 * max(*as_trained.values(), *on_drawn.values())),
     )
     ax.legend(ncols=2, loc="upper center")
@@ -138,8 +138,8 @@ def _average(quality: Quality, name: str) -> tuple[str, str]:
 
 
 def ingredients(quality: Quality) -> dict[str, float]:
-    """Plot by how many nats the NLL (k = 100) rises without each ingredient,
-    and return these numbers by name.
+    """Plot the increase in NLL (k = 100), in nats, when each ingredient is removed,
+    and return these numbers as a dict keyed by ingredient.
     """
     whole = quality[EVERYTHING]["nll"]["100"][0]
     lost = {}
@@ -200,7 +200,7 @@ def codes_over_prior(models: Mapping[str, Any], x: Tensor, y: Tensor) -> None:
 
 
 def sheets(images: Mapping[str, Tensor], shape: Sequence[int], columns: int = 10) -> None:
-    """Draw sheets of images side by side, each below its name.
+    """Draw sheets of images side by side, each with its name above it.
 
     images: maps each name to images of shape (N, D).
     """

@@ -57,7 +57,7 @@ def em_steps_1d(
 def em_steps_2d(
     x: Tensor, trace: Sequence[Mixture2D], log_likelihoods: Sequence[float], steps: Sequence[int]
 ) -> None:
-    """Plot steps of EM in two dimensions side by side, with ellipses for each Gaussian."""
+    """Plot the chosen steps of two-dimensional EM side by side, with ellipses for each Gaussian."""
     _, axes = plt.subplots(1, len(steps), figsize=(3.1 * len(steps), 3.5), sharex=True, sharey=True)
     for ax, step in zip(axes, steps, strict=True):
         _, means, covariances, resp = trace[step]
@@ -70,7 +70,7 @@ def em_steps_2d(
 def log_likelihood(history: Sequence[float], skip: int = 1, truth: float | None = None) -> None:
     """Plot the log-likelihood after each step of EM.
 
-    The first `skip` values, which would hide the rest, are left out.
+    The first `skip` values, which would dwarf the differences between the rest, are omitted.
     """
     _, ax = plt.subplots(figsize=(7, 3))
     steps = range(skip, len(history))
@@ -242,7 +242,9 @@ def bits_with_bits(label: Mapping[float, float], vector: Mapping[int, float], li
 
 
 def _limit_to(ax: Axes, x: Tensor) -> None:
-    """Limit the axes to the points and a small margin, even if the ellipses extend further."""
+    """Limit the axes to the range of the points plus a small margin,
+    even if the ellipses extend further.
+    """
     margin = 0.1 * float(x.max() - x.min())
     ax.set(xlim=(float(x[:, 0].min()) - margin, float(x[:, 0].max()) + margin))
     ax.set(ylim=(float(x[:, 1].min()) - margin, float(x[:, 1].max()) + margin))

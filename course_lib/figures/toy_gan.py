@@ -64,8 +64,8 @@ def best_discriminator(x: ArrayLike, p: ArrayLike, q: ArrayLike, d: ArrayLike) -
 
 
 def lengths_of_step(lengths: ArrayLike, means: ArrayLike, jsds: ArrayLike, before: float) -> None:
-    """Plot the mean of the points and the JSD after one generator step,
-    as functions of the length of this step.
+    """Plot the mean of the points and the JSD after one generator step
+    as functions of the step length.
 
     lengths, means, jsds: shape (L,). before: the JSD before the step.
     """

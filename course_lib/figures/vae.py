@@ -9,10 +9,13 @@ from torch import Tensor
 from course_lib import plots
 
 
-def labelled_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
+def labelled_rows(
+    rows: Mapping[str, Tensor], shape: Sequence[int], columns: Sequence[str] = ()
+) -> None:
     """Draw one row of images per label.
 
     rows: maps each label to images of shape (N, D) or (N, H, W), with the same N in every row.
+    columns: N names, which are written above the columns, or none.
     """
     count = len(next(iter(rows.values())))
     height, width = shape[-2:]
@@ -22,6 +25,9 @@ def labelled_rows(rows: Mapping[str, Tensor], shape: Sequence[int]) -> None:
     for ax, (label, images) in zip(axes[:, 0], rows.items(), strict=True):
         plots.digits(images, columns=count, ax=ax, shape=shape)
         ax.text(-0.01, 0.5, label, transform=ax.transAxes, ha="right", va="center", fontsize=11)
+    for k, name in enumerate(columns):
+        place = (k + 0.5) * (width + 2) - 0.5, -1.5  # each image has a border of one pixel
+        axes[0, 0].text(*place, name, ha="center", va="bottom", fontsize=11)
     plt.show()
 
 
@@ -77,7 +83,8 @@ def shares(alone: Tensor, together: Tensor, names: Sequence[str]) -> None:
 def kl_by_dimension(kl_sorted: Mapping[float, Tensor]) -> None:
     """Plot the KL of each dimension in descending order, with one curve per β.
 
-    kl_sorted: maps each β to the KLs in descending order, of shape (d,).
+    kl_sorted: maps each β to a tensor of shape (d,) that holds the KLs of the dimensions in
+    descending order.
     """
     _, ax = plt.subplots(figsize=(7.5, 3.2))
     styles = zip((plots.Q, plots.MODEL, plots.GAP), "so^", strict=True)

@@ -350,7 +350,9 @@ def read_students(asked: argparse.Namespace) -> list[str]:
 
 
 def run_grade(asked: argparse.Namespace) -> None:
-    """Grade all submissions that have no up-to-date result, and print whose points have changed."""
+    """Grade all submissions that have no up-to-date result,
+    and print the names of the students whose points have changed.
+    """
     assignment = Assignment.read(asked.assignment, asked.homework)
     submissions = read_submissions(asked, assignment)
     if not asked.unsafe:
@@ -392,8 +394,8 @@ def run_grade(asked: argparse.Namespace) -> None:
 def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[Submission]:
     """Return the submissions to grade, including those without a notebook.
 
-    Print the names of students whose submissions cannot be graded, and the files whose student is
-    unknown.
+    Print the names of students whose submissions cannot be graded, and the files that cannot be
+    matched to a student.
     """
     found: list[Submission] = []
     nothing_found = None

@@ -119,9 +119,7 @@ def random_arrays(design: Design) -> Iterator[Arrays]:
 
 
 def sizes(shape: tuple[int, ...], lengths: Iterator[int], most: int) -> tuple[int, ...]:
-    """Return the shape with each −1 replaced by the next length,
-    or by `most` if that length is larger.
-    """
+    """Return the shape with each −1 replaced by the next length, but by at most `most`."""
     return tuple(min(next(lengths), most) if length == -1 else length for length in shape)
 
 
@@ -130,8 +128,8 @@ def drawn(
 ) -> np.ndarray:
     """Draw an array of random numbers with this dtype and shape.
 
-    Floats lie between 0 and 1 or, if `is_signed` is True, have both signs. All other numbers are
-    0 or 1.
+    Floats lie between 0 and 1 or, if `is_signed` is True, may be positive or negative. All other
+    numbers are 0 or 1.
     """
     if not dtype.startswith("float"):
         return rng.integers(0, 2, shape).astype(dtype)

@@ -25,7 +25,8 @@ MOODLE_FOLDER = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_[a-
 def without_notebook(
     place: Path, assignment: str, found: list[Submission]
 ) -> tuple[list[Submission], list[str]]:
-    """Return submissions for students without a notebook, and the files whose student is unknown.
+    """Return submissions for students who handed in no notebook,
+    and the files that cannot be matched to a student.
 
     Each student who handed in only other files or an empty folder gets a submission in which
     `trouble` says so. found: the submissions from `find_submissions`.
@@ -106,7 +107,8 @@ def is_of(folder: PurePosixPath, assignment: str, students: set[str]) -> bool:
 def whose_other(
     name: str, assignment: str, homes: set[PurePosixPath], above: set[PurePosixPath]
 ) -> str | None:
-    """Return the student who handed in a folder, or a file that is neither a notebook nor a design.
+    """Return the student who submitted a given folder,
+    or a given file that is neither a notebook nor a design.
 
     Return None if the student cannot be identified, or if the path is in the folder of a student
     whose notebook was found.

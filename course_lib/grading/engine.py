@@ -212,7 +212,7 @@ def broken_cell(function: str, outcome: sandbox.Outcome, sources: dict[int, str]
 
 
 def notes_on(outcome: sandbox.Outcome, sources: dict[int, str]) -> list[str]:
-    """Return notes on the first five cells that stopped, and a note if the run did not finish."""
+    """Return notes on the first five cells that failed, and a note if the run did not finish."""
     lines = []
     for error in outcome.errors[:5]:
         cell = beginning(sources.get(error["cell"], ""))
@@ -380,9 +380,9 @@ def jobs_for(
 ) -> list[Job]:
     """Return a job for each submission that still needs work.
 
-    A submission that has already been graded with the same keys, secret and version of the grader
-    gets no job, unless a key or the grader itself failed. If the only change is that a question was
-    removed, the job just removes the old verdict on it.
+    No job is created for a submission that has already been graded with the same keys, secret and
+    version of the grader, unless a key or the grader itself failed. If the only change is that a
+    question was removed, the job just removes the old verdict on it.
     """
     jobs = []
     for submission in submissions:
@@ -434,7 +434,7 @@ def set_aside(
 
 
 def failed(error: BaseException) -> str:
-    """Return the note on a submission on which the grader failed."""
+    """Return the note for a submission that the grader failed to process."""
     what = type(error).__name__
     return f"The grader failed on this submission ({what}), so a person will look at it."
 

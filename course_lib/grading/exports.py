@@ -111,7 +111,7 @@ def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
 def moodle_zip(assignment: Assignment, pages: Mapping[str, bytes]) -> bytes:
     """Return a zip file for Moodle's grading action "Upload multiple feedback files in a zip".
 
-    The file contains the pages of all students whose names include a number from a learning
+    The file contains the pages of all students whose names end with an ID number from a learning
     platform. If no name includes one, return b"". Moodle identifies a student by the number between
     the first two underscores in a folder's name (mod/assign/feedback/file/importziplib.php), so
     underscores in students' names are replaced by spaces.

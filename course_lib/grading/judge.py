@@ -72,7 +72,7 @@ def reference_of(variant: Variant, arguments: Arguments) -> Arrays:
 
 
 def is_right(answer: Answer, wanted: Arrays, variant: Variant) -> bool:
-    """Return whether the numbers in an answer are right within the tolerance."""
+    """Return whether the numbers in an answer are correct to within the tolerance."""
     return answer.status == "answered" and agree(answer.arrays, wanted, variant.tolerance)
 
 
@@ -85,7 +85,9 @@ def verdict_of(
     right: Mapping[str, bool],
     ended: str,
 ) -> tuple[float, str, int | None]:
-    """Return the share of the points, a sentence, and the number of the known mistake, if any."""
+    """Return the fraction of the points earned, a sentence of feedback,
+    and the number of the known mistake, if any.
+    """
     if all(right.values()):
         return 1.0, "Correct.", None
     states = {answer.status for answer in answers.values()}
@@ -144,7 +146,7 @@ def named_mistake(
 
 
 def what_is_seen(answers: Mapping[str, Answer], wanted: Mapping[str, Arrays]) -> str:
-    """Describe a wrong answer that no known mistake explains, without revealing a number."""
+    """Describe a wrong answer that no known mistake explains, without revealing any numbers."""
     for case in CASES:
         answer = answers[case]
         if answer.status == "error":

@@ -50,7 +50,8 @@ def answers_in_words(assignment: Assignment, results: list[Result]) -> dict[tupl
 
 
 def read_marks(text: str, path: Path, assignment: Assignment, results: list[Result]) -> Marking:
-    """Read marks from the text of a table, and check that they fit the assignment and the results.
+    """Read marks from the text of a table,
+    and check that they are consistent with the assignment and the results.
 
     path: the file that contains the table, for error messages. Raises MarksError if the table is
     not valid.
@@ -165,7 +166,9 @@ def is_complete(assignment: Assignment, results: list[Result], marking: Marking)
 def what_is_open(
     assignment: Assignment, results: list[Result], marking: Marking, path: Path
 ) -> list[str]:
-    """Return sentences that say what is still to be done in the table of marks at `path`."""
+    """Return sentences about missing answers, and about marks in the table at `path`
+    that are missing, outdated or not counted.
+    """
     answers = answers_in_words(assignment, results)
     unmarked = [key for key in answers if marking.marks.get(key, (None, ""))[0] is None]
     blank = sum(answers[key] == NOT_ANSWERED for key in unmarked)

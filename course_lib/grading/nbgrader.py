@@ -1,4 +1,4 @@
-"""Show the judge's points and sentences in nbgrader's gradebook, formgrader and feedback.
+"""Show the judge's points and comments in nbgrader's gradebook, formgrader and feedback.
 
 Put this into nbgrader_config.py in the course folder:
 
@@ -7,7 +7,7 @@ Put this into nbgrader_config.py in the course folder:
     configure(get_config(), secret="/home/me/grades/secret")
 
 `nbgrader autograde` then runs each notebook in the sandbox instead of in a Jupyter kernel. The
-judge's points become the partial credit of each question's test cell, and the judge's sentence
+judge's points become the partial credit of each question's test cell, and the judge's comment
 appears above the points.
 """
 
@@ -34,7 +34,7 @@ from course_lib.grading.submissions import DESIGN, Submission, read_file
 
 
 class Judge(NbGraderPreprocessor):
-    """A replacement for nbgrader's Execute that writes points and sentences
+    """A replacement for nbgrader's Execute that writes points and comments
     into the notebook's cells.
     """
 

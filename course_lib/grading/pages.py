@@ -56,7 +56,7 @@ def render(template: str, **values: object) -> str:
 def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
     """Return the result with the manual marks for written questions.
 
-    An answer without a mark stays open, and a question without an answer earns 0 points. The
+    An answer without a mark remains ungraded, and a question without an answer earns 0 points. The
     verdicts are not stored in the assignment's order, so they are put into that order here.
     """
     names = [name for name in assignment.questions if name in result.verdicts]
@@ -121,14 +121,16 @@ def heading_of(question: AnyQuestion | None, variant: str) -> str:
 
 
 def is_refused(result: Result) -> bool:
-    """Return whether the submission could not be graded, in which case each verdict says why."""
+    """Return True if the submission could not be graded; each verdict then says why."""
     return any(verdict["sentence"].startswith(NOT_GRADED) for verdict in result.verdicts.values())
 
 
 def write_feedback(
     assignment: Assignment, store: Store, folder: Path, marks: Marks
 ) -> dict[str, bytes]:
-    """Write a feedback page for each student to a folder, and return the pages by student."""
+    """Write a feedback page for each student to a folder,
+    and return the pages as a dict keyed by student.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     pages = {
         result.student: feedback_page(assignment, marked(assignment, result, marks)).encode()
@@ -142,7 +144,8 @@ def write_feedback(
 def page_name(student: str) -> str:
     """Return the file name of a student's page.
 
-    The name keeps letters of all languages to remain readable, and a hash makes it unique.
+    Letters from all languages are kept so that the name remains readable, and a hash makes it
+    unique.
     """
     plain = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", student))
     beginning = plain[:NAME_LENGTH].lstrip(".") or "student"
@@ -175,7 +178,7 @@ def class_page(assignment: Assignment, results: list[Result]) -> str:
 
 
 def to_look_at(result: Result) -> list[str]:
-    """Return sentences that say what in a submission needs a manual check.
+    """Return sentences that describe what must be checked manually in a submission.
 
     These sentences name each question whose key failed, and include the notes on a submission that
     was stopped, has no points, or may belong to another assignment.
@@ -207,7 +210,9 @@ def distribution(points: list[float], most: float) -> list[dict]:
 
 
 def question_rows(assignment: Assignment, name: str, results: list[Result]) -> dict:
-    """Return what the class page shows for one question, such as the mean and the sentences."""
+    """Return the data shown for one question on the class page,
+    such as the mean of the points and the sentences reported to students.
+    """
     question = assignment.questions[name]
     verdicts = [result.verdicts[name] for result in results if name in result.verdicts]
     given = [verdict["points"] for verdict in verdicts if verdict["points"] is not None]

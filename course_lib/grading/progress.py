@@ -1,4 +1,6 @@
-"""What `grade` prints: what is graded again and why, the progress, and whose points changed."""
+"""What `grade` prints: which questions are regraded and why,
+the progress, and the students whose points changed.
+"""
 
 import sys
 import time
@@ -8,7 +10,9 @@ from course_lib.grading.engine import Job, Result, why_everything
 
 
 def some(names: list[str], most: int = 10) -> str:
-    """Join names with commas. After the first `most` names, give only the number of the rest."""
+    """Join names with commas.
+    After the first `most` names, give only the number of remaining names.
+    """
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 

@@ -1,7 +1,7 @@
 """The classes that a homework author uses for questions, their variants, and known mistakes.
 
-Questions that ask for a function are graded by comparing numbers. The inputs, which nobody has seen
-before, are drawn in two sizes and with extreme values. The judge compares the results of the
+Questions that ask for a function are graded by comparing numbers. The inputs are newly drawn for
+each submission, in two sizes and with extreme values. The judge compares the results of the
 student's function with those of the reference, which is computed in float64, and with those of each
 known mistake. A right answer passes in any style, because only the numbers count.
 """
@@ -51,8 +51,8 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A known mistake: its sentence for students, a function that makes it,
-    and its share of the points.
+    """A known mistake: the sentence shown to students, a function that reproduces the mistake,
+    and the fraction of the points that it earns.
     """
 
     sentence: str
@@ -62,17 +62,18 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Variant:
-    """One form of a question.
+    """One variant of a question.
 
-    The instructor's secret determines which form a class or a student gets.
+    The instructor's secret determines which variant a class or a student gets.
 
     text, stub: the Markdown text and the code cell that a student gets. solution: the code of a
     model answer. inputs: a function that takes a random number generator and a case from CASES and
-    returns the arguments of the student's function, by name and in order. reference: a function
-    that takes these arguments, with float64 arrays, and returns the right answer: an array, or a
-    tuple of arrays in the order of `returns`. independent: a function that computes the same answer
-    with another formula or a library; `check` compares its results with those of the reference.
-    styles: the code of other right answers, each written in a different way; `check` grades them.
+    returns the arguments of the student's function as a dict keyed by name, in the order of the
+    parameters. reference: a function that takes these arguments, with float64 arrays, and returns
+    the right answer: an array, or a tuple of arrays in the order of `returns`. independent: a
+    function that computes the same answer with another formula or a library; `check` compares its
+    results with those of the reference. styles: the code of other right answers, each written in a
+    different way; `check` grades them.
     """
 
     name: str
@@ -108,13 +109,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Design:
-    """An open question that is answered with arrays, whose score determines the points.
+    """An open question that is answered with arrays;
+    the score of these arrays determines the points.
 
     arrays: maps the name of each array in the file `design.safetensors` to its dtype and shape, in
     which −1 allows any length up to `most`. measure: a function that takes the arrays and returns a
     score. guard: a function that takes the arrays and returns a sentence if they break a rule, else
-    "". none_at, full_at: the scores that earn no points and all points, respectively; between them,
-    the points increase linearly.
+    "". none_at, full_at: the scores that earn no points and full points, respectively; between
+    them, the points increase linearly.
     """
 
     name: str
@@ -142,7 +144,9 @@ class Written:
 
 @dataclass
 class Verdict:
-    """The verdict on a question: the points, one sentence and, for a known mistake, its number."""
+    """The verdict on a question: the points awarded, a sentence of feedback
+    and, for a known mistake, the number of that mistake.
+    """
 
     points: float
     most: float
@@ -220,7 +224,8 @@ def results_of(
     returns: tuple[str, ...],
     narrow: bool = False,
 ) -> Arrays | None:
-    """Return the results of an author's function as float64 arrays by name, or None if it fails.
+    """Return the results of an author's function as a dict of float64 arrays keyed by name,
+    or None if it fails.
 
     narrow: whether to compute in float32, as a student's code does. Float32 overflows at smaller
     numbers than float64.
@@ -234,7 +239,7 @@ def results_of(
 
 
 def by_name(found: Any, returns: tuple[str, ...]) -> Arrays:
-    """Convert the results of an author's function to float64 arrays by name."""
+    """Convert the results of an author's function to a dict of float64 arrays keyed by name."""
     parts = (found,) if len(returns) == 1 else tuple(found)
     pairs = zip(returns, parts, strict=True)
     return {name: np.asarray(part, dtype=np.float64) for name, part in pairs}
@@ -267,7 +272,7 @@ def close(yours: np.ndarray, wanted: np.ndarray, tolerance: Tolerance) -> bool:
 
 
 def share_of_score(design: Design, score: float) -> float:
-    """Return the share of a design's points, between 0 and 1, that a score earns."""
+    """Return the fraction of a design's points, between 0 and 1, that a score earns."""
     if not math.isfinite(score):
         return 0.0
     share = (score - design.none_at) / (design.full_at - design.none_at)

@@ -109,7 +109,8 @@ def new_cell(kind: str, source: str, *tags: str, **nbgrader: Any) -> NotebookNod
 def question_cells(
     assignment: Assignment, question: AnyQuestion, choose: Choose, solved: bool
 ) -> list[NotebookNode]:
-    """Return a question's cells: its text, the answer, and a cell that checks it or hands it in.
+    """Return a question's cells:
+    its text, the answer, and a cell that checks or submits the answer.
 
     A question that is answered in words has no third cell.
     """
@@ -200,7 +201,9 @@ def as_bytes(notebook: NotebookNode) -> bytes:
 
 
 def student_copy(assignment: Assignment, choose: Choose = first_variants) -> dict[str, bytes]:
-    """Return the files that a student gets, by name: the notebook and its practice examples."""
+    """Return the files that a student receives, as a dict keyed by name:
+    the notebook and its practice examples.
+    """
     examples = json.dumps(practice_examples(assignment, choose), ensure_ascii=False) + "\n"
     return {
         f"{assignment.name}.ipynb": as_bytes(student_notebook(assignment, choose)),
@@ -216,7 +219,7 @@ def write_student_copy(
 
 
 def copies(assignment: Assignment, secret: Secret, students: list[str]) -> dict[str, bytes]:
-    """Return the files of a release by path.
+    """Return the files of a release as a dict keyed by path.
 
     These are the students' copies, the instructor's copies and the keys. If the secret sets
     `per_student`, each student in `students` gets a separate folder.

@@ -106,8 +106,8 @@ def waiting_time(pid: int | str = "self") -> float:
 def alarm(signum: int, frame: object) -> None:
     """Raise OutOfTime when a timer expires.
 
-    If time is left because the process had to wait for a processor, restart the timer for elapsed
-    time instead.
+    If some of its time remains because the process had to wait for a processor, restart the
+    elapsed-time timer instead of raising OutOfTime.
     """
     if signum == signal.SIGALRM and Clock.left() > 0:
         signal.setitimer(signal.ITIMER_REAL, max(Clock.left(), 0.01))
@@ -193,7 +193,7 @@ def import_torch() -> None:
 
 
 def read_inputs() -> dict:
-    """Return the arrays that the grader drew, by name."""
+    """Return the arrays that the grader drew, as a dict keyed by name."""
     from safetensors.numpy import load_file
 
     return load_file(FOLDER / "inputs.safetensors")
@@ -216,7 +216,7 @@ def build(spec: dict, inputs: dict, given_as: str) -> Any:
 
 
 def to_arrays(value: Any, names: list[str]) -> dict:
-    """Convert the return value of a student's function to NumPy arrays by name.
+    """Convert the return value of a student's function to a dict of NumPy arrays keyed by name.
 
     The value may be a tensor, an array, a number, or a tuple, list or dict of these.
     """

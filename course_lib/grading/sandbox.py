@@ -105,7 +105,7 @@ class NoWall(RuntimeError):
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits on one submission. The defaults leave ample room for a right answer."""
+    """The limits on one submission. The defaults are far higher than a correct answer needs."""
 
     seconds: int = 300  # for the whole run, not counting the time spent waiting for a processor
     cell_seconds: float = 20.0  # processor time, for each cell of the notebook
@@ -119,7 +119,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of one of the notebook's functions with one set of inputs.
+    """A single call to one of the notebook's functions, with one set of inputs.
 
     returns: the names of the function's results, in order. given_as: "tensors" for PyTorch tensors
     or "arrays" for NumPy arrays.
@@ -135,7 +135,7 @@ class Call:
 
 @dataclass
 class Answer:
-    """The answer to one call.
+    """The response to a single call.
 
     `status` is "answered", "missing", "not started", "error" or "silent".
     """
@@ -231,7 +231,7 @@ def write_task(
 ) -> None:
     """Write the runner, its task and the inputs to a folder.
 
-    The sandbox gets no other part of the grader.
+    The sandbox has access to no other part of the grader.
     """
     arrays: dict[str, np.ndarray] = {}
     described = []
@@ -298,9 +298,9 @@ def course_mount(name: str) -> list[str]:
 
 
 def wall(limits: Limits | None) -> list[str]:
-    """Return the part that the commands of all sandboxes have in common.
+    """Return the part that is common to all sandbox commands.
 
-    It cuts off the network and the home folder, and makes the system read-only.
+    It blocks access to the network and the home folder, and makes the system read-only.
     """
     command = ["bwrap", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if os.getuid() == 0:
@@ -362,7 +362,8 @@ def environment(data: Path | None, unsafe: bool) -> dict[str, str]:
 def watch(process: subprocess.Popen, reading: int, limits: Limits) -> tuple[str, bytes]:
     """Read from the pipe until the process ends or exceeds a limit.
 
-    Return how the process ended and the bytes received.
+    Return a description of how the process ended, such as "out of time", and the bytes that it
+    sent.
     """
     received, started = bytearray(), time.monotonic()
     os.set_blocking(reading, False)
@@ -396,7 +397,7 @@ def ended_by_itself(process: subprocess.Popen) -> str:
 
 
 def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
-    """Return whether a submission has used up its time after `passed` seconds of elapsed time.
+    """Return whether a submission has exceeded its time limit `passed` seconds after its start.
 
     On a busy machine, a submission may spend minutes waiting for a processor. This must not cost
     its author points, so time spent waiting does not count. Time spent sleeping counts, and so does
@@ -432,8 +433,8 @@ def takes_more_than(process: subprocess.Popen, limit: int) -> bool:
 
     Resident sizes are quick to read, but they count a shared page once for each process that shares
     it. A process that has imported torch, together with five forks of it, would seem to use six
-    times the memory of one process. If the sum exceeds the limit, it is therefore computed again
-    from proportional sizes, which count each shared page once.
+    times the memory of one process. If the sum exceeds the limit, it is therefore recomputed from
+    proportional set sizes, which count each shared page only once.
     """
     return memory_of(process, resident_size) > limit and memory_of(process, own_share) > limit
 
@@ -441,7 +442,7 @@ def takes_more_than(process: subprocess.Popen, limit: int) -> bool:
 def memory_of(process: subprocess.Popen, size: Callable[[psutil.Process], int]) -> int:
     """Return the total memory of a sandbox's processes in bytes.
 
-    `size` returns the memory of one process.
+    `size` returns the memory usage of one process.
     """
     total = 0
     try:
@@ -472,7 +473,7 @@ def own_share(process: psutil.Process) -> int:
 
 
 def end(process: subprocess.Popen) -> None:
-    """End the sandbox and everything in it.
+    """Terminate the sandbox and every process in it.
 
     When bubblewrap dies, the kernel kills its whole process tree.
     """
@@ -550,14 +551,15 @@ def kind_in(value: object) -> str:
 
 
 def number_in(value: object) -> int:
-    """Return the number of a line or a cell, or 0 if the value cannot be such a number."""
+    """Return the value as a line or cell number, or 0 if it is not a valid one."""
     text = str(value)
     plausible = re.fullmatch("[0-9]{1,6}", text) and int(text) <= MAX_LINE
     return int(text) if plausible else 0
 
 
 def python_s_words(text: str) -> str:
-    """Return Python's message about a syntax error, or "" if a student may have written the text.
+    """Return Python's message about a syntax error,
+    or "" if the text of the message might have been written by a student.
 
     Text that cannot be printed, such as half a surrogate pair, also becomes "", because no file can
     store it.
@@ -567,7 +569,7 @@ def python_s_words(text: str) -> str:
 
 
 def read_errors(text: str) -> list[dict]:
-    """Return the errors in the cells as numbers and short texts, even if the frame is forged."""
+    """Return the errors in the cells as numbers and short strings, even if the frame is forged."""
     try:
         rows = json.loads(text)[:50]
         return [

@@ -66,7 +66,7 @@ class NoNotebook(NoSubmissions):
 
 
 class SeveralNotebooks(NoSubmissions):
-    """Raised if there is a design that could belong to any of several notebooks."""
+    """Raised if a design could belong to more than one notebook."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,8 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
 
 
 def give_design_to_its_notebook(found: dict[str, dict[str, bytes | str]], place: Path) -> None:
-    """Assign a design that is not in a student's folder to the only notebook, as on Gradescope.
+    """Assign a design that is not in a student's folder, as in a submission from Gradescope,
+    to the only notebook.
 
     Raises SeveralNotebooks if there is more than one notebook.
     """
@@ -220,7 +221,7 @@ def is_in_course(path: str, assignment: str) -> bool:
 
 
 def course_depths(paths: list[str], assignment: str) -> set[int]:
-    """Return the depths of the assignment's files in an nbgrader course.
+    """Return the folder depths at which the assignment's files are stored in an nbgrader course.
 
     For other layouts, the result is empty.
     """
@@ -305,8 +306,8 @@ def stands_for(zip_path: str, names: list[str]) -> str:
     """Return the folder to which the files in a student's zip file are assigned.
 
     This is the folder that contains the zip file if `names` lists no other zip file and no
-    subfolder there; otherwise, it is a folder named after the zip file. In `names`, folders end
-    with a slash.
+    subfolder there; otherwise, it is a folder named after the zip file. In `names`, the names of
+    folders end with a slash.
     """
     home, own = str(PurePosixPath(zip_path).parent), zip_path.removesuffix(ZIP)
     if home == ".":
@@ -371,8 +372,8 @@ def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
 
 
 def folder_around(archive: zipfile.ZipFile, stem: str) -> str:
-    """Return the top folder of a zip file if it has the zip file's name and contains a whole class,
-    and "" otherwise.
+    """Return the top folder of a zip file if it has the zip file's name
+    and contains the submissions of a whole class, and "" otherwise.
 
     Callers remove this folder from the paths, so that `submissions/ada.ipynb` and
     `submissions/bob.ipynb` do not count as two notebooks of a student called submissions. If the
@@ -421,7 +422,9 @@ def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, 
 
 
 def inner_entries(content: bytes, home: str, name: str) -> Iterator[tuple[str, bytes, str]]:
-    """Yield the files of a student's zip file called `name`, with paths in the folder `home`."""
+    """Yield the files in `name`, a student's zip file,
+    with their paths relocated to the folder `home`.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for inside, found, trouble in entries(archive, f"{home}/"):
@@ -467,7 +470,7 @@ def language_of(document: dict) -> str:
 
 
 def notes_about(document: dict) -> list[str]:
-    """Return a note on each grade id that several cells share, as happens when a cell is copied."""
+    """Return a note for each grade id shared by several cells, as happens when a cell is copied."""
     ids = [grade_id_of(cell) for cell in document["cells"]]
     twice = {one[:60] for one in ids if one and ids.count(one) > 1}
     return [f"The cell {one!r} appears in the notebook more than once." for one in sorted(twice)]
@@ -493,9 +496,10 @@ def source_of(cell: dict) -> str:
 def holds_half(notebook: bytes, functions: Mapping[str, str]) -> bool:
     """Return whether a notebook contains at least half of an assignment's questions.
 
-    `read_cells` must have accepted the notebook. A question counts if the notebook contains its
-    cell or defines its function. One question is not enough, because some names occur in several
-    assignments. functions: maps each question to the name of its function, or to "" if it has none.
+    `read_cells` must have accepted the notebook. A question counts as present if the notebook
+    contains its cell or defines its function. One question is not enough, because some names occur
+    in several assignments. functions: maps each question to the name of its function, or to "" if
+    it has none.
     """
     cells = json.loads(notebook)["cells"]
     ids = {grade_id_of(cell) for cell in cells}

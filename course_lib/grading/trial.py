@@ -113,10 +113,11 @@ def verdict_on(
 
 @lru_cache(maxsize=8)
 def remembered(variant: Variant) -> Variant:
-    """Return a copy of the variant in which the reference and the mistakes cache their results.
+    """Return a copy of the variant in which the functions of the reference and of the mistakes
+    cache their results.
 
-    The judge calls the reference for every answer, and the mistakes for every wrong answer. Without
-    a cache, these calls would account for most of the running time.
+    The judge runs the reference for every answer, but the known mistakes only for wrong answers.
+    Without a cache, these calls would account for most of the running time.
     """
     mistakes = tuple(
         replace(mistake, function=remembering(mistake.function)) for mistake in variant.mistakes
@@ -233,7 +234,9 @@ def faults_of_reference(question: Question, variant: Variant, inputs: Inputs) ->
 def computed(
     variant: Variant, function: Callable[..., Any], arguments: Arguments
 ) -> Arrays | Exception:
-    """Return the float64 results of a function from a key, or the error that it raises."""
+    """Return the float64 results of a function defined in an answer key,
+    or the error that it raises.
+    """
     try:
         with np.errstate(all="ignore"):
             return by_name(function(**as_reference_sees(arguments)), variant.returns)
@@ -252,9 +255,9 @@ def faults_of_stub(question: Question, variant: Variant, names: Names, inputs: I
 def faults_of_right_answers(
     question: Question, variant: Variant, names: Names, inputs: Inputs
 ) -> list[str]:
-    """Return a fault for each right answer that does not get all points.
+    """Return a fault for each correct answer that does not receive full points.
 
-    The right answers are the model answer and the variant's `styles`.
+    The correct answers are the model answer and the variant's `styles`.
     """
     answers = {"the model answer": variant.solution}
     for number, code in enumerate(variant.styles, start=1):
@@ -264,7 +267,9 @@ def faults_of_right_answers(
 
 
 def judged(question: Question, variant: Variant, code: str, names: Names, inputs: Inputs) -> str:
-    """Return what is wrong with the code of an answer, or "" if it gets all points."""
+    """Return a description of what is wrong with an answer's code,
+    or "" if it earns full points.
+    """
     try:
         function = function_from(code, question.function, names)
     except Exception as error:
@@ -325,7 +330,9 @@ def mistaken(variant: Variant, number: int, arguments: Arguments, narrow: bool) 
 
 
 def called(variant: Variant, verdict: Verdict) -> str:
-    """Describe the verdict on a mistake that does not get its own sentence."""
+    """Describe the verdict on a mistake
+    that the judge does not answer with the mistake's own sentence.
+    """
     if verdict.mistake is not None:
         other = label(variant, verdict.mistake)
         return f"gives the same numbers as {other}, so students would read that sentence instead."
@@ -337,7 +344,7 @@ def called(variant: Variant, verdict: Verdict) -> str:
 
 
 def label(variant: Variant, number: int) -> str:
-    """Return the number and the sentence of a mistake, for messages to the author."""
+    """Return a mistake's number and the sentence that describes it, for messages to the author."""
     return f"mistake {number + 1} (“{variant.mistakes[number].sentence}”)"
 
 

@@ -6,7 +6,7 @@ components, sums their densities relative to a running maximum, and stores log P
 row. The second kernel computes each tile again, divides the densities by P(x) to obtain the
 responsibilities, and adds the products of these and [1, x, x²] to the statistics. Tiles are
 computed twice so that they never have to be stored.
-Source of the running maximum: Milakov & Gimelshein 2018, "Online normalizer calculation for
+Source for the running maximum: Milakov & Gimelshein 2018, "Online normalizer calculation for
 softmax".
 """
 
@@ -146,12 +146,12 @@ def mixture_statistics(x: Tensor, weights: Tensor, means: Tensor, variances: Ten
 
     weights: shape (K,). means, variances: shape (K, D). The M-step is
     `fast_steps.parameters(sums, D, "diag", reg_covar)`. The kernels need additional memory for
-    about 2K(1 + 2D) + N numbers. Centre x first, as for `fast_steps`, because digits are lost when
-    large squares are subtracted. On a GPU, the reference is used for float64. The signs of weights
-    and variances are checked only on the CPU. The last digits of the kernels' sums vary between
-    runs on a GPU, because the order of the additions varies. Raises ValueError for incompatible
-    arguments, negative weights, and non-positive variances. Source: Bishop, Pattern Recognition and
-    Machine Learning, section 9.2.
+    about 2K(1 + 2D) + N numbers. Centre x first, as for `fast_steps`, because precision is lost
+    when one large square is subtracted from another. On a GPU, the reference is used for float64.
+    The signs of weights and variances are checked only on the CPU. The last digits of the kernels'
+    sums vary between runs on a GPU, because the order of the additions varies. Raises ValueError
+    for incompatible arguments, negative weights, and non-positive variances. Source: Bishop,
+    Pattern Recognition and Machine Learning, section 9.2.
     """
     check(
         x.ndim == 2 and 0 not in x.shape and x.is_floating_point(),

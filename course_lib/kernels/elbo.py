@@ -218,9 +218,9 @@ def fused_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Terms:
     `Digits.images`, which are divided by 255; x must not require gradients. mu, logvar (N, d): the
     parameters of q(z|x). The kernel's forward pass also computes the gradients of the mean of −L_b
     over images; if the loss is not this mean, the backward pass computes the gradients again. Sums
-    are computed in float64 for float64 logits, and in float32 for all others. Large logits cause no
-    overflow. Raises ValueError for incompatible arguments. Source: Kingma & Welling 2014, equation
-    10 and appendix C.1.
+    are computed in float64 for float64 logits, and in float32 for all others. Large logits do not
+    cause overflow. Raises ValueError for incompatible arguments. Source: Kingma & Welling 2014,
+    equation 10 and appendix C.1.
     """
     check(
         logits.ndim == 2 and logits.shape == x.shape,

@@ -10,11 +10,10 @@ computed twice so that they never have to be stored.
 
 The following lower bounds on the cost of one iteration assume N = 60,000 rows of d = 20 numbers in
 float32. A component's log-density is a quadratic polynomial with F = 1 + d + d(d + 1)/2 = 231
-coefficients. For each pair of a row and a component, the E-step and the sums of the M-step each
-need one multiplication and one addition per coefficient: a total of 4F = 924 operations per pair.
-The memory traffic is at least 4Nd bytes = 4.8 MB to read x, plus 2·4FK bytes to read the parameters
-and write the sums. Storing the responsibilities as a matrix adds 4NK bytes of writes and 4NK bytes
-of reads.
+coefficients. For each (row, component) pair, the E-step and the sums of the M-step each need one
+multiplication and one addition per coefficient: a total of 4F = 924 operations per pair. The memory
+traffic is at least 4Nd bytes = 4.8 MB to read x, plus 2·4FK bytes to read the parameters and write
+the sums. Storing the responsibilities as a matrix adds 4NK bytes of writes and 4NK bytes of reads.
 
     K                                                        20        100        512
     pairs N·K                                             1.2 M      6.0 M     30.7 M
@@ -39,9 +38,9 @@ in float32. The number of bytes that the kernels transfer is close to the minimu
 kernel reads x from memory only once, and after that from the GPU's cache, which is larger than
 4.8 MB.
 
-In principle, a single launch would be enough. For any K, this implementation launches two kernels,
-one sum over the spans, and about six small operations on the parameters, whereas a loop over
-components would launch about ten operations for each component.
+In principle, a single launch would be enough. For any K, this implementation needs only two kernel
+launches, one sum over the spans, and about six small operations on the parameters, whereas a loop
+over components would need about ten operations per component.
 
 If partial sums were stored for each tile of rows instead of for each span, a single kernel would be
 enough, but this is practical only for small K. For K = 512, storing 421 sums per component for each
@@ -49,7 +48,7 @@ of the 938 tiles of 64 rows would take 809 MB, more than six times the size of t
 kernels avoid.
 
 Sources: Milakov & Gimelshein 2018, "Online normalizer calculation for softmax" (running maximum);
-Bloch et al. 2026, "Flash-GMM", arXiv 2606.10896 (two kernels, there with atomic additions in
+Bloch et al. 2026, "Flash-GMM", arXiv 2606.10896 (which uses two kernels, with atomic additions in
 bfloat16).
 """
 
@@ -83,7 +82,7 @@ class FullStatistics(NamedTuple):
     With c_nk = x_n − mean_k, the fields are counts = Σ_n resp_nk, of shape (K,);
     first = Σ_n resp_nk c_nk, of shape (K, D); second = Σ_n resp_nk c_nk c_nkᵀ, of shape (K, D, D);
     and log_px = log P(x_n) in nats, of shape (N,).
-    Sums of differences keep digits that sums of x and x xᵀ would lose if x is far from 0.
+    Sums of differences retain precision that sums of x and x xᵀ would lose if x is far from 0.
     The sum Σ_n resp_nk x_n can be recovered as first + counts · means.
     """
 
@@ -260,13 +259,13 @@ def full_mixture_statistics(
     `precisions_cholesky_` and as returned by
     `mixtures.density.precision_factors(covariances, "full")`. The M-step is
     `FullStatistics.parameters`. Additional memory: N numbers, plus 1 + D + D² numbers for each
-    component or for each of about 2,000 programs, whichever are more numerous. In float32, a
+    component or for each of about 2,000 programs, whichever gives the larger total. In float32, a
     log-density has a relative rounding error of about 1e-7, so the responsibilities for a point
-    with a log-density of −10⁵ nats have only two correct digits. The reference is used for more
-    than 64 dimensions and, on a GPU, for float64. On a GPU, the values of weights and factors are
-    not checked. Raises ValueError for incompatible arguments, negative weights, and factors that
-    are not upper triangular with a positive diagonal. Source: Bishop, Pattern Recognition and
-    Machine Learning, section 9.2.
+    with a log-density of −10⁵ nats have only two correct digits. The reference implementation is
+    used for more than 64 dimensions and, on a GPU, for float64 data. On a GPU, the values of
+    weights and factors are not checked. Raises ValueError for incompatible arguments, negative
+    weights, and factors that are not upper triangular with a positive diagonal. Source: Bishop,
+    Pattern Recognition and Machine Learning, section 9.2.
     """
     _check_arguments(x, weights, means, factors)
     if not kernel_runs("full_mixture_statistics", x, _reason_against(x)):
@@ -342,7 +341,7 @@ def _padded(dim: int) -> int:
 
 
 def _reason_against(x: Tensor) -> str:
-    """Return why the kernels cannot compute the statistics of x, or "" if they can."""
+    """Return the reason why the kernels cannot compute the statistics of x, or "" if they can."""
     if x.dtype == torch.float64 and x.device.type == "cuda":
         return "no support for float64 on a GPU"
     if _padded(x.shape[1]) not in TILES:

@@ -38,7 +38,7 @@ class Span(NamedTuple):
 def profiled(work: Callable[[], object]) -> tuple[list[Span], list[Span]]:
     """Profile `work` on the CPU, and return its torch operations and `record_function` blocks.
 
-    Operations inside other operations are omitted. Both lists are sorted by start time.
+    Operations nested inside another operation are omitted. Both lists are sorted by start time.
     """
     # acc_events=True avoids a warning from torch 2.11, although there is only one cycle of events
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:

@@ -1,8 +1,8 @@
 """Kernels for training: they draw batches of black-and-white pixels and compute a VAE's loss.
 
-On a GPU, `course_lib.recipes` calls `fused`, and uses a plain PyTorch function wherever `fused`
-returns None instead of a kernel version. CUDA graphs, which work for every model, are part of the
-training loop (`course_lib.training.cuda_graph`).
+On a GPU, `course_lib.recipes` calls `fused`, and falls back to the plain PyTorch function wherever
+`fused` returns None. CUDA graphs, which work for every model, are part of the training loop
+(`course_lib.training.cuda_graph`).
 """
 
 from collections.abc import Callable

@@ -12,7 +12,7 @@ from course_lib.models.vae import LatentImages
 
 
 def reason_against(model: Any) -> str:
-    """Return why the kernels cannot compute the loss of this model, or "" if they can."""
+    """Return the reason why the kernels cannot compute this model's loss, or "" if they can."""
     config = model.config
     if not hasattr(config, "likelihood"):
         name = type(model).__name__

@@ -113,9 +113,10 @@ def _by_definition(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[A
 def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any]:
     """Yield log P(x, k), a quadratic function of x, computed by matrix products.
 
-    factors: shape (K, D, D) or (K, D). Subtracting large squares loses digits. Therefore, x is
-    centred at the mean of the mixture, and the definition of the density is used for components
-    that are narrow compared with the distances of points and components from that mean.
+    factors: shape (K, D, D) or (K, D). Large terms of this function can cancel, which loses
+    significant digits. Therefore, x is centred at the mean of the mixture, and the density is
+    computed directly from its definition for components that are narrow compared with the distances
+    of points and components from that mean.
     """
     xp = library(x)
     k, dim = means.shape

@@ -1,4 +1,6 @@
-"""Initial parameters for EM: from the caller, clusters, random responsibilities or the last fit."""
+"""Initial parameters for EM: supplied by the caller,
+or taken from a clustering, random responsibilities or the last fit.
+"""
 
 import math
 

@@ -71,10 +71,10 @@ def columns(units: int, width: int) -> Tensor:
 
 
 class RowUnits(nn.Module):
-    """A linear layer from the preceding pixels to the units of each row.
+    """A linear layer that maps the preceding pixels to the units of each row.
 
-    Each unit is assigned to a column. A unit depends on the `above` rows above its row and, within
-    its row, on the pixels to the left of its column.
+    Each unit is assigned to a column. A unit depends on the `above` rows that precede its own and,
+    within its own row, on the pixels to the left of its column.
     """
 
     left_of: Tensor
@@ -102,7 +102,7 @@ class Autoregressive(nn.Module):
     """A model of black-and-white images with an exact likelihood: P(x) or, given `told`, P(x|told).
 
     told: a tensor of shape (..., H, hidden) added to the inputs of each row's hidden units. With
-    shape (..., 1, hidden), the same numbers are added in all rows. The constructor arguments are
+    shape (..., 1, hidden), the same numbers are used for every row. The constructor arguments are
     the fields of AutoregressiveConfig.
     """
 
@@ -176,11 +176,11 @@ class Autoregressive(nn.Module):
         return image.flatten(1)
 
     def _windows(self, image: Tensor) -> Tensor:
-        """Return the `above` rows above each row, zero-padded: (N, H, W) → (N, H, W·above)."""
+        """Return the `above` rows preceding each row, zero-padded: (N, H, W) → (N, H, W·above)."""
         return pad(image, (0, 0, self.above, 0)).unfold(1, self.above, 1)[:, :-1].flatten(2)
 
     def _inputs(self, windows: Tensor, pixels: Tensor, rows: slice) -> Tensor:
-        """Return the inputs that the hidden units of R rows get from the preceding pixels.
+        """Return the preceding pixels' contribution to the inputs of the hidden units in R rows.
 
         The result has shape (N, R, hidden).
         """

@@ -1,6 +1,6 @@
 """A VAE in which each pixel also depends on the preceding pixels.
 
-It has the best likelihood of all models in the course. As in every VAE, the decoder computes a
+It has the highest likelihood of any model in the course. As in every VAE, the decoder computes a
 logit for each pixel. A small autoregressive network adds a term that depends on the rows above, on
 the pixels to the left, and on z: another network computes a few numbers from z for each row of the
 image.
@@ -25,7 +25,7 @@ class AutoregressiveVAEConfig(VAEConfig):
     """The configuration of an AutoregressiveVAE: a VAEConfig with three more fields.
 
     before, first: the numbers of units per row that the Autoregressive network calls `hidden` and
-    `first`. told: the number of values, computed from z, that each row receives.
+    `first`. told: the number of values computed from z that each row receives.
     Raises ValueError unless the likelihood is "bernoulli", `before` and `told` are positive
     integers, and `first` is a non-negative integer.
     """

@@ -74,9 +74,9 @@ class GAN(nn.Module):
     """A generator, a discriminator, and a running average of the generator's weights.
 
     The arguments are the fields of GANConfig. GANConfig and the networks raise ValueError for
-    invalid arguments. Methods raise ValueError unless labels are integers, one per row or one for
-    all rows; labels outside 0 … labels − 1 are detected only on the CPU. Labels may be on a
-    different device from the model.
+    invalid arguments. Methods raise ValueError unless the labels are integers, either one per row
+    or one for all rows; labels outside the range from 0 to `labels` − 1 are detected only on the
+    CPU. Labels may be on a different device from the model.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -270,13 +270,13 @@ def update_discriminator(
     r1: float = 0.0,
     penalty: float = 0.0,
 ) -> dict[str, Tensor]:
-    """Update D once, on real images and an equal number of generated images
-    with the same labels, if there are any.
+    """Update D once, on real images and an equal number of generated images,
+    which have the same labels if `y` is given.
 
     real: images of shape (N, D) with pixels in [0, 1]. optimizer: the optimizer of D's weights.
     y: the labels (N,) for a conditional GAN. r1, penalty: the weights of `r1_penalty` and
-    `gradient_penalty`. Returns D's loss without the penalties, and the means of sigmoid(logit), D's
-    "probability" that an image is real, over the real and over the generated images.
+    `gradient_penalty`. Returns D's loss without the penalties, and D's mean "probability" that an
+    image is real, sigmoid(logit), separately for the real and the generated images.
     """
     fake = gan.images(gan.noise(len(real)), y).detach()  # detached, so that no gradient reaches G
     on_real, on_fake = gan.logit(real, y), gan.logit(fake, y)  # (N,) each

@@ -37,9 +37,9 @@ class Encoder(nn.Module):
     """Map flattened images (N, D), and optional extra inputs (N, beside), to outputs (N, outputs).
 
     shape: the shape of an image before flattening. hidden: the widths of the hidden layers; for
-    "conv", the first two entries are the numbers of channels of the convolutions. beside: the
-    number of extra inputs per image, such as the length of a one-hot label. Raises ValueError for
-    an unknown kind of network, and for a shape that the network cannot process.
+    "conv", the first two entries are the channel counts of the convolutions. beside: the number of
+    extra inputs per image, such as the length of a one-hot label. Raises ValueError for an unknown
+    kind of network, and for a shape that the network cannot process.
     """
 
     def __init__(

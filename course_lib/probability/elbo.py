@@ -262,10 +262,10 @@ def _is_gaussian(q: Distribution) -> bool:
 
 
 def _on_points(model: LatentModel, x: Tensor, grid: Tensor | None) -> tuple[Tensor, ...]:
-    """Return log P(x, z), log P(z), log P(x|z), the log width of each point, and the points z.
+    """Return log P(x, z), log P(z), log P(x|z), the log weight of each point, and the points z.
 
-    Each tensor has shape (S, N) or (S, 1). The width of a point is its weight in the
-    integral over z.
+    Each tensor has shape (S, N) or (S, 1). The weight of a point in the integral over z is the
+    width of its cell, or 1 if z is discrete.
     """
     if isinstance(model.prior, Categorical):
         z = torch.arange(model.prior.probs.shape[-1], device=x.device)[:, None]  # (K, 1)

@@ -99,7 +99,7 @@ def arrays_too(step: Callable) -> Callable:
 
 
 def check_type(covariance_type: str) -> None:
-    """Raise ValueError for an unknown covariance_type, which would otherwise mean "full"."""
+    """Raise ValueError for an unknown covariance_type, which would otherwise count as "full"."""
     if covariance_type not in COVARIANCE_TYPES:
         names = ", ".join(COVARIANCE_TYPES)
         raise ValueError(f"covariance_type must be one of {names}, not {covariance_type!r}.")

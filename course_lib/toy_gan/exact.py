@@ -29,7 +29,9 @@ def jsd(p: Tensor, q: Tensor) -> Tensor:
 
 
 def total_variation(p: Tensor, q: Tensor) -> Tensor:
-    """Return the total variation ½ Σ |p − q|, the share of the mass that is in the wrong cells."""
+    """Return the total variation ½ Σ |p − q|,
+    the fraction of the mass that is in the wrong cells.
+    """
     return (p - q).abs().sum() / 2
 
 

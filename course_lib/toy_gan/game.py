@@ -70,11 +70,11 @@ class State(NamedTuple):
 class Game:
     """A game with the given settings.
 
-    Equal settings give equal games on any machine, up to rounding. `step` plays whole rounds, and
-    `update_d` and `update_g` play single updates. A round is complete as soon as G has moved after
-    `d_steps` updates of D. All computations are in float64. They run on the CPU, because a GPU is
-    no faster for vectors this small. An update that would make a player's weights blow up raises
-    ValueError and leaves those weights unchanged.
+    Identical settings produce identical games on any machine, up to rounding. `step` plays whole
+    rounds, whereas `update_d` and `update_g` each perform a single update. A round is complete as
+    soon as G has moved after `d_steps` updates of D. All computations are in float64. They run on
+    the CPU, because a GPU is no faster for vectors this small. An update that would make a player's
+    weights blow up raises ValueError and leaves those weights unchanged.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -186,7 +186,7 @@ class Game:
         return State(self.settings, numbers, (self.loss_d, self.loss_g), tensors)
 
     def restore(self, state: State) -> None:
-        """Restore a state returned by `state`; the game then continues bit for bit as before."""
+        """Restore a state returned by `state`; the game then continues identically, bit for bit."""
         if state.settings.restarts(self.settings):
             self.__init__(state.settings)  # type: ignore[misc]
         self.settings = state.settings
@@ -278,7 +278,7 @@ def gradients(loss: Tensor, *asked: Player) -> list[Tensor]:
 def centre(loss: str, p: Tensor, q: Tensor, a: Tensor) -> float:
     """Return the mean of a Wasserstein critic's outputs a over (p + q)/2, or 0 for any other loss.
 
-    This mean is to be subtracted from the critic.
+    This mean should be subtracted from the critic's outputs.
     """
     if loss != "wasserstein":
         return 0.0

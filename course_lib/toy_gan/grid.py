@@ -1,6 +1,6 @@
-"""The grid on which a game is measured.
+"""The grid on which the quantities of a game are evaluated.
 
-It has 1024 cells of z and 256 cells of x, and stores the mass of the data in each cell of x.
+It divides z into 1024 cells and x into 256, and stores the mass of the data in each cell of x.
 """
 
 from dataclasses import dataclass
@@ -155,7 +155,8 @@ def grid(s: Settings) -> Grid:
 
 
 def hills(p: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the index of the mode to whose hill each cell belongs, and the number of modes.
+    """For each cell, return the index of the mode whose hill contains it;
+    also return the number of modes.
 
     For a cell outside all hills, the index is the number of modes. A mode is a prominent peak of p.
     Its hill ends at a valley, or where p falls below a tenth of its value at the peak.

@@ -63,14 +63,16 @@ class History:
         return self.frames[self.at]
 
     def change(self, **changes: Any) -> bool:
-        """Change settings from now on; return whether this starts a new game with a new history."""
+        """Change settings with immediate effect,
+        and return whether this starts a new game with a new history.
+        """
         anew = self.game.change(**changes)
         self.at = -1 if anew else self.at - 1
         self.keep()  # replace the current moment, so that returning to it uses the new settings
         return anew
 
     def column(self, name: str) -> np.ndarray:
-        """Return the values of a number in HEAD, or of a row in ROWS, at all T moments.
+        """Return the values of a number in HEAD, or of a row in ROWS, at all T recorded moments.
 
         The result has shape (T,) for a number and (T, length) for a row.
         """
@@ -102,7 +104,8 @@ class History:
 
     @classmethod
     def load(cls, path: str | Path) -> "History":
-        """Load and return a saved history, at the moment that was current when it was saved.
+        """Load and return a saved history,
+        positioned at the moment that was current when it was saved.
 
         Raises FileNotFoundError if the file does not exist, and CheckpointError if the file is
         damaged or not a saved history.

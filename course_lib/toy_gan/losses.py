@@ -27,7 +27,7 @@ FLOOR = {
 
 
 def d_pays(loss: str, a: Tensor) -> tuple[Tensor, Tensor]:
-    """Return D's two losses for outputs a: the loss on real points and that on generated points."""
+    """Return D's two losses for outputs a: the losses on real and on generated points."""
     if loss in ("minimax", "nonsaturating"):
         return softplus(-a), softplus(a)  # −log D, −log(1 − D)
     if loss == "least_squares":

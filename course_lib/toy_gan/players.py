@@ -16,7 +16,7 @@ from course_lib.toy_gan.settings import Settings
 
 
 class MLP(nn.Module):
-    """A network from numbers to numbers, with `depth` hidden layers of `width` tanh units.
+    """A network that maps numbers to numbers, with `depth` hidden layers of `width` tanh units.
 
     The tanh units make the network smooth, so that penalties on its slope have gradients.
     """

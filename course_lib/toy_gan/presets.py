@@ -11,7 +11,7 @@ from course_lib.toy_gan.settings import Settings
 
 @dataclass(frozen=True)
 class Preset:
-    """A game to watch for `rounds` rounds, with `steps` rounds per frame."""
+    """A game that is shown for `rounds` rounds, with `steps` rounds per frame."""
 
     name: str
     sentence: str  # what to look at

@@ -1,4 +1,7 @@
-"""The settings of a game, as plain numbers and strings. Equal settings give equal games."""
+"""The settings of a game, as plain numbers and strings.
+
+Identical settings produce identical games.
+"""
 
 import dataclasses
 from dataclasses import dataclass

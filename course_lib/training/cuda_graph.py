@@ -35,10 +35,10 @@ class NoGraph(Exception):
 def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
     """Return whether to use CUDA graphs in a training.Run.
 
-    A note is printed if a request for graphs is refused and, unless `quiet` is True, if graphs are
-    used without a request. With asked=None, graphs are used on a CUDA device if every optimizer was
-    created with capturable=True and all other parts are models; any other kind of part might count
-    steps in Python.
+    A note is printed if graphs are requested but cannot be used and, unless `quiet` is True, if
+    they are used without having been requested. With asked=None, graphs are used on a CUDA device
+    if every optimizer was created with capturable=True and all other parts are models; any other
+    kind of part might count steps in Python.
     """
     against = reason_against(run)
     if asked and against:

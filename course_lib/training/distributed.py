@@ -2,7 +2,7 @@
 
 Every process holds the whole model and all the data, and computes the loss and the gradient on its
 own rows of each batch. The gradients are then averaged, and all processes take the same optimizer
-step, so their weights stay equal. Up to rounding, a single process would reach the same weights
+step, so their weights stay identical. Up to rounding, a single process would reach the same weights
 with the same batches, for two reasons:
 
 - The loss and the gradient are means over rows. The loss of the batch is therefore the mean of the
@@ -62,7 +62,7 @@ def own_rows(rows: int, rank: int, processes: int) -> slice:
 class NoiseOfTheBatch(TorchFunctionMode):
     """A context in which torch.randn_like draws noise for a whole batch.
 
-    The function returns only the rows `mine` of this noise.
+    The function returns only the rows of this noise that `mine` selects.
     """
 
     def __init__(self, rows: int, mine: slice) -> None:
@@ -133,7 +133,7 @@ class SharedStep:
             gradient.copy_(mean)
 
     def note_interrupt(self, *_: Any) -> None:
-        """Record an interrupt, which may reach only this process.
+        """Record an interrupt that may have reached only this process.
 
         The next check makes all processes stop before the same step.
         """

@@ -76,7 +76,7 @@ class GANRecipe:
         return {"gan": gan, "generator_optimizer": of_g, "discriminator_optimizer": of_d}
 
     def hyperparameters(self, gan: GAN) -> dict[str, Any]:
-        """Return the values that a checkpoint must match besides the options of the parts."""
+        """Return the values that a checkpoint must match in addition to the parts' options."""
         names = (
             "loss",
             "cosine",
@@ -94,7 +94,7 @@ class GANRecipe:
         return False
 
     def batch(self, gan: GAN) -> None:
-        """Return None, because a GAN's step itself converts the bytes of grey images to pixels."""
+        """Return None, because a GAN's step converts the bytes of grey images to pixels itself."""
 
     def step(self, run: Run, loss: None = None) -> Callable[[tuple[Tensor, ...]], Losses]:
         """Return a step that updates D `d_steps` times and then G once.

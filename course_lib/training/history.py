@@ -33,7 +33,8 @@ class Owned(dict[str, Any]):
 class History:
     """The losses returned by the steps, and the results of evaluations between steps.
 
-    Losses are read only at reports, because reading a loss forces the CPU to wait for the GPU.
+    Losses are read only when progress is reported, because reading a loss forces the CPU to wait
+    for the GPU.
     """
 
     def __init__(self) -> None:
@@ -101,7 +102,7 @@ class History:
     def means(self, step: int) -> dict[str, float]:
         """Return the mean of each loss over all rows since the last report.
 
-        Raises NotFinite for the first step with a loss that is NaN or infinite.
+        Raises NotFinite, with the number of the first such step, if a loss is NaN or infinite.
         """
         rows = torch.tensor([n for n, _ in self.pending]).double()  # (k,)
         names = list(self.pending[0][1])

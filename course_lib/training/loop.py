@@ -31,7 +31,7 @@ StepOnRows = Callable[[Tensor], dict[str, Any]]  # from row indices (B,) to loss
 
 
 class Run:
-    """A training run: the data, the parts that change, and the progress.
+    """A training run: the data, the state that changes during training, and the training progress.
 
     data: one tensor or several, with N rows each, on the training device. parts: the models,
     optimizers and schedulers that the steps change. An epoch uses every row once, in an order
@@ -127,15 +127,15 @@ class Run:
         autocast: bool = False,
         quiet: bool = False,
     ) -> Log:
-        """Train up to a total of `epochs` epochs, and return the history. Call again to continue.
+        """Train until `epochs` epochs have been completed in total, and return the history.
 
-        step(batch): takes a step on a batch (a tensor or a tuple), and returns a dict of numbers,
-        which are read every `report_every` steps. evaluate() returns a dict of numbers, and
-        picture(run) returns a figure or axes; `evaluate_every` and `picture_every` give the number
-        of epochs between calls. Neither function affects the noise or the training mode. autocast:
-        use bfloat16. graph, variant: see `cuda_graph`. quiet: show no progress bar. After an
-        interrupt, training stops at the end of the current step. Raises NotFinite for NaN or
-        infinite values. An error resets the run to its last copy.
+        Call again to continue. step(batch): takes a step on a batch (a tensor or a tuple), and
+        returns a dict of numbers, which are read every `report_every` steps. evaluate() returns a
+        dict of numbers, and picture(run) returns a figure or axes; `evaluate_every` and
+        `picture_every` give the number of epochs between calls. Neither function affects the noise
+        or the training mode. autocast: use bfloat16. graph, variant: see `cuda_graph`. quiet: show
+        no progress bar. After an interrupt, training stops at the end of the current step. Raises
+        NotFinite for NaN or infinite values. An error resets the run to its last copy.
         """
         self._last_step = round(epochs * self._rows.epoch_steps)
         if self.step >= self._last_step:
@@ -218,7 +218,7 @@ class Run:
         return in_epoch % self._report_every == 0 or self.step == self._last_step
 
     def _resume(self, file: RunFile) -> None:
-        """Resume from the file if it exists; `read_run` rejects a file with another identity."""
+        """Resume from the file if it exists; `read_run` rejects a file whose identity differs."""
         step = self._copies.resume()
         if step is not None:
             self.step = step
@@ -233,7 +233,7 @@ class Run:
 
 
 def _pick_single(tensors: tuple[Tensor, ...], index: Tensor) -> Tensor:
-    """Return the rows `index` of data that consist of a single tensor."""
+    """Return the rows selected by `index` from a data set that consists of a single tensor."""
     return gather(tensors, index)[0]
 
 

@@ -41,7 +41,7 @@ def count() -> int:
 def group() -> Iterator[None]:
     """A context in which the processes started by torchrun form a group, and only process 0 prints.
 
-    A process that was not started by torchrun does not form a group.
+    A process that was not started by torchrun does not join a group.
     """
     if is_shared() or not dist.is_torchelastic_launched():
         yield

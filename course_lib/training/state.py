@@ -1,4 +1,6 @@
-"""The state of a training run as numbers and tensors: its parts, its noise and its identity."""
+"""The state of a training run as numbers and tensors:
+its parts, the states of its random generators, and the values that identify it.
+"""
 
 import math
 import zlib
@@ -92,7 +94,7 @@ def not_finite(parts: dict[str, Any]) -> Iterator[str]:
 
 
 def _numbers(parts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield a name (for error messages) and the value for everything that a step may change."""
+    """Yield the name (for error messages) and the value of everything that a step may change."""
     names: dict[Any, str] = {}  # maps each parameter, a key of the optimizer's state, to its name
     for name, part in parts.items():
         if isinstance(part, nn.Module):
@@ -149,7 +151,7 @@ def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """A context in which the seed determines the noise.
+    """A context in which the noise depends only on the seed.
 
     On exit, the states of the random generators are restored.
     """

@@ -23,8 +23,8 @@ Losses = dict[str, Tensor]
 class Recipe:
     """A model and its training with Adam.
 
-    warmup: the initial fraction of the training during which the weight of the KL term rises from 0
-    to beta. model: VAE, ConditionalVAE or AutoEncoder. An AutoEncoder has no KL term, so warmup and
+    warmup: the initial fraction of training over which the weight of the KL term rises from 0 to
+    beta. model: VAE, ConditionalVAE or AutoEncoder. An AutoEncoder has no KL term, so warmup and
     beta have no effect on it. A VAE for black-and-white pixels is trained on images that are
     binarized anew at each step. A VAE with a Gaussian likelihood is trained on grey images.
     """
@@ -76,7 +76,7 @@ class Recipe:
         return {"model": model, "optimizer": optimizer}
 
     def hyperparameters(self, model: Any) -> dict[str, Any]:
-        """Return the values that a checkpoint must match besides the options of the parts."""
+        """Return the values that a checkpoint must match in addition to the parts' options."""
         names = ("cosine", "warmup", "beta", "mean_image")
         told = {name: getattr(self, name) for name in names}
         if likelihood_name(model) == "gaussian":

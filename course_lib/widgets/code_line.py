@@ -1,4 +1,4 @@
-"""Compare true images with those that one to four models decode along a line of codes."""
+"""Compare true images with those that one to four models decode from codes along a line."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,12 @@ LINES = {PURPLE: "--", MODEL: "-", BOUND: ":", PRIOR: "-."}  # in the order of t
 
 
 class CodeLine(Live):
-    """A walk along a line of codes: each model's image, the nearest true image,
+    """A walk through a range of one-dimensional codes: each model's image, the nearest true image,
     and the distance between the two.
 
-    decoders: maps the name of each of one to four models to a function. The function takes codes of
-    shape (n, 1), float32 on `device`, and returns pixels in [0, 1] of shape (n, H, W), or
-    (n, 3, H, W) in colour.
+    decoders: maps the names of one to four models to functions. Each function takes codes of shape
+    (n, 1), float32 on `device`, and returns pixels in [0, 1] of shape (n, H, W), or (n, 3, H, W) in
+    colour.
     limits: maps the name of each model to (low, high); the position t in [0, 1] corresponds to the
     code low + t·(high − low).
     truth: true images of shape (M, H, W) or (M, 3, H, W); the distance is the square root of the
@@ -97,7 +97,9 @@ class CodeLine(Live):
         super().__init__(**given, sprite=data_url(cells))
 
     def strip(self) -> "Figure":
-        """Draw the images of each model at eleven positions, above the distances along the line."""
+        """Draw the images of each model at eleven positions,
+        above a plot of the distances along the line.
+        """
         from matplotlib.figure import Figure
 
         n, known, t = len(self.names), bool(self.distances), np.linspace(0, 1, self.shape[0])

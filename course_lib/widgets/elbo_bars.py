@@ -1,4 +1,4 @@
-"""The bars of log P(x) = L_b + KL(q ‖ posterior) for one x, with a q that the user can move."""
+"""A bar chart of log P(x) = L_b + KL(q ‖ posterior) for one x, in which the user can adjust q."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +79,7 @@ class ElboBars(Live):
         return elbo(self.model, Normal(m * one, sigma * one), self.x * one, grid=z)
 
     def strip(self) -> "Figure":
-        """Draw three choices of q and their bars.
+        """Plot three choices of q, and a bar chart that compares their bounds and gaps.
 
         The first q is the current one, the last has the posterior's mean and sigma (within the
         limits of `m` and `sigma`), and the second is halfway between the two.

@@ -1,4 +1,6 @@
-"""The base class of live widgets, which keeps a picture and a working page in a saved notebook."""
+"""The base class of live widgets, which leave a static image and a working HTML version
+in a saved notebook.
+"""
 
 import base64
 import io

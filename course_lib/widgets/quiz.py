@@ -1,4 +1,6 @@
-"""Real or made? A quiz that keeps score, for one person or a class voting by a show of hands."""
+"""Real or generated? A quiz that keeps score,
+for one person or a class voting by a show of hands.
+"""
 
 import json
 import math
@@ -21,17 +23,19 @@ MOST_PIXELS = 500_000  # in all images together, enough for 318 pairs of 28×28
 
 
 class Quiz(Asking):
-    """Ask whether images are real or made: one at a time, as in the lecture's study, or in pairs.
+    """Ask whether images are real or generated:
+    one at a time, as in the lecture's study, or in pairs.
 
     real, made: images of shape (N, H, W), (N, 3, H, W) in colour, or (N, H·W) if they are square,
-    with pixels in [0, 1]; real[i] and made[i] form a pair. If there are more images of one kind,
-    the extra ones are not used. seed: determines the order of the pairs and the side on which the
-    real image appears. mode: "one" or "pairs". file: the name of the file that `save` writes.
+    with pixels in [0, 1]; real[i] and made[i] form a pair. If there are more images of one kind
+    than of the other, the extra ones are not used. seed: determines the order of the pairs and the
+    side on which the real image appears. mode: "one" or "pairs". file: the name of the file that
+    `save` writes.
 
     `answers` is updated by the browser. It is a list of dicts, each with the keys "mode", "class",
-    "seed", "image" and "votes", and with one more key: "shown" for a single image, or "left" for a
-    pair. The votes are [said real, said made] for a single image and [left, right] for a pair; a
-    person who plays alone has one vote. Raises ValueError for invalid arguments.
+    "seed", "image" and "votes", plus one additional key: "shown" for a single image, or "left" for
+    a pair. The votes are counts: [real, generated] for a single image and [left, right] for a pair;
+    a person playing alone has one vote. Raises ValueError for invalid arguments.
     """
 
     script = (ASKING, *(Path(__file__).with_name(name) for name in ("quiz_score.js", "quiz.js")))
@@ -163,7 +167,7 @@ class Quiz(Asking):
 
 
 def rate(votes: list[tuple[int, int]]) -> dict[str, Any] | None:
-    """Summarize `votes`, a list with one pair (wrong hands, voters) per image.
+    """Summarize `votes`, a list of (wrong votes, voters) pairs, one per image.
 
     The votes on one image are not independent, so the interval is based on the number of images.
     """

@@ -77,7 +77,7 @@ def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
 def channels_of(shape: Any) -> int | None:
     """Return the number of channels, 1 or 3, of images with a given shape.
 
-    Returns None if the shape is not that of images.
+    Returns None if the shape is not a valid image shape.
     """
     if len(shape) == 3:
         return 1

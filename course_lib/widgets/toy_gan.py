@@ -19,11 +19,11 @@ HERE = Path(__file__).parent
 
 
 class ToyGAN(Live):
-    """G against D on a line: the data, both players, the best D,
-    and the push on each generated point.
+    """The game between G and D in one dimension: the data, both players, the best D,
+    and how D pushes each generated point.
 
     settings: a `Settings` object or the name of a preset. changes: individual settings that
-    override those of `settings`, such as lr_g=0.01, or data="drawn", heights=[0, 1, 3, 1] for a
+    override those in `settings`, such as lr_g=0.01, or data="drawn", heights=[0, 1, 3, 1] for a
     custom density on [−8, 8]. All settings can be changed during the game, in the browser or from
     Python with `change(...)`, `load(preset)`, or `settings = {...}`.
 
@@ -71,7 +71,10 @@ class ToyGAN(Live):
 
     @traitlets.validate("settings")
     def _complete(self, proposal: Any) -> dict[str, Any]:
-        """Give missing settings their defaults. Raises ValueError for an unknown setting."""
+        """Fill in missing settings with their default values.
+
+        Raises ValueError for an unknown setting.
+        """
         from course_lib.toy_gan import Settings
 
         return Settings(**proposal["value"]).to_json()
@@ -126,7 +129,7 @@ class ToyGAN(Live):
 
 
 def draw_course(axes: Any, past: "History") -> None:
-    """Draw the JSD over time, or the path of the two weights of a Dirac-GAN.
+    """Plot the JSD over time, or the path of the two weights of a Dirac-GAN.
 
     The JSD of a Dirac-GAN is log 2 unless θ = 0, so its curve would be flat.
     """
