@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from course_lib import checks
+from course_lib.probability.gaussians import kl_diag
 
 LN10 = math.log(10)
 
@@ -587,6 +588,12 @@ def two_numbers_of_the_code(encode, decode, x, y):
     return torch.stack([decode(z, torch.full_like(y, label)) for label in range(10)], 1)
 
 
+def originals_kept(encode, decode, x, y):
+    images = style_rows(encode, decode, x, y).clone()
+    images[torch.arange(len(x)), y] = x
+    return images
+
+
 WRONG_STYLE = {
     "noise in every cell": ("function draws noise", from_codes(noisy)),
     "one noise a row": ("function draws noise", one_noise_a_row),
@@ -736,18 +743,26 @@ WRONG_STYLE = {
         from_codes(lambda decode, mu, logvar, label: decode(mu, F.one_hot(label, 10))),
     ),
     "float labels": (
-        "but a one-hot label requires integers, `torch.int64`",
+        "but `one_hot` accepts only `torch.int64`",
         from_codes(lambda decode, mu, logvar, label: decode(mu, label.float())),
     ),
     "labels from torch.full of a float": (
-        "but a one-hot label requires integers, `torch.int64`",
+        "but `one_hot` accepts only `torch.int64`",
         from_codes(lambda decode, mu, logvar, label: decode(mu, torch.full(label.shape, 3.0))),
     ),
     "labels like the pixels": (
-        "but a one-hot label requires integers, `torch.int64`",
+        "but `one_hot` accepts only `torch.int64`",
         lambda encode, decode, x, y: torch.stack(
             [decode(encode(x, y)[0], torch.full_like(x[:, 0], c)) for c in range(10)], 1
         ),
+    ),
+    "labels of 32 bits": (
+        "dtype torch.int32, but `one_hot` accepts only `torch.int64`",
+        from_codes(lambda decode, mu, logvar, label: decode(mu, label.int())),
+    ),
+    "the originals on the diagonal": (
+        "the column of the image's own label shows the original",
+        originals_kept,
     ),
     "both of encode's results decoded": (
         "`encode` returns two",
@@ -973,12 +988,124 @@ WRONG_MARGINAL = {
     "log_softmax of nothing": ("returns None", lambda v: None),
 }
 
+
+# ---------------------------------------------------------------- the KL of a learned prior
+
+
+def kl_between(mu, logvar, prior_mu, prior_logvar):
+    """Reference solution."""
+    square = (mu - prior_mu) ** 2
+    ratio = logvar - prior_logvar
+    return (ratio.exp() + square / prior_logvar.exp() - 1 - ratio).sum(1) / 2
+
+
+def of_the_kl(change):
+    return lambda *given: change(kl_between(*given))
+
+
+def of_each_kl(change):
+    """The change is made to the KL of each dimension, (N, d), before the sum."""
+
+    def student(mu, logvar, prior_mu, prior_logvar):
+        square, ratio = (mu - prior_mu) ** 2, logvar - prior_logvar
+        each = (ratio.exp() + square / prior_logvar.exp() - 1 - ratio) / 2
+        return change(each, mu, logvar, prior_mu, prior_logvar).sum(1)
+
+    return student
+
+
+def of_torch(mu, logvar, prior_mu, prior_logvar):
+    q = torch.distributions.Normal(mu, (logvar / 2).exp())
+    p = torch.distributions.Normal(prior_mu, (prior_logvar / 2).exp())
+    return torch.distributions.kl_divergence(q, p).sum(-1)
+
+
+def of_torch_as_one(mu, logvar, prior_mu, prior_logvar):
+    q = torch.distributions.Independent(torch.distributions.Normal(mu, (logvar / 2).exp()), 1)
+    p = torch.distributions.Normal(prior_mu, (prior_logvar / 2).exp())
+    return torch.distributions.kl_divergence(q, torch.distributions.Independent(p, 1))
+
+
+def with_stds(mu, logvar, prior_mu, prior_logvar):
+    s, t = (logvar / 2).exp(), (prior_logvar / 2).exp()
+    return ((t / s).log() + (s**2 + (mu - prior_mu) ** 2) / (2 * t**2) - 0.5).sum(1)
+
+
+RIGHT_KL = {
+    "reference": kl_between,
+    "the package's": kl_diag,
+    "torch.distributions": of_torch,
+    "torch.distributions, one distribution": of_torch_as_one,
+    "standard deviations": with_stds,
+    "float64": lambda *given: kl_between(*(value.double() for value in given)),
+    "vmap": torch.vmap(lambda *rows: kl_between(*(row[None] for row in rows))[0]),
+}
+WRONG_KL = {
+    "one number per dimension": (
+        "one number per dimension. Sum over the dimensions of z",
+        lambda m, v, p, w: torch.distributions.kl_divergence(
+            torch.distributions.Normal(m, (v / 2).exp()),
+            torch.distributions.Normal(p, (w / 2).exp()),
+        ),
+    ),
+    "averaged over dimensions": ("averaged over dimensions", of_the_kl(lambda kl: kl / 3)),
+    "summed over the batch": ("also summed over the images", of_the_kl(torch.sum)),
+    "averaged over the batch": ("averaged over the images", of_the_kl(torch.mean)),
+    "sign": ("the sign is flipped. A KL", of_the_kl(torch.neg)),
+    "twice": ("the factor ½ is missing", of_the_kl(lambda kl: 2 * kl)),
+    "bits": ("is in bits", of_the_kl(lambda kl: kl / math.log(2))),
+    "standard normal": ("the prior is not used", lambda m, v, p, w: kl_diag(m, v)),
+    "no prior_logvar": ("prior_logvar is not used", lambda m, v, p, w: kl_diag(m, v, p)),
+    "no prior_mu": ("prior_mu is not used", lambda m, v, p, w: kl_diag(m, v, 0 * p, w)),
+    "reversed": ("the direction is reversed", lambda m, v, p, w: kl_diag(p, w, m, v)),
+    "log-std": ("treated as the log-std", lambda m, v, p, w: kl_diag(m, 2 * v, p, 2 * w)),
+    "over the images": (
+        "summed over the images. Sum over the dimensions, axis 1",
+        lambda m, v, p, w: kl_diag(m.T, v.T, p.T, w.T),
+    ),
+    "no −1": ("the −1 is missing", of_each_kl(lambda each, *given: each + 0.5)),
+    "no −logvar": ("−logvar is missing", of_each_kl(lambda each, m, v, p, w: each + v / 2)),
+    "no log of the prior's variance": (
+        "prior_logvar is not added",
+        of_each_kl(lambda each, m, v, p, w: each - w / 2),
+    ),
+    "ratio turned round": (
+        "the sign of log(σ²/σ_P²) is flipped",
+        of_each_kl(lambda each, m, v, p, w: each + v - w),
+    ),
+    "square not divided": (
+        "the squared difference of the means is not divided",
+        of_each_kl(lambda each, m, v, p, w: each + (m - p) ** 2 * (1 - (-w).exp()) / 2),
+    ),
+    "variance not divided": (
+        "the variance of q is not divided",
+        of_each_kl(lambda each, m, v, p, w: each + v.exp() * (1 - (-w).exp()) / 2),
+    ),
+    "no square": (
+        "the squared difference of the means is missing",
+        of_each_kl(lambda each, m, v, p, w: each - (m - p) ** 2 * (-w).exp() / 2),
+    ),
+    "not squared": (
+        "the difference of the means is not squared",
+        of_each_kl(lambda each, m, v, p, w: each + (m - p - (m - p) ** 2) * (-w).exp() / 2),
+    ),
+    "below zero": ("a KL divergence is never negative", of_the_kl(lambda kl: kl - 20)),
+    "two rows": ("Is a size hard-coded", of_the_kl(lambda kl: kl[:2])),
+    "detached": ("gradient with respect to mu is cut", of_the_kl(torch.detach)),
+    "prior detached": (
+        "gradient with respect to prior_mu is cut",
+        lambda m, v, p, w: kl_between(m, v, p.detach(), w),
+    ),
+}
+
 RIGHT = {
+    "kl_between": RIGHT_KL,
     "conditional_forward": RIGHT_FORWARD,
     "style_rows": RIGHT_STYLE,
     "log_marginal": RIGHT_MARGINAL,
 }
 WRONG = {
+    "kl_between": WRONG_KL,
     "conditional_forward": WRONG_FORWARD,
     "style_rows": WRONG_STYLE,
     "log_marginal": WRONG_MARGINAL,
@@ -1018,7 +1145,7 @@ def test_no_drawn_input_ever_refuses_the_reference(name):
         assert result.status == "correct", result.message
 
 
-@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("name", ["conditional_forward", "style_rows", "log_marginal"])
 def test_there_are_many_styles_and_many_mistakes(name):
     assert len(RIGHT[name]) >= 15
     assert len(WRONG[name]) >= 30

@@ -261,6 +261,11 @@ WRONG_BERNOULLI = [
         lambda a, x: log_bernoulli(a.clamp(-80, 80), x),
         "a value is wrong for logits of ±1000",
     ),
+    (
+        "clamped at 15",
+        lambda a, x: log_bernoulli(a.clamp(-15, 15), x),
+        "Compute the loss from the logits; clamp nothing.",
+    ),
     ("exp overflows", naive, "exp(1000) overflows"),
     ("odds", lambda a, x: torch.log(a.exp() ** x / (1 + a.exp())).sum(1), "exp(1000) overflows"),
     (
@@ -469,6 +474,16 @@ WRONG_GENERATE = [
     ),
     ("rand", from_z(torch.rand), "not Gaussian"),
     ("rand ± 1", from_z(lambda n, d: 2 * torch.rand(n, d) - 1), "`torch.rand` is uniform"),
+    (
+        "sigmoid of z",
+        from_z(lambda n, d: torch.randn(n, d).sigmoid()),
+        "a sigmoid is applied to z. Decode z itself",
+    ),
+    (
+        "sigmoid of z only",
+        lambda decode, n, d: decode(torch.sigmoid(torch.randn(n, d))),
+        "a sigmoid is applied to z. Decode z itself",
+    ),
     ("zeros", from_z(torch.zeros), "z is 0"),
     ("grid", from_z(a_grid), "or is z not random"),
     ("one noise", from_z(lambda n, d: torch.randn(d).expand(n, d)), "all rows get the same noise"),
@@ -842,6 +857,16 @@ WRONG_NLL = [
     ("in place", lambda px, pz, qz: nll_bound(px.add_(pz), 0 * pz, qz), "in place"),
 ]
 
+
+def single_error(nll):
+    return nll.std() / math.sqrt(len(nll))
+
+
+def naive_variance(d):
+    """The variance of d in the form that rounding spoils, with the divisor N."""
+    return d.square().mean() - d.mean() ** 2
+
+
 RIGHT_PAIRED = {
     "reference": paired_error,
     "variance": lambda a, b: ((a - b).var() / len(a)).sqrt(),
@@ -854,6 +879,9 @@ RIGHT_PAIRED = {
         (a.var() + b.var() - 2 * torch.cov(torch.stack([a, b]))[0, 1]) / len(a)
     ).sqrt(),
     "turned": lambda a, b: paired_error(b, a),
+    "mean of squares less squared mean, float64": lambda a, b: (
+        naive_variance((a - b).double()) / (len(a) - 1)
+    ).sqrt(),
 }
 WRONG_PAIRED = [
     ("independent", lambda a, b: ((a.var() + b.var()) / len(a)).sqrt(), "treated as independent"),
@@ -897,15 +925,75 @@ WRONG_PAIRED = [
     ("95 %, rounded", lambda a, b: 2 * paired_error(a, b), "the standard error is doubled"),
     ("five images", lambda a, b: (a - b).std() / math.sqrt(5), "Is a size hard-coded?"),
     ("each image", lambda a, b: a - b, "shape is wrong"),
+    ("a less b", lambda a, b: single_error(a) - single_error(b), "nll_b is subtracted from"),
+    ("b less a", lambda a, b: single_error(b) - single_error(a), "nll_a is subtracted from"),
+    (
+        "distance of the two errors",
+        lambda a, b: (single_error(a) - single_error(b)).abs(),
+        "is subtracted from that of",
+    ),
+    ("a alone", lambda a, b: single_error(a), "the standard error of nll_a alone"),
+    ("b alone", lambda a, b: single_error(b), "the standard error of nll_b alone"),
+    (
+        "mean of squares less squared mean",
+        lambda a, b: (naive_variance(a - b) / (len(a) - 1)).sqrt(),
+        "E[d²] − E[d]² is lost to rounding",
+    ),
+    (
+        "sum of squares less N times squared mean",
+        lambda a, b: (
+            ((a - b).square().sum() - len(a) * (a - b).mean() ** 2) / (len(a) - 1) / len(a)
+        ).sqrt(),
+        "E[d²] − E[d]² is lost to rounding",
+    ),
+    (
+        "NaN",
+        lambda a, b: paired_error(a, b) * (a - b).mean().abs().lt(500).float().log().add(1),
+        "E[d²] − E[d]² is lost to rounding",
+    ),
+]
+
+
+def second_draw(d):
+    """Reference solution."""
+    return (d / 2).cosh().log()
+
+
+RIGHT_SECOND = {
+    "reference": second_draw,
+    "logaddexp": lambda d: torch.logaddexp(d / 2, -d / 2) - math.log(2),
+    "from d and 0": lambda d: torch.logaddexp(d, torch.zeros(())) - math.log(2) - d / 2,
+    "softplus": lambda d: F.softplus(d) - d / 2 - math.log(2),
+    "with |d|": lambda d: d.abs() / 2 + torch.log1p((-d.abs()).exp()) - math.log(2),
+    "exponentials": lambda d: (((d / 2).exp() + (-d / 2).exp()) / 2).log(),
+    "float64": lambda d: second_draw(d.double()),
+    "one by one": lambda d: torch.tensor([math.log(math.cosh(v / 2)) for v in d.tolist()]),
+}
+WRONG_SECOND = [
+    ("no log 2", lambda d: torch.logaddexp(d / 2, -d / 2), "log 2 is missing"),
+    ("log 2 twice", lambda d: second_draw(d) - math.log(2), "log 2 is subtracted twice"),
+    ("d²/8", lambda d: d**2 / 8, "the result is d²/8, which is close to the gain only for small d"),
+    ("sign", lambda d: -second_draw(d), "the sign is flipped"),
+    ("log cosh d", lambda d: d.cosh().log(), "d is not halved"),
+    ("cosh", lambda d: (d / 2).cosh(), "the logarithm is missing"),
+    ("less b", lambda d: F.softplus(d) - math.log(2), "not subtracted, only b."),
+    ("less a", lambda d: F.softplus(-d) - math.log(2), "not subtracted, only a."),
+    ("less b, no log 2", F.softplus, "only b, and log 2 is missing"),
+    ("bits", lambda d: second_draw(d) / math.log(2), "is in bits"),
+    ("math", lambda d: math.log(math.cosh(d / 2)), "your function stops in"),
+    ("negative", lambda d: second_draw(d) - 0.5, "the gain is never negative"),
+    ("three", lambda d: second_draw(d) * torch.ones(3), "Is a size hard-coded?"),
 ]
 
 RIGHT = [
+    (checks.second_draw, RIGHT_SECOND),
     (checks.paired_error, RIGHT_PAIRED),
     (checks.log_bernoulli, RIGHT_BERNOULLI),
     (checks.generate, RIGHT_GENERATE),
     (checks.nll_bound, RIGHT_NLL),
 ]
 WRONG = [
+    (checks.second_draw, WRONG_SECOND),
     (checks.paired_error, WRONG_PAIRED),
     (checks.log_bernoulli, WRONG_BERNOULLI),
     (checks.generate, WRONG_GENERATE),

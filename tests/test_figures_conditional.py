@@ -83,6 +83,7 @@ def test_parts_are_stacked():
     bars = plt.gca().patches
     assert [bar.get_height() for bar in bars] == [2.0, 3.5, 1.0, 0.5]
     assert [bar.get_y() for bar in bars[2:]] == [2.0, 3.5]
+    assert [text.get_text() for text in plt.gca().texts] == ["1.00", "0.50"]
 
 
 def test_samples_are_the_first_fifty():

@@ -25,6 +25,15 @@ def test_each_row_of_images_has_its_label():
     assert axes[0].images[0].get_array().shape == (8, 40)  # one white pixel around each of the four
 
 
+def test_the_columns_of_images_have_their_names():
+    figures.labelled_rows(
+        {"a": torch.rand(3, 48), "b": torch.rand(3, 48)}, (6, 8), ["−1", "0", "1"]
+    )
+    above = plt.gcf().axes[0].texts[1:]
+    assert [text.get_text() for text in above] == ["−1", "0", "1"]
+    assert [text.get_position()[0] for text in above] == [4.5, 14.5, 24.5]
+
+
 def test_the_two_parts_of_the_loss_add_up_to_its_upper_edge():
     figures.loss_parts([(0, 500.0, 0.5), (50, 100.0, 10.0), (100, 80.0, 20.0)])
     ax = plt.gca()

@@ -756,7 +756,7 @@ def test_unknown_names_are_listed():
         Settings().change(learning_rate=1)
     with pytest.raises(ValueError, match="Choose one of step, "):
         History(Settings(**SMALL)).column("jds")
-    with pytest.raises(ValueError, match="at must be from -1 to 0, but got 3"):
+    with pytest.raises(ValueError, match="at must be between -1 and 0, but got 3"):
         History(Settings(**SMALL)).seek(3)
 
 

@@ -158,7 +158,7 @@ def vae(change):
         ({"limits": None}, "'AE' needs two different finite limits"),
         ({"limits": {"AE": (1, 1), "VAE": (0, 1)}}, "'AE' needs two different finite limits"),
         ({"limits": {"AE": (0, NAN), "VAE": (0, 1)}}, "'AE' needs two different finite limits"),
-        ({"decoders": {}}, "One to four models can be compared, but got 0"),
+        ({"decoders": {}}, "Pass one to four models, not 0"),
         (
             vae(lambda x: x.flatten(1)),
             r"VAE\(z\) must return images of shape \(101, H, W\).*got \(101, 40\)",

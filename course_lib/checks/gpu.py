@@ -486,7 +486,7 @@ def expect_any_size(student: Student, joint: Tensor, block: int) -> None:
 def scattered_rows() -> Tensor:
     """Build 8 rows of 23 numbers that reveal whether the wrong number is subtracted before exp.
 
-    If a wrong number is subtracted, the exponentials overflow or underflow. The right number to
+    If the wrong number is subtracted, the exponentials overflow or underflow. The right number to
     subtract is the largest one seen so far in the row. The tiles have 10, 10 and 3 columns.
     """
     near, far = -0.1 * (arange(23) % 7), -4000.0

@@ -212,7 +212,7 @@ def same(a: Tensor, b: Tensor) -> bool:
 
 @dataclass
 class Table:
-    """A small input of an exercise, the right answer, and the results of typical mistakes."""
+    """A small input for an exercise, the right answer, and the results of typical mistakes."""
 
     inputs: Mapping[str, Tensor]
     right: Tensor

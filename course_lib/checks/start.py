@@ -295,7 +295,7 @@ def large_logits(
         dict(zip(names, (logits, targets), strict=True)),
         result(right),
         mistakes,
-        otherwise=f"a value is wrong. {hidden}. Compute the loss from the logits, and clamp nothing.",
+        otherwise=f"a value is wrong. {hidden}. Compute the loss from the logits; clamp nothing.",
         not_finite=(
             "The sigmoid of 60 rounds to 1, and log(1 − 1) is −∞. Compute the loss from the logits."
         ),

@@ -501,9 +501,9 @@ def second_draw_mistakes(d: Tensor) -> dict[str, Tensor]:
         "the result is d²/8, which is close to the gain only for small d. Return the exact gain.": (
             d**2 / 8
         ),
-        "the sign is flipped. The gain is the bound with k = 2 minus the average for k = 1.": -right,
-        "d is not halved.": d.cosh().log(),
-        "the logarithm is missing.": (d / 2).cosh(),
+        "the sign is flipped. Subtract the average for k = 1 from the bound with k = 2.": -right,
+        "d is not halved. Half of d is the distance of a from (a + b)/2.": d.cosh().log(),
+        "the logarithm is missing. The bounds are logarithms.": (d / 2).cosh(),
         "the average (a + b)/2 is not subtracted, only b.": softplus(d) - two,
         "the average (a + b)/2 is not subtracted, only a.": softplus(-d) - two,
         "the average (a + b)/2 is not subtracted, only b, and log 2 is missing.": softplus(d),
@@ -521,6 +521,4 @@ def second_draw(student: Student) -> None:
     inputs = {"d": tensor([-3.2, 0.5, 5.0])}
     laws = {"the gain is never negative.": lambda gain: gain >= 0}
     Table.of(inputs, second_draw_reference, second_draw_mistakes, laws=laws).ask(student)
-    other_inputs(
-        student, second_draw_reference, draw_differences, (3,), (7,), second_draw_mistakes
-    )
+    other_inputs(student, second_draw_reference, draw_differences, (3,), (7,), second_draw_mistakes)

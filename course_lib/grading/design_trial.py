@@ -128,8 +128,8 @@ def drawn(
 ) -> np.ndarray:
     """Draw an array of random numbers with this dtype and shape.
 
-    Floats lie between 0 and 1 or, if `is_signed` is True, may be positive or negative. All other
-    numbers are 0 or 1.
+    Floats lie between 0 and 1 unless `is_signed` is True, in which case they may have either
+    sign. All other numbers are 0 or 1.
     """
     if not dtype.startswith("float"):
         return rng.integers(0, 2, shape).astype(dtype)

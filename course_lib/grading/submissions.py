@@ -134,10 +134,10 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
 
 
 def give_design_to_its_notebook(found: dict[str, dict[str, bytes | str]], place: Path) -> None:
-    """Assign a design that is not in a student's folder, as in a submission from Gradescope,
-    to the only notebook.
+    """If a design is not in a student's folder, assign it to the only notebook.
 
-    Raises SeveralNotebooks if there is more than one notebook.
+    In a submission from Gradescope, for example, there is no such folder. Raises
+    SeveralNotebooks if there is more than one notebook.
     """
     loose = found.pop("", None)
     if loose is None:
@@ -349,7 +349,7 @@ def limit_of(name: str) -> int:
 
 
 def zip_files(path: Path) -> Iterator[tuple[str, bytes, str]]:
-    """Yield the files of a zip file as `folder_files` does.
+    """Yield the files in a zip file, as `folder_files` does for a folder.
 
     Students' zip files inside it are searched too.
     """
@@ -387,7 +387,10 @@ def folder_around(archive: zipfile.ZipFile, stem: str) -> str:
 
 
 def entries(archive: zipfile.ZipFile, above: str) -> Iterator[tuple[str, bytes, str]]:
-    """Yield the files of a zip file as `folder_files` does, with paths that begin with `above`."""
+    """Yield the files in a zip file, as `folder_files` does for a folder.
+
+    The paths begin with `above`.
+    """
     for entry in archive.infolist():
         name = entry.filename.replace("\\", "/")
         inner = name.endswith(ZIP) and not above

@@ -56,7 +56,7 @@ class History:
         """Move to the moment `at` (a negative value counts from the end), and return its frame."""
         if not -len(self.states) <= at < len(self.states):
             raise ValueError(
-                f"at must be from {-len(self.states)} to {len(self.states) - 1}, but got {at}."
+                f"at must be between {-len(self.states)} and {len(self.states) - 1}, but got {at}."
             )
         self.at = at % len(self.states)
         self.game.restore(self.states[self.at])

@@ -57,8 +57,8 @@ def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
         side = math.isqrt(x.shape[-1]) if x.ndim == 2 else 0
         size = f"{side}, {side}" if side and side * side == x.shape[-1] else "H, W"
         raise ValueError(
-            f"{name}(z) must return images of shape ({len(z)}, H, W) "
-            f"for z of shape {tuple(z.shape)}, ({len(z)}, 3, H, W) in colour, "
+            f"For z of shape {tuple(z.shape)}, {name}(z) must return images "
+            f"of shape ({len(z)}, H, W), ({len(z)}, 3, H, W) for colour, "
             f"or ({len(z)}, m, H, W) for m images per code, but got {tuple(x.shape)}. "
             f"Reshape rows of pixels with .reshape(-1, {size})."
         )
@@ -190,7 +190,7 @@ def line_ends(names: Any, limits: Any) -> list[list[float]]:
     Raises ValueError for any other number of names, and for limits that are missing or unusable.
     """
     if not 1 <= len(names) <= 4:
-        raise ValueError(f"One to four models can be compared, but got {len(names)}.")
+        raise ValueError(f"Pass one to four models, not {len(names)}.")
     ends = [[float(end) for end in (limits or {}).get(name, ())] for name in names]
     for name, pair in zip(names, ends, strict=True):
         if len(pair) != 2 or not np.isfinite(pair).all() or pair[0] == pair[1]:

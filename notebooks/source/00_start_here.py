@@ -387,7 +387,7 @@ figures.course_map()
 # | [From auto-encoder to VAE](03_autoencoder_to_vae.ipynb) | The evidence lower bound; a little PyTorch | 4 min | 1.3 GB |
 # | [The VAE on MNIST](04_vae.ipynb) | The evidence lower bound; From auto-encoder to VAE | 2 min | 1.3 GB |
 # | [How good is a VAE?](05_how_good.ipynb) | The VAE on MNIST | 3 min | 1.4 GB |
-# | [The conditional VAE](06_conditional_vae.ipynb) | The VAE on MNIST | 3 min | 1.5 GB |
+# | [The conditional VAE](06_conditional_vae.ipynb) | The VAE on MNIST; How good is a VAE? (sections 3 and 5) | 3 min | 1.5 GB |
 # | [A GAN in one dimension](07_toy_gan.ipynb) | The evidence lower bound (for KL); a little PyTorch | 4 min | 1.0 GB |
 # | [GANs on MNIST](08_gan.ipynb) | The VAE on MNIST; A GAN in one dimension | 4 min | 1.6 GB |
 # | [Inside the GPU](09_gpu_kernels.ipynb) | The VAE on MNIST; a PyTorch training loop | 1 min | 1.2 GB |

@@ -155,9 +155,11 @@ def nll(model, x, k, prior=None):
     return torch.cat(parts)  # (N,)
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Predict.** How many nats does the bound gain from $k = 1$ to $k = 50$, and how many more from there to the largest $k$?"}
-# **Predict.** How many [nats](../docs/glossary.md#nat) will the bound gain from $k = 1$ to $k = 50$, and how many more
-# from there to the largest $k$ that we try?
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "With $k = 1$ the bound is about 114 nats.\n\n**Predict.** How many nats does it gain from $k = 1$ to $k = 50$, and how many more from there to the largest $k$?"}
+# With $k = 1$ the bound of our model is about 114 [nats](../docs/glossary.md#nat) per image.
+#
+# **Predict.** How many nats will the bound gain from $k = 1$ to $k = 50$, and how many more from there to the largest
+# $k$ that we try?
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Always state the k", "show": "output"}
 torch.manual_seed(seed)
@@ -373,10 +375,17 @@ figures.image_by_image(of_seed[seed], of_seed[seed + 1], f"seed {seed}", f"seed 
 paired_se = standard_error(of_seed[seed + 1] - of_seed[seed])
 single_se = standard_error(of_seed[seed])
 means = torch.stack([values.mean() for values in of_seed.values()])
+apart = []  # how many paired standard errors the networks are apart
+for s in seeds[1:]:
+    difference = of_seed[s] - of_seed[seed]
+    apart.append(abs(float(difference.mean())) / standard_error(difference))
+clearly = "clearly shows" if max(apart) > 3 else "does not clearly show"
 display(
     Markdown(
         f"**Answer.** It need not be. Each NLL has a standard error of {single_se:.2f}, "
-        f"but the difference between two has only {paired_se:.2f}. "
+        f"but the difference between two has only {paired_se:.2f}. Our two "
+        f"differences are {apart[0]:.1f} and {apart[1]:.1f} times their paired standard errors, "
+        f"which {clearly} that the networks differ. "
         f"The means of the three seeds have a standard deviation of {means.std():.2f} nats."
     )
 )
@@ -494,18 +503,18 @@ if on_mnist:
 # %%
 display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safetensors"))))
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What bought what\n\n**Predict.** Which ingredient bought the most: the second layer, a smooth activation, the initial bias, a falling learning rate, the slow start of the KL, a larger batch, or 32 dimensions?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What bought what\n\n**Predict.** Which ingredient bought the most: two layers of 500 in place of one of 400, a smooth activation, the initial bias, a falling learning rate, the slow start of the KL, a larger batch, or 32 dimensions?"}
 # What makes the model in the second row of the table so good? To find out, we took away one of its ingredients at a
 # time (`benchmarks/quality.py`). One ingredient is the *slow start of the KL*: over the first tenth of training, the KL
 # term is multiplied by a factor that rises from 0 to 1. The comparison uses *separate* runs of only 30 epochs, in which
 # the learning rate falls and the KL factor rises correspondingly faster. In these runs, matrix products are computed in
 # bfloat16, a 16-bit number format. Each variant was run with one seed, and its NLL was measured with $k = 100$.
 #
-# **Predict.** Which ingredient bought the most: the second hidden layer, the smooth activation (SiLU in place of ReLU),
-# initializing the decoder's last bias at the mean image, a learning rate that falls along a cosine, the slow start of
-# the KL, a larger batch with a higher learning rate, or 32 dimensions in place of 20?
+# **Predict.** Which ingredient bought the most: two hidden layers of 500 units in place of one of 400, the smooth
+# activation (SiLU in place of ReLU), initializing the decoder's last bias at the mean image, a learning rate that falls
+# along a cosine, the slow start of the KL, a larger batch with a higher learning rate, or 32 dimensions in place of 20?
 
-# %% alt="Horizontal bars show the nats lost when one ingredient is taken away: without the second layer the loss is by far the largest, without four others it is between one and two nats, with the smaller batch it is a fraction of a nat, and with fewer dimensions nothing is lost." slideshow={"slide_type": "slide"} slide={"text": "## Nats lost without each ingredient"}
+# %% alt="Horizontal bars show the nats lost when one ingredient is taken away: with one layer of 400 in place of two of 500 the loss is by far the largest, without four others it is between one and two nats, with the smaller batch it is a fraction of a nat, and with fewer dimensions nothing is lost." slideshow={"slide_type": "slide"} slide={"text": "## Nats lost without each ingredient"}
 lost = figures.ingredients(quality)
 
 # %% slideshow={"slide_type": "fragment"}
@@ -518,9 +527,10 @@ display(
 )
 
 # %% [markdown]
-# **Why?** With a second layer and a little more width, the [encoder](../docs/glossary.md#encoder) and the decoder can
-# represent more complicated functions. Most of the other ingredients make these larger networks easier to train. Extra
-# dimensions of $z$ buy nothing, probably because they collapse to the prior.
+# **Why?** With a second layer and wider layers (the comparison does not separate the two), the
+# [encoder](../docs/glossary.md#encoder) and the decoder can represent more complicated functions. Most of the other
+# ingredients make these larger networks easier to train. Extra dimensions of $z$ buy nothing, probably because they
+# collapse to the prior.
 
 # %% [markdown]
 # How far can you trust the bars in this figure? The NLL of each run has a standard error of about a quarter of a nat,
@@ -594,7 +604,7 @@ display(
         f"**Answer.** Exact NLL, mean and standard deviation over {n_seeds} seeds: "
         f"normal {mean_normal:.1f} (± {spread_normal:.1f}), "
         f"flower {mean_flower:.1f} (± {spread_flower:.1f}). "
-        f"Flower minus normal: {prior_gap:+.1f} ± {prior_se:.1f} nats."
+        f"Flower minus normal: {prior_gap:+.1f} nats, with a standard error of {prior_se:.1f}."
     )
 )
 
@@ -638,9 +648,9 @@ LatentExplorer(
 #
 # **Why?** In the middle, two numbers are too few to tell the digits apart, so the reconstructions of real digits are
 # blurred there, too. The failures in the empty regions have a different cause, and adding dimensions does not remove
-# it. The average of $q(z|x)$ over all images is called the **aggregate posterior**, $q(z)$. The decoder is trained on
-# codes from $q(z)$, but when we sample, we draw the codes from $P(z)$. In regions where $P(z)$ is much larger than
-# $q(z)$, we draw many codes on which the decoder was hardly trained.
+# it. Let $q(z)$ be the average of $q(z|x)$ over all images. The decoder is trained on codes from $q(z)$, but when we
+# sample, we draw the codes from $P(z)$. In regions where $P(z)$ is much larger than $q(z)$, we draw many codes on which
+# the decoder was hardly trained.
 #
 # **Why does the likelihood hardly notice?** Suppose that a third of the prior's probability lies where no code ever
 # falls. If we removed this third from the prior and rescaled the rest, the probability of every digit would grow by a
@@ -648,9 +658,11 @@ LatentExplorer(
 # sample in three fails.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Why samples fail\n\nThe decoder is trained on codes from the *aggregate posterior* $q(z)$; samples start from $P(z)$. We fit a mixture to the codes, and use it as the prior.\n\n**Predict.** Will the samples improve visibly? And the NLL?"}
-# What happens if we draw $z$ from a distribution closer to $q(z)$, the average of $q(z|x)$ over all images? For our
-# 20-dimensional VAE, we fit a mixture of Gaussians to its codes for the training digits and use the mixture as the
-# prior (Ghosh et al. 2020). Neither the encoder nor the decoder changes.
+# The average of $q(z|x)$ over all images, $q(z)$, is called the
+# **[aggregate posterior](../docs/glossary.md#aggregate-posterior)**. What happens if we draw $z$ from a distribution
+# that is closer to $q(z)$ than the normal prior is? For our 20-dimensional VAE, we fit a mixture of Gaussians to its
+# codes for the training digits and use the mixture as the prior (Ghosh et al. 2020). Neither the encoder nor the
+# decoder changes.
 #
 # **Predict.** Will the samples improve visibly? Will the NLL improve, and by how many nats?
 
@@ -885,11 +897,11 @@ claims = f"""
 | # | the lecture | measured here | verdict |
 |---|---|---|---|
 | 12 | the VAE is a mixture of infinitely many Gaussians (here of Bernoullis) | distance to the exact integral: {distance[10]:.1f} nats with 10 components, {distance[1000]:.1f} with 1,000, {distance[10000]:.1f} with 10,000 | holds |
-| 13 | the prior may have any shape, even a flower; a normal one hardly restricts P(x), because a network with enough neurons can represent any function | exact NLL, mean (± standard deviation) over {n_seeds} seeds: normal {spread}; flower minus normal {prior_gap:+.1f} ± {prior_se:.1f} | a flower can be used, too; {verdict} |
+| 13 | the prior may have any shape, even a flower; a normal one hardly restricts $P(x)$, because a network with enough neurons can represent any function | exact NLL, mean (± standard deviation) over {n_seeds} seeds: normal {spread}; flower minus normal {prior_gap:+.1f}, with a standard error of {prior_se:.1f} | a flower can be used, too; {verdict} |
 | – | no claim of the lecture: does every part of the prior give digits? | {sampled}; NLL (k = 50) gains {gain.mean():.1f} ± {standard_error(gain):.1f} nats | no; a prior fitted to the codes gives far more clear digits |
 | 33 | there are other ways, such as PixelRNN | exact NLL of one masked layer {pixel_nll.mean():.1f}, bound of the VAE {nlls[many].mean():.1f}; paired difference {pixel_difference.mean():+.1f} ± {standard_error(pixel_difference):.1f} | holds |
 
-Protocol: {len(images):,} training digits, drawn black or white anew at each step; {epochs} epochs ({plane_epochs} in the plane, {pixel_epochs} pixel after pixel); {len(x_test):,} test digits in one fixed binarization; k = {many} unless stated; ± is one standard error over images, or over seeds for the priors. One seed for every row but 13.
+Protocol: {len(images):,} training digits, drawn black or white anew at each step; {epochs} epochs ({plane_epochs} in the plane, {pixel_epochs} pixel after pixel); {len(x_test):,} test digits in one fixed binarization; k = {many} unless stated; ± is one standard error over images, or over seeds for the priors. One seed for every row but 13. Claims are numbered across the whole course.
 """
 display(Markdown(claims))
 
@@ -897,8 +909,8 @@ display(Markdown(claims))
 # %% [markdown]
 # ## Exercises
 #
-# Fill in the steps, run the cell, then run the check below it. In exercises 1 and 2, the check says "Correct" or names
-# the mistake. In exercise 3, the cell below compares your formula with the two bounds.
+# Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. In
+# exercise 3, it cannot see your derivation, only the resulting formula.
 #
 # **1. The bound on the NLL.** For $k$ draws of $z$ and $N$ images, you are given the three logarithms that make up each
 # weight. Work with logarithms until the end, because they may be −5000 for one image and 3000 for another. The result
@@ -941,30 +953,29 @@ checks.paired_error(my_paired_error)
 # **3. Derive it: what does a second draw buy?** Let $a$ and $b$ be the logarithms of two weights. The bound with
 # $k = 2$ uses $\log \frac{e^a + e^b}{2}$, and the average of two bounds with $k = 1$ uses $\frac{a + b}{2}$. Show that
 # the gain (the first expression minus the second) depends on $d = a - b$ alone, that it is never negative, and that it
-# is close to $d^2/8$ for small $d$. What does this say about the gain if $q$ is the true posterior? Assign the gain, as
-# a function of $d$, to `my_gain` in the next cell. The cell below it compares your function with the difference between
-# the two formulas.
+# is close to $d^2/8$ for small $d$. What does this say about the gain if $q$ is the true posterior? Write the gain as a
+# function of $d$ in the next cell. The function gets a tensor, so use operations of PyTorch.
+
 
 # %%
-my_gain = None  # a function of d, a tensor
+def my_gain(d):
+    """The gain in nats from a second draw, for each difference d of two log-weights: (M,) to (M,)."""
+    raise NotImplementedError
+
 
 # %%
-if my_gain is None:
-    print("Not started: assign your function of d to my_gain.")
-else:
-    a = 3 * torch.randn(1_000)
-    b = 3 * torch.randn(1_000)
-    difference = torch.logaddexp(a, b) - math.log(2) - (a + b) / 2 - my_gain(a - b)
-    print(f"largest difference {difference.abs().max():.1e}; rounding alone gives about 1e-6")
-    if difference.abs().max() < 1e-5:
-        print("Your formula agrees with the two bounds.")
-    else:
-        print("Your formula differs from the gain of the two bounds.")
+checks.second_draw(my_gain)
 
 # %% [markdown]
-# **Answer.** If $q$ is the true posterior, the second draw gains nothing. In that case $P(x|z)\,P(z) = q(z|x)\,P(x)$,
-# so every weight is $P(x)$, whichever $z$ was drawn. Therefore $a = b$, $d = 0$, and the gain is 0. There is nothing
-# left to gain, because the bound with one draw already equals $\log P(x)$.
+# **Answer.** Because $a = \frac{a+b}{2} + \frac d2$ and $b = \frac{a+b}{2} - \frac d2$, we have
+# $\frac{e^a + e^b}{2} = e^{(a+b)/2} \cdot \frac{e^{d/2} + e^{-d/2}}{2} = e^{(a+b)/2} \cosh \frac d2$. We take the
+# logarithm and subtract $\frac{a+b}{2}$. The gain is $\log \cosh \frac d2$, which depends on $d$ alone. Since $\cosh$
+# is at least 1, the gain is never negative, and it is 0 only for $d = 0$. For small $d$,
+# $\cosh \frac d2 \approx 1 + \frac{d^2}{8}$ and $\log(1 + u) \approx u$, so the gain is close to $d^2/8$.
+#
+# If $q$ is the true posterior, the second draw gains nothing. In that case $P(x|z)\,P(z) = q(z|x)\,P(x)$, so every
+# weight is $P(x)$, whichever $z$ was drawn. Therefore $a = b$, $d = 0$, and the gain is 0. There is nothing left to
+# gain, because the bound with one draw already equals $\log P(x)$.
 
 # %% [markdown]
 # ## Further reading
