@@ -580,6 +580,85 @@ def test_a_key_whose_inputs_fail_costs_no_other_question(tmp_path):
     )
 
 
+def with_broken_reference(homework: Path) -> Path:
+    """Copy the assignments, let NumPy raise a ValueError in a reference, and return its key."""
+    shutil.copytree(
+        HOMEWORK / "tiny", homework / "tiny", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    key = homework / "tiny" / "keys" / "sgd_step.py"
+    text = key.read_text()
+    key.write_text(text.replace("return weights - rate", "return np.ones(17) + weights - rate", 1))
+    key.write_text(key.read_text().replace("\n\nfrom", "\n\nimport numpy as np\nfrom", 1))
+    return key
+
+
+BROKEN = (
+    "ValueError in line 18 of keys/sgd_step.py (operands could not be broadcast together with "
+    "shapes (17,) (2,))"
+)
+
+
+@needs_wall
+def test_the_error_in_a_reference_is_named_with_its_line(tmp_path):
+    with_broken_reference(tmp_path)
+    submission = Submission("ada", ANSWERS["ada"][1])
+    result = grade_submission(Assignment.read("tiny", tmp_path), submission, SECRET)
+    assert result.faults == {"sgd_step": BROKEN}
+    assert result.points == 60
+
+
+def test_release_names_the_error_in_a_reference(tmp_path, capsys):
+    with_broken_reference(tmp_path)
+    words = ["--homework", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main(["release", "tiny", *words]) == 2
+    says = BROKEN.replace(" of keys/sgd_step.py", "")
+    assert capsys.readouterr().err == f"release: keys/sgd_step.py fails with {says}.\n"
+    assert not (tmp_path / "out").exists()
+
+
+@needs_wall
+def test_report_and_feedback_do_not_lead_to_publishing_after_a_key_has_failed(
+    class_folder, tmp_path, capsys
+):
+    homework = tmp_path / "homework"
+    key = with_broken_reference(homework)
+    out = with_secret(tmp_path / "out")
+    (class_folder / "bob.ipynb").rename(class_folder / "Bob_77_assignsubmission_file_.ipynb")
+    words = list(map(str, grade_words(class_folder, out, "--workers", 0)))
+    words[words.index(str(HOMEWORK))] = str(homework)
+    options = ["tiny", "--homework", str(homework), "--out", str(out)]
+    assert main(words) == 0
+    capsys.readouterr()
+    says = (
+        f"because its key failed with {BROKEN}. "
+        "Correct the key, and run the same `grade` command again."
+    )
+
+    assert main(["report", *options]) == 0
+    said = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in said if says in line]
+    assert line.startswith("The question sgd_step earns 0 points for ")
+    assert "ada" in line
+    assert said[-1].startswith("Next, when you have corrected the key and graded again: ")
+    assert " report tiny " in said[-1]
+
+    assert main(["feedback", *options]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].endswith(" Do not hand them out yet.")
+    assert line in said
+    assert said[-1] == "Then run `report` and `feedback` again."
+    assert not [other for other in said if "Give each" in other or "upload" in other]
+
+    key.write_text(key.read_text().replace("np.ones(17) + ", ""))
+    assert main(words) == 0
+    assert main(["report", *options]) == 0
+    assert " feedback tiny " in capsys.readouterr().out.splitlines()[-1]
+    assert main(["feedback", *options]) == 0
+    said = capsys.readouterr().out
+    assert "Give each student their own page." in said
+    assert "its key failed" not in said
+
+
 @needs_wall
 @pytest.mark.parametrize(
     ("variants", "says"),
@@ -1361,7 +1440,7 @@ def test_points_that_move_between_questions_are_told(before, now, said):
 
 def test_the_time_left_is_told_only_while_it_can_be_known(monkeypatch, capsys):
     monkeypatch.setattr(progress.time, "monotonic", lambda: 0.0)
-    shown = progress.Progress(6, {})
+    shown = progress.Progress(TINY, 6, {})
     shown.workers = 2
     monkeypatch.setattr(progress.time, "monotonic", lambda: 10.0)
     for _ in range(6):

@@ -1,14 +1,19 @@
 """A real nbgrader course: release, three students, autograde, a mark by hand, feedback, export."""
 
+import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from course_lib.grading.__main__ import main
 from course_lib.grading.assignment import Assignment, Secret
 from course_lib.grading.release import instructor_notebook, student_notebook
 
@@ -27,7 +32,12 @@ SECRET = "ab" * 32
 UPWARDS = "def sgd_step(weights, gradient, rate):\n    return weights + rate * gradient"
 
 
-def nbgrader(course: Path, *words: str) -> str:
+def nbgrader(course: Path, *words: str, status: int = 0) -> str:
+    return in_course(course, [sys.executable, "-m", "nbgrader", *words], status)
+
+
+def in_course(course: Path, words: list[str], status: int = 0) -> str:
+    """Run a command in the folder of an nbgrader course, and return what it prints."""
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "JUPYTER_CONFIG_DIR": str(course / "jupyter"),
@@ -35,14 +45,9 @@ def nbgrader(course: Path, *words: str) -> str:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "nbgrader", *words],
-        cwd=course,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
+        words, cwd=course, env=environment, capture_output=True, text=True, timeout=300
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -147,3 +152,177 @@ def test_a_person_s_mark_and_the_judge_s_sentences_reach_the_feedback(course):
     assert "In the words of bob" in page
     nbgrader(course, "export", "--to", "grades.csv")
     assert "ada" in (course / "grades.csv").read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------- the page's own commands
+
+PAGE = (ROOT / "docs" / "homework.md").read_text(encoding="utf-8")
+SECTION = PAGE.partition("## In an nbgrader course\n")[2].partition("\n## ")[0]
+LOCKED = ["responsibilities", "m_step", "missing", "gradient", "digits_mixture"]
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory) -> Path:
+    """A course made by the commands of the page, in a folder with nbgrader_config.py alone.
+
+    ada hands in the untouched copy, bob a design, and eve an essay instead of a notebook.
+    """
+    place = tmp_path_factory.mktemp("followed")
+    assert main(["release", "mixtures", "--out", str(place / "grades")]) == 0
+    blocks = re.findall(r"^```(?:python)?\n(.*?)^```", SECTION, re.S | re.M)
+    config, before, after = (
+        b.replace("/home/me/course/grades", str(place / "grades")) for b in blocks
+    )
+    course = place / "course"
+    course.mkdir()
+    (course / "nbgrader_config.py").write_text(config)
+    in_course(course, ["bash", "-e", "-c", before])
+    for student in ("ada", "bob"):
+        shutil.copytree(
+            course / "release" / "mixtures", course / "submitted" / student / "mixtures"
+        )
+    hand_in_a_design(course / "submitted" / "bob" / "mixtures")
+    (course / "submitted" / "eve" / "mixtures").mkdir(parents=True)
+    (course / "submitted" / "eve" / "mixtures" / "essay.pdf").write_bytes(b"%PDF")
+    (course / "log.txt").write_text(in_course(course, ["bash", "-e", "-c", after]))
+    return course
+
+
+def hand_in_a_design(folder: Path) -> None:
+    """Remove the # in front of `hand_in`, as the notebook says, and write its file."""
+    notebook = nbformat.read(folder / "mixtures.ipynb", as_version=4)
+    (cell,) = [
+        cell for cell in notebook.cells if "\n# hand_in(weights=weights, p=p)" in cell.source
+    ]
+    assert cell.metadata.get("editable", True)
+    cell.source = cell.source.replace("# hand_in(", "hand_in(")
+    nbformat.write(notebook, folder / "mixtures.ipynb")
+    design = {"weights": np.ones(1, "float32"), "p": np.full((1, 64), 0.3, "float32")}
+    save_file(design, folder / "design.safetensors")
+
+
+def test_nbgrader_hands_out_the_stubs_that_release_wrote(followed):
+    source, released = (
+        nbformat.read(followed / kind / "mixtures" / "mixtures.ipynb", as_version=4)
+        for kind in ("source", "release")
+    )
+    assert [cell.source for cell in released.cells] == [cell.source for cell in source.cells]
+    locked = [cell for cell in released.cells if not cell.metadata.get("editable", True)]
+    assert [cell.metadata.nbgrader.grade_id for cell in locked] == LOCKED
+
+
+def test_the_released_notebook_runs_from_top_to_bottom(followed, tmp_path):
+    folder = tmp_path / "mixtures"
+    shutil.copytree(followed / "release" / "mixtures", folder)
+    words = ["-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", "mixtures.ipynb"]
+    in_course(folder, [sys.executable, *words])
+    notebook = nbformat.read(folder / "mixtures.ipynb", as_version=4)
+    said = [str(cell.outputs) for cell in notebook.cells if cell.get("outputs")]
+    assert ["Not started: " in text for text in said] == [True] * 4
+
+
+def sentences(course: Path, student: str) -> dict[str, str]:
+    """What the judge says of each question, above the points."""
+    path = course / "autograded" / student / "mixtures" / "mixtures.ipynb"
+    return {
+        cell.metadata.nbgrader.grade_id: cell.outputs[0].text
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.get("outputs")
+    }
+
+
+def test_an_untouched_copy_is_not_started(followed):
+    not_started = dict.fromkeys(LOCKED, "Not started.\n")
+    not_started["digits_mixture"] = "Not started: no design.safetensors was handed in.\n"
+    assert sentences(followed, "ada") == not_started
+
+
+def test_a_design_is_handed_in_without_a_warning(followed):
+    assert sentences(followed, "bob")["digits_mixture"].startswith("Your score is ")
+    assert "has changed" not in (followed / "log.txt").read_text()
+
+
+def listed(course: Path) -> dict[str, str]:
+    """The students in grades.csv, and their points."""
+    with (course / "grades.csv").open() as file:
+        return {row["student_id"]: row["score"] for row in csv.DictReader(file)}
+
+
+def test_a_student_without_a_notebook_is_listed_once_added_to_the_gradebook(followed):
+    assert re.search(
+        r"WARNING\] No notebooks were matched by '\S+/eve/mixtures/",
+        (followed / "log.txt").read_text(),
+    )
+    assert set(listed(followed)) == {"ada", "bob"}
+    command = re.search(r"`(nbgrader db student add) STUDENT`", SECTION)
+    in_course(followed, [*command[1].split(), "eve"])
+    nbgrader(followed, "export")
+    assert listed(followed)["eve"] == "0.0"
+
+
+def test_a_damaged_notebook_fails_autograde_but_stops_nobody_else(followed):
+    (followed / "submitted" / "cyd" / "mixtures").mkdir(parents=True)
+    (followed / "submitted" / "cyd" / "mixtures" / "mixtures.ipynb").write_text('{"cells": [')
+    shutil.copytree(followed / "release" / "mixtures", followed / "submitted" / "dan" / "mixtures")
+    assert "exits with\nstatus 1" in SECTION
+    said = nbgrader(followed, "autograde", "mixtures", status=1)
+    assert "error processing assignment 'mixtures' for student 'cyd'" in said
+    nbgrader(followed, "export")
+    assert listed(followed)["cyd"] == "0.0"
+    assert sentences(followed, "dan")["m_step"] == "Not started.\n"
+
+
+def test_model_answers_in_the_source_version_are_not_handed_out(followed, tmp_path):
+    shutil.copy(followed / "nbgrader_config.py", tmp_path)
+    solved = followed.parent / "grades" / "release" / "instructor" / "mixtures"
+    shutil.copytree(solved, tmp_path / "source" / "mixtures")
+    said = nbgrader(tmp_path, "generate_assignment", "mixtures", status=1)
+    assert (
+        "The cell answer-responsibilities must contain the stub that `release` wrote, but it "
+        "contains something else, possibly a solution. Copy the notebook from release/students "
+        "into the folder source again. To change a stub, change it in keys/responsibilities.py "
+        "and run `release` again."
+    ) in said
+    assert not (tmp_path / "release" / "mixtures").exists()
+
+
+def cleared(assignment: str, *cells: tuple[str, str]) -> list[str]:
+    """What a course's other assignments keep of answer cells with these grade IDs and sources."""
+    from course_lib.grading.nbgrader import KeepStubs
+
+    notebook = nbformat.v4.new_notebook()
+    for name, source in cells:
+        about = {"grade_id": name, "solution": True, "grade": False, "locked": False}
+        notebook.cells.append(nbformat.v4.new_code_cell(source, metadata={"nbgrader": about}))
+    KeepStubs(homework=str(TINY.parent)).preprocess(
+        notebook, {"nbgrader": {"assignment": assignment}}
+    )
+    return [cell.source for cell in notebook.cells]
+
+
+STUB = "def sgd_step(weights, gradient, rate):\n    raise NotImplementedError"
+CLEARED = "# YOUR CODE HERE\nraise NotImplementedError()"
+
+
+def test_all_other_solutions_are_cleared_as_nbgrader_does():
+    marked = "def sgd_step():\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION"
+    own = "def mine():\n    return 1"
+    assert cleared("tiny", ("answer-sgd_step", STUB), ("mine", own)) == [STUB, CLEARED]
+    assert cleared("tiny", ("answer-sgd_step", marked)) == [
+        "def sgd_step():\n    # YOUR CODE HERE\n    raise NotImplementedError()"
+    ]
+    assert cleared("another", ("answer-sgd_step", own)) == [CLEARED]
+
+
+def test_autograde_names_a_key_that_failed(course):
+    """Last, because it grades the course again."""
+    key = course / "homework" / "tiny" / "keys" / "sgd_step.py"
+    text = key.read_text()
+    key.write_text(text.replace("return weights - rate * gradient\n", "return weights - np.x\n", 1))
+    said = nbgrader(course, "autograde", "tiny", "--student", "cyd", "--force")
+    key.write_text(text)
+    assert (
+        "The question sgd_step earns 0 points for cyd, because its key failed with NameError in "
+        "line 17 of keys/sgd_step.py (name 'np' is not defined). Correct the key, and run "
+        "`nbgrader autograde tiny --force`."
+    ) in said

@@ -47,7 +47,7 @@ from course_lib.grading.marks import (
     what_is_open,
 )
 from course_lib.grading.pages import class_page, marked, write_feedback
-from course_lib.grading.progress import Progress, say_what_is_graded_again, some
+from course_lib.grading.progress import Progress, failures, say_what_is_graded_again, some
 from course_lib.grading.sandbox import NoWall, check_wall
 from course_lib.grading.submissions import (
     NO_NOTEBOOK,
@@ -373,7 +373,7 @@ def run_grade(asked: argparse.Namespace) -> None:
             f"To grade the submissions in {asked.submissions} instead, add --replace."
         )
     say_what_is_graded_again(assignment, jobs, secret)
-    progress = Progress(len(jobs), before)
+    progress = Progress(assignment, len(jobs), before)
     options = {"data": asked.data, "unsafe": asked.unsafe}
     if jobs:
         with cluster(asked) as client:
@@ -514,16 +514,23 @@ def run_feedback(asked: argparse.Namespace) -> None:
     marking = marking_of(asked, assignment, store.all())
     pages = write_feedback(assignment, store, folder, marking.marks)
     pages_are = "1 page is" if len(pages) == 1 else f"{len(pages)} pages are"
-    print(f"{pages_are} in {folder}. Give each student their own page.")
+    failed = failures(store.all(), assignment, "run the same `grade` command again")
+    what_now = "Do not hand them out yet" if failed else "Give each student their own page"
+    print(f"{pages_are} in {folder}. {what_now}.")
+    for sentence in failed:
+        print(sentence)
     for_moodle = moodle_zip(assignment, pages)
     if for_moodle:
         path = asked.out / assignment.name / "moodle_feedback.zip"
         write_whole(path, for_moodle)
-        print(f"If the submissions came from Moodle, upload {path} there.")
+        if not failed:
+            print(f"If the submissions came from Moodle, upload {path} there.")
     for sentence in what_is_open(assignment, store.all(), marking, marks_file(asked)):
         print(sentence)
     if not is_complete(assignment, store.all(), marking):
         print("When you have marked every answer, run `report` and `feedback` again.")
+    elif failed:
+        print("Then run `report` and `feedback` again.")
 
 
 def run_report(asked: argparse.Namespace) -> None:
@@ -544,7 +551,8 @@ def run_report(asked: argparse.Namespace) -> None:
         write_whole(marks_file(asked), marks_csv(assignment, stored, marking).encode("utf-8-sig"))
     print(f"The class page is {folder / 'class.html'}.")
     print("The tables points.csv, canvas.csv and moodle.csv are in the same folder.")
-    for sentence in what_is_open(assignment, stored, marking, marks_file(asked)):
+    failed = failures(stored, assignment, "run the same `grade` command again")
+    for sentence in [*failed, *what_is_open(assignment, stored, marking, marks_file(asked))]:
         print(sentence)
     if not any(has_number(result.student) for result in stored):
         print(
@@ -553,10 +561,12 @@ def run_report(asked: argparse.Namespace) -> None:
         )
     marks = "" if asked.marks is None else f" --marks {quote(str(asked.marks))}"
     where = f"{assignment.name} --out {quote(str(asked.out))}{own_homework(asked)}{marks}"
-    if is_complete(assignment, stored, marking):
-        say_next(f"feedback {where}")
-    else:
+    if not is_complete(assignment, stored, marking):
         say_next(f"report {where}", when=", when you have marked the answers")
+    elif failed:
+        say_next(f"report {where}", when=", when you have corrected the key and graded again")
+    else:
+        say_next(f"feedback {where}")
 
 
 def marks_file(asked: argparse.Namespace) -> Path:

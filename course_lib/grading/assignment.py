@@ -238,7 +238,7 @@ def told(error: Exception, file: str, of: str = "") -> str:
         lines = [frame.lineno for frame in frames if frame.filename == file]
         line, what = lines[-1] if lines else None, str(error)
     where = f" in line {line}{of}" if line else ""
-    why = f" ({what.splitlines()[0].removesuffix('.')})" if what else ""
+    why = f" ({what.splitlines()[0].strip().removesuffix('.')})" if what else ""
     return f"{type(error).__name__}{where}{why}"
 
 

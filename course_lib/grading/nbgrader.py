@@ -6,7 +6,8 @@ Put this into nbgrader_config.py in the course folder:
 
     configure(get_config(), secret="/home/me/grades/secret")
 
-`nbgrader autograde` then runs each notebook in the sandbox instead of in a Jupyter kernel. The
+`nbgrader generate_assignment` then hands out the stubs that `release` wrote.
+`nbgrader autograde` runs each notebook in the sandbox instead of in a Jupyter kernel. The
 judge's points become the partial credit of each question's test cell, and the judge's comment
 appears above the points.
 """
@@ -17,9 +18,12 @@ from typing import Any
 import nbformat
 from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbformat import NotebookNode
+from nbgrader.converters import GenerateAssignment
+from nbgrader.converters.base import NbGraderException
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
+    ClearSolutions,
     LimitOutput,
     NbGraderPreprocessor,
     SaveAutoGrades,
@@ -28,9 +32,54 @@ from traitlets import Bool, Unicode
 
 from course_lib.grading.assignment import HOMEWORK, Assignment, Secret
 from course_lib.grading.engine import grade_submission
+from course_lib.grading.progress import failures
 from course_lib.grading.question import Question
+from course_lib.grading.release import untouched_answers
 from course_lib.grading.sandbox import check_wall
 from course_lib.grading.submissions import DESIGN, Submission, read_file
+
+
+class KeepStubs(ClearSolutions):
+    """A replacement for nbgrader's ClearSolutions that keeps the stubs written by `release`.
+
+    ClearSolutions would replace each of them with a cell that only raises NotImplementedError and
+    does not define the function. Cells with solution markers, and the notebooks of other
+    assignments, are treated as in ClearSolutions.
+    """
+
+    homework = Unicode(
+        str(HOMEWORK),
+        help="the folder with the assignments and their keys",
+    ).tag(config=True)
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """Clear one notebook of the source version."""
+        name, homework = resources["nbgrader"]["assignment"], Path(self.homework)
+        is_ours = (homework / name / f"{name}.py").is_file()
+        self.kept = untouched_answers(Assignment.read(name, homework)) if is_ours else {}
+        return super().preprocess(nb, resources)
+
+    def preprocess_cell(
+        self, cell: NotebookNode, resources: dict[str, Any], cell_index: int
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """Keep a stub, and clear any other cell as nbgrader does.
+
+        Raises NbGraderException if the answer cell of one of our questions contains anything other
+        than a stub, because it might contain the solution.
+        """
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if name not in self.kept or self.begin_solution_delimeter in cell.source:
+            return super().preprocess_cell(cell, resources, cell_index)
+        if cell.source not in self.kept[name]:
+            raise NbGraderException(
+                f"The cell {name} must contain the stub that `release` wrote, but it contains "
+                "something else, possibly a solution. Copy the notebook from release/students into "
+                "the folder source again. To change a stub, change it in "
+                f"keys/{name.removeprefix('answer-')}.py and run `release` again."
+            )
+        return cell, resources
 
 
 class Judge(NbGraderPreprocessor):
@@ -64,6 +113,9 @@ class Judge(NbGraderPreprocessor):
             self.design(Path(resources["metadata"]["path"])),
         )
         result = grade_submission(assignment, submission, Secret(key, self.per_student))
+        regrade = f"run `nbgrader autograde {assignment.name} --force`"
+        for sentence in failures([result], assignment, regrade):
+            self.log.error(sentence)
         for cell in nb.cells:
             if cell.cell_type != "code":
                 continue
@@ -113,7 +165,15 @@ def outputs(verdict: dict[str, Any]) -> list[NotebookNode]:
 def configure(
     config: Any, secret: str | Path, per_student: bool = False, homework: str | Path = HOMEWORK
 ) -> None:
-    """Make nbgrader use the judge to execute notebooks; the rest of nbgrader is unchanged."""
+    """Make nbgrader keep the stubs and use the judge to execute notebooks.
+
+    The rest of nbgrader is unchanged.
+    """
+    config.GenerateAssignment.preprocessors = [
+        KeepStubs if step is ClearSolutions else step
+        for step in GenerateAssignment.preprocessors.default()
+    ]
+    config.KeepStubs.homework = str(homework)
     config.Autograde.autograde_preprocessors = [
         Judge,
         ClearMetadataPreprocessor,

@@ -40,21 +40,37 @@ def say_what_is_graded_again(assignment: Assignment, jobs: list[Job], secret: Se
         print(f"Points for {names} no longer count because {are} no longer part of the assignment.")
 
 
+def failures(results: list[Result], assignment: Assignment, then: str) -> list[str]:
+    """Return a sentence for each error in a key, naming the question, the students and the error.
+
+    then: what the instructor must do after correcting the key.
+    """
+    whose: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        for name, what in result.faults.items():
+            if name in assignment.questions:
+                whose.setdefault((name, what), []).append(result.student)
+    return [
+        f"The question {name} earns 0 points for {some(sorted(students))}, because its key failed "
+        f"with {what}. Correct the key, and {then}."
+        for (name, what), students in sorted(whose.items())
+    ]
+
+
 class Progress:
     """The progress of grading: the number done, the time left and, at the end,
     whose points have changed.
     """
 
-    def __init__(self, total: int, before: dict[str, Result]) -> None:
-        self.total, self.before = total, before
+    def __init__(self, assignment: Assignment, total: int, before: dict[str, Result]) -> None:
+        self.assignment, self.total, self.before = assignment, total, before
         self.count = 0
         self.workers = 1  # the number of submissions graded at the same time
         self.start = time.monotonic()
         self.again = 0  # the number of students who already had a result
         self.changed: list[str] = []
         self.aside: list[str] = []
-        # the students affected by each error in a question's key
-        self.faults: dict[tuple[str, str], list[str]] = {}
+        self.failed: list[Result] = []  # the results for which a key failed
 
     def done(self, job: Job, result: Result) -> None:
         """Count one graded submission, and print the number done and the time left."""
@@ -67,8 +83,8 @@ class Progress:
                 self.changed.append(f"{result.student}: {change}")
         if result.set_aside:
             self.aside.append(result.student)
-        for fault in result.faults.items():
-            self.faults.setdefault(fault, []).append(result.student)
+        if result.faults:
+            self.failed.append(result)
         line = f"{self.count} of {self.total} graded{self.left()}"
         print(
             f"\r{line:60}" if sys.stdout.isatty() else line,
@@ -102,12 +118,8 @@ class Progress:
             print("Nobody's points changed.")
         for student in sorted(self.aside):
             print(f"The submission of {student} was set aside for a person to look at.")
-        for (question, what), students in sorted(self.faults.items()):
-            whose = some(sorted(students))
-            print(
-                f"The question {question} earns 0 points for {whose}, because its key failed "
-                f"with {what}. Correct the key, and run the same command again."
-            )
+        for sentence in failures(self.failed, self.assignment, "run the same command again"):
+            print(sentence)
 
 
 def change_of_points(old: Result, new: Result) -> str:

@@ -21,12 +21,15 @@ from course_lib.grading.assignment import (
     Secret,
     asked_in,
     draw,
+    told,
 )
 from course_lib.grading.judge import reference_of
 from course_lib.grading.question import Design, Question, Variant, agree, results_of
 from course_lib.grading.submissions import ANSWER_HERE
 
 PUBLIC_SEED = 2014  # for the practice examples, which are not secret
+HAND_IN_HERE = "# When your design is ready, remove the # from the next line to hand it in:"
+POINTS_HERE = "# If your course uses nbgrader, your points for the design appear below this cell."
 Choose = Callable[[Question], Variant]
 
 
@@ -109,10 +112,11 @@ def new_cell(kind: str, source: str, *tags: str, **nbgrader: Any) -> NotebookNod
 def question_cells(
     assignment: Assignment, question: AnyQuestion, choose: Choose, solved: bool
 ) -> list[NotebookNode]:
-    """Return a question's cells:
-    its text, the answer, and a cell that checks or submits the answer.
+    """Return a question's cells: its text, the answer, and a cell for the points.
 
-    A question that is answered in words has no third cell.
+    In nbgrader, students cannot edit the cell for the points. If the question asks for a function,
+    this cell also tries the function on the public example. A question that is answered in words
+    has no third cell.
     """
     heading = f"({question.points:g} points)"
     answer = {
@@ -137,12 +141,10 @@ def question_cells(
             new_cell("code", check, "practice", **test),
         ]
     if isinstance(question, Design):
-        names = ", ".join(f"{name}={name}" for name in question.arrays)
-        code = question.solution if solved else "# your design"
         return [
             new_cell("markdown", f"{question.text}\n\n*{heading}*"),
-            new_cell("code", code, "practice", **answer),
-            new_cell("code", f"# hand_in({names})", "practice", **test),
+            new_cell("code", design_cell(question, solved), "practice", **answer),
+            new_cell("code", POINTS_HERE, "practice", **test),
         ]
     written = {**test, "solution": True, "locked": False}
     text = question.solution if solved else ANSWER_HERE
@@ -152,34 +154,69 @@ def question_cells(
     ]
 
 
+def design_cell(design: Design, solved: bool) -> str:
+    """Return the code of the cell in which students answer a design question.
+
+    The cell ends with the call that hands in the arrays, as a comment, so that the notebook runs
+    before there is a design.
+    """
+    names = ", ".join(f"{name}={name}" for name in design.arrays)
+    code = design.solution if solved else "# your design"
+    return f"{code}\n\n{HAND_IN_HERE}\n# hand_in({names})"
+
+
+def untouched_answers(assignment: Assignment) -> dict[str, set[str]]:
+    """Return what the answer cells of a student's copy may contain, by the cells' grade IDs.
+
+    For a question that asks for a function, these are the stubs of all variants.
+    """
+    found = {}
+    for name, question in assignment.questions.items():
+        if isinstance(question, Question):
+            found[f"answer-{name}"] = {variant.stub for variant in question.variants}
+        elif isinstance(question, Design):
+            found[f"answer-{name}"] = {design_cell(question, solved=False)}
+        else:
+            found[name] = {ANSWER_HERE}
+    return found
+
+
 def practice_examples(assignment: Assignment, choose: Choose = first_variants) -> dict[str, Any]:
     """Return a public example for each question that asks for a function.
 
-    An example contains inputs, the right results, and the results of known mistakes.
+    Raises AssignmentError if a key stops with an error.
     """
     found = {}
     for name, question in assignment.questions.items():
         if not isinstance(question, Question):
             continue
-        variant = choose(question)
-        arguments = draw(variant, "small", PUBLIC_SEED)
-        right = reference_of(variant, arguments)
-        gives = {
-            mistake.sentence: results_of(mistake.function, arguments, variant.returns)
-            for mistake in variant.mistakes
-        }
-        found[name] = {
-            "arguments": {key: as_json(value) for key, value in arguments.items()},
-            "given_as": question.given_as,
-            "returns": list(variant.returns),
-            "right": {key: as_json(value) for key, value in right.items()},
-            "mistakes": {
-                sentence: {key: as_json(value) for key, value in values.items()}
-                for sentence, values in gives.items()
-                if values is not None and not agree(values, right, variant.tolerance)
-            },
-        }
+        file = f"keys/{name}.py"
+        try:
+            found[name] = practice_example(question, choose(question))
+        except Exception as error:
+            raise AssignmentError(f"{file} fails with {told(error, file)}.") from error
     return found
+
+
+def practice_example(question: Question, variant: Variant) -> dict[str, Any]:
+    """Return a public example: inputs, the right results, and the results of known mistakes."""
+    arguments = draw(variant, "small", PUBLIC_SEED)
+    right = reference_of(variant, arguments)
+    gives = {
+        mistake.sentence: results_of(mistake.function, arguments, variant.returns)
+        for mistake in variant.mistakes
+    }
+    return {
+        "arguments": {key: as_json(value) for key, value in arguments.items()},
+        "given_as": question.given_as,
+        "returns": list(variant.returns),
+        "right": {key: as_json(value) for key, value in right.items()},
+        "mistakes": {
+            sentence: {key: as_json(value) for key, value in values.items()}
+            for sentence, values in gives.items()
+            if values is not None and not agree(values, right, variant.tolerance)
+        },
+    }
 
 
 def as_json(value: Any) -> Any:
