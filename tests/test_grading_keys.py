@@ -18,7 +18,7 @@ from safetensors.numpy import save
 from sklearn.datasets import load_digits
 from thorough import THOROUGH
 
-from course_lib.checks.practice import hand_in
+from course_lib.checks.practice import Practice, hand_in
 from course_lib.grading import runner, trial
 from course_lib.grading.assignment import HOMEWORK, Assignment
 from course_lib.grading.engine import read_design
@@ -238,9 +238,8 @@ def test_a_starter_runs_from_top_to_bottom_and_model_answers_pass_its_practice(
         if isinstance(question, Design)
     ]
     for source in cells_of(instructor_notebook(assignment, choose)):
-        if not any(
-            design in source for design in designs
-        ):  # they train for half a minute, and are tested by themselves
+        # the designs train for half a minute, and are tested by themselves
+        if not any(design in source for design in designs):
             exec(source, solved)
     for question in assignment.questions.values():
         if isinstance(question, Question):
@@ -252,6 +251,24 @@ def test_a_starter_runs_from_top_to_bottom_and_model_answers_pass_its_practice(
             for function in given:
                 result = solved["practice"].check(question.name, function)
                 assert result.status == "correct", f"{question.name}: {result.message}"
+
+
+NO_PRIOR = """def m_step(x, r, a, b):
+    return r.mean(0), (r.T @ x) / r.sum(0)[:, None]"""
+
+
+@pytest.mark.parametrize("number", range(3), ids=lambda number: f"variants {number}")
+def test_practice_names_the_mistake_that_explains_all_results_as_the_grader_does(number, tmp_path):
+    """Each result alone is also explained by a mistake that leaves out only one of the priors."""
+    question = ASSIGNMENTS["mixtures"].questions["m_step"]
+    variant = question.variants[number]
+    write_student_copy(
+        ASSIGNMENTS["mixtures"], tmp_path, lambda one: one.variants[number % len(one.variants)]
+    )
+    function = function_from(NO_PRIOR, "m_step", {})
+    says = "no prior is used at all: this is maximum likelihood."
+    assert verdict_on(question, variant, function, inputs_of(variant, 0)).sentence.endswith(says)
+    assert Practice("mixtures", tmp_path).check("m_step", function).message.startswith(says)
 
 
 def test_no_key_lies_inside_the_package():

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from course_lib.checks.report import Result, Table, call, exercise, expect, same
+from course_lib.checks.report import Result, Table, call, exercise, expect, plain, same
 
 DESIGN = "design.safetensors"
 
@@ -70,15 +70,33 @@ def try_example(example: Mapping[str, Any], student: Any) -> None:
         for name, value in arguments.items()
         if isinstance(value, Tensor | np.ndarray | float | int)
     }
-    for name, part in zip(names, parts, strict=True):
-        mistakes = {
-            sentence: array(values[name]) for sentence, values in example["mistakes"].items()
-        }
+    yours = {name: as_tensor(part) for name, part in zip(names, parts, strict=True)}
+    known = {
+        sentence: {name: array(values[name]) for name in names}
+        for sentence, values in example["mistakes"].items()
+    }
+    # like the grader, prefer a mistake that explains all results to one that explains a single one
+    for sentence, gives in known.items():
+        if all(is_same(yours[name], gives[name]) for name in names):
+            known = {sentence: gives}
+            break
+    for name, part in yours.items():
         right = array(example["right"][name])
-        mistakes = {says: wrong for says, wrong in mistakes.items() if not same(wrong, right)}
+        mistakes = {
+            sentence: gives[name]
+            for sentence, gives in known.items()
+            if not same(gives[name], right)
+        }
         what = "your result" if len(names) == 1 else f"`{name}`"
         # show whole inputs, because one element of a softmax, for example, depends on all of them
-        Table(shown, right, mistakes, inputs_whole=True).judge(as_tensor(part), what)
+        Table(shown, right, mistakes, inputs_whole=True).judge(part, what)
+
+
+def is_same(yours: object, wrong: Tensor) -> bool:
+    """Return whether a result, which may be of any type, is the result of a known mistake."""
+    if not isinstance(yours, Tensor) or yours.is_complex():
+        return False
+    return same(plain(yours, "your result"), wrong)
 
 
 def argument(value: Any, given_as: str = "tensors") -> Any:
