@@ -467,7 +467,7 @@ def with_design(homework: Path, key: str) -> None:
             'len(arrays["p"]) == len(arrays["q"])',
             "True",
             "`measure` stops with ValueError in line 8 (operands could not be broadcast together "
-            "with shapes (3,) (4,) ) on random arrays (p (3,), q (4,)), which `guard` accepts.",
+            "with shapes (3,) (4,)) on random arrays (p (3,), q (4,)), which `guard` accepts.",
         ),
         (
             "return -np.abs",
