@@ -45,7 +45,7 @@ from course_lib.grading.engine import (
     set_aside,
 )
 from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv, safe
-from course_lib.grading.judge import stopped
+from course_lib.grading.judge import judge_design, stopped
 from course_lib.grading.pages import class_page, feedback_page, marked, page_name
 from course_lib.grading.question import Design
 from course_lib.grading.sandbox import python_s_words
@@ -1195,13 +1195,136 @@ def test_two_notebooks_and_a_folder_of_one_student_are_named_at_once(
     for name, student in {"kim/one": "ada", "kim/two": "bob", "tiny": "ada"}.items():
         (class_folder / f"{name}.ipynb").write_bytes(ANSWERS[student][1])
     out = with_secret(tmp_path / "out")
-    assert main(list(map(str, grade_words(class_folder, out, "--workers", 0)))) == 0
+    words = list(map(str, grade_words(class_folder, out, "--workers", 0)))
+    assert main(words) == 2
+    assert "would be called tiny, like the assignment" in capsys.readouterr().err
+    assert texts(out) == {}  # nobody of that name gets into the results
+    (class_folder / "tiny.ipynb").unlink()
+    assert main(words) == 0
     said = capsys.readouterr().out
     assert (
         "More than one notebook or design was handed in, so these students get 0 points: kim."
         in said
     )
-    assert "One student appears to be called tiny, like the assignment" in said
+    assert f"delete the file with this name from {out / 'tiny' / 'results'}." in said
+
+
+@needs_wall
+@pytest.mark.parametrize("only", [[], ["--only", "dan", "eve"]])
+def test_grade_and_report_name_whoever_handed_in_the_wrong_file(
+    only, class_folder, tmp_path, capsys
+):
+    other = notebook(SETUP, "def e_step(x):\n    return x")
+    (class_folder / "eve.ipynb").write_bytes(other)
+    (class_folder / "fay.ipynb").write_bytes(ANSWERS["ada"][1][:-9])  # it was cut off
+    out = with_secret(tmp_path / "out")
+    assert main(list(map(str, grade_words(class_folder, out, "--workers", 0, *only)))) == 0
+    said = capsys.readouterr().out
+    unreadable = "dan" if only else "dan, fay"
+    assert (
+        f"The file cannot be read as a notebook. These students get 0 points: {unreadable}." in said
+    )
+    assert (
+        "These notebooks contain fewer than half of the questions in tiny and may belong to "
+        "another assignment: eve." in said
+    )
+    assert main(["report", "tiny", "--homework", str(HOMEWORK), "--out", str(out)]) == 0
+    count = "2 submissions need a look: dan, eve." if only else "3 submissions need a look: dan"
+    assert count in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("files", "place", "says"),
+    [
+        (
+            {"Ada_815_assignsubmission_file_/tiny.ipynb": b"{}"},
+            "Ada_815_assignsubmission_file_",
+            "is the folder of one student. Pass the folder that contains it",
+        ),
+        ({"tiny.ipynb": b"{}"}, "tiny.ipynb", "tiny.ipynb is only one notebook"),
+        (
+            {"all.zip": zip_of({"Ada_815_assignsubmission_file_/tiny.ipynb": b"{}"})},
+            "",
+            "all.zip appears to be the zip file with all submissions from Moodle",
+        ),
+        (
+            {"all.zip": zip_of({f"{name}_5_tiny.ipynb": b"{}" for name in ("ada_1", "bob_2")})},
+            "",
+            "all.zip appears to be the zip file with all submissions from Canvas",
+        ),
+        (
+            {"a.zip": zip_of({"b.zip": zip_of({"Bob_7_assignsubmission_file_/x.ipynb": b"{}"})})},
+            "a.zip",
+            "b.zip appears to be the zip file with all submissions from Moodle",
+        ),
+    ],
+)
+def test_a_place_that_is_not_the_class_s_is_refused_before_anything_is_graded(
+    files, place, says, tmp_path, capsys
+):
+    folder, out = tmp_path / "late", with_secret(tmp_path / "out")
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    words = grade_words(folder / place, out, "--workers", 0, "--unsafe")
+    assert main(list(map(str, words))) == 2
+    assert says in capsys.readouterr().err
+    assert texts(out) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "student"),
+    [
+        ("Eve_6_assignsubmission_file_/all.zip", "Eve 6"),
+        ("eve_6_7_all.zip", "eve 6"),
+    ],
+)
+def test_a_student_s_own_zip_stops_nobody_whatever_its_files_are_called(name, student, tmp_path):
+    files = {"Ada_815_assignsubmission_file_/tiny.ipynb": b"{}"}
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(zip_of(files))
+    assert find_submissions(tmp_path, "tiny") == [Submission(student, b"{}")]
+
+
+def test_a_name_without_quotes_is_recognized(tmp_path, capsys):
+    (tmp_path / "late").mkdir()
+    for name in ("Ada Lovelace_815", "Bob_7"):
+        folder = tmp_path / "late" / f"{name}_assignsubmission_file_"
+        folder.mkdir()
+        (folder / "x.ipynb").write_bytes(b"{}")
+    words = grade_words(tmp_path / "late", with_secret(tmp_path / "out"), "--unsafe")
+    assert main([*map(str, words), "--only", "Ada", "Lovelace", "815"]) == 2
+    assert capsys.readouterr().err.endswith(
+        'Put a name with spaces in quotes: --only "Ada Lovelace 815"\n'
+    )
+
+
+def test_a_second_release_says_that_it_keeps_the_secret_and_what_it_replaces(
+    with_words, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    words = ["release", "tiny", "--homework", str(with_words), "--out", str(out)]
+    assert main(words) == 0
+    assert "existing secret" not in capsys.readouterr().out
+    before = (out / "secret").read_bytes()
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert f"The copies are made with the existing secret in {out / 'secret'}." in said
+    assert f"The copies in {out / 'release'} are replaced by equal ones." in said
+    key = with_words / "tiny" / "keys" / "explain.py"
+    key.write_text(key.read_text().replace("10,", "20,"))
+    assert main(words) == 0
+    changed = "students/tiny/tiny.ipynb, instructor/tiny/tiny.ipynb, keys/tiny/explain.py"
+    assert f"have changed and are replaced: {changed}." in capsys.readouterr().out
+    assert (out / "secret").read_bytes() == before
+
+
+def test_a_missing_secret_is_the_only_thing_said(class_folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(list(map(str, grade_words(class_folder, out, "--unsafe")))) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "there is no secret at" in said.err
 
 
 @needs_wall
@@ -1594,6 +1717,97 @@ def test_marks_that_cannot_be_meant_are_refused(content, says, to_mark, tmp_path
     assert says.replace("FILE", str(path)) in capsys.readouterr().err
 
 
+COMMON = "student,question,points,maximum,comment,look again,answer"
+TWO_ROWS = f"{COMMON}\n=bob,explain,3,10,,,'=1+1\nada,explain,"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            f"{COMMON}\nada,explain,2,10,No, that is wrong,,Because.\n",
+            "the row that begins with ada,explain: this row has 8 cells, but the table has only 7 "
+            "columns. Put a comment that contains a comma in quotes",
+        ),
+        (f"{COMMON}\nada,explain,2,5,10,,,Because.\n", "write points such as 2.5 with a point."),
+        (
+            f"{COMMON}\nada,explain,2,5,10,,Because.\n".replace(",", ";").replace(
+                "2;5", "2,5;10;a"
+            ),
+            "Put a comment that contains a semicolon in quotes.",
+        ),
+        ("student,question,points,comment\nada,explain,2,5,\n", "this row has 5 cells"),
+        (
+            "student,question,points,comment\nada,explain,2,5\n",
+            "the comment must be text, but got only the number 5.",
+        ),
+        (
+            f"{TWO_ROWS}2,5,Good.,,Because.\n",
+            "ada's answer to explain: the maximum must be 10, but got '5'. Check that each cell",
+        ),
+        (f"{TWO_ROWS}2,Good.,,,Because.\n", "the maximum must be 10, but got 'Good.'."),
+        (
+            f'{COMMON}\n=bob,explain,3,10,Yes.,,\nada,explain,2,10,"He says "no", twice",,B.\n',
+            "the quotation marks after the row of =bob do not match.",
+        ),
+        (
+            f'{COMMON}\nada,explain,2,10,"No,,Because.\n=bob,explain,3,10,,,B.\n',
+            "the quotation marks in the first row do not match.",
+        ),
+        (
+            "student,question,points\nada,explian,7\n",
+            "ada: there is no question 'explian'; the written question is explain. "
+            "Correct the name, or delete the row.",
+        ),
+    ],
+)
+def test_a_table_of_marks_that_would_be_misread_is_left_alone(content, says, to_mark, capsys):
+    """Everything behind a comma that was meant as text would be lost with the next report."""
+    assert to_mark("report") == 0
+    path = to_mark.out / "marks.csv"
+    path.write_text(content, encoding="utf-8")
+    before = {file: file.read_bytes() for file in to_mark.out.rglob("*") if file.is_file()}
+    for name in ("report", "feedback"):
+        assert to_mark(name) == 2
+        assert says in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_marks_are_read_after_a_question_s_points_have_changed(to_mark, with_words):
+    assert to_mark("report") == 0
+    key = with_words / "tiny" / "keys" / "explain.py"
+    key.write_text(key.read_text().replace("10,", "20,"))
+    assert to_mark("report") == 0
+    rows = rows_of((to_mark.out / "marks.csv").read_text(encoding="utf-8"))
+    assert {row["maximum"] for row in rows} == {"20"}
+
+
+def test_feedback_before_the_first_report_says_what_writes_the_table(to_mark, capsys):
+    assert to_mark("feedback") == 0
+    says = f"Run `report` first, which writes {to_mark.out / 'marks.csv'}"
+    assert says in capsys.readouterr().out
+    assert to_mark("report") == 0
+    assert "Run `report` first" not in capsys.readouterr().out
+
+
+def test_the_pages_have_the_marks_of_the_tables(to_mark, tmp_path, capsys):
+    """Or else `feedback` writes nothing, and says how the two can agree."""
+    mine = tmp_path / "my marks.csv"
+    mine.write_text("student,question,points\nada,explain,7\n")
+    assert to_mark("report", "--marks", mine) == 0
+    assert to_mark("feedback") == 2
+    assert f"Pass --marks '{mine}' to this command as well" in capsys.readouterr().err
+    assert not (to_mark.out / "feedback").exists()
+    assert to_mark("feedback", "--marks", mine) == 0
+
+    assert to_mark("report") == 0
+    said = capsys.readouterr().out
+    assert f"The previous tables used the marks in {mine}, but these tables do not." in said
+    assert to_mark("feedback", "--marks", mine) == 2
+    assert f"Run `report` with --marks '{mine}' first." in capsys.readouterr().err
+    assert to_mark("feedback", "--marks", to_mark.out / "marks.csv") == 0
+
+
 def test_whoever_answered_nothing_gets_0_points_and_is_told_so(to_mark):
     (to_mark.out / "results").mkdir(exist_ok=True)
     refused = verdict(0, "Not graded: The file cannot be read as a notebook.")
@@ -1796,8 +2010,91 @@ def test_feedback_has_the_headings_that_the_student_read():
         "ada", "sha", {name: verdict(0, "Not graded.") for name in assignment.questions}
     )
     page = feedback_page(assignment, unknown)
-    assert "<h2>distance: 0 of " in page
+    place = list(assignment.questions).index("distance") + 1
+    assert f"<h2>Question {place}: 0 of " in page
+    assert "<h2>distance" not in page
     assert "<h2>7. In words: 0 of " in page
+
+
+def test_whoever_could_not_be_graded_is_told_why_once():
+    """On the page, in Moodle and on Gradescope; a mark that a person gave is shown as well."""
+    assignment = Assignment.read("mixtures")
+    why = "Not graded: No notebook was handed in, only essay.pdf."
+    verdicts = {name: verdict(0, why) for name in assignment.questions}
+    result = Result("Ada 815", "sha", verdicts, notes=[why.removeprefix("Not graded: ")])
+    marks = {("Ada 815", "explain"): (7.0, "The essay is good.")}
+    marked_result = marked(assignment, result, marks)
+    page = feedback_page(assignment, marked_result)
+    (row,) = rows_of(moodle_csv(assignment, [marked_result]))
+    on_gradescope = gradescope(assignment, marked(assignment, result, {}))
+    for text in (page, row["Feedback comments"], on_gradescope):
+        assert text.count("only essay.pdf") == 1
+        assert "m_step" not in text
+    assert page.index("only essay.pdf") < page.index("<h2>")
+    assert "<h2>2. An M-step with a prior: 0 of " in page
+    assert "<h2>6. In words: 7 of 60 points</h2>\n<p>The essay is good.</p>" in page
+    assert row["Feedback comments"] == f"{why}\n6. In words: The essay is good."
+
+
+def test_comments_and_tests_elsewhere_have_the_headings_that_the_student_read():
+    assignment = Assignment.read("mixtures")
+    pixels = assignment.questions["missing"].variants[1]
+    given = {
+        "missing": verdict(20, "Correct.") | {"variant": pixels.name},
+        "digits_mixture": verdict(0, "Correct.") | {"score": -18.3},
+    }
+    result = Result("Ada 815", "sha", given)
+    (row,) = rows_of(moodle_csv(assignment, [result]))
+    assert row["Feedback comments"] == (
+        "3. Missing pixels: Correct.\n5. Design a mixture: Correct."
+    )
+    found = json.loads(gradescope(assignment, result))
+    assert [one["name"] for one in found["tests"]] == ["3. Missing pixels", "5. Design a mixture"]
+    assert [one["name"] for one in found["leaderboard"]] == ["5. Design a mixture"]
+
+
+def test_a_page_with_an_open_mark_says_that_the_total_is_provisional():
+    result = Result("ada", "sha", {"log_mean_exp": verdict(30, "Half.")})
+    assert "provisional" not in feedback_page(TINY, result)
+    result.verdicts["sgd_step"] = verdict(0, "Open.") | {"points": None}
+    page = feedback_page(TINY, result)
+    assert "30 of 100 points so far</p>" in page
+    assert "The total is provisional" in page
+
+
+@pytest.mark.parametrize(
+    ("score", "points", "says"),
+    [
+        (2, 10, "Correct. Your score is 2.000 points; a score of 1 or better earns all points."),
+        (0.5, 5, "Your score is 0.500 points; a score of 1 or better earns all points."),
+        (
+            -1,
+            0,
+            "Not yet: your score is -1.000 points. Only a score better than 0 earns points, and a "
+            "score of 1 or better earns all points.",
+        ),
+    ],
+)
+def test_the_sentence_about_a_design_says_where_its_points_begin_and_end(score, points, says):
+    found = judge_design(replace(design_of(), measure=lambda arrays: score), {}, "")
+    assert (found.points, found.sentence) == (points, says)
+
+
+def test_a_design_that_is_missing_the_second_time_is_named_as_the_cause(capsys):
+    scored = verdict(15, "Your score is 1.") | {"score": 1.0}
+    refused = verdict(0, "Not graded: No notebook was handed in.")
+    old = {
+        "ada": Result("ada", "one", {"design": scored, "other": verdict(75, "Correct.")}),
+        "bob": Result("bob", "one", {"design": refused, "other": refused}),
+    }
+    shown = progress.Progress(TINY, 2, old)
+    for name in old:
+        without = {"design": verdict(0, engine.NO_DESIGN), "other": verdict(75, "Correct.")}
+        shown.done(None, Result(name, "two", without))
+    shown.end()
+    said = capsys.readouterr().out.splitlines()
+    assert "  ada: 90 → 75; the new submission lacks design.safetensors" in said
+    assert "  bob: 0 → 75" in said
 
 
 def test_names_with_odd_characters_get_files_of_their_own(tmp_path):

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +46,7 @@ from course_lib.grading.marks import (
     read_marks,
     what_is_open,
 )
-from course_lib.grading.pages import class_page, marked, write_feedback
+from course_lib.grading.pages import class_page, marked, to_look_at, write_feedback
 from course_lib.grading.progress import Progress, failures, say_what_is_graded_again, some
 from course_lib.grading.sandbox import NoWall, check_wall
 from course_lib.grading.submissions import (
@@ -71,6 +71,9 @@ QUIET = """import logging, signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 logging.getLogger("distributed").setLevel(logging.CRITICAL)
 """
+
+# the file that contains the path of the --marks file that the last `report` used, if any
+MARKS_USED = "marks_used.txt"
 
 Run = Callable[[argparse.Namespace], int | None]  # returns the exit status, or None for 0
 
@@ -299,8 +302,9 @@ def run_release(asked: argparse.Namespace) -> None:
     path = asked.secret or asked.out / "secret"
     secret = read_secret(asked) if path.exists() else draw_secret(asked, path)
     files = copies(assignment, secret, students)  # make all copies before writing the first file
-    keep_secret(path, secret)
     place = asked.out / "release"
+    say_what_exists(path, place, files)
+    keep_secret(path, secret)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users must not see model answers
     write_all(files, place)
     if asked.per_student:
@@ -315,6 +319,23 @@ def run_release(asked: argparse.Namespace) -> None:
         f"grade {assignment.name} --submissions FOLDER_OR_ZIP --out {quote(str(asked.out))}{given}",
         when=", when the submissions are in",
     )
+
+
+def say_what_exists(secret: Path, place: Path, files: Mapping[str, bytes]) -> None:
+    """Print that an existing secret is used again, and whether existing copies change."""
+    if not secret.exists():
+        return
+    print(f"The copies are made with the existing secret in {secret}.")
+    there = [name for name in files if (place / name).exists()]
+    changed = [
+        str((place / name).relative_to(place))
+        for name in there
+        if (place / name).read_bytes() != files[name]
+    ]
+    if changed:
+        print(f"These files in {place} have changed and are replaced: {some(changed, 3)}.")
+    elif there:
+        print(f"The copies in {place} are replaced by equal ones.")
 
 
 def read_students(asked: argparse.Namespace) -> list[str]:
@@ -354,10 +375,10 @@ def run_grade(asked: argparse.Namespace) -> None:
     and print the names of the students whose points have changed.
     """
     assignment = Assignment.read(asked.assignment, asked.homework)
-    submissions = read_submissions(asked, assignment)
+    secret = read_secret(asked)
     if not asked.unsafe:
         check_wall()
-    secret = read_secret(asked)
+    submissions = read_submissions(asked, assignment)
     submissions = without_strangers(asked, assignment.name, submissions)
     store = Store(asked.out / assignment.name)
     check_writable(store.folder / "test")  # fail now rather than after an hour of grading
@@ -395,7 +416,8 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
     """Return the submissions to grade, including those without a notebook.
 
     Print the names of students whose submissions cannot be graded, and the files that cannot be
-    matched to a student.
+    matched to a student. Raises Refused if this cannot be the folder of a class, or not for this
+    assignment.
     """
     found: list[Submission] = []
     nothing_found = None
@@ -408,8 +430,38 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
     if nothing_found and not submissions:
         raise nothing_found
     if asked.only:
-        return chosen(submissions, asked.only)
-    check_assignment(asked, assignment, found)
+        submissions, loose = chosen(submissions, asked.only), []
+    else:
+        check_names(asked, assignment, found)
+        check_assignment(asked, assignment, found)
+    say_who_cannot_be_graded(asked, assignment, submissions)
+    if loose:
+        print(f"No student could be identified, so these files are ignored: {some(loose)}.")
+    return submissions
+
+
+def check_names(
+    asked: argparse.Namespace, assignment: Assignment, submissions: list[Submission]
+) -> None:
+    """Raise Refused if a student appears to have the name of the assignment.
+
+    The student's results would be stored under a name that is not theirs.
+    """
+    if assignment.name in [one.student for one in submissions]:
+        raise Refused(
+            f"one student in {asked.submissions} would be called {assignment.name}, like the "
+            "assignment. If this is the folder of one student, pass the folder of the whole class. "
+            f"If one file is called {assignment.name}.ipynb, rename it to STUDENT.ipynb, "
+            "or put it into a folder with the student's name."
+        )
+
+
+def say_who_cannot_be_graded(
+    asked: argparse.Namespace, assignment: Assignment, submissions: list[Submission]
+) -> None:
+    """Print the names of students whose submissions cannot be graded, with the reasons, and the
+    names of those whose notebooks seem to belong to another assignment.
+    """
     nothing = [one.student for one in submissions if one.trouble.startswith(NO_NOTEBOOK)]
     if nothing:
         print(f"No notebook was handed in, so these students get 0 points: {some(nothing)}.")
@@ -417,16 +469,27 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
     if several:
         print(
             "More than one notebook or design was handed in, so these students get 0 points: "
-            f"{some(several)}. Keep one of each per student, and run the same command again."
+            f"{some(several)}. Keep one of each per student, and run the same command again. "
+            "If one of these names is not a student's, also delete the file with this name from "
+            f"{asked.out / assignment.name / 'results'}."
         )
-    if assignment.name in [one.student for one in found]:
+    unreadable: dict[str, list[str]] = {}
+    other = []
+    for one in submissions:
+        if one.student in (*nothing, *several):
+            continue
+        reason = one.trouble or read_cells(one.notebook).refusal
+        if reason:
+            unreadable.setdefault(reason, []).append(one.student)
+        elif not holds_half(one.notebook, assignment.functions):
+            other.append(one.student)
+    for reason, students in unreadable.items():
+        print(f"{reason} These students get 0 points: {some(students)}.")
+    if other:
         print(
-            f"One student appears to be called {assignment.name}, like the assignment. "
-            "Is --submissions the folder of one student instead of the folder of the whole class?"
+            f"These notebooks contain fewer than half of the questions in {assignment.name} and "
+            f"may belong to another assignment: {some(other)}."
         )
-    if loose:
-        print(f"No student could be identified, so these files are ignored: {some(loose)}.")
-    return submissions
 
 
 def check_assignment(
@@ -510,6 +573,7 @@ def graded(asked: argparse.Namespace) -> tuple[Assignment, Store]:
 def run_feedback(asked: argparse.Namespace) -> None:
     """Write one feedback page for each student."""
     assignment, store = graded(asked)
+    check_same_marks(asked)
     folder = asked.out / assignment.name / "feedback"
     marking = marking_of(asked, assignment, store.all())
     pages = write_feedback(assignment, store, folder, marking.marks)
@@ -540,6 +604,7 @@ def run_report(asked: argparse.Namespace) -> None:
     if not stored:
         raise Refused("there are no results to report. Run `grade` first.")
     marking = marking_of(asked, assignment, stored)
+    own_marks, marks_before = own_marks_of(asked), marks_in_tables(asked)
     results = [marked(assignment, result, marking.marks) for result in stored]
     folder = asked.out / assignment.name
     write_whole(folder / "class.html", class_page(assignment, results).encode())
@@ -549,8 +614,18 @@ def run_report(asked: argparse.Namespace) -> None:
     write_whole(folder / "moodle.csv", moodle_csv(assignment, results).encode())
     if asked.marks is None:  # a file given with --marks is never overwritten
         write_whole(marks_file(asked), marks_csv(assignment, stored, marking).encode("utf-8-sig"))
+    if own_marks:
+        write_whole(folder / MARKS_USED, f"{own_marks}\n".encode())
+    else:
+        (folder / MARKS_USED).unlink(missing_ok=True)
     print(f"The class page is {folder / 'class.html'}.")
     print("The tables points.csv, canvas.csv and moodle.csv are in the same folder.")
+    if marks_before and marks_before != own_marks:
+        print(f"The previous tables used the marks in {marks_before}, but these tables do not.")
+    looks = [result.student for result in results if to_look_at(result)]
+    if looks:
+        need = "1 submission needs" if len(looks) == 1 else f"{len(looks)} submissions need"
+        print(f"{need} a look: {some(looks)}. The class page says why.")
     failed = failures(stored, assignment, "run the same `grade` command again")
     for sentence in [*failed, *what_is_open(assignment, stored, marking, marks_file(asked))]:
         print(sentence)
@@ -576,12 +651,60 @@ def marks_file(asked: argparse.Namespace) -> Path:
     return asked.marks or asked.out / asked.assignment / "marks.csv"
 
 
+def own_marks_of(asked: argparse.Namespace) -> Path | None:
+    """Return the full path of the --marks file, or None if the marks are in the table that
+    `report` writes.
+    """
+    path = marks_file(asked).resolve()
+    return None if path == (asked.out / asked.assignment / "marks.csv").resolve() else path
+
+
+def marks_in_tables(asked: argparse.Namespace) -> Path | None:
+    """Return the --marks file that the last `report` used, or None if it used none."""
+    record = asked.out / asked.assignment / MARKS_USED
+    return Path(record.read_text(encoding="utf-8").strip()) if record.exists() else None
+
+
+def check_same_marks(asked: argparse.Namespace) -> None:
+    """Raise Refused if the pages would show other marks than the tables of the last `report`."""
+    own, before = own_marks_of(asked), marks_in_tables(asked)
+    reported = (asked.out / asked.assignment / "points.csv").exists()
+    if not reported or own == before:
+        return
+    if before is None:
+        raise Refused(
+            f"the last `report` did not use the marks in {asked.marks}, so the pages and the "
+            f"tables would differ. Run `report` with --marks {quote(str(asked.marks))} first."
+        )
+    raise Refused(
+        f"the last `report` used the marks in {before}, so the pages and the tables would differ. "
+        f"Pass --marks {quote(str(before))} to this command as well, "
+        "or run `report` first with the marks that you want."
+    )
+
+
 def marking_of(asked: argparse.Namespace, assignment: Assignment, results: list[Result]) -> Marking:
     """Return the marks entered by hand so far."""
     path = marks_file(asked)
     if asked.marks is None and not path.exists():
         return Marking()
-    return read_marks(text_of(path), path, assignment, results)
+    former = former_questions(asked, assignment, results)
+    return read_marks(text_of(path), path, assignment, results, former)
+
+
+def former_questions(
+    asked: argparse.Namespace, assignment: Assignment, results: list[Result]
+) -> set[str]:
+    """Return the names of questions that are, or once were, part of the assignment.
+
+    A question that was dropped still has its key or, in the release, a copy of its key.
+    """
+    folders = [
+        asked.homework / assignment.name / "keys",
+        asked.out / "release" / "keys" / assignment.name,
+    ]
+    keys = {path.stem for folder in folders for path in folder.glob("*.py")}
+    return keys.union(*(result.verdicts for result in results))
 
 
 def text_of(path: Path) -> str:
@@ -640,8 +763,12 @@ def chosen(submissions: list[Submission], students: list[str]) -> list[Submissio
     there = {submission.student for submission in submissions}
     unknown = sorted(set(students) - there)
     if unknown:
+        typed = f" {' '.join(students)} "
+        whole = [f'"{name}"' for name in sorted(there) if " " in name and f" {name} " in typed]
+        hint = f" Put a name with spaces in quotes: --only {' '.join(whole)}" if whole else ""
         raise Refused(
             f"there is no submission from {', '.join(unknown)}, only from {some(sorted(there))}."
+            f"{hint}"
         )
     return [submission for submission in submissions if submission.student in students]
 

@@ -34,6 +34,7 @@ from course_lib.grading.question import (
 
 HOMEWORK = Path(__file__).resolve().parents[2] / "notebooks" / "homework"
 AnyQuestion = Question | Design | Written
+HEADING = re.compile(r"#+ +(.+)")  # a Markdown heading in the first line of a question's text
 MARK = "question:"
 MARKDOWN = re.compile(r"# ?%%.*\[(markdown|md)\]")  # the first line of a Markdown cell
 QUOTED = re.compile(r"""r?(?P<quotes>\"{3}|'{3})(?P<text>.*)(?P=quotes)""", re.DOTALL)
@@ -121,6 +122,26 @@ class Assignment:
             name: question.function if isinstance(question, Question) else ""
             for name, question in self.questions.items()
         }
+
+    def heading(self, name: str, variant: str = "") -> str:
+        """Return the heading of a question as it appears in a student's notebook.
+
+        variant: the name of the student's variant, or "" if it is not known. If the heading cannot
+        be known, return "Question" and the question's place in the assignment. If the question's
+        text has no heading, return the question's name.
+        """
+        question = self.questions.get(name)
+        if question is None:
+            return name
+        if isinstance(question, Question):
+            chosen = [one for one in question.variants if one.name == variant]
+            texts = [one.text for one in chosen or question.variants]
+        else:
+            texts = [question.text]
+        found = {match[1].strip() for text in texts if (match := HEADING.match(text.lstrip()))}
+        if len(found) > 1:
+            return f"Question {list(self.questions).index(name) + 1}"
+        return found.pop() if found else name
 
     def version_of(self, question: str) -> str:
         """Return a short hash of the source code of the question's key."""

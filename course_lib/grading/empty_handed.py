@@ -1,12 +1,12 @@
 """Find students who handed in something other than a notebook, such as a PDF or an empty folder."""
 
 import os
-import re
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from course_lib.grading.submissions import (
     CANVAS,
+    MOODLE_FOLDER,
     NO_NOTEBOOK,
     NOTEBOOK,
     ZIP,
@@ -17,9 +17,6 @@ from course_lib.grading.submissions import (
     students_of,
     whose,
 )
-
-# the folder that Moodle creates for a student's files or text, even if it is empty
-MOODLE_FOLDER = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_[a-z]+_?")
 
 
 def without_notebook(

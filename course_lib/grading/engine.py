@@ -37,6 +37,7 @@ ENDINGS = {
 RIGHT_FILE = "Is it the right file?"
 NOT_GRADED = "Not graded: "  # begins every verdict on a submission that cannot be graded
 FAILED = "The grader failed on this question, so a person will look at it."
+NO_DESIGN = "Not started: no design.safetensors was handed in."
 ENGINE = "4"  # increase this number when a change here or in the judge may change a result
 
 
@@ -58,6 +59,12 @@ class Result:
     def points(self) -> float:
         """The total points of this submission; an answer that is not yet marked counts as 0."""
         return round(sum(verdict["points"] or 0 for verdict in self.verdicts.values()), 2)
+
+    @property
+    def refusal(self) -> str:
+        """A sentence that says why the submission could not be graded, or "" if it was graded."""
+        sentences = [verdict.get("sentence", "") for verdict in self.verdicts.values()]
+        return next((one for one in sentences if one.startswith(NOT_GRADED)), "")
 
     def as_text(self) -> str:
         """Return the result as JSON text; equal results give the same text."""
@@ -236,7 +243,7 @@ def beginning(source: str) -> str:
 def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None, str]:
     """Return the submitted arrays and "", or None and a sentence that says what is wrong."""
     if handed_in is None:
-        return None, "Not started: no design.safetensors was handed in."
+        return None, NO_DESIGN
     try:
         arrays = load(handed_in)
     except sandbox.UNREADABLE:

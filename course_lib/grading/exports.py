@@ -100,12 +100,22 @@ def moodle_csv(assignment: Assignment, results: list[Result]) -> str:
     ]
     for result in results:
         name, number = name_and_id(result.student)
-        comments = "\n".join(
-            f"{question}: {v['sentence']}" for question, v in result.verdicts.items()
-        )
         points = [shown(result.points), shown(assignment.points)]
+        comments = safe(comments_on(assignment, result))
         rows.append([f"Participant {number}", safe(name), *points, "", comments])
     return table(rows)
+
+
+def comments_on(assignment: Assignment, result: Result) -> str:
+    """Return the judge's sentences, each on a line that begins with the question's heading.
+
+    If the submission could not be graded, the reason is given once, in the first line.
+    """
+    lines = [result.refusal] if result.refusal else []
+    for name, verdict in result.verdicts.items():
+        if verdict["sentence"] != result.refusal:
+            lines.append(f"{assignment.heading(name, verdict['variant'])}: {verdict['sentence']}")
+    return "\n".join(lines)
 
 
 def moodle_zip(assignment: Assignment, pages: Mapping[str, bytes]) -> bytes:
@@ -137,13 +147,15 @@ def gradescope(assignment: Assignment, result: Result) -> str:
     tests, board = [], []
     for name, verdict in result.verdicts.items():
         points = verdict["points"] or 0
+        heading = assignment.heading(name, verdict["variant"])
+        refused = verdict["sentence"] == result.refusal  # the reason is in the general output
         tests.append(
             {
-                "name": name,
+                "name": heading,
                 "score": points,
                 "max_score": verdict["most"],
                 "status": "passed" if points == verdict["most"] else "failed",
-                "output": verdict["sentence"],
+                "output": "Not graded." if refused else verdict["sentence"],
                 "output_format": "text",
                 "visibility": "visible",
             }
@@ -151,7 +163,7 @@ def gradescope(assignment: Assignment, result: Result) -> str:
         question = assignment.questions[name]
         if isinstance(question, Design) and verdict["score"] is not None:
             order = "desc" if question.full_at > question.none_at else "asc"
-            board.append({"name": name, "value": round(verdict["score"], 3), "order": order})
+            board.append({"name": heading, "value": round(verdict["score"], 3), "order": order})
     about = {
         "output": "\n".join(result.notes) or "The notebook ran to the end.",
         "output_format": "text",

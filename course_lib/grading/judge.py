@@ -190,8 +190,13 @@ def judge_design(design: Design, arrays: Arrays | None, trouble: str) -> Verdict
         return Verdict(0.0, design.points, broken)
     score = float(design.measure(arrays))
     share = share_of_score(design, score)
-    sentence = (
-        f"Your score is {score:.3f} {design.unit}; "
-        f"a score of {design.full_at:g} or better earns all points."
-    )
+    goal = f"a score of {design.full_at:g} or better earns all points"
+    sentence = f"Your score is {score:.3f} {design.unit}; {goal}."
+    if share == 1:
+        sentence = f"Correct. {sentence}"
+    elif share == 0:
+        sentence = (
+            f"Not yet: your score is {score:.3f} {design.unit}. Only a score better than "
+            f"{design.none_at:g} earns points, and {goal}."
+        )
     return Verdict(round(share * design.points, 2), design.points, sentence, score=score)

@@ -2,8 +2,10 @@
 
 import csv
 import io
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from course_lib.grading.assignment import Assignment
 from course_lib.grading.engine import Result
@@ -49,36 +51,33 @@ def answers_in_words(assignment: Assignment, results: list[Result]) -> dict[tupl
     return found
 
 
-def read_marks(text: str, path: Path, assignment: Assignment, results: list[Result]) -> Marking:
+def read_marks(
+    text: str,
+    path: Path,
+    assignment: Assignment,
+    results: list[Result],
+    former: Collection[str] = (),
+) -> Marking:
     """Read marks from the text of a table,
     and check that they are consistent with the assignment and the results.
 
-    path: the file that contains the table, for error messages. Raises MarksError if the table is
-    not valid.
+    path: the file that contains the table, for error messages. former: the names of questions that
+    were once part of the assignment. Raises MarksError if the table is not valid.
     """
-    header = text.split("\n")[0]
-    # German and French spreadsheets use semicolons as separators
-    marking = Marking(delimiter=";" if header.count(";") > header.count(",") else ",")
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=marking.delimiter)
-    missing = set(NEEDED) - set(reader.fieldnames or [])
-    if missing:
-        raise MarksError(
-            f"{path} must have the columns student, question and points, "
-            f"separated by commas or semicolons, but it lacks {', '.join(sorted(missing))}."
-        )
-    marking.own_columns = [name for name in reader.fieldnames or [] if name and name not in COLUMNS]
+    marking, rows = read_rows(text, path)
+    check_maximum(rows, path, assignment)
     students = {safe(result.student): result.student for result in results}
     answers = answers_in_words(assignment, results)
-    for row in reader:
-        if not row["student"] and not row["question"]:
-            continue  # spreadsheets leave empty rows
+    for row in rows:
         student = students.get(row["student"] or "")
         if student is None:
             raise MarksError(
                 f"{path}: there is no result for {row['student']!r}. See points.csv for all names."
             )
-        name = row["question"] or ""
+        name = row["question"]
         if name not in assignment.questions:
+            if name not in former:
+                raise MarksError(f"{path}, {student}: {unknown_question(name, assignment)}")
             marking.dropped.append(row)
             continue
         key = student, name
@@ -91,6 +90,108 @@ def read_marks(text: str, path: Path, assignment: Assignment, results: list[Resu
         if points is not None and is_newer(row, answers[key]):
             marking.look_again.append(key)
     return marking
+
+
+def read_rows(text: str, path: Path) -> tuple[Marking, list[dict[str, str]]]:
+    """Return a marking that contains only the format of the table, and the rows of the table.
+
+    Empty rows, which spreadsheets leave, are left out. Raises MarksError if a column is missing, if
+    a row has more cells than the table has columns, or if quotation marks do not match.
+    """
+    header = text.split("\n")[0]
+    # German and French spreadsheets use semicolons as separators
+    marking = Marking(delimiter=";" if header.count(";") > header.count(",") else ",")
+    lines = io.StringIO(text, newline="")
+    reader = csv.DictReader(lines, delimiter=marking.delimiter, strict=True)
+    rows: list[dict[str, str]] = []
+    try:
+        missing = set(NEEDED) - set(reader.fieldnames or [])
+        if missing:
+            raise MarksError(
+                f"{path} must have the columns student, question and points, "
+                f"separated by commas or semicolons, but it lacks {', '.join(sorted(missing))}."
+            )
+        columns = list(reader.fieldnames or [])
+        for row in reader:
+            check_width(row, columns, path, marking.delimiter)
+            row["question"] = (row["question"] or "").strip()
+            if row["student"] or row["question"]:
+                rows.append(row)
+    except csv.Error:
+        after = f"after the row of {rows[-1]['student']}" if rows else "in the first row"
+        raise MarksError(
+            f"{path}: the quotation marks {after} do not match. Put a whole comment in quotes, "
+            'and double each quotation mark inside the comment, as in "He says ""no"", twice".'
+        ) from None
+    marking.own_columns = [name for name in columns if name and name not in COLUMNS]
+    return marking, rows
+
+
+def check_width(row: Mapping[Any, Any], columns: list[str], path: Path, delimiter: str) -> None:
+    """Raise MarksError if a row appears to contain a separator that was meant as text.
+
+    Everything after this separator would be in the wrong column.
+    """
+    first = delimiter.join(str(row[name] or "") for name in columns[:2])
+    begins = f"{path}, the row that begins with {first}"
+    called = "semicolon" if delimiter == ";" else "comma"
+    extra = row.get(None)  # where DictReader puts the cells that have no column
+    if extra is not None:
+        raise MarksError(
+            f"{begins}: this row has {len(columns) + len(extra)} cells, but the table has only "
+            f"{len(columns)} columns. Put a comment that contains a {called} in quotes"
+            + (", and write points such as 2.5 with a point." if delimiter == "," else ".")
+        )
+    comment = (row.get("comment") or "").strip()
+    if delimiter == "," and row["points"] and comment.isdecimal():
+        raise MarksError(
+            f"{begins}: the comment must be text, but got only the number {comment}. "
+            "Write points such as 2.5 with a point instead of a comma."
+        )
+
+
+def check_maximum(rows: list[dict[str, str]], path: Path, assignment: Assignment) -> None:
+    """Raise MarksError if the cell with the maximum was changed in some of a question's rows.
+
+    Such a row may be missing a separator. If the points for a question have changed since the last
+    report, the cells of all its rows differ from these points.
+    """
+    found: dict[str, set[float | str]] = {}
+    for row in rows:
+        most = maximum_in(row)
+        if most is not None:
+            found.setdefault(row["question"], set()).add(most)
+    for row in rows:
+        question, most = assignment.questions.get(row["question"]), maximum_in(row)
+        if question is None or most is None or most == question.points:
+            continue
+        if len(found[row["question"]]) > 1 or isinstance(most, str):
+            raise MarksError(
+                f"{path}, {row['student']}'s answer to {question.name}: the maximum must be "
+                f"{question.points:g}, but got {row[MOST]!r}. "
+                "Check that each cell of this row is in the right column."
+            )
+
+
+def maximum_in(row: dict[str, str]) -> float | str | None:
+    """Return the maximum in a row, its text if it is not a number, or None if there is none."""
+    text = (row.get(MOST) or "").strip()
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return text or None
+
+
+def unknown_question(name: str, assignment: Assignment) -> str:
+    """Return a sentence about a name in a table of marks that is not the name of a question."""
+    names = [one for one, asks in assignment.questions.items() if isinstance(asks, Written)]
+    if not names:
+        there = f"{assignment.name} has no written question"
+    elif len(names) == 1:
+        there = f"the written question is {names[0]}"
+    else:
+        there = f"the written questions are {', '.join(names)}"
+    return f"there is no question {name!r}; {there}. Correct the name, or delete the row."
 
 
 def is_newer(row: dict[str, str], answer: str) -> bool:
@@ -192,5 +293,11 @@ def what_is_open(
         )
     if left:
         have = "written answer has" if left == 1 else "written answers have"
-        said.append(f"{left} {have} no points yet. Enter points and comments in {path}.")
+        if path.exists():
+            said.append(f"{left} {have} no points yet. Enter points and comments in {path}.")
+        else:
+            said.append(
+                f"{left} {have} no points yet. "
+                f"Run `report` first, which writes {path}, and enter points and comments there."
+            )
     return said

@@ -15,14 +15,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from course_lib.files import write_whole
-from course_lib.grading.assignment import AnyQuestion, Assignment
+from course_lib.grading.assignment import Assignment
 from course_lib.grading.engine import ENDINGS, NOT_GRADED, RIGHT_FILE, Result, Store, fingerprint
-from course_lib.grading.question import Design, Question, Written
+from course_lib.grading.question import Design, Written
 from course_lib.grading.submissions import is_answered
 
 TEMPLATES = Path(__file__).with_name("templates")
 NOT_ANSWERED = "This question was not answered."
-HEADING = re.compile(r"#+ +(.+)")  # a Markdown heading in the first line of a question's text
 BOARD = 10  # the number of students on a leaderboard
 STEPS = 10  # the number of rows in the distribution
 NAME_LENGTH = 50  # characters of up to four bytes each; a file name has at most 255 bytes
@@ -72,7 +71,7 @@ def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
         )
         if points is None and not is_answered(verdicts[name].get("answer", "")):
             points = 0.0
-            said = verdicts[name]["sentence"] if is_refused(result) else NOT_ANSWERED
+            said = result.refusal or NOT_ANSWERED
         verdicts[name] |= {"points": points, "sentence": said}
     return replace(result, verdicts=verdicts)
 
@@ -82,13 +81,14 @@ def feedback_page(assignment: Assignment, result: Result) -> str:
     rows = []
     for name, verdict in result.verdicts.items():
         points = "–" if verdict["points"] is None else f"{verdict['points']:g}"
-        heading = heading_of(assignment.questions.get(name), verdict["variant"]) or name
+        # why the submission could not be graded is said once, above all questions
+        sentence = "" if verdict["sentence"] == result.refusal else verdict["sentence"]
         rows.append(
             {
-                "heading": heading,
+                "heading": assignment.heading(name, verdict["variant"]),
                 "points": points,
                 "most": verdict["most"],
-                "sentence": verdict["sentence"],
+                "sentence": sentence,
             }
         )
     return render(
@@ -100,29 +100,9 @@ def feedback_page(assignment: Assignment, result: Result) -> str:
         open=[row["heading"] for row in rows if row["points"] == "–"],
         rows=rows,
         notes=result.notes,
-        ran=not is_refused(result),
+        refusal=result.refusal,
         tried=any(verdict.get("tried") for verdict in result.verdicts.values()),
     )
-
-
-def heading_of(question: AnyQuestion | None, variant: str) -> str:
-    """Return the heading above a question in the student's notebook, or "" if it is not known.
-
-    variant: the name of the student's variant. If the submission could not be graded, this name is
-    empty, and the heading is known only if all variants share it.
-    """
-    if isinstance(question, Question):
-        chosen = [one for one in question.variants if one.name == variant]
-        texts = [one.text for one in chosen or question.variants]
-    else:
-        texts = [question.text] if question else []
-    found = {match[1].strip() if (match := HEADING.match(text.lstrip())) else "" for text in texts}
-    return found.pop() if len(found) == 1 else ""
-
-
-def is_refused(result: Result) -> bool:
-    """Return True if the submission could not be graded; each verdict then says why."""
-    return any(verdict["sentence"].startswith(NOT_GRADED) for verdict in result.verdicts.values())
 
 
 def write_feedback(

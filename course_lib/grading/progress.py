@@ -6,7 +6,7 @@ import sys
 import time
 
 from course_lib.grading.assignment import Assignment, Secret
-from course_lib.grading.engine import Job, Result, why_everything
+from course_lib.grading.engine import FAILED, NO_DESIGN, Job, Result, why_everything
 
 
 def some(names: list[str], most: int = 10) -> str:
@@ -80,7 +80,9 @@ class Progress:
             self.again += 1
             change = change_of_points(old, result)
             if change:
-                self.changed.append(f"{result.student}: {change}")
+                missing = "; the new submission lacks design.safetensors"
+                without = missing if lost_its_design(old, result) else ""
+                self.changed.append(f"{result.student}: {change}{without}")
         if result.set_aside:
             self.aside.append(result.student)
         if result.faults:
@@ -135,6 +137,17 @@ def change_of_points(old: Result, new: Result) -> str:
         f"{name} {before:g} → {now:g}" for name, (before, now) in pairs.items() if before != now
     ]
     return f"{', '.join(changes)}; the total is still {new.points:g}" if changes else ""
+
+
+def lost_its_design(old: Result, new: Result) -> bool:
+    """Return whether a student handed in a design before, but not with the new submission."""
+    if old.refusal:
+        return False  # it is not known what the old submission contained
+    return any(
+        verdict.get("sentence") == NO_DESIGN
+        and old.verdicts.get(name, {}).get("sentence") not in (None, NO_DESIGN, FAILED)
+        for name, verdict in new.verdicts.items()
+    )
 
 
 def spell(seconds: float) -> str:

@@ -36,6 +36,8 @@ ADDED = (".ipynb_checkpoints", "__MACOSX", ".DS_Store")
 CANVAS = re.compile(r"(?P<student>[^_/]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<name>[^/]+)")
 # Full Name_12345_assignsubmission_file_/name.ipynb
 MOODLE = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_file_?/(?P<name>[^/]+)")
+# the folder that Moodle creates for a student's files or text, even if it is empty
+MOODLE_FOLDER = re.compile(r"(?P<student>[^/]+)_(?P<id>\d+)_assignsubmission_[a-z]+_?")
 NO_NOTEBOOK = "No notebook was handed in"
 SEVERAL = {
     kind: f"Several {kind}s were handed in, but only one is allowed."
@@ -66,7 +68,9 @@ class NoNotebook(NoSubmissions):
 
 
 class SeveralNotebooks(NoSubmissions):
-    """Raised if a design could belong to more than one notebook."""
+    """Raised if a file could belong to any of several students: a design, or a zip file that
+    contains the submissions of a whole class.
+    """
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,22 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
     """Return all submissions in a folder or zip file, sorted by student.
 
     Raises NoNotebook if there are none, SeveralNotebooks if a design could belong to any of several
-    notebooks, and NoSubmissions if the folder or zip file cannot be read.
+    notebooks or if a zip file in the folder contains a whole class, and NoSubmissions if `place`
+    cannot be read or is not the folder or zip file of a class.
     """
     if not place.exists():
         raise NoSubmissions(
             f"{place} does not exist. Pass the folder or zip file with the submissions."
+        )
+    if place.is_dir() and MOODLE_FOLDER.fullmatch(place.resolve().name):
+        raise NoSubmissions(
+            f"{place} is the folder of one student. Pass the folder that contains it, and name "
+            "the student with --only if you want to grade nobody else."
+        )
+    if place.is_file() and place.name.endswith(NOTEBOOK):
+        raise NoSubmissions(
+            f"{place} is only one notebook. "
+            "Pass the folder or zip file that contains all submissions."
         )
     files = list(zip_files(place) if place.is_file() else folder_files(place))
     others = of_other_assignments([path for path, _, _ in files], assignment)
@@ -430,11 +445,36 @@ def inner_entries(content: bytes, home: str, name: str) -> Iterator[tuple[str, b
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            refuse_a_class(archive.namelist(), home, name)
             for inside, found, trouble in entries(archive, f"{home}/"):
                 if is_handed_in(inside):
                     yield f"{home}/{PurePosixPath(inside).name}", found, trouble
     except DAMAGED:
         yield f"{home}/damaged{NOTEBOOK}", b"", f"{name} is damaged."
+
+
+def refuse_a_class(entries: list[str], home: str, name: str) -> None:
+    """Raise SeveralNotebooks if the zip file called `name` in the folder `home` contains the
+    submissions of a whole class.
+
+    Its files would count as those of one student. They are not assigned to the students whom they
+    name, because the zip file may come from a student, who can choose any names. A zip file that
+    itself has a student's name from Moodle or Canvas is accepted.
+    """
+    of_student = any(MOODLE_FOLDER.fullmatch(part) for part in PurePosixPath(home).parts)
+    if of_student or CANVAS.fullmatch(name):
+        return
+    handed_in = [entry for entry in entries if is_handed_in(entry)]
+    moodle = any(MOODLE.search(entry) for entry in handed_in)
+    # other files may be named as on Canvas by chance, such as hw_2024_10_final.ipynb
+    files = [PurePosixPath(entry).name for entry in handed_in if entry.endswith((NOTEBOOK, ZIP))]
+    canvas = {found["id"] for file in files if (found := CANVAS.fullmatch(file))}
+    if moodle or len(canvas) > 1:
+        raise SeveralNotebooks(
+            f"{name} appears to be the zip file with all submissions from "
+            f"{'Moodle' if moodle else 'Canvas'}. Pass this zip file itself as --submissions, or "
+            "unpack it and pass the folder. If a student handed it in, remove it."
+        )
 
 
 def read_cells(notebook: bytes) -> Cells:
