@@ -144,7 +144,7 @@ def nested(root):
     save(root / "training" / "0" / "1.png", random_bytes(6, 5))
     return (
         "subfolder training of mine contains nested folders. "
-        "Pass the folder .* such as mine/training"
+        "Pass a folder .* such as mine/training"
     )
 
 

@@ -804,6 +804,8 @@ def test_ctrl_c_ends_grading_in_one_sentence(tmp_path):
         ("lovelaceada_12345_67890_design-1.safetensors", "lovelaceada 12345", "design"),
         # from a zip
         ("lovelaceada_12345_67890_handin/tiny.ipynb", "lovelaceada 12345", "notebook"),
+        # a name inside a student's zip cannot make it another student's
+        ("eve_66_1_handin/lovelaceada_12345_67890_tiny.ipynb", "eve 66", "notebook"),
         # Moodle
         ("Ada Lovelace_815_assignsubmission_file_/tiny.ipynb", "Ada Lovelace 815", "notebook"),
         ("ada/anything.ipynb", "ada", "notebook"),

@@ -220,7 +220,9 @@ def whose(path: str, assignment: str) -> tuple[str | None, str]:
         return f"{moodle['student']} {moodle['id']}", kind
     if is_in_course(path, assignment):
         return parts[-3], kind
-    for part in reversed(parts[-2:]):  # a student's zip file counts as a folder with the same name
+    # A student's zip file counts as a folder with the same name. Its name comes first: Canvas has
+    # given it, whereas the student chooses the names of the files inside.
+    for part in parts[-2:]:
         canvas = CANVAS.fullmatch(part)
         if canvas:
             return f"{canvas['student']} {canvas['id']}", kind
