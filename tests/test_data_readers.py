@@ -143,8 +143,7 @@ def test_opaque_pictures_with_alpha_are_read_and_transparent_ones_refused(tmp_pa
 def nested(root):
     save(root / "training" / "0" / "1.png", random_bytes(6, 5))
     return (
-        "subfolder training of mine contains nested folders. "
-        "Pass a folder .* such as mine/training"
+        "subfolder training of mine contains nested folders. Pass a folder .* such as mine/training"
     )
 
 
