@@ -36,7 +36,7 @@ def preference_by_digit(shares: Sequence[float], errors: Sequence[float]) -> Non
     digits = range(len(shares))
     ax.errorbar(digits, shares, 2 * np.asarray(errors), fmt="o", color=plots.MODEL, capsize=4, ms=7)
     ax.axhline(0.5, color=plots.PRIOR, ls=":")
-    ax.annotate(" no preference", (len(shares) - 0.5, 0.5), va="center", color=plots.PRIOR)
+    ax.annotate(" no preference", (len(shares) - 0.5, 0.52), va="bottom", color=plots.PRIOR)
     ax.set(xticks=digits, xlabel="digit", ylabel="share of images", ylim=(0, 1.03))
     ax.set_xlim(-0.5, len(shares) + 1.2)
     ax.set_title("D gives the edit at a stroke the larger logit")

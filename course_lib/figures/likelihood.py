@@ -148,9 +148,10 @@ def ingredients(quality: Quality) -> dict[str, float]:
     order = sorted(lost, key=lambda shown: lost[shown])
     _, ax = plt.subplots(figsize=(7.5, 3.4))
     bars = ax.barh(order, [lost[shown] for shown in order], color=plots.MODEL)
-    ax.bar_label(bars, fmt="%+.1f", padding=3)
+    ax.bar_label(bars, [f"{lost[shown]:+.1f}".replace("-", "−") for shown in order], padding=3)
     ax.axvline(0, color=plots.DATA, lw=1)
-    ax.set(xlabel="nats of NLL lost without the ingredient", xlim=(-0.6, 1.15 * max(lost.values())))
+    # room for the label of a bar that points to the left
+    ax.set(xlabel="nats of NLL lost without the ingredient", xlim=(-1.0, 1.15 * max(lost.values())))
     plt.show()
     return lost
 
