@@ -170,7 +170,7 @@ def followed(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("followed")
     assert main(["release", "mixtures", "--out", str(place / "grades")]) == 0
     blocks = re.findall(r"^```(?:python)?\n(.*?)^```", SECTION, re.S | re.M)
-    config, before, after = (
+    config, before, graded, after = (
         b.replace("/home/me/course/grades", str(place / "grades")) for b in blocks
     )
     course = place / "course"
@@ -184,7 +184,8 @@ def followed(tmp_path_factory) -> Path:
     hand_in_a_design(course / "submitted" / "bob" / "mixtures")
     (course / "submitted" / "eve" / "mixtures").mkdir(parents=True)
     (course / "submitted" / "eve" / "mixtures" / "essay.pdf").write_bytes(b"%PDF")
-    (course / "log.txt").write_text(in_course(course, ["bash", "-e", "-c", after]))
+    (course / "log.txt").write_text(in_course(course, ["bash", "-e", "-c", graded]))
+    in_course(course, ["bash", "-e", "-c", after])
     return course
 
 

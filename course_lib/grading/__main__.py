@@ -581,7 +581,7 @@ def run_feedback(asked: argparse.Namespace) -> None:
     failed = failures(store.all(), assignment, "run the same `grade` command again")
     what_now = "Do not hand them out yet" if failed else "Give each student their own page"
     print(f"{pages_are} in {folder}. {what_now}.")
-    for sentence in failed:
+    for sentence in [*failed, *what_is_open(assignment, store.all(), marking, marks_file(asked))]:
         print(sentence)
     for_moodle = moodle_zip(assignment, pages)
     if for_moodle:
@@ -589,8 +589,6 @@ def run_feedback(asked: argparse.Namespace) -> None:
         write_whole(path, for_moodle)
         if not failed:
             print(f"If the submissions came from Moodle, upload {path} there.")
-    for sentence in what_is_open(assignment, store.all(), marking, marks_file(asked)):
-        print(sentence)
     if not is_complete(assignment, store.all(), marking):
         print("When you have marked every answer, run `report` and `feedback` again.")
     elif failed:
