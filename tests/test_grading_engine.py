@@ -330,6 +330,17 @@ def test_the_author_of_a_broken_cell_reads_what_broke_it(answer, begins, says):
     assert result.points == 40
 
 
+@pytest.mark.parametrize("value", ["None", "'banana'", "[x, 'two']", "{'other': x}"])
+def test_a_function_that_returns_something_else_is_not_said_to_stop(value):
+    answer = f"def log_mean_exp(x):\n    return {value}"
+    result = grade_submission(TINY, Submission("ada", notebook(SETUP, answer)), SECRET)
+    found = result.verdicts["log_mean_exp"]["sentence"]
+    assert found == (
+        "Not yet: your function must return a tensor, an array or a number "
+        "(is the `return` line missing?)."
+    )
+
+
 def test_only_python_s_own_words_about_a_syntax_error_are_repeated():
     for source in (
         "f(",

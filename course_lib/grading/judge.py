@@ -148,6 +148,8 @@ def what_is_seen(answers: Mapping[str, Answer], wanted: Mapping[str, Arrays]) ->
     """Describe a wrong answer that no known mistake explains, without revealing any numbers."""
     for case in CASES:
         answer = answers[case]
+        if answer.status == "error" and answer.line == 0 and answer.what in UNUSABLE:
+            return f"your function must return {returned(list(wanted[case]))}."
         if answer.status == "error":
             return f"your function {stopped(answer.what, answer.line, of=' of its cell')}."
         if answer.status == "missing":
@@ -165,6 +167,19 @@ def what_is_seen(answers: Mapping[str, Answer], wanted: Mapping[str, Arrays]) ->
             if np.isfinite(right).all() and not np.isfinite(yours).all():
                 return f"{label} contains NaN or infinity."
     return "the numbers are wrong, and no known mistake explains them."
+
+
+# What the runner raises, outside the student's code and therefore without a line, for a result that
+# it cannot convert: None, a text, too few results, or a dict with other keys.
+UNUSABLE = ("TypeError", "ValueError", "KeyError")
+
+
+def returned(names: list[str]) -> str:
+    """Describe what a function must return, in words that can follow "must return"."""
+    if len(names) == 1:
+        return "a tensor, an array or a number (is the `return` line missing?)"
+    listed = ", ".join(f"`{name}`" for name in names)
+    return f"{listed}, in this order, each as a tensor, an array or a number"
 
 
 def stopped(what: str, line: int, says: str = "", of: str = "") -> str:
