@@ -628,6 +628,38 @@ def test_release_names_the_error_in_a_reference(tmp_path, capsys):
 
 
 @needs_wall
+def test_report_and_feedback_do_not_lead_to_publishing_points_of_an_older_key(
+    class_folder, tmp_path, capsys
+):
+    homework = tmp_path / "homework"
+    shutil.copytree(HOMEWORK, homework)
+    out = with_secret(tmp_path / "out")
+    words = list(map(str, grade_words(class_folder, out, "--workers", 0)))
+    words[words.index(str(HOMEWORK))] = str(homework)
+    options = ["tiny", "--homework", str(homework), "--out", str(out)]
+    says = "The questions or the grader have changed since these students were graded: "
+    assert main(words) == 0
+    assert main(["report", *options]) == 0
+    assert says not in capsys.readouterr().out
+
+    key = homework / "tiny" / "keys" / "sgd_step.py"
+    key.write_text(key.read_text() + "\n# a change\n")
+    assert main(["report", *options]) == 0
+    said = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in said if line.startswith(says)]
+    assert "ada" in line
+    assert said[-1].startswith("Next, when you have graded again: ")
+    assert main(["feedback", *options]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].endswith(" Do not hand them out yet.")
+    assert line in said
+
+    assert main(words) == 0
+    assert main(["feedback", *options]) == 0
+    assert says not in capsys.readouterr().out
+
+
+@needs_wall
 def test_report_and_feedback_do_not_lead_to_publishing_after_a_key_has_failed(
     class_folder, tmp_path, capsys
 ):
@@ -650,7 +682,7 @@ def test_report_and_feedback_do_not_lead_to_publishing_after_a_key_has_failed(
     (line,) = [line for line in said if says in line]
     assert line.startswith("The question sgd_step earns 0 points for ")
     assert "ada" in line
-    assert said[-1].startswith("Next, when you have corrected the key and graded again: ")
+    assert said[-1].startswith("Next, when you have graded again: ")
     assert " report tiny " in said[-1]
 
     assert main(["feedback", *options]) == 0

@@ -26,6 +26,7 @@ from course_lib.grading.engine import (
     Store,
     grade_all,
     grade_submission,
+    graded_with_other_questions,
     jobs_for,
     older_ones,
     outdated,
@@ -403,10 +404,7 @@ def run_grade(asked: argparse.Namespace) -> None:
     progress.end()
     left = [] if asked.only else outdated(assignment, secret, store.all())
     if left:
-        print(
-            "The questions, the secret or the grader has changed since these students were graded: "
-            f"{some(left)}. Run `grade` again on the folder that contains their submissions."
-        )
+        print(say_outdated("questions, the secret or the grader has", left))
     print(f"The results are in {store.folder}.")
     where = quote(str(asked.out)) + own_homework(asked)
     say_next(f"report {assignment.name} --out {where}")
@@ -556,6 +554,21 @@ def without_strangers(
     ]
 
 
+def say_outdated(what: str, students: list[str]) -> str:
+    """Return a sentence that names the students who must be graded again because `what` changed."""
+    return (
+        f"The {what} changed since these students were graded: {some(students)}. "
+        "Run `grade` again on the folder that contains their submissions."
+    )
+
+
+def not_yet(assignment: Assignment, results: list[Result]) -> list[str]:
+    """Return the reasons, if any, why points and feedback must not be published yet."""
+    found = failures(results, assignment, "run the same `grade` command again")
+    left = graded_with_other_questions(assignment, results)
+    return [*found, say_outdated("questions or the grader have", left)] if left else found
+
+
 def graded(asked: argparse.Namespace) -> tuple[Assignment, Store]:
     """Return the assignment and the store of its results.
 
@@ -578,7 +591,7 @@ def run_feedback(asked: argparse.Namespace) -> None:
     marking = marking_of(asked, assignment, store.all())
     pages = write_feedback(assignment, store, folder, marking.marks)
     pages_are = "1 page is" if len(pages) == 1 else f"{len(pages)} pages are"
-    failed = failures(store.all(), assignment, "run the same `grade` command again")
+    failed = not_yet(assignment, store.all())
     what_now = "Do not hand them out yet" if failed else "Give each student their own page"
     print(f"{pages_are} in {folder}. {what_now}.")
     for sentence in [*failed, *what_is_open(assignment, store.all(), marking, marks_file(asked))]:
@@ -624,7 +637,7 @@ def run_report(asked: argparse.Namespace) -> None:
     if looks:
         need = "1 submission needs" if len(looks) == 1 else f"{len(looks)} submissions need"
         print(f"{need} a look: {some(looks)}. The class page says why.")
-    failed = failures(stored, assignment, "run the same `grade` command again")
+    failed = not_yet(assignment, stored)
     for sentence in [*failed, *what_is_open(assignment, stored, marking, marks_file(asked))]:
         print(sentence)
     if not any(has_number(result.student) for result in stored):
@@ -637,7 +650,7 @@ def run_report(asked: argparse.Namespace) -> None:
     if not is_complete(assignment, stored, marking):
         say_next(f"report {where}", when=", when you have marked the answers")
     elif failed:
-        say_next(f"report {where}", when=", when you have corrected the key and graded again")
+        say_next(f"report {where}", when=", when you have graded again")
     else:
         say_next(f"feedback {where}")
 

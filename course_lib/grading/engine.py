@@ -382,6 +382,22 @@ def outdated(assignment: Assignment, secret: Secret, results: list[Result]) -> l
     return found
 
 
+def graded_with_other_questions(assignment: Assignment, results: list[Result]) -> list[str]:
+    """Return the students whose results were obtained with other keys or another grader.
+
+    Unlike `outdated`, this needs no secret. Questions that were dropped do not count, nor do those
+    whose key failed.
+    """
+    now = {name: [ENGINE, assignment.version_of(name)] for name in assignment.questions}
+    found = []
+    for result in results:
+        then = {name: key.split("-")[:2] for name, key in result.keys.items()}
+        asked = [name for name in now if name not in result.faults]
+        if then and any(then.get(name) != now[name] for name in asked):
+            found.append(result.student)
+    return found
+
+
 def jobs_for(
     assignment: Assignment, submissions: list[Submission], secret: Secret, store: Store
 ) -> list[Job]:

@@ -496,7 +496,7 @@ assert apart_k_means < 1e-6
 # **Answer.** The colours become pure: every responsibility tends to 0 or 1, and EM gives the same result as k-means.
 # For a large $\sigma$, in contrast, all components share all points, and their means coincide. At $\sigma = 0.7$ every
 # mean happens to be in a cloud of its own; at smaller widths, two means share one cloud, and another mean lies between
-# two clouds. Less sharing leads to a worse local optimum here.
+# two clouds. From this start, harder assignments thus lead to a worse local optimum.
 #
 # **Why?** As $\sigma \to 0$, the softmax gives all the responsibility to the nearest mean. The M-step then averages
 # the points of each cluster, just as k-means does.

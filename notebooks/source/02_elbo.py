@@ -837,18 +837,17 @@ assert gaps["encoder"][-1] < gaps["encoder"][0] / 2
 # encoder are left with gaps measured in hundredths of a nat. Given the same $P$, the encoder cannot beat a
 # $q$ that has been fitted to the end, and in the second figure its gap ends up far larger. While both are
 # still learning, the encoder may be ahead of the fitted $q$, as it is in the first steps of that figure.
-# (The gaps of the second figure are larger than those of the first because both start from scratch there, and $P$
-# is the final one of EM. In the first figure, $q$ and $P$ learn together from the beginning.)
+# (The encoder's gap is larger in the second figure than in the first because the encoder starts from scratch there, and
+# $P$ is the final one of EM. In the first figure, $q$ and $P$ learn together from the beginning.)
 #
 # **Why?** The E-step jumps to the posterior. With a row of numbers for each point, $q$ can represent the posterior
 # exactly, so the gap goes to zero if we take enough steps. The encoder is a single function, and it has to be right for
 # all points at once. What the encoder loses compared with the best $q$ of the same family, fitted to each point
 # separately, is called the *amortization gap* (Cremer, Li & Duvenaud 2018). Part of this gap is due to unfinished
-# learning, and the rest would remain even after endless training. In this small example, nearly all of it is unfinished
+# learning, and the rest would remain even after endless training. In this small example, most of it is unfinished
 # learning: when we gave the encoder of the second figure 3,000 steps instead of 300, its gap fell from 0.37 to 0.13
-# nats, and was still falling. In return, every gradient step teaches the encoder
-# something about all points, and a new point costs only a single pass through the network. These two advantages are why
-# a VAE has an encoder.
+# nats, and was still falling. In return, every gradient step teaches the encoder something about all points, and a new
+# point costs only a single pass through the network. These two advantages are why a VAE has an encoder.
 
 # %% [markdown]
 # ## 8 · On digits, still exact

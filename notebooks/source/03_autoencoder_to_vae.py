@@ -363,9 +363,9 @@ for name, model in {"AE": ae, "VAE": vae}.items():
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What does a hole need?\n\nA decoder that can *turn* quickly. One change at a time: a deep network; codes far apart; waves $\\sin \\omega z$,\n$\\cos \\omega z$; faster waves; waves with codes far apart."}
 # ### What does a hole need?
 #
-# Nothing in the loss of an auto-encoder forbids holes, so the network must decide. A hole requires a decoder that can
-# *turn* quickly: its output must be able to rise and fall on the way from one code to the next. We change one thing at
-# a time, except in the last case, which combines two changes:
+# Nothing in the loss of an auto-encoder forbids holes, so whether there are any depends on the network. A hole requires
+# a decoder that can *turn* quickly: its output must be able to rise and fall on the way from one code to the next. We
+# change one thing at a time, except in the last case, which combines two changes:
 #
 # - **plain**: the networks from above;
 # - **deep**: three hidden layers of 64 units in both networks, in place of one of 32;
@@ -1147,11 +1147,11 @@ for name, z in codes.items():
 
 
 # %% [markdown]
-# Nothing else had to change. In this one training run, slightly fewer codes lie in the valley around 0, where the prior
-# with two humps is small, than with the normal prior. The valley cannot become empty: the encoder is continuous, and
-# the moons form an unbroken line, so the codes of some phases must lie in it. The same trick works for any prior whose
-# log-density can be computed, and for any $q$ from which we can draw by reparameterization and whose log-density we
-# know. The drawback is that the estimate scatters.
+# Nothing else had to change. The prior with two humps has a valley around 0, and in this one training run, slightly
+# fewer codes lie there than with the normal prior. With codes on both sides, the valley cannot become empty: the
+# encoder is continuous, and the moons form an unbroken line, so the codes of some phases must lie in it. The same trick
+# works for any prior whose log-density can be computed, and for any $q$ from which we can draw by reparameterization
+# and whose log-density we know. The drawback is that the estimate scatters.
 #
 # In the package, the VAE is the class `course_lib.models.vae.VAE`. This class has the encoder, the decoder and the loss
 # that you have just seen, and offers a choice of likelihoods and priors.

@@ -415,8 +415,8 @@ assert difference < 1e-9  # rounding in float64 leaves about 1e-13 nats in a sum
 # The figure below has four rows: test digits, their reconstructions as shades of grey, and, for ten codes drawn from
 # the prior, the probabilities of white as shades of grey (*mean*) and pixels drawn from these probabilities (*drawn*).
 #
-# **Predict.** The model is a distribution over black-and-white images. In which of the four rows are the digits samples
-# from the model?
+# **Predict.** The model is a distribution over black-and-white images. Which of the four rows show samples from the
+# model?
 
 # %% alt="Four rows of ten digits: test digits in black and white; soft grey reconstructions of the same digits; soft grey samples, only a few of which are clear digits; and the same samples in black and white with speckled edges." slideshow={"slide_type": "slide"} slide={"text": "## Means, and draws"}
 torch.manual_seed(seed)

@@ -640,10 +640,10 @@ assert abs(non_saturating(2) - 1.5504) < 1e-4
 # $$-\log D^* = \log\frac{p + q}{p} = \log\frac{q}{p} - \log\frac{q}{p + q} = \log\frac{q}{p} - \log(1 - D^*).$$
 #
 # Averaged over the generated points, the first term on the right is $\mathrm{KL}(q \,\|\, p)$, while $\log(1 - D^*)$
-# has the same gradient as $2\,\mathrm{JSD}$. (In $\log(q/p)$, too, $q$ comes from $D^*$ and is held fixed. The
-# gradient of the KL divergence is the same nevertheless, because a change of $\log q$ contributes nothing to it:
-# $E_q[\nabla \log q] = \int \nabla q \, dx = \nabla \int q \, dx = 0$, where $\nabla$ is the gradient with respect to $G$'s
-# weights.) So the gradient of the non-saturating loss is that of
+# has the same gradient as $2\,\mathrm{JSD}$. (In $\log(q/p)$, too, $q$ comes from $D^*$ and is held fixed. The gradient
+# of the KL divergence is the same nevertheless, because a change of $\log q$ contributes nothing to it:
+# $E_q[\nabla \log q] = \int \nabla q \, dx = \nabla \int q \, dx = 0$, where $\nabla$ is the gradient with respect to
+# $G$'s weights.) So the gradient of the non-saturating loss is that of
 #
 # $$\mathrm{KL}(q \,\|\, p) - 2\,\mathrm{JSD}(p, q),$$
 #
@@ -823,7 +823,8 @@ assert slow[longer[-1]] < slow[longer[0]]  # the slow pair gets better with time
 # %% [markdown]
 # **Answer.** The good region lies where the discriminator is the faster player, not on the diagonal, and there $D$ may
 # be many times faster. But the map shows only what works *within a fixed number of rounds*. In the game that we played
-# on, the slow players, who were bad after 300 rounds, are good after 1,000. Another 1,000 rounds bring no further gain.
+# for longer, the pair of slow players, bad after 300 rounds, is good after 1,000. Another 1,000 rounds bring no further
+# gain.
 
 # %% [markdown]
 # **Why?** The generator follows the slope that $D$ has now. A slow discriminator still describes where the generated
@@ -1007,8 +1008,8 @@ assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 # %% [markdown]
 # Near the equilibrium, the motion can be computed. We *linearize* it: there, $\sigma(\psi\theta)$ is $\frac12$ up to
 # terms of second order, and the velocities become linear in $(\theta, \psi)$. The matrix of this linear motion is the
-# *Jacobian* of the velocity field, the matrix of all its partial derivatives at the equilibrium. We denote it by $J$ and
-# its eigenvalues by $\lambda$:
+# *Jacobian* of the velocity field, the matrix of all its partial derivatives at the equilibrium. We denote it by $J$
+# and its eigenvalues by $\lambda$:
 #
 # $$\begin{pmatrix} \dot\theta \\ \dot\psi \end{pmatrix} \approx J \begin{pmatrix} \theta \\ \psi \end{pmatrix}, \qquad
 # J = \begin{pmatrix} 0 & \frac12 \\ -\frac12 & -\gamma \end{pmatrix}, \qquad

@@ -506,9 +506,9 @@ for key in ("discriminator", "generator"):
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Here both do. But a loss near $\\log 4$ has two readings: the images are good, or $D$ is poor."}
 # **Answer.** Yes to both, though not at every step. In the figure, each line runs from right to left as the game goes
-# on, and a circle marks its end. As the Fréchet distance falls, D's loss rises towards $\log 4$, and G's loss falls. The
-# rank correlations say the same: those of D's loss are negative (a larger loss goes with a smaller distance), and those
-# of G's loss are positive.
+# on, and a circle marks its end. As the Fréchet distance falls, D's loss rises towards $\log 4$, and G's loss falls.
+# The rank correlations say the same: those of D's loss are negative (a larger loss goes with a smaller distance), and
+# those of G's loss are positive.
 #
 # **Why?** When the images get better, D's task gets harder, so D's loss rises as long as D's skill stays about the
 # same. But each loss depends on the *opponent* as much as on the images. D's loss equals $\log 4 - 2\,\mathrm{JSD}$,
@@ -1187,8 +1187,8 @@ print(
 #
 # **Predict.** What share of the made images will you take for real? Then answer at least twenty questions. You have
 # answered enough when the 95 % interval is narrower than 25 percentage points, because it can then tell a share near
-# 21 % from guessing (50 %). The quiz tells you how many more answers you need. What the lecture's 21 % most likely
-# means, and what to compare it with, is said below the quiz.
+# 21 % from guessing (50 %). The quiz tells you how many more answers you need. Below the quiz, we discuss what the
+# lecture's 21 % most likely means and what to compare it with.
 
 
 # %%
