@@ -99,7 +99,7 @@ def test_every_count_is_written():
     first, second = axes()
     assert [text.get_text() for text in first.texts] == ["1", "1", "2", "1", "1", "0"]
     assert tick_labels(second.yaxis) == ["image 0", "image 1", "no image"]
-    keys = [text.get_text() for text in second.get_legend().get_texts()]
+    keys = [text.get_text() for text in second.figure.legends[0].get_texts()]
     assert keys == ["never written", "written once", "written twice"]
 
 

@@ -167,7 +167,9 @@ def counts(found: Mapping[str, Tensor]) -> None:
     """
     colours = {"never written": "white", "written once": plots.BOUND, "written twice": plots.GAP}
     shown = ListedColormap(list(colours.values()))
-    _, axes = plt.subplots(len(found), 1, figsize=(11, 2.3 * len(found)), squeeze=False)
+    fig, axes = plt.subplots(
+        len(found), 1, figsize=(11, 3 * len(found)), squeeze=False, layout="constrained"
+    )
     for ax, (title, count) in zip(axes[:, 0], found.items(), strict=True):
         ax.imshow(
             count.numpy(), cmap=shown, vmin=-0.5, vmax=2.5, aspect="auto", interpolation="nearest"
@@ -176,9 +178,10 @@ def counts(found: Mapping[str, Tensor]) -> None:
             _write_counts(ax, count[row], row)
         names = [f"image {i}" for i in range(len(count) - 1)]
         ax.set_yticks(range(len(count)), [*names, "no image"])
-        ax.set(xlabel="pixel", title=title)
+        ax.set_title(title)
+    axes[-1, 0].set_xlabel("pixel")
     keys = [Patch(fc=colour, ec="black", label=label) for label, colour in colours.items()]
-    axes[-1, 0].legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=3)
+    fig.legend(handles=keys, loc="outside lower center", ncols=3)
     plt.show()
 
 
