@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 Student = Callable[..., object]
-Reference = Callable[..., Any]  # the reference solution, which returns one or more tensors
+Reference = Callable[..., Any]  # computes the correct answer: one tensor or several
 # Maps the inputs to {sentence: result of this mistake}.
 Mistakes = Callable[..., Mapping[str, Tensor]]
 Inputs = Mapping[str, Any]  # an exercise's arguments by name, in the order in which they are passed
