@@ -151,8 +151,8 @@ def train(
 def _new_run(
     recipe: Recipe | GANRecipe, model: Any, digits: Digits, capturable: bool, **settings: Any
 ) -> Run:
-    """Return a run for training the recipe's model on the images,
-    together with the labels if the model takes them.
+    """Return a run that trains the recipe's model on the images
+    and, if the model takes them, the labels.
     """
     images = digits.images.flatten(1).contiguous()  # (N, D), bytes
     return Run(
@@ -166,7 +166,9 @@ def _new_run(
 
 
 def check_recipe(recipe: Any) -> None:
-    """Raise ValueError unless `recipe` is a recipe whose model the running processes can train."""
+    """Raise ValueError if `recipe` is not a recipe,
+    or if the running processes cannot train its model.
+    """
     if not isinstance(recipe, Recipe | GANRecipe):
         raise ValueError(
             f"train expects a recipe, such as RECIPES['plain'], but got {type(recipe).__name__}."
@@ -216,7 +218,7 @@ def ways(recipe: Recipe | GANRecipe, model: Any, device: torch.device) -> tuple[
 
 @contextmanager
 def quick_products(on: bool) -> Iterator[None]:
-    """A context in which a CPU computes matrix products with oneDNN if `on` is True.
+    """A context manager within which the CPU computes matrix products with oneDNN if `on` is True.
 
     On some AMD processors, oneDNN is twice as fast as MKL. On a CPU that supports bfloat16, the
     factors of each product may be rounded to bfloat16; sums are computed in float32.

@@ -1242,7 +1242,7 @@ def test_two_notebooks_and_a_folder_of_one_student_are_named_at_once(
     out = with_secret(tmp_path / "out")
     words = list(map(str, grade_words(class_folder, out, "--workers", 0)))
     assert main(words) == 2
-    assert "would be called tiny, like the assignment" in capsys.readouterr().err
+    assert "would have the same name as the assignment, tiny." in capsys.readouterr().err
     assert texts(out) == {}  # nobody of that name gets into the results
     (class_folder / "tiny.ipynb").unlink()
     assert main(words) == 0
@@ -1490,7 +1490,7 @@ def test_a_lost_secret_is_not_replaced(made, tmp_path, capsys):
     assert main(words) == 2
     what = {"release": f"copies in {out / 'release'}", "results": f"results in {out}"}[made]
     assert capsys.readouterr().err == (
-        f"release: the secret with which the {what} were made is missing. "
+        f"release: the secret that was used to create the {what} is missing. "
         f"Restore it to {out / 'secret'}, or release to a new folder.\n"
     )
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
@@ -1774,7 +1774,10 @@ TWO_ROWS = f"{COMMON}\n=bob,explain,3,10,,,'=1+1\nada,explain,"
             "the row that begins with ada,explain: this row has 8 cells, but the table has only 7 "
             "columns. Put a comment that contains a comma in quotes",
         ),
-        (f"{COMMON}\nada,explain,2,5,10,,,Because.\n", "write points such as 2.5 with a point."),
+        (
+            f"{COMMON}\nada,explain,2,5,10,,,Because.\n",
+            "use a decimal point in points such as 2.5.",
+        ),
         (
             f"{COMMON}\nada,explain,2,5,10,,Because.\n".replace(",", ";").replace(
                 "2;5", "2,5;10;a"

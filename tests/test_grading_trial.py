@@ -564,6 +564,9 @@ def test_a_practice_cell_that_would_fail_a_student_is_a_fault(cell, says, homewo
 
 
 LAST = "# %% [markdown]\n# question: sgd_step\n"
+TWO_IN_A_CELL = (
+    "a cell contains `question: sgd_step` and other text. Move this line to a cell of its own."
+)
 
 
 @pytest.mark.parametrize(
@@ -571,15 +574,15 @@ LAST = "# %% [markdown]\n# question: sgd_step\n"
     [
         (
             "# %% [markdown]\n# Now the second one.\n#\n# question: sgd_step\n",
-            "a cell contains more than `question: sgd_step`; move the marker to a cell of its own.",
+            TWO_IN_A_CELL,
         ),
         (
             "# %% [markdown]\n# question: sgd_step\n#\n# Some text.\n",
-            "a cell contains more than `question: sgd_step`; move the marker to a cell of its own.",
+            TWO_IN_A_CELL,
         ),
         (
             "# %% [markdown]\n# question: sgd_step\n# question: explain\n",
-            "a cell contains more than `question: sgd_step`; move the marker to a cell of its own.",
+            TWO_IN_A_CELL,
         ),
         (
             "# %% [markdown]\n# Question: sgd_step\n",
@@ -663,7 +666,7 @@ def test_a_check_that_cannot_be_made_is_refused_in_one_sentence(words, says, cap
 def test_an_assignment_without_a_starter_is_named_by_its_folder(homework, capsys):
     (homework / "tiny" / "tiny.py").unlink()
     assert check(homework) == 2
-    says = f"{homework / 'tiny'} does not contain tiny.py, the file with the starter's text."
+    says = f"{homework / 'tiny'} does not contain tiny.py, the text of the starter notebook."
     assert capsys.readouterr().err == f"check: {says}\n"
 
 

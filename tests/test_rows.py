@@ -68,7 +68,7 @@ def test_the_hints_hold():
 
 
 def test_a_single_number_has_no_rows():
-    with pytest.raises(ValueError, match="the same positive number of rows, but got \\[0\\]"):
+    with pytest.raises(ValueError, match="the same number of rows, at least one, but got \\[0\\]"):
         as_rows(torch.tensor(3.0))
 
 

@@ -1175,7 +1175,9 @@ def test_a_file_cut_short_is_named_and_left_alone(cut, tmp_path):
 
 @pytest.mark.parametrize("wrong", [{"data": (DATA, DATA[1:])}, {"data": DATA[:0]}, {"data": ()}])
 def test_data_that_do_not_fit_are_refused(wrong):
-    with pytest.raises(ValueError, match="All tensors must have the same positive number of rows"):
+    with pytest.raises(
+        ValueError, match="All tensors must have the same number of rows, at least one"
+    ):
         Run(**wrong, model=nn.Linear(1, 1))
 
 

@@ -2,15 +2,16 @@
 
 Each check, such as `checks.m_step(my_m_step)`, prints one line. The printed line says "Not started"
 or "Correct", or names the mistake and says where to look. A check runs the student's function on
-small inputs and compares the results with known answers and required properties. No hashes of
-solutions are stored. An error in the student's code is reported without a traceback. The solutions
-that each check must accept and the wrong answers that it must recognize are in
-tests/test_checks_*.py.
+small inputs, compares the results with known answers, and tests that they have the required
+properties. No hashes of solutions are stored. An error in the student's code is reported without a
+traceback. The solutions that each check must accept and the wrong answers that it must recognize
+are in tests/test_checks_*.py.
 Each run of a check also draws new inputs, some of which differ in size from the example
 (`other_inputs`), tries extreme inputs, and compares gradients where they matter (`gradients`). See
 report.py. A new check takes only five lines of code. A `Table` contains a small input, the known
-answer, and the result of each typical mistake, keyed by the sentence that names the mistake. End
-each of these sentences with a period, because the message continues with the first wrong element:
+answer, and the result of each typical mistake, keyed by the sentence that describes the mistake.
+End each of these sentences with a period, because the message continues with the first wrong
+element:
 
     import torch
     from course_lib.checks.report import Student, Table, exercise

@@ -191,7 +191,7 @@ def loss_reference(
 
 @dataclass
 class LossParts:
-    """The terms and sizes used to compute the losses that typical mistakes produce."""
+    """The loss terms and array sizes from which the losses of typical mistakes are computed."""
 
     far: Tensor  # (N,) squared distances between images and reconstructions
     error: Tensor  # (N,) the squared distances divided by 2 · variance

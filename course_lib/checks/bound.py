@@ -483,12 +483,12 @@ def extreme_weights(
 
 
 def lowest_change(value: Any, before: tuple[float, float], after: tuple[float, float]) -> str:
-    """Return a message that compares a student's formula for the lowest possible change in log P(x)
+    """Return a message that compares a student's lower bound on the change in log P(x)
     with the actual change in one step that changes only P.
 
     The message helps students judge their answer to the last exercise of the chapter. `value` is
-    the result of the formula, or None if the exercise has not been started. before, after: log P(x)
-    and L_b before and after the step, in nats.
+    the result of the student's formula, or None if the exercise has not been started.
+    before, after: log P(x) and L_b before and after the step, in nats.
     """
     if value is None:
         return "Write your formula in the cell above."

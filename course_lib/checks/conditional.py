@@ -597,7 +597,7 @@ def kl_between_reference(
 
 
 def kl_terms(mu: Tensor, logvar: Tensor, prior_mu: Tensor, prior_logvar: Tensor) -> Tensor:
-    """Return the KL of each dimension of two diagonal Gaussians, of shape (N, d)."""
+    """Return the KL divergence between two diagonal Gaussians in each dimension, shape (N, d)."""
     square = (mu - prior_mu) ** 2
     return ((logvar.exp() + square) / prior_logvar.exp() - 1 - logvar + prior_logvar) / 2
 

@@ -1,4 +1,6 @@
-"""Checks for “GANs on MNIST”: the R1 penalty, the KL that shows missing classes, and precision."""
+"""Checks for “GANs on MNIST”: the R1 penalty, the KL divergence that reveals missing classes,
+and precision.
+"""
 
 import secrets
 
@@ -355,7 +357,9 @@ def other_measures(labels: Tensor) -> dict[str, Tensor]:
 
 
 def reversed_kls(labels: Tensor) -> dict[str, Tensor]:
-    """Return KL(uniform ‖ shares) for several small constants, each of which keeps it finite."""
+    """Return KL(uniform ‖ shares) for each of several small constants,
+    which are added to every share or replace a share of 0, so that the divergence is finite.
+    """
     shares = labels.bincount(minlength=10).double() / len(labels)  # (10,)
     says = "the direction is reversed. The result is KL(uniform ‖ shares), with {:g} {}."
     results = {}
@@ -411,8 +415,8 @@ def points(
 
 @exercise
 def precision(student: Student) -> None:
-    """The result is the proportion of fake points
-    that lie within the k-th-neighbour radius of a real point.
+    """The result is the proportion of fake points that lie no farther from some real point
+    than that point's k-th nearest neighbour.
     """
     # with this seed, each of the mistakes below gives a different share
     real, fake = points(torch.Generator().manual_seed(5), 60, 201, 2, (1, 2))
@@ -556,7 +560,7 @@ def other_radii(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
 
 
 def wrong_counts(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
-    """Return the results of counting the points incorrectly when the balls themselves are right."""
+    """Return the results obtained if the balls are right but the points in them are miscounted."""
     apart = cdist(fake, real)  # (M, N)
     own = radius(real, k)  # (N,)
     inside = apart <= own

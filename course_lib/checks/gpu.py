@@ -1,6 +1,7 @@
 """Checks for “Inside the GPU”.
 
-The exercises cover tiles and their masks, one-pass log-sum-exp, and the factors of a gradient.
+The exercises cover tiles and their masks, one-pass log-sum-exp, and the constant factors in
+gradients.
 """
 
 import math
@@ -35,7 +36,7 @@ LOGITS = tensor([1.3, -0.4, 2.1, 0.7, -1.6, 0.9, 3.2, -2.3, -0.7, 1.8])  # (D,):
 
 
 class Memory:
-    """A simulated GPU memory that stores the logits of one image between those of other images.
+    """Simulated GPU memory that stores the logits of one image between those of other images.
 
     A program reads `block` addresses at once with `load`. The mask must exclude every address
     outside the image.
@@ -300,10 +301,10 @@ def one_pass(
     relative_to: Callable[[Tensor, Tensor], Tensor] = lambda old, new: new,
     start: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the final values of the running reference and the running total.
+    """Return the final values of the running reference (the number subtracted before exp)
+    and of the running total.
 
-    The reference is the number that is subtracted before exp, normally the largest number so far.
-    Each result has the shape (N,).
+    The reference is normally the largest number so far. Each result has the shape (N,).
     start: the initial reference; if None, the reference of the first tile.
     """
     joint = joint.double()
@@ -412,9 +413,7 @@ def wrong_maxima(joint: Tensor, block: int) -> dict[str, Tensor]:
 
 
 def wrong_tile_sums(joint: Tensor, block: int) -> dict[str, Tensor]:
-    """Return the results obtained with wrong tiles,
-    or by combining numbers or tiles incorrectly.
-    """
+    """Return the results of using the wrong tiles or of combining numbers or tiles incorrectly."""
     right = joint.logsumexp(1)
     largest = joint.amax(1)
     tiles = joint.split(block, 1)
@@ -650,7 +649,7 @@ def elbo_gradients(student: Student) -> None:
 
 
 def wrong_gradients(name: str, good: Tensor) -> dict[str, Tensor]:
-    """Return the results that typical mistakes produce in place of one of the three gradients."""
+    """Return the wrong results that typical mistakes produce for one of the three gradients."""
     of_its_own = {"d_logits": wrong_d_logits, "d_mu": wrong_d_mu, "d_logvar": wrong_d_logvar}[name]
     mistakes = of_its_own() | wrong_averages(good)
     return {f"in {name}, {says}": wrong for says, wrong in mistakes.items()}

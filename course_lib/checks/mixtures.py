@@ -415,8 +415,8 @@ def sample_mixture(student: Student) -> None:
 def expect_varying_counts(student: Student, w: Tensor, m: Tensor, s: Tensor) -> None:
     """Raise Mistake if the number of draws from the first component hardly varies between calls.
 
-    Of 40 independent draws, 22 ± 3 come from the first component. By chance, the counts of all
-    twenty calls lie within 1 of each other in fewer than one in 10¹⁰ runs.
+    Of 40 independent draws, 22 ± 3 come from the first component. The counts of all twenty calls
+    would lie within 1 of each other by chance in fewer than one in 10¹⁰ runs.
     """
     counts = []
     for seed in range(20):

@@ -35,7 +35,7 @@ class Practice:
         self.examples: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
 
     def check(self, question: str, function: Any) -> Result:
-        """Try a function on a question's public example and print the verdict in one line."""
+        """Try a function on a question's public example and print the verdict on one line."""
         if question not in self.examples:
             raise ValueError(
                 f"There is no example for {question!r}. Choose one of these questions: "

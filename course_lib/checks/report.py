@@ -56,7 +56,8 @@ class Result:
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Seed the generators of PyTorch, NumPy and Python, enable gradients, and undo both afterwards.
+    """Seed the generators of PyTorch, NumPy and Python, enable gradients,
+    and restore the previous states afterwards.
 
     In every run of a check, these generators therefore produce the same numbers. The notebook's own
     random numbers are not affected.
@@ -479,7 +480,7 @@ def weighted_gradients(value: object, leaves: Inputs, to: Collection[str]) -> li
 def pulled_back(total: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Return the gradients of the scalar `total` with respect to the inputs.
 
-    Inputs that receive no gradient are given gradients of zero.
+    Inputs that do not affect `total` get a gradient of zero.
     """
     try:
         found = torch.autograd.grad(total, inputs, allow_unused=True, retain_graph=True)
@@ -524,8 +525,8 @@ def expect_gaussian(
     z has the shape (N, d).
     mistakes: the mean and standard deviation of the draws for each known mistake, keyed by the
     sentence that describes the mistake.
-    The tolerance of each statistic is at least 5 standard errors, so a correct function fails about
-    once in a million runs.
+    The tolerance of each statistic is at least 5 standard errors, so a correct function fails at
+    most about once in a million runs.
     """
     n = len(z)
     expect(

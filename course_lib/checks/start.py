@@ -28,7 +28,7 @@ from course_lib.checks.report import (
 
 
 def points_reference(images: Tensor) -> Tensor:
-    """Return the correct answer to `to_points`: points of shape (N, 784) with values in [0, 1]."""
+    """Return the correct result of `to_points`: points of shape (N, 784) with values in [0, 1]."""
     return images.flatten(1).float() / 255  # (N, 784)
 
 
@@ -73,7 +73,9 @@ def draw_images(generator: Generator, n: int) -> dict[str, Tensor]:
 
 @exercise
 def to_points(student: Student) -> None:
-    """The uint8 images become float32 points of shape (N, 784), with every pixel in [0, 1]."""
+    """The uint8 images are converted to a float32 tensor of shape (N, 784),
+    with every pixel in [0, 1].
+    """
     # no image is brighter than 200, so that dividing by a maximum differs from dividing by 255
     brightest = tensor([200, 180, 160], dtype=torch.uint8)[:, None, None]
     images = draw_images(torch.Generator().manual_seed(0), 3)["images"].minimum(brightest)
@@ -104,7 +106,9 @@ def one_image(student: Student, image: Tensor) -> None:
 
 @exercise
 def binarize(student: Student) -> None:
-    """Each call draws every pixel anew as 0 or 1, and the grey value is the probability of a 1."""
+    """Each call draws every pixel anew as 0 or 1,
+    using its grey value as the probability of a 1.
+    """
     n, grey = 4000, tensor([0.0, 0.1, 0.35, 0.6, 0.9, 1.0])
     pixels = grey.repeat(n, 1)  # (N, D)
     threshold = (

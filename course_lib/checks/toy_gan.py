@@ -1,6 +1,7 @@
 """Checks for “A GAN in one dimension”.
 
-The exercises are about the loss of D and its gradient, a step of G, and the value of the best D.
+The exercises cover D's loss and its gradient, a training step for G, and the value that the best D
+attains.
 """
 
 import math
@@ -66,7 +67,7 @@ def discriminator(weights: Tensor) -> nn.Sequential:
 
 
 def shifted(by: float) -> Tensor:
-    """Return weights for D that add `by` to every logit."""
+    """Return D's weights, changed so that every logit increases by `by`."""
     return D_WEIGHTS + tensor([0.0, 0.0, 0.0, by])
 
 
@@ -309,7 +310,7 @@ class CountedSGD(torch.optim.SGD):
 
 
 def g_step(d: nn.Module, g: nn.Module, optimizer: torch.optim.Optimizer, z: Tensor) -> Tensor:
-    """Take one step of G and return G's loss, as a correct answer to `generator_step` does."""
+    """Take one optimizer step for G and return G's loss, as a correct `generator_step` does."""
     loss = yes(d(g(z)))
     optimizer.zero_grad()
     loss.backward()
@@ -382,7 +383,7 @@ def generator_step(student: Student) -> None:
 
 
 def wrong_g_losses() -> dict[str, Callable[[Tensor], Tensor]]:
-    """Return the wrong losses that typical mistakes minimize, as functions of D's logits."""
+    """Return the incorrect losses that result from typical mistakes, as functions of D's logits."""
     return {
         "the loss is log(1 − D), which is flat where D is certain. Minimize −log D.": lambda a: (
             -no(a)
@@ -552,7 +553,7 @@ def expect_far_apart(student: Student) -> None:
 
 
 def wrong_values(p: Tensor, q: Tensor, dx: Tensor) -> dict[str, Tensor]:
-    """Return the results that typical mistakes produce in place of the value of the best D."""
+    """Return the wrong results that typical mistakes produce for the value of the best D."""
     return wrong_widths(p, q, dx) | wrong_integrands(p, q, dx)
 
 

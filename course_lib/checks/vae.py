@@ -429,7 +429,9 @@ def paired_mistakes(nll_a: Tensor, nll_b: Tensor) -> dict[str, Tensor]:
 
 
 def errors_of_single_models(nll_a: Tensor, nll_b: Tensor) -> dict[str, Tensor]:
-    """Return results that consist of the standard errors of the two models."""
+    """Return the results obtained from the standard errors of the two models,
+    each error alone and their difference.
+    """
     error_a, error_b = (nll.std() / math.sqrt(len(nll)) for nll in (nll_a, nll_b))
     first = "Take the difference for each image first."
     return {
@@ -466,10 +468,9 @@ def paired_error(student: Student) -> None:
 
 
 def expect_stable_variance(student: Student) -> None:
-    """Raise Mistake unless the result is right if the mean difference is much larger than its
-    spread.
+    """Raise Mistake if the result is wrong when the mean difference is much larger than its spread.
 
-    In single precision, E[d²] − E[d]² is wrong there. All differences are exact numbers.
+    In single precision, E[d²] − E[d]² is wrong there. All differences are computed exactly.
     """
     nll_a = tensor([92.0, 110.5, 78.25, 101.125, 86.5])
     nll_b = nll_a - tensor([1001.25, 999.5, 1000.75, 998.875, 1002.375])
@@ -486,7 +487,7 @@ def expect_stable_variance(student: Student) -> None:
 
 
 def second_draw_reference(d: Tensor) -> Tensor:
-    """Return the correct gain of the bound from a second draw, log cosh(d/2), in nats."""
+    """Return the correct gain in the bound from a second draw, log cosh(d/2), in nats."""
     return (d / 2).cosh().log()
 
 

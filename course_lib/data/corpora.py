@@ -358,11 +358,12 @@ def _fetch_mnist() -> tuple[Splits, str]:
 
 
 def uci_digits(train: bool | None = True, device: Device = None, quiet: bool = False) -> Digits:
-    """Return the training part of scikit-learn's 8×8 digits, the test part, or both.
+    """Return the training split of scikit-learn's 8×8 digits, the test split, or both.
 
     train: True for 1,437 training digits, False for 360 test digits, None for both.
-    The grey levels 0 to 16 are scaled to the bytes 0 to 255. The split is fixed and stratified by
-    digit. Source: Alpaydin and Kaynak 1998, Optical recognition of handwritten digits, UCI.
+    Grey levels from 0 to 16 are scaled to byte values from 0 to 255. The split is fixed and
+    stratified by digit. Source: Alpaydin and Kaynak 1998, Optical recognition of handwritten
+    digits, UCI.
     """
     from sklearn.datasets import load_digits
 

@@ -1,4 +1,4 @@
-"""Exactly known densities for comparison with models.
+"""Densities that are known exactly, for comparison with models.
 
 Each density has a sampler and a log-density in nats. All computations use float64. Move x to the
 CPU first if it is on the GPU of a Mac (MPS), which does not support float64.
@@ -151,7 +151,7 @@ def _pinwheel(arms: int, turn: float, radius: float, along: float, across: float
 
     Each point at radius r is rotated by the angle turn·r. The rotation preserves areas and
     therefore densities. along, across: the standard deviations of each Gaussian in the radial and
-    the tangential direction, respectively.
+    tangential directions, respectively.
     """
 
     def sample(n: int, generator: Generator | None) -> Tensor:

@@ -21,10 +21,10 @@ class Digits:
     MNIST takes up 47 MB in this form and needs neither a data loader nor worker processes.
 
     images: uint8 of shape (N, 3, H, W) for colour images, and (N, H, W) or (N, 1, H, W) for
-    greyscale images; the latter are stored with shape (N, H, W). labels: integers of shape (N,),
-    starting at 0. source: a description of where the images came from. classes: the names of the
-    labels; by default, "0", "1" and so on. name: the name of the data set, such as "MNIST". Raises
-    ValueError if the arguments are invalid or inconsistent.
+    greyscale images; the latter are stored with shape (N, H, W). labels: an integer tensor of shape
+    (N,), with the classes numbered from 0. source: a description of where the images came from.
+    classes: the names of the labels; by default, "0", "1" and so on. name: the name of the data
+    set, such as "MNIST". Raises ValueError if the arguments are invalid or inconsistent.
     """
 
     def __init__(

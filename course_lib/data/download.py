@@ -40,7 +40,7 @@ def cache_folder() -> tuple[str, Path]:
 
 def look(read: Callable[[Path], T]) -> tuple[T, str] | None:
     """Read from $COURSE_DATA or else from the cache;
-    return the result and the name of the place it came from, or None if both fail.
+    return the result and the name of its source, or None if both fail.
 
     `read` must raise FileNotFoundError if the corpus is missing, and ValueError or OSError if it is
     damaged. The reason for a failure is printed, unless the corpus is merely missing from the

@@ -32,7 +32,8 @@ def wrong_checksum(name: str, md5: str | None) -> str:
 
 
 def read_idx_with_md5(path: str | Path) -> tuple[np.ndarray, str]:
-    """Return the array of an IDX file and the MD5 checksum of its uncompressed bytes.
+    """Return the array stored in an IDX file
+    and the MD5 checksum of the file's uncompressed bytes.
 
     Raises ValueError if the file is truncated, too long or not in the IDX format.
     """

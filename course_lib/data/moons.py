@@ -14,8 +14,9 @@ def moon_phases(
     The images are float32 of shape (n, size, size), and the phases are float64 of shape (n,). The
     pixels are in [0, 1]. Phase 0 is the new moon, ¼ the first quarter, ½ the full moon and ¾ the
     last quarter. The phases are evenly spaced over the interval `between`, including both ends. The
-    half cycle from new moon to full moon is a line, which a one-dimensional code can follow. The
-    full cycle (0, 1) is a circle, which a one-dimensional code cannot follow.
+    images of the half cycle from new moon to full moon form a curve with two ends, which a
+    one-dimensional code can represent. Those of the full cycle (0, 1) form a closed curve, which
+    such a code cannot represent.
     """
     first, last = between
     phase = first + (last - first) * torch.linspace(0, 1, n, dtype=torch.float64)  # (n,)

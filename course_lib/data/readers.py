@@ -78,7 +78,9 @@ def _pictures_by_class(root: Path) -> dict[str, list[Path]]:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the sorted subfolders, except hidden ones and those left by archives (__MACOSX)."""
+    """Return the sorted subfolders, except hidden ones
+    and those added by archiving tools (__MACOSX).
+    """
     found = [path for path in folder.iterdir() if path.is_dir()]
     return sorted(path for path in found if not path.name.startswith((".", "__")))
 

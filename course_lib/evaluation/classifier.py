@@ -1,4 +1,4 @@
-"""A small image classifier, used as a referee for the images that the models generate.
+"""A small image classifier, used to judge the images that the models generate.
 
 The shipped classifier recognizes the ten digits of MNIST; `train_classifier` trains a classifier
 for images with a different size, number of channels or set of classes. Each classifier is trained
@@ -152,9 +152,9 @@ class Classifier(nn.Module):
 def augment(images: Tensor) -> Tensor:
     """Rotate, scale and shift images slightly, and return pixels of the same shape.
 
-    images: bytes of shape (N, H, W) or (N, C, H, W). Each image gets its own random affine map, and
-    all images are processed at once. On average, half of the images are also binarized: each pixel
-    becomes 1 with a probability equal to its grey level.
+    images: a uint8 tensor of shape (N, H, W) or (N, C, H, W). Each image gets its own random affine
+    map, and all images are processed at once. On average, half of the images are also binarized:
+    each pixel becomes 1 with a probability equal to its grey level.
     """
     n = len(images)
     channels = images.shape[1] if images.ndim == 4 else 1

@@ -69,9 +69,9 @@ def class_shares(labels: Tensor, classes: int = 10) -> Tensor:
     """Return the proportion of the labels that belong to each class,
     as a float64 tensor of shape (classes,).
 
-    A proportion of 0 indicates a lost mode. classes: the number of possible classes, which cannot
-    be inferred from the labels. Raises ValueError unless the labels, of shape (N,) with N > 0, are
-    integers from 0 to classes − 1.
+    A proportion of 0 indicates a missing mode. classes: the number of possible classes, which
+    cannot be inferred from the labels. Raises ValueError unless the labels, of shape (N,) with
+    N > 0, are integers from 0 to classes − 1.
     """
     if not require.is_count(classes):
         raise ValueError(f"classes must be an integer of at least 1, not {classes!r}.")
@@ -159,9 +159,9 @@ def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
     """Yield the distances from a to b in blocks of rows,
     because the full matrix may not fit into memory.
 
-    The formula |a|² + |b|² − 2ab is much faster than computing differences, but it does not return
-    exactly 0 for the distance from a point to itself. torch.cdist gives the same result, but copies
-    all of `b` for each block.
+    Using the formula |a|² + |b|² − 2ab is much faster than computing differences, but it does not
+    give exactly 0 for the distance from a point to itself. torch.cdist gives the same result, but
+    copies all of `b` for each block.
     """
     _check_sets(a, b)
     b_squared = torch.linalg.vector_norm(b, dim=1).square()  # (N,)
@@ -327,7 +327,7 @@ def judge(images: Tensor, real: Tensor, referee: Classifier) -> dict[str, float]
 
 def _warn_of_other_pixels(real: Tensor, fake: Tensor) -> None:
     """Warn if one set is black and white and the other is grey,
-    because this difference alone tells the two sets apart.
+    because this difference alone is enough to distinguish the two sets.
     """
     found = [
         "black and white" if bool(((x == 0) | (x == 1)).all()) else "grey" for x in (real, fake)

@@ -1,5 +1,5 @@
 """Figures for the chapter "From auto-encoder to VAE": moons decoded from codes along a line,
-and the cost of the noise.
+and the effects of the noise added to the codes.
 
 Every function takes results computed in the chapter, draws them in a new figure,
 and returns the figure.
@@ -44,7 +44,8 @@ def image_rows(rows: Mapping[str, Tensor]) -> Figure:
 
 
 def distance_along_line(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Figure:
-    """Plot the distance to the nearest true moon along a line of codes, with one panel per case.
+    """Plot the distance from the moons decoded along a line of codes to the nearest true moon,
+    with one panel per case.
 
     lines: `lines[case][kind]` contains distances of shape (seeds, T), measured at T points from
     crescent (0) to full moon (1). Each seed has its own curve. fade: the distances for a pixelwise
@@ -70,8 +71,8 @@ def worst_places(lines: Mapping[str, Mapping[str, Tensor]], fade: Tensor) -> Fig
     with one point per seed, case and kind.
 
     The arguments are the same as for `distance_along_line`. The dotted line marks the largest
-    distance of the cross-fade, and the dashed line marks half of it. The chapter calls a point
-    above the dashed line a hole.
+    distance that the cross-fade reaches, and the dashed line marks half of it. The chapter calls a
+    point above the dashed line a hole.
     """
     figure, ax = plt.subplots(figsize=(1.2 * len(lines) + 2.5, 3.6))
     labelled: set[str] = set()

@@ -53,8 +53,8 @@ def sheet(images: Tensor, title: str, shape: Shape) -> None:
 def transfers(originals: Tensor, images: Tensor, labels: Tensor, shape: Shape) -> None:
     """Show each original image beside images in the same style, one for each label.
 
-    originals: shape (R, D). images: shape (R, C, D). Frames mark the images with the original
-    labels.
+    originals: shape (R, D). images: shape (R, C, D). The images generated with the original labels
+    are framed.
     """
     rows, columns = images.shape[:2]
     _, (left, right) = plt.subplots(

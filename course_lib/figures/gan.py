@@ -101,7 +101,8 @@ def losses_against_distance(runs: Sequence[Mapping[str, Sequence[float]]]) -> No
 
 
 def pull(images: Tensor, slope: Tensor, *, shape: Sequence[int] | None = None) -> None:
-    """Draw images and, below them, a slope for each pixel: red where positive, blue where negative.
+    """Draw images and, below each of them, a map of the slope with respect to each pixel:
+    red where positive, blue where negative.
 
     images, slope: shape (N, D).
     """

@@ -162,8 +162,8 @@ def programs(who: Tensor) -> None:
 def counts(found: Mapping[str, Tensor]) -> None:
     """Plot how often each element of an array was written: never, once or twice.
 
-    found: maps titles to counts of shape (rows, columns), whose last row does not correspond to any
-    image.
+    found: maps each title to an array of counts of shape (rows, columns); the last row of the array
+    does not correspond to any image.
     """
     colours = {"never written": "white", "written once": plots.BOUND, "written twice": plots.GAP}
     shown = ListedColormap(list(colours.values()))

@@ -80,7 +80,7 @@ def image_by_image(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
 
 
 def protocols(as_trained: Mapping[str, float], on_drawn: Mapping[str, float]) -> None:
-    """Draw two bars per kind of training pixels: the loss on pixels of that kind
+    """Draw two bars for each kind of training pixel: the loss on pixels of that kind
     and the loss on randomly drawn pixels.
     """
     _, ax = plt.subplots(figsize=(7.5, 3.4))
@@ -187,7 +187,7 @@ def priors(draws: Mapping[str, Tensor]) -> None:
 
 @torch.no_grad()
 def codes_over_prior(models: Mapping[str, Any], x: Tensor, y: Tensor) -> None:
-    """Plot each model's two-dimensional codes of x over samples from its prior.
+    """Plot each model's two-dimensional codes for x on top of samples from its prior.
 
     x: images of shape (T, D).
     """

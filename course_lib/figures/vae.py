@@ -15,7 +15,7 @@ def labelled_rows(
     """Draw one row of images per label.
 
     rows: maps each label to images of shape (N, D) or (N, H, W), with the same N in every row.
-    columns: N names, which are written above the columns, or none.
+    columns: N names to be written above the columns, or an empty sequence to omit them.
     """
     count = len(next(iter(rows.values())))
     height, width = shape[-2:]

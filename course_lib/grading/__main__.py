@@ -323,7 +323,7 @@ def run_release(asked: argparse.Namespace) -> None:
 
 
 def say_what_exists(secret: Path, place: Path, files: Mapping[str, bytes]) -> None:
-    """Print that an existing secret is used again, and whether existing copies change."""
+    """If a secret already exists, print that it is reused and whether existing copies change."""
     if not secret.exists():
         return
     print(f"The copies are made with the existing secret in {secret}.")
@@ -340,7 +340,7 @@ def say_what_exists(secret: Path, place: Path, files: Mapping[str, bytes]) -> No
 
 
 def read_students(asked: argparse.Namespace) -> list[str]:
-    """Return the names in the --students file, or no names if --per-student is not used.
+    """Return the names in the --students file, or an empty list if --per-student is not used.
 
     Raises Refused if only one of these two options is used, or if the file contains no names, an
     invalid name or a repeated name.
@@ -414,8 +414,8 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
     """Return the submissions to grade, including those without a notebook.
 
     Print the names of students whose submissions cannot be graded, and the files that cannot be
-    matched to a student. Raises Refused if this cannot be the folder of a class, or not for this
-    assignment.
+    matched to a student. Raises Refused if the folder does not seem to be that of a class, or if
+    all its notebooks seem to belong to another assignment.
     """
     found: list[Submission] = []
     nothing_found = None
@@ -441,16 +441,16 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
 def check_names(
     asked: argparse.Namespace, assignment: Assignment, submissions: list[Submission]
 ) -> None:
-    """Raise Refused if a student appears to have the name of the assignment.
+    """Raise Refused if the name found for a student is the name of the assignment.
 
     The student's results would be stored under a name that is not theirs.
     """
     if assignment.name in [one.student for one in submissions]:
         raise Refused(
-            f"one student in {asked.submissions} would be called {assignment.name}, like the "
-            "assignment. If this is the folder of one student, pass the folder of the whole class. "
-            f"If one file is called {assignment.name}.ipynb, rename it to STUDENT.ipynb, "
-            "or put it into a folder with the student's name."
+            f"one student in {asked.submissions} would have the same name as the assignment, "
+            f"{assignment.name}. If this is the folder of one student, pass the folder of the "
+            f"whole class. If a file is named {assignment.name}.ipynb, rename it to STUDENT.ipynb, "
+            "or put it in a folder named after the student."
         )
 
 
@@ -515,7 +515,7 @@ def check_assignment(
 def without_strangers(
     asked: argparse.Namespace, name: str, submissions: list[Submission]
 ) -> list[Submission]:
-    """Return the submissions, and set `trouble` in those of students without a released copy.
+    """Return the submissions, with `trouble` set in that of each student without a released copy.
 
     Only releases with --per-student contain a copy for each student. Raises Refused if such a
     release contains no copy for any of these students. Also raises Refused if --per-student does
@@ -570,7 +570,7 @@ def not_yet(assignment: Assignment, results: list[Result]) -> list[str]:
 
 
 def graded(asked: argparse.Namespace) -> tuple[Assignment, Store]:
-    """Return the assignment and the store of its results.
+    """Return the assignment and its result store.
 
     Raises Refused if nothing has been graded yet.
     """
@@ -677,7 +677,9 @@ def marks_in_tables(asked: argparse.Namespace) -> Path | None:
 
 
 def check_same_marks(asked: argparse.Namespace) -> None:
-    """Raise Refused if the pages would show other marks than the tables of the last `report`."""
+    """Raise Refused if the marks on the pages would differ from those in the tables
+    of the last `report`.
+    """
     own, before = own_marks_of(asked), marks_in_tables(asked)
     reported = (asked.out / asked.assignment / "points.csv").exists()
     if not reported or own == before:
@@ -793,7 +795,7 @@ def draw_secret(asked: argparse.Namespace, path: Path) -> Secret:
     if released or any(asked.out.glob("*/results/*.json")):
         what = f"copies in {asked.out / 'release'}" if released else f"results in {asked.out}"
         raise Refused(
-            f"the secret with which the {what} were made is missing. Restore it to {path}, "
+            f"the secret that was used to create the {what} is missing. Restore it to {path}, "
             "or release to a new folder."
         )
     return Secret(secrets.token_bytes(32), asked.per_student)

@@ -58,7 +58,8 @@ class ArgumentsError(TypeError):
 class Assignment:
     """An assignment: its name, the text of its starter, and the source code of each question's key.
 
-    sources: each question's name and the source code of its key, in the order of the starter.
+    sources: each question's name and the source code of its key, in the order in which the
+    questions appear in the starter.
     """
 
     name: str
@@ -79,7 +80,7 @@ class Assignment:
             if folder.is_dir():
                 which = name if courses_own else folder
                 raise AssignmentError(
-                    f"{which} does not contain {name}.py, the file with the starter's text."
+                    f"{which} does not contain {name}.py, the text of the starter notebook."
                 )
             where = "" if courses_own else f" in {homework}"
             there = sorted(path.parent.name for path in homework.glob("*/keys"))
@@ -112,7 +113,7 @@ class Assignment:
 
     @cached_property
     def questions(self) -> dict[str, AnyQuestion]:
-        """The questions by name, in the order of the starter."""
+        """A dict of the questions keyed by name, ordered as they appear in the starter."""
         return {name: load_key(name, source) for name, source in self.sources}
 
     @property
@@ -127,8 +128,8 @@ class Assignment:
         """Return the heading of a question as it appears in a student's notebook.
 
         variant: the name of the student's variant, or "" if it is not known. If the heading cannot
-        be known, return "Question" and the question's place in the assignment. If the question's
-        text has no heading, return the question's name.
+        be determined, return "Question" followed by the question's position in the assignment. If
+        the question's text has no heading, return the question's name.
         """
         question = self.questions.get(name)
         if question is None:
@@ -181,7 +182,7 @@ def asked_in(text: str) -> str | None:
 
 
 def questions_in(file: str, starter: str) -> list[str]:
-    """Return the names of the questions that a starter asks, in order.
+    """Return the names of the questions in a starter notebook, in order.
 
     Raises AssignmentError if a question is asked twice, or if a cell looks like a marker but is not
     a valid one.
@@ -210,8 +211,10 @@ def refuse_what_is_meant(file: str, text: str) -> None:
     if text.startswith(MARK):
         markers.insert(0, lines[0])
     if markers:
-        alone = "move the marker to a cell of its own"
-        raise AssignmentError(f"{file}: a cell contains more than `{markers[0].strip()}`; {alone}.")
+        raise AssignmentError(
+            f"{file}: a cell contains `{markers[0].strip()}` and other text. "
+            "Move this line to a cell of its own."
+        )
 
 
 @lru_cache(maxsize=64)
@@ -229,7 +232,7 @@ def load_key(name: str, source: str) -> AnyQuestion:
     question = getattr(module, "QUESTION", None)
     if not isinstance(question, Question | Design | Written):
         raise AssignmentError(
-            f"keys/{name}.py must define QUESTION as a Question, a Design or a Written."
+            f"keys/{name}.py must define QUESTION as an instance of Question, Design or Written."
         )
     if question.name != name:
         raise AssignmentError(
@@ -280,7 +283,7 @@ class Secret:
 
     @property
     def id(self) -> str:
-        """An identifier for the key and `per_student`; it does not reveal the key."""
+        """An identifier derived from the key and `per_student` that does not reveal the key."""
         mode = "student" if self.per_student else "class"
         return hashlib.sha256(b"id of " + self.key + mode.encode()).hexdigest()[:8]
 

@@ -17,7 +17,10 @@ STOPS_ON_NUMBERS = (ArithmeticError, ValueError, IndexError)
 
 
 def faults_of_design(design: Design) -> list[str]:
-    """Return the faults of a design. If one fault would cause others, only that one is reported."""
+    """Return the faults found in a design.
+
+    If one fault causes others, only the original fault is reported.
+    """
     faults = faults_of_declaration(design)
     if faults:
         return faults
@@ -119,7 +122,7 @@ def random_arrays(design: Design) -> Iterator[Arrays]:
 
 
 def sizes(shape: tuple[int, ...], lengths: Iterator[int], most: int) -> tuple[int, ...]:
-    """Return the shape with each −1 replaced by the next length, but by at most `most`."""
+    """Return the shape with each −1 replaced by the next length, capped at `most`."""
     return tuple(min(next(lengths), most) if length == -1 else length for length in shape)
 
 

@@ -38,7 +38,7 @@ RIGHT_FILE = "Is it the right file?"
 NOT_GRADED = "Not graded: "  # begins every verdict on a submission that cannot be graded
 FAILED = "The grader failed on this question, so a person will look at it."
 NO_DESIGN = "Not started: no design.safetensors was handed in."
-ENGINE = "4"  # increase this number when a change here or in the judge may change a result
+ENGINE = "5"  # increase this number when a change here or in the judge may change a result
 
 
 @dataclass
@@ -80,7 +80,7 @@ def key_of(assignment: Assignment, question: str, secret: Secret, submission: st
 
 
 def why_everything(old: Result, secret: Secret) -> list[str]:
-    """Return the reasons, if any, why every verdict of a stored result is out of date."""
+    """Return the reasons, if any, why all verdicts in a stored result are out of date."""
     why = []
     for key in list(old.keys.values())[:1]:
         engine, _, secret_id, _ = key.split("-")
@@ -305,7 +305,7 @@ class Store:
         return self.folder / f"{plain}-{fingerprint(student)}.json"
 
     def get(self, student: str) -> Result | None:
-        """Return the stored result of a student, or None if there is no readable result."""
+        """Return a student's stored result, or None if there is no readable result."""
         try:
             return Result(**json.loads(self.path(student).read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
@@ -383,7 +383,8 @@ def outdated(assignment: Assignment, secret: Secret, results: list[Result]) -> l
 
 
 def graded_with_other_questions(assignment: Assignment, results: list[Result]) -> list[str]:
-    """Return the students whose results were obtained with other keys or another grader.
+    """Return the students whose results were obtained with different keys
+    or a different version of the grader.
 
     Unlike `outdated`, this needs no secret. Questions that were dropped do not count, nor do those
     whose key failed.
@@ -471,7 +472,7 @@ def grade_all(
     done: Callable[[Job, Result], None] = lambda job, result: None,
     **options: Any,
 ) -> None:
-    """Carry out all jobs with a Dask client or, if `client` is None, one by one in this process.
+    """Run all jobs with a Dask client or, if `client` is None, one by one in this process.
 
     Each result is stored as soon as it is available.
     """

@@ -31,7 +31,7 @@ def name_and_id(student: str) -> tuple[str, str]:
 
 
 def has_number(student: str) -> bool:
-    """Return whether a student's name includes a number from a learning platform."""
+    """Return whether a student's name includes an ID number added by a learning platform."""
     return IDENTIFIER.fullmatch(student) is not None
 
 
@@ -143,7 +143,7 @@ def shown(points: float | None) -> str:
 
 
 def gradescope(assignment: Assignment, result: Result) -> str:
-    """Return the results.json of one submission, with one test for each question."""
+    """Return the contents of results.json for one submission, with one test for each question."""
     tests, board = [], []
     for name, verdict in result.verdicts.items():
         points = verdict["points"] or 0

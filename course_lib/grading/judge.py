@@ -1,7 +1,7 @@
 """The judge compares students' answers with the reference and with known mistakes.
 
-It runs no student code. Its sentences name the mistake and say where to look, but never reveal the
-secret inputs or the expected numbers.
+It runs no student code. Its sentences identify the mistake and say where to look, but never reveal
+the secret inputs or the expected numbers.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def judge(
     """Judge a student's answers to one question, one answer for each case, and return the verdict.
 
     ended: how the submission's run ended. broken: what stopped the cell that should define the
-    function, in the words of `stopped`.
+    function, as worded by `stopped`.
     """
     wanted = {case: reference_of(variant, inputs[case]) for case in CASES}
     right = {case: is_right(answers[case], wanted[case], variant) for case in CASES}

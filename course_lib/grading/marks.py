@@ -41,7 +41,7 @@ class Marking:
 
 
 def answers_in_words(assignment: Assignment, results: list[Result]) -> dict[tuple[str, str], str]:
-    """Return all written answers by student and question, in the form shown in the table."""
+    """Return all written answers, keyed by student and question, in the form shown in the table."""
     found = {}
     for name, question in assignment.questions.items():
         if isinstance(question, Written):
@@ -93,10 +93,10 @@ def read_marks(
 
 
 def read_rows(text: str, path: Path) -> tuple[Marking, list[dict[str, str]]]:
-    """Return a marking that contains only the format of the table, and the rows of the table.
+    """Return two values: a Marking that holds only the table's format, and the table's rows.
 
-    Empty rows, which spreadsheets leave, are left out. Raises MarksError if a column is missing, if
-    a row has more cells than the table has columns, or if quotation marks do not match.
+    Empty rows, which spreadsheets often leave behind, are skipped. Raises MarksError if a column is
+    missing, if a row has more cells than the table has columns, or if quotation marks do not match.
     """
     header = text.split("\n")[0]
     # German and French spreadsheets use semicolons as separators
@@ -120,8 +120,9 @@ def read_rows(text: str, path: Path) -> tuple[Marking, list[dict[str, str]]]:
     except csv.Error:
         after = f"after the row of {rows[-1]['student']}" if rows else "in the first row"
         raise MarksError(
-            f"{path}: the quotation marks {after} do not match. Put a whole comment in quotes, "
-            'and double each quotation mark inside the comment, as in "He says ""no"", twice".'
+            f"{path}: the quotation marks {after} do not match. Enclose the whole comment in "
+            "quotation marks, and double each quotation mark inside the comment, "
+            'as in "He says ""no"", twice".'
         ) from None
     marking.own_columns = [name for name in columns if name and name not in COLUMNS]
     return marking, rows
@@ -140,21 +141,21 @@ def check_width(row: Mapping[Any, Any], columns: list[str], path: Path, delimite
         raise MarksError(
             f"{begins}: this row has {len(columns) + len(extra)} cells, but the table has only "
             f"{len(columns)} columns. Put a comment that contains a {called} in quotes"
-            + (", and write points such as 2.5 with a point." if delimiter == "," else ".")
+            + (", and use a decimal point in points such as 2.5." if delimiter == "," else ".")
         )
     comment = (row.get("comment") or "").strip()
     if delimiter == "," and row["points"] and comment.isdecimal():
         raise MarksError(
             f"{begins}: the comment must be text, but got only the number {comment}. "
-            "Write points such as 2.5 with a point instead of a comma."
+            "In points such as 2.5, use a decimal point instead of a comma."
         )
 
 
 def check_maximum(rows: list[dict[str, str]], path: Path, assignment: Assignment) -> None:
-    """Raise MarksError if the cell with the maximum was changed in some of a question's rows.
+    """Raise MarksError if a maximum is not a number, or if it differs between a question's rows.
 
-    Such a row may be missing a separator. If the points for a question have changed since the last
-    report, the cells of all its rows differ from these points.
+    In this case, a row may be missing a separator. If the points for a question have changed since
+    the last report, all its rows contain the same outdated maximum, which is not an error.
     """
     found: dict[str, set[float | str]] = {}
     for row in rows:
@@ -174,7 +175,9 @@ def check_maximum(rows: list[dict[str, str]], path: Path, assignment: Assignment
 
 
 def maximum_in(row: dict[str, str]) -> float | str | None:
-    """Return the maximum in a row, its text if it is not a number, or None if there is none."""
+    """Return the maximum points given in a row: as a number,
+    as text if it is not a valid number, or None if the row has none.
+    """
     text = (row.get(MOST) or "").strip()
     try:
         return float(text.replace(",", "."))
@@ -195,7 +198,9 @@ def unknown_question(name: str, assignment: Assignment) -> str:
 
 
 def is_newer(row: dict[str, str], answer: str) -> bool:
-    """Return whether an answer is newer than its mark and the mark has not been checked since."""
+    """Return whether an answer was changed after it was marked
+    and its mark has not been checked since then.
+    """
     if (row.get(LOOK) or "").strip():
         return True
     marked = row.get("answer")  # a table made by hand may have no column for the answers
@@ -260,7 +265,9 @@ def waiting(
 
 
 def is_complete(assignment: Assignment, results: list[Result], marking: Marking) -> bool:
-    """Return whether every written answer has been marked and none is newer than its mark."""
+    """Return whether every written answer has a mark that was given or checked
+    after the answer was last changed.
+    """
     return not waiting(assignment, results, marking) and not marking.look_again
 
 

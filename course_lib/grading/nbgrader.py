@@ -55,7 +55,7 @@ class KeepStubs(ClearSolutions):
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
-        """Clear one notebook of the source version."""
+        """Clear the solutions in one notebook of the source version, but keep the stubs."""
         name, homework = resources["nbgrader"]["assignment"], Path(self.homework)
         is_ours = (homework / name / f"{name}.py").is_file()
         self.kept = untouched_answers(Assignment.read(name, homework)) if is_ours else {}
@@ -136,8 +136,8 @@ class Judge(NbGraderPreprocessor):
         return None if trouble else content
 
     def note(self, nb: NotebookNode, assignment: Assignment, notes: list[str]) -> None:
-        """Insert notes on the run above the points of the first question
-        that asks for a function.
+        """Insert notes about the run above the other outputs of the points cell
+        for the first question that asks for a function.
         """
         first = next(
             name

@@ -1,4 +1,5 @@
-"""Write HTML pages that work offline: a feedback page for each student, and a page about the class.
+"""Write HTML pages that work offline:
+a feedback page for each student, and a summary page for the whole class.
 
 Any text that may come from a submission is either escaped or left out.
 """
@@ -56,7 +57,7 @@ def marked(assignment: Assignment, result: Result, marks: Marks) -> Result:
     """Return the result with the manual marks for written questions.
 
     An answer without a mark remains ungraded, and a question without an answer earns 0 points. The
-    verdicts are not stored in the assignment's order, so they are put into that order here.
+    verdicts are not stored in the assignment's order, so they are sorted into this order here.
     """
     names = [name for name in assignment.questions if name in result.verdicts]
     verdicts = {name: dict(result.verdicts[name]) for name in names}

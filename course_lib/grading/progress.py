@@ -73,7 +73,9 @@ class Progress:
         self.failed: list[Result] = []  # the results for which a key failed
 
     def done(self, job: Job, result: Result) -> None:
-        """Count one graded submission, and print the number done and the time left."""
+        """Record that one more submission has been graded,
+        and print the number done and the time left.
+        """
         self.count += 1
         old = self.before.get(result.student)
         if old is not None:
@@ -109,7 +111,9 @@ class Progress:
         return f", about {spell((time.monotonic() - self.start) / self.count * left)} left"
 
     def end(self) -> None:
-        """Print whose points have changed, and which submissions and keys need a manual check."""
+        """Print the students whose points have changed,
+        and the submissions and keys that need to be checked manually.
+        """
         if self.count and sys.stdout.isatty():
             print()
         if self.changed:
@@ -140,7 +144,7 @@ def change_of_points(old: Result, new: Result) -> str:
 
 
 def lost_its_design(old: Result, new: Result) -> bool:
-    """Return whether a student handed in a design before, but not with the new submission."""
+    """Return whether a student handed in a design earlier but none with the new submission."""
     if old.refusal:
         return False  # it is not known what the old submission contained
     return any(

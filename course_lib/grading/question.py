@@ -3,7 +3,7 @@
 Questions that ask for a function are graded by comparing numbers. The inputs are newly drawn for
 each submission, in two sizes and with extreme values. The judge compares the results of the
 student's function with those of the reference, which is computed in float64, and with those of each
-known mistake. A right answer passes in any style, because only the numbers count.
+known mistake. A right answer passes however the code is written, because only the numbers count.
 """
 
 import copy
@@ -72,8 +72,8 @@ class Variant:
     parameters. reference: a function that takes these arguments, with float64 arrays, and returns
     the right answer: an array, or a tuple of arrays in the order of `returns`. independent: a
     function that computes the same answer with another formula or a library; `check` compares its
-    results with those of the reference. styles: the code of other right answers, each written in a
-    different way; `check` grades them.
+    results with those of the reference. styles: the code of other correct answers, each written in
+    a different way; `check` grades them.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Design:
-    """An open question that is answered with arrays;
+    """An open-ended question that is answered with arrays;
     the score of these arrays determines the points.
 
     arrays: maps the name of each array in the file `design.safetensors` to its dtype and shape, in
@@ -272,7 +272,7 @@ def close(yours: np.ndarray, wanted: np.ndarray, tolerance: Tolerance) -> bool:
 
 
 def share_of_score(design: Design, score: float) -> float:
-    """Return the fraction of a design's points, between 0 and 1, that a score earns."""
+    """Return the fraction of a design's points, from 0 to 1, that is awarded for a score."""
     if not math.isfinite(score):
         return 0.0
     share = (score - design.none_at) / (design.full_at - design.none_at)

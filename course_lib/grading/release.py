@@ -1,4 +1,4 @@
-"""Make the files of a release: the students' copies, the instructor's copies and the keys.
+"""Create the files for a release: the students' copies, the instructor's copies and the keys.
 
 The instructor's secret determines which variant of each question is used.
 """
@@ -114,9 +114,9 @@ def question_cells(
 ) -> list[NotebookNode]:
     """Return a question's cells: its text, the answer, and a cell for the points.
 
-    In nbgrader, students cannot edit the cell for the points. If the question asks for a function,
-    this cell also tries the function on the public example. A question that is answered in words
-    has no third cell.
+    In nbgrader, students cannot edit the third cell, which determines the points. If the question
+    asks for a function, this cell also tries the function on the public example. A question that is
+    answered in words has no third cell.
     """
     heading = f"({question.points:g} points)"
     answer = {
@@ -157,8 +157,8 @@ def question_cells(
 def design_cell(design: Design, solved: bool) -> str:
     """Return the code of the cell in which students answer a design question.
 
-    The cell ends with the call that hands in the arrays, as a comment, so that the notebook runs
-    before there is a design.
+    The cell ends with a commented-out call that hands in the arrays, so that the notebook can be
+    run before there is a design.
     """
     names = ", ".join(f"{name}={name}" for name in design.arrays)
     code = design.solution if solved else "# your design"
@@ -166,7 +166,7 @@ def design_cell(design: Design, solved: bool) -> str:
 
 
 def untouched_answers(assignment: Assignment) -> dict[str, set[str]]:
-    """Return what the answer cells of a student's copy may contain, by the cells' grade IDs.
+    """Return what the answer cells of a student's copy may contain, as a dict keyed by grade ID.
 
     For a question that asks for a function, these are the stubs of all variants.
     """
@@ -184,7 +184,7 @@ def untouched_answers(assignment: Assignment) -> dict[str, set[str]]:
 def practice_examples(assignment: Assignment, choose: Choose = first_variants) -> dict[str, Any]:
     """Return a public example for each question that asks for a function.
 
-    Raises AssignmentError if a key stops with an error.
+    Raises AssignmentError if a key fails with an error.
     """
     found = {}
     for name, question in assignment.questions.items():

@@ -78,8 +78,8 @@ def set_limits(limits: dict) -> None:
 
 
 class Clock:
-    """The alarm: its duration, its start, and the time that the process had spent waiting for a
-    processor before the start.
+    """The alarm: its duration, the time at which it was set, and the time that the process had
+    spent waiting for a processor until then.
     """
 
     seconds = began = waited = 0.0
@@ -106,7 +106,7 @@ def waiting_time(pid: int | str = "self") -> float:
 def alarm(signum: int, frame: object) -> None:
     """Raise OutOfTime when a timer expires.
 
-    If some of its time remains because the process had to wait for a processor, restart the
+    If the process still has time left because it had to wait for a processor, restart the
     elapsed-time timer instead of raising OutOfTime.
     """
     if signum == signal.SIGALRM and Clock.left() > 0:
@@ -185,7 +185,9 @@ def answer_call(pipe: int, shell: Any, call: dict, inputs: dict, seconds: float)
 
 
 def import_torch() -> None:
-    """Import torch with garbage collection disabled, because a collection would find no garbage."""
+    """Import torch with garbage collection disabled to save time,
+    because there would be nothing to collect.
+    """
     gc.disable()
     import torch  # noqa: F401
 
@@ -295,3 +297,6 @@ def line_of(error: BaseException) -> int:
 
 if __name__ == "__main__":
     main()
+    # Everything has been sent. A normal exit would first delete torch's many objects one by one,
+    # which takes half as long as importing torch, and would wait for the student's threads.
+    os._exit(0)

@@ -3,7 +3,7 @@
 A submission can return the type and the line number of an error, but never text that a student
 could have written.
 
-A submission has access to a read-only system, the interpreter and its packages, `course_lib`
+A submission has access to read-only system folders, the interpreter and its packages, `course_lib`
 (except the grader) and the data, but not to the network, a home folder, other submissions or keys.
 No files remain after the run. The kernel limits the number of processes, the size of files, and the
 memory and processor time of each process. From outside the sandbox, `run` monitors the elapsed
@@ -148,7 +148,9 @@ class Answer:
 
 @dataclass
 class Outcome:
-    """How a run ended, the errors in the notebook's cells, and the answers by (question, case)."""
+    """How a run ended, the errors in the notebook's cells,
+    and a dict of the answers keyed by (question, case).
+    """
 
     ended: str = "finished"
     errors: list[dict] = field(default_factory=list)
@@ -400,8 +402,8 @@ def is_over(process: subprocess.Popen, passed: float, limits: Limits) -> bool:
     """Return whether a submission has exceeded its time limit `passed` seconds after its start.
 
     On a busy machine, a submission may spend minutes waiting for a processor. This must not cost
-    its author points, so time spent waiting does not count. Time spent sleeping counts, and so does
-    the total processor time of all processes.
+    its author points, so time spent waiting does not count. Time spent sleeping counts towards the
+    limit, as does the total processor time of all processes.
     """
     if passed <= limits.seconds:
         return False
@@ -429,7 +431,7 @@ def times_of(process: subprocess.Popen) -> tuple[float, float]:
 
 
 def takes_more_than(process: subprocess.Popen, limit: int) -> bool:
-    """Return whether all processes of the sandbox together use more than `limit` bytes of memory.
+    """Return whether the processes in the sandbox use more than `limit` bytes of memory in total.
 
     Resident sizes are quick to read, but they count a shared page once for each process that shares
     it. A process that has imported torch, together with five forks of it, would seem to use six
@@ -529,7 +531,7 @@ def metadata(body: bytes) -> dict[str, str]:
 
 
 def read_answer(about: dict[str, str], arrays: dict[str, np.ndarray], names: set[str]) -> Answer:
-    """Return the answer in one frame.
+    """Return the answer that one frame contains.
 
     A frame with neither the requested arrays nor a known status counts as an error.
     """
@@ -561,15 +563,15 @@ def python_s_words(text: str) -> str:
     """Return Python's message about a syntax error,
     or "" if the text of the message might have been written by a student.
 
-    Text that cannot be printed, such as half a surrogate pair, also becomes "", because no file can
-    store it.
+    Text that cannot be printed, such as a lone surrogate, is also replaced by "", because no file
+    can store it.
     """
     known = any(re.fullmatch(pattern, text) for pattern in SYNTAX_SENTENCES)
     return text if known and text.isprintable() else ""
 
 
 def read_errors(text: str) -> list[dict]:
-    """Return the errors in the cells as numbers and short strings, even if the frame is forged."""
+    """Return the errors in the cells. Even a forged frame yields only numbers and short strings."""
     try:
         rows = json.loads(text)[:50]
         return [

@@ -114,8 +114,8 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
         )
     if place.is_dir() and MOODLE_FOLDER.fullmatch(place.resolve().name):
         raise NoSubmissions(
-            f"{place} is the folder of one student. Pass the folder that contains it, and name "
-            "the student with --only if you want to grade nobody else."
+            f"{place} is the folder of one student. Pass the folder that contains it, and add "
+            "--only STUDENT to grade only this student."
         )
     if place.is_file() and place.name.endswith(NOTEBOOK):
         raise NoSubmissions(
@@ -149,7 +149,8 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
 
 
 def give_design_to_its_notebook(found: dict[str, dict[str, bytes | str]], place: Path) -> None:
-    """If a design is not in a student's folder, assign it to the only notebook.
+    """If a design is not in a student's folder,
+    assign it to the student who handed in the only notebook.
 
     In a submission from Gradescope, for example, there is no such folder. Raises
     SeveralNotebooks if there is more than one notebook.
@@ -206,8 +207,8 @@ def students_of(paths: list[str], assignment: str) -> dict[str, tuple[str | None
 def whose(path: str, assignment: str) -> tuple[str | None, str]:
     """Return the student to whom a file belongs, and its kind, which is "notebook" or "design".
 
-    The student is None for other files, and "" for a design that is not in a folder and has no
-    student's name in its file name.
+    The student is None for other files, and "" for a design that is not in a folder and whose file
+    name contains no student's name.
     """
     parts = PurePosixPath(path).parts
     name = PurePosixPath(path).name
@@ -358,7 +359,7 @@ def read_file(path: Path) -> tuple[bytes, str]:
 def limit_of(name: str) -> int:
     """Return the maximum size of a file in bytes.
 
-    The limit for a zip file leaves room for a notebook and a design.
+    The size limit for a zip file is large enough for a notebook and a design.
     """
     if name.endswith(NOTEBOOK):
         return MAX_NOTEBOOK
@@ -459,9 +460,10 @@ def refuse_a_class(entries: list[str], home: str, name: str) -> None:
     """Raise SeveralNotebooks if the zip file called `name` in the folder `home` contains the
     submissions of a whole class.
 
-    Its files would count as those of one student. They are not assigned to the students whom they
-    name, because the zip file may come from a student, who can choose any names. A zip file that
-    itself has a student's name from Moodle or Canvas is accepted.
+    Its files would be treated as belonging to a single student. They are not assigned to the
+    students whom they name, because the zip file may come from a student, who can choose any names.
+    A zip file is accepted if its own name identifies a student in Canvas's format, or if it is in a
+    student's folder from Moodle.
     """
     of_student = any(MOODLE_FOLDER.fullmatch(part) for part in PurePosixPath(home).parts)
     if of_student or CANVAS.fullmatch(name):
@@ -508,7 +510,7 @@ def read_cells(notebook: bytes) -> Cells:
 
 
 def language_of(document: dict) -> str:
-    """Return the programming language of a notebook in lower case."""
+    """Return a notebook's programming language in lower case."""
     about = document.get("metadata", {})
     named = about.get("language_info", {}).get("name")
     return str(named or about.get("kernelspec", {}).get("language") or "python").lower()

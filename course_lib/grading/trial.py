@@ -113,8 +113,8 @@ def verdict_on(
 
 @lru_cache(maxsize=8)
 def remembered(variant: Variant) -> Variant:
-    """Return a copy of the variant in which the functions of the reference and of the mistakes
-    cache their results.
+    """Return a copy of the variant in which the reference function
+    and the functions for the mistakes cache their results.
 
     The judge runs the reference for every answer, but the known mistakes only for wrong answers.
     Without a cache, these calls would account for most of the running time.
@@ -202,7 +202,7 @@ def shapes(arguments: Arguments) -> list[tuple[int, ...]]:
 
 
 def faults_of_reference(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
-    """Return the faults of the reference in each case.
+    """Return the faults found when the reference is computed in each case.
 
     The reference must not stop with an error, its results must be finite, and they must agree with
     those of `independent`, if there is one.
@@ -255,7 +255,7 @@ def faults_of_stub(question: Question, variant: Variant, names: Names, inputs: I
 def faults_of_right_answers(
     question: Question, variant: Variant, names: Names, inputs: Inputs
 ) -> list[str]:
-    """Return a fault for each correct answer that does not receive full points.
+    """Return a list of faults, one for each correct answer that does not receive full points.
 
     The correct answers are the model answer and the variant's `styles`.
     """
@@ -302,9 +302,10 @@ def faults_of_calls(question: Question, variant: Variant, inputs: Inputs) -> lis
 
 
 def faults_of_mistakes(question: Question, variant: Variant, inputs: Inputs) -> list[str]:
-    """Return a fault for each mistake that does not get its own sentence from the judge.
+    """Return a fault for each mistake
+    that the judge does not describe with the sentence written for it.
 
-    Mistakes are tried in float64 and in float32, because students use both.
+    Each mistake is tested in both float64 and float32, because students use both.
     """
     known = remembered(variant)
     faults = []
@@ -330,8 +331,8 @@ def mistaken(variant: Variant, number: int, arguments: Arguments, narrow: bool) 
 
 
 def called(variant: Variant, verdict: Verdict) -> str:
-    """Describe the verdict on a mistake
-    that the judge does not answer with the mistake's own sentence.
+    """Describe the verdict on a mistake for which the judge gives a sentence
+    other than the one written for that mistake.
     """
     if verdict.mistake is not None:
         other = label(variant, verdict.mistake)
@@ -359,7 +360,7 @@ def file_of(question: AnyQuestion) -> str:
 def faults_with(question: Question, variant: Variant, names: Names, seed: int) -> list[str]:
     """Return the faults that one draw of inputs reveals in a variant.
 
-    If one fault would cause others, only that one is reported.
+    If one fault causes others, only the original fault is reported.
     """
     try:
         inputs = inputs_of(variant, seed)
@@ -381,7 +382,7 @@ def faults_with(question: Question, variant: Variant, names: Names, seed: int) -
 
 
 def faults_of(question: Question, variant: Variant, names: Names, seeds: int) -> list[str]:
-    """Return the faults of a variant, each listed once.
+    """Return the faults found in a variant, without duplicates.
 
     A fault that does not appear in every draw is listed with the number of draws in which it does.
     """
@@ -400,7 +401,7 @@ def faults_of(question: Question, variant: Variant, names: Names, seeds: int) ->
 def findings(assignment: Assignment, seeds: int) -> Iterator[tuple[str, list[str]]]:
     """Yield a line to print and a list of faults for each question, or for each of its variants.
 
-    The line is to be printed only if the list is empty.
+    The line should be printed only if the list is empty.
     """
     names, remarks = starter_names(assignment)
     questions = []

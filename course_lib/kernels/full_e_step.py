@@ -29,14 +29,14 @@ the sums. Storing the responsibilities as a matrix adds 4NK bytes of writes and 
 (The rates of 3.35 TB/s and 67 Tflop/s, the latter without tensor cores, are from the data sheet of
 an H100 SXM; none of the times in the table was measured.) The operations, rather than the memory
 traffic, determine the lower bound on the time. For K = 512, the matrix occupies 123 MB (20 GB for
-ten million rows), but transferring it takes less than a fifth as long as the operations. These
-kernels perform more operations than necessary: `tl.dot` requires sizes that are powers of 2, so 20
-becomes 32; the triangular or symmetric form of the matrices is not exploited; and each density is
-computed twice. The total is 3 · 2 · 32² = 6,144 operations per pair. The two products of
-`fast_steps` need only 924 operations per pair, but they subtract large squares, which loses digits
-in float32. The number of bytes that the kernels transfer is close to the minimum, because each
-kernel reads x from memory only once, and after that from the GPU's cache, which is larger than
-4.8 MB.
+ten million rows), but transferring it takes less than a fifth of the time needed for the
+operations. These kernels perform more operations than necessary: `tl.dot` requires sizes that are
+powers of 2, so 20 becomes 32; the triangular or symmetric form of the matrices is not exploited;
+and each density is computed twice. The total is 3 · 2 · 32² = 6,144 operations per pair. The two
+matrix products in `fast_steps` need only 924 operations per pair, but they subtract large squares,
+which loses digits in float32. The number of bytes that the kernels transfer is close to the
+minimum, because each kernel reads x from memory only once, and after that from the GPU's cache,
+which is larger than 4.8 MB.
 
 In principle, a single launch would be enough. For any K, this implementation needs only two kernel
 launches, one sum over the spans, and about six small operations on the parameters, whereas a loop

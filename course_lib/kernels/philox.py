@@ -1,9 +1,9 @@
 """Triton's random number generator, reimplemented in plain PyTorch.
 
-A seed gives the same numbers on every machine. Philox turns a counter into four random numbers in
-ten rounds of multiplication and mixing. The generator has no state, so any program can compute the
-numbers for counter 7 at any time, and as often as necessary, without first computing those for
-counters 0 to 6.
+The same seed gives the same numbers on every machine. Philox turns a counter into four random
+numbers in ten rounds of multiplication and mixing. The generator has no state, so any program can
+compute the numbers for counter 7 at any time, and as often as necessary, without first computing
+those for counters 0 to 6.
 Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", Philox4×32-10.
 """
 

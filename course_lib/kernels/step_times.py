@@ -64,7 +64,7 @@ def _inside_operation(event: Any) -> bool:
 def timeline(operations: list[Span], phases: list[Span], ax: Axes | None = None) -> Axes:
     """Plot a profile, with the phases above the operations.
 
-    Matrix products are darker than the other operations.
+    Matrix products are drawn in a darker colour than the other operations.
     """
     ax = plt.subplots(figsize=(12, 2.4))[1] if ax is None else ax
     for i, phase in enumerate(phases):

@@ -114,9 +114,9 @@ def _by_products(x: Any, weights: Any, means: Any, factors: Any) -> Iterator[Any
     """Yield log P(x, k), a quadratic function of x, computed by matrix products.
 
     factors: shape (K, D, D) or (K, D). Large terms of this function can cancel, which loses
-    significant digits. Therefore, x is centred at the mean of the mixture, and the density is
-    computed directly from its definition for components that are narrow compared with the distances
-    of points and components from that mean.
+    significant digits. Therefore, x is centred at the mean of the mixture; if a component is narrow
+    compared with its own distance from that mean or with that of a point, its density is computed
+    directly from the definition.
     """
     xp = library(x)
     k, dim = means.shape

@@ -43,7 +43,9 @@ def n_features(dim: int, covariance_type: str) -> int:
 
 
 def one_row_per_component(k: int, device: torch.device) -> bool:
-    """Return whether a row of log-densities per component is faster to compute than a column."""
+    """Return whether log-densities are computed faster when stored with one row per component
+    than with one column per component.
+    """
     if device.type == "cpu" and k >= MANY_COMPONENTS:
         return torch.get_num_threads() == 1
     return k >= SOME_COMPONENTS

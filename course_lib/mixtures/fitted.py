@@ -123,7 +123,7 @@ class FittedMixture(sklearn.mixture.GaussianMixture):
         return x
 
     def _tensor(self, x: np.ndarray, X: Any) -> Tensor:
-        """Convert x, the validated version of X, to a tensor on the device of the computations."""
+        """Convert x (X after validation) to a tensor on the device used for the computations."""
         own_device = X.device if isinstance(X, Tensor) else "cpu"
         return to_tensor(x).to(self.device or own_device)
 

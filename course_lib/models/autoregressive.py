@@ -88,7 +88,7 @@ class RowUnits(nn.Module):
         self.register_buffer("left_of", left_of.float(), persistent=False)
 
     def forward(self, windows: Tensor, pixels: Tensor, rows: slice) -> Tensor:
-        """Return the inputs to the units of R rows: (N, R, W·above), (N, R, W) → (N, R, units).
+        """Return the inputs to each row's units: (N, R, W·above), (N, R, W) → (N, R, units).
 
         windows: the rows above each row. pixels: the rows themselves. rows: the positions of the R
         rows in the image.
@@ -191,7 +191,7 @@ class Autoregressive(nn.Module):
         return inputs + linear(first, self.between.weight * self.not_right_of)
 
     def _row_logits(self, inputs: Tensor, told: Tensor | None) -> Tensor:
-        """Compute the logits of R rows, without the bias, from the inputs to their hidden units:
+        """Given the inputs to the hidden units of R rows, compute the logits without the bias:
         (N, R, hidden) → (..., N, R, W).
         """
         if told is not None:

@@ -25,7 +25,7 @@ class AutoregressiveVAEConfig(VAEConfig):
     """The configuration of an AutoregressiveVAE: a VAEConfig with three more fields.
 
     before, first: the numbers of units per row that the Autoregressive network calls `hidden` and
-    `first`. told: the number of values computed from z that each row receives.
+    `first`. told: the number of values that are computed from z and passed to each row.
     Raises ValueError unless the likelihood is "bernoulli", `before` and `told` are positive
     integers, and `first` is a non-negative integer.
     """

@@ -1,4 +1,4 @@
-"""The conditional VAE: its encoder and decoder receive the label, so z need not describe it."""
+"""The conditional VAE: its encoder and decoder receive the label, so z need not encode it."""
 
 from dataclasses import dataclass
 from typing import Any

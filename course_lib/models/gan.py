@@ -273,7 +273,7 @@ def update_discriminator(
     """Update D once, on real images and an equal number of generated images,
     which have the same labels if `y` is given.
 
-    real: images of shape (N, D) with pixels in [0, 1]. optimizer: the optimizer of D's weights.
+    real: images of shape (N, D) with pixels in [0, 1]. optimizer: the optimizer for D's weights.
     y: the labels (N,) for a conditional GAN. r1, penalty: the weights of `r1_penalty` and
     `gradient_penalty`. Returns D's loss without the penalties, and D's mean "probability" that an
     image is real, sigmoid(logit), separately for the real and the generated images.
@@ -298,7 +298,7 @@ def update_generator(
 ) -> dict[str, Tensor]:
     """Update G once, using n generated images and no real images.
 
-    optimizer: the optimizer of G's weights. y: the labels (n,) for a conditional GAN. The gradient
+    optimizer: the optimizer for G's weights. y: the labels (n,) for a conditional GAN. The gradient
     reaches G *through* D, but D's weights neither change nor accumulate gradients.
     """
     # not detached, because G learns only through D

@@ -137,7 +137,7 @@ class VAEConfig(Config):
         if self.likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(
                 f"likelihood must be 'bernoulli' or 'gaussian', not {self.likelihood!r}. "
-                "For pixels that also depend on the pixels before them, use an AutoregressiveVAE."
+                "If each pixel also depends on the preceding pixels, use an AutoregressiveVAE."
             )
         if self.variance is None:
             return

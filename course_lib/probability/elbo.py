@@ -240,7 +240,7 @@ def _check(model: LatentModel, q: Distribution, x: Tensor) -> None:
         )
     if q.batch_shape not in ((), (len(x),)):
         raise ValueError(
-            f"q must have batch shape () or ({len(x)},), the latter with one distribution per x, "
+            f"q must have batch shape () or, with one distribution per x, ({len(x)},), "
             f"but got {tuple(q.batch_shape)}."
         )
 

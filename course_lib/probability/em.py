@@ -99,7 +99,9 @@ def arrays_too(step: Callable) -> Callable:
 
 
 def check_type(covariance_type: str) -> None:
-    """Raise ValueError for an unknown covariance_type, which would otherwise count as "full"."""
+    """Raise ValueError for an unknown covariance_type,
+    which would otherwise be treated as "full".
+    """
     if covariance_type not in COVARIANCE_TYPES:
         names = ", ".join(COVARIANCE_TYPES)
         raise ValueError(f"covariance_type must be one of {names}, not {covariance_type!r}.")
@@ -180,7 +182,7 @@ def narrowness(spread: Tensor, covariances: Tensor, covariance_type: str) -> Ten
     The result has shape (K,), or () for "tied". If `spread` (D,) contains the variances of the
     data, the result measures how much narrower than the data each component is in its thinnest
     direction. The pivots of the Cholesky factor cannot replace this measure, because after one
-    small pivot, the later ones may consist entirely of rounding errors.
+    small pivot, the later ones may be nothing but rounding error.
     """
     if covariance_type in ("diag", "spherical"):
         precisions = (1 / covariances.clamp_min(0)).reshape(len(covariances), -1)

@@ -104,7 +104,8 @@ class BernoulliPixels(nn.Module):
 
 
 class GaussianPixels(nn.Module):
-    """The Gaussian likelihood of grey pixels, each with mean sigmoid(logit) and the same variance.
+    """The Gaussian likelihood of grey pixels, where each pixel has mean sigmoid(logit)
+    and all share one variance.
 
     variance: a fixed number, or None to learn the variance, with 0.05 as the initial value.
     """

@@ -45,7 +45,7 @@ SIZE = len(HEAD) + sum(ROWS.values())
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """A context in which torch uses a single thread.
+    """A context manager that limits torch to a single thread.
 
     For small vectors, two threads take up to five times as long.
     """
@@ -71,10 +71,10 @@ class Game:
     """A game with the given settings.
 
     Identical settings produce identical games on any machine, up to rounding. `step` plays whole
-    rounds, whereas `update_d` and `update_g` each perform a single update. A round is complete as
-    soon as G has moved after `d_steps` updates of D. All computations are in float64. They run on
-    the CPU, because a GPU is no faster for vectors this small. An update that would make a player's
-    weights blow up raises ValueError and leaves those weights unchanged.
+    rounds, whereas `update_d` and `update_g` each perform a single update. A round is complete once
+    D has been updated `d_steps` times and G has then moved. All computations are in float64. They
+    run on the CPU, because a GPU is no faster for vectors this small. An update that would make a
+    player's weights blow up raises ValueError and leaves those weights unchanged.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -134,7 +134,7 @@ class Game:
         return gradients(loss, self.d)[0]
 
     def g_gradient(self) -> tuple[Tensor, Tensor | None]:
-        """Return the gradients of G's loss on a new batch for G and for D (None if D is frozen)."""
+        """Return gradients of G's loss on a new batch for G's weights and D's (None if frozen)."""
         s = self.settings
         u = noise.uniform(s.seed, [noise.G_Z, noise.G_Z2], self.g_updates, s.batch)
         loss = losses.g_loss(s.loss, self.d(self.g(noise.codes(s.z, u))))
@@ -260,7 +260,7 @@ class Game:
         return {name: measured[name] for name in HEAD}
 
     def frame(self) -> np.ndarray:
-        """Return the measurements for display, HEAD and then ROWS, as float32 of shape (SIZE,)."""
+        """Return a float32 array of shape (SIZE,) to display: the values in HEAD, then in ROWS."""
         measured = self.measure()
         head = np.array([measured[name] for name in HEAD])
         with np.errstate(over="ignore"):  # a game that is blowing up is shown with ∞

@@ -25,8 +25,8 @@ class Grid:
     """The cells of x and of z.
 
     `p` and `hill` have an extra cell at each end for everything outside the grid, so C = CELLS + 2.
-    The game samples its data from the density that has the masses `p` and is constant on each cell,
-    so `p` is exact.
+    The game samples its data from the piecewise-constant density whose cell masses are `p`, so `p`
+    is exact.
     """
 
     low: float  # the lower edge of the first cell of x

@@ -30,7 +30,7 @@ class History:
         self.keep()
 
     def keep(self) -> np.ndarray:
-        """Discard the moments after `at`, append the current state, and return its frame."""
+        """Discard the recorded moments after `at`, add the current one, and return its frame."""
         del self.states[self.at + 1 :], self.frames[self.at + 1 :]
         state, frame = self.game.state(), self.game.frame()
         size = frame.nbytes + sum(t.nbytes for t in state.tensors)
@@ -72,7 +72,7 @@ class History:
         return anew
 
     def column(self, name: str) -> np.ndarray:
-        """Return the values of a number in HEAD, or of a row in ROWS, at all T recorded moments.
+        """Return the values of a number in HEAD, or of a row in ROWS, in all T recorded frames.
 
         The result has shape (T,) for a number and (T, length) for a row.
         """
@@ -104,8 +104,7 @@ class History:
 
     @classmethod
     def load(cls, path: str | Path) -> "History":
-        """Load and return a saved history,
-        positioned at the moment that was current when it was saved.
+        """Load and return a saved history, at the same position as when it was saved.
 
         Raises FileNotFoundError if the file does not exist, and CheckpointError if the file is
         damaged or not a saved history.

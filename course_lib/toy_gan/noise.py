@@ -1,8 +1,8 @@
 """Noise that depends only on where it is used, so a game can be rewound or reproduced exactly.
 
 u(seed, stream, step, i) is a hash of four integers, so no generator state needs to be saved. A web
-page without Python computes the same numbers with 32-bit integers. Reference for the mixing step:
-Wellons, "Prospecting for Hash Functions" (lowbias32).
+page that does not run Python computes the same numbers with 32-bit integers. Reference for the
+mixing step: Wellons, "Prospecting for Hash Functions" (lowbias32).
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ START = np.uint32(0x9E3779B9)  # any nonzero number, because mix(0) is 0
 
 
 def mix(h: np.ndarray) -> np.ndarray:
-    """Map 32-bit integers one to one,
-    in such a way that each input bit affects about half of the output bits.
+    """Map 32-bit integers one-to-one,
+    so that each input bit affects about half of the output bits.
     """
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
     h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)

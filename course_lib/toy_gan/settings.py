@@ -63,8 +63,8 @@ class Settings:
 
     data: the name of a 1-D density, or "drawn" for a density with the given `heights` (at least 2,
     none negative) on equal intervals from −8 to 8. players: "dirac" is the two-parameter game, in
-    which all data are at the point 0. r1: the weight γ of the penalty γ/2·E_p[a'(x)²] on D's logit
-    a. start: an offset added to G's initial output. freeze_d: if False, G's step also moves D's
+    which all the data lie at 0. r1: the weight γ of the penalty γ/2·E_p[a'(x)²] on D's logit a.
+    start: an offset added to G's initial output. freeze_d: if False, G's step also moves D's
     weights to lower G's loss; this is a common mistake.
     """
 

@@ -72,9 +72,9 @@ class Copies:
     def undo(self, error: BaseException, step: int) -> tuple[int, BaseException]:
         """Restore the last copy in response to an error that occurred after `step` steps.
 
-        Returns the step of the copy, and the error to raise, with a note about the reset. If NaN
-        or infinite values caused `error`, the error to raise is NotFinite; otherwise, it is
-        `error` itself.
+        Returns the step at which the copy was made, and the error to raise, with a note about the
+        reset. If NaN or infinite values caused `error`, the error to raise is NotFinite; otherwise,
+        it is `error` itself.
         """
         if isinstance(error, Exception):
             try:
@@ -106,7 +106,7 @@ class Copies:
         return step
 
     def resume(self) -> int | None:
-        """Restore everything from the file and return the copy's step.
+        """Restore everything from the file and return the step at which the copy was made.
 
         Returns None if there is no file.
         """
@@ -121,5 +121,5 @@ class Copies:
         set_rng_states(self.device, self.rng_states, self.seed)
 
     def keep_rng(self) -> None:
-        """Store the states of the random generators for the next `restore_rng`."""
+        """Store the states of the random generators for the next call to `restore_rng`."""
         self.rng_states = get_rng_states(self.device)

@@ -38,7 +38,7 @@ def wants_graph(run: Any, asked: bool | None, quiet: bool = False) -> bool:
     A note is printed if graphs are requested but cannot be used and, unless `quiet` is True, if
     they are used without having been requested. With asked=None, graphs are used on a CUDA device
     if every optimizer was created with capturable=True and all other parts are models; any other
-    kind of part might count steps in Python.
+    kind of part might keep a step count in Python, which a graph would not update.
     """
     against = reason_against(run)
     if asked and against:

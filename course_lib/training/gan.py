@@ -76,7 +76,7 @@ class GANRecipe:
         return {"gan": gan, "generator_optimizer": of_g, "discriminator_optimizer": of_d}
 
     def hyperparameters(self, gan: GAN) -> dict[str, Any]:
-        """Return the values that a checkpoint must match in addition to the parts' options."""
+        """Return the values a checkpoint must match besides the GAN's and optimizers' options."""
         names = (
             "loss",
             "cosine",
@@ -90,7 +90,7 @@ class GANRecipe:
         return {name: getattr(self, name) for name in names}
 
     def rounds_products(self, gan: GAN) -> bool:
-        """Return whether the factors of matrix products may be rounded to bfloat16 on a CPU."""
+        """Return whether the operands of matrix products may be rounded to bfloat16 on a CPU."""
         return False
 
     def batch(self, gan: GAN) -> None:
@@ -99,7 +99,7 @@ class GANRecipe:
     def step(self, run: Run, loss: None = None) -> Callable[[tuple[Tensor, ...]], Losses]:
         """Return a step that updates D `d_steps` times and then G once.
 
-        Each update of D uses its own part of the rows.
+        The rows of a batch are divided among the updates of D.
         """
         gan, of_g, of_d = run.parts.values()
 

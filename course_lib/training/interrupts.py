@@ -6,7 +6,7 @@ from types import FrameType
 
 
 class Interrupts:
-    """A context in which an interrupt merely sets `asked`: `with Interrupts() as interrupts:`.
+    """A context manager for `with Interrupts() as interrupts:`; an interrupt merely sets `asked`.
 
     While `breakable` is True, a second interrupt raises KeyboardInterrupt at once, and later
     interrupts have no effect. Outside the main thread, or if other code handles the signal,

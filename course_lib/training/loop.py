@@ -2,8 +2,8 @@
 
 The core of the loop is `Run._loop`. From time to time, a `Run` copies everything that changes
 (models, optimizers, noise, history) to host memory. After a NaN or an error, the run returns to its
-last copy. A copy stored in a file is a checkpoint. `Copies.take` decides when the file is written,
-and `files.write_whole` never leaves a partial file.
+last copy. A copy stored in a file is called a checkpoint. `Copies.take` decides when the file is
+written, and `files.write_whole` never leaves a partial file.
 """
 
 import sys
@@ -46,9 +46,9 @@ class Run:
 
     step, epoch: the progress so far. progress: the fraction of the training completed so far, as a
     scalar tensor on the device, for use in schedules. history: "step", and the mean of each loss
-    over the rows since the previous entry. evaluations: "step", and what `evaluate` returned after
-    that step. Raises ValueError for invalid data, weights, sizes, parts or paths, and
-    CheckpointError for a file that is damaged or was saved with a different architecture,
+    over the rows processed since the previous entry. evaluations: "step", and what `evaluate`
+    returned after that step. Raises ValueError for invalid data, weights, sizes, parts or paths,
+    and CheckpointError for a file that is damaged or was saved with a different architecture,
     optimizer, seed, batch size, data or weights.
     """
 
@@ -218,7 +218,7 @@ class Run:
         return in_epoch % self._report_every == 0 or self.step == self._last_step
 
     def _resume(self, file: RunFile) -> None:
-        """Resume from the file if it exists; `read_run` rejects a file whose identity differs."""
+        """Resume from the file, if any; `read_run` rejects a file whose identity does not match."""
         step = self._copies.resume()
         if step is not None:
             self.step = step

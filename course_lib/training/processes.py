@@ -39,7 +39,8 @@ def count() -> int:
 
 @contextmanager
 def group() -> Iterator[None]:
-    """A context in which the processes started by torchrun form a group, and only process 0 prints.
+    """A context manager within which the processes started by torchrun form a group
+    and only process 0 prints.
 
     A process that was not started by torchrun does not join a group.
     """

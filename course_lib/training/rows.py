@@ -65,7 +65,8 @@ def as_rows(data: Any) -> tuple[Tensor, ...]:
     counts = sorted({len(part) if part.ndim else 0 for part in rows})
     if len(counts) != 1 or counts == [0]:
         raise ValueError(
-            f"All tensors must have the same positive number of rows, but got {counts or 'none'}."
+            "All tensors must have the same number of rows, at least one, "
+            f"but got {counts or 'none'}."
         )
     return rows
 

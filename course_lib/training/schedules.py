@@ -27,7 +27,7 @@ def adam(
 
 
 def set_rate(optimizer: Adam, lr: float, progress: Tensor) -> None:
-    """Set the learning rate, which decays from `lr` to 0 following half a period of a cosine.
+    """Set the learning rate, which decays from `lr` to 0 along half a cosine period.
 
     progress: the completed fraction of training, from 0 to 1.
     """

@@ -37,7 +37,7 @@ def pack(tree: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
         return tree
     raise TypeError(
         f"A checkpoint cannot contain {name} of type {type(tree).__name__}. "
-        "Use numbers and tensors."
+        "Use only numbers and tensors."
     )
 
 
@@ -130,7 +130,8 @@ def get_rng_states(device: torch.device) -> dict[str, Tensor]:
 def set_rng_states(device: torch.device, states: dict[str, Tensor], seed: int) -> None:
     """Restore the stored states of the generators.
 
-    A generator without a stored state, as after a change of device, is seeded with `seed`.
+    A generator that has no stored state, for example after a change of device, is seeded with
+    `seed`.
     """
     for name, generator in _generators(device).items():
         if name in states:
@@ -141,7 +142,7 @@ def set_rng_states(device: torch.device, states: dict[str, Tensor], seed: int) -
 
 @contextmanager
 def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
-    """A context that restores the states of the random generators on exit."""
+    """A context manager that restores the states of the random generators on exit."""
     states = get_rng_states(device)
     try:
         yield
@@ -151,7 +152,7 @@ def rng_states_kept(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """A context in which the noise depends only on the seed.
+    """A context manager within which the noise depends only on the seed.
 
     On exit, the states of the random generators are restored.
     """
@@ -162,7 +163,7 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextmanager
 def aside(device: torch.device, seed: int, *models: Any) -> Iterator[None]:
-    """A context without gradients.
+    """A context manager that turns off gradients.
 
     On exit, the states of the random generators and the training modes of the models are restored.
     """

@@ -21,7 +21,7 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model and its training with Adam.
+    """The settings for building a model and training it with Adam.
 
     warmup: the initial fraction of training over which the weight of the KL term rises from 0 to
     beta. model: VAE, ConditionalVAE or AutoEncoder. An AutoEncoder has no KL term, so warmup and
@@ -76,7 +76,7 @@ class Recipe:
         return {"model": model, "optimizer": optimizer}
 
     def hyperparameters(self, model: Any) -> dict[str, Any]:
-        """Return the values that a checkpoint must match in addition to the parts' options."""
+        """Return the values a checkpoint must match besides the model's and optimizer's options."""
         names = ("cosine", "warmup", "beta", "mean_image")
         told = {name: getattr(self, name) for name in names}
         if likelihood_name(model) == "gaussian":
@@ -84,7 +84,7 @@ class Recipe:
         return told
 
     def rounds_products(self, model: Any) -> bool:
-        """Return whether the factors of matrix products may be rounded to bfloat16 on a CPU.
+        """Return whether the operands of matrix products may be rounded to bfloat16 on a CPU.
 
         A Gaussian likelihood divides squared errors by a variance that may be tiny, so the rounding
         errors would be amplified, and the model would learn them as noise.
@@ -105,7 +105,9 @@ class Recipe:
         return batch
 
     def step(self, run: Run, loss: Callable[..., Losses]) -> Callable[[tuple[Tensor, ...]], Losses]:
-        """Return an Adam step on `loss`: the model's own loss, or an equivalent for the GPU."""
+        """Return a function that takes one Adam step on `loss`:
+        the model's own loss, or an equivalent for the GPU.
+        """
         optimizer = run.parts["optimizer"]
         has_kl = not isinstance(run.parts["model"], AutoEncoder)
 

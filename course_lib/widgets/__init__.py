@@ -1,4 +1,4 @@
-"""Live widgets that run in the notebook and leave a picture and a working page in the saved file.
+"""Live notebook widgets that embed a static picture and a working page in the saved file.
 
 Each widget consists of a Python module and JavaScript files whose names begin with the module's
 name. The code shared by all widgets is in `live`.

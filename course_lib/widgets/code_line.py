@@ -20,14 +20,14 @@ class CodeLine(Live):
     """A walk through a range of one-dimensional codes: each model's image, the nearest true image,
     and the distance between the two.
 
-    decoders: maps the names of one to four models to functions. Each function takes codes of shape
-    (n, 1), float32 on `device`, and returns pixels in [0, 1] of shape (n, H, W), or (n, 3, H, W) in
-    colour.
+    decoders: maps the names of one to four models to functions. Each function takes float32 codes
+    of shape (n, 1) on `device` and returns pixels in [0, 1] of shape (n, H, W), or (n, 3, H, W) for
+    colour images.
     limits: maps the name of each model to (low, high); the position t in [0, 1] corresponds to the
     code low + t·(high − low).
     truth: true images of shape (M, H, W) or (M, 3, H, W); the distance is the square root of the
     sum of squared pixel differences.
-    marks: maps names of models to codes of true images, of shape (K,), which are drawn as ticks
+    marks: maps model names to the codes of true images, of shape (K,), which are drawn as ticks
     below the curves.
 
     The images at all positions are decoded in advance, so the page needs no kernel. `t` is updated

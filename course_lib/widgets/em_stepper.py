@@ -17,10 +17,10 @@ if TYPE_CHECKING:  # PyTorch and Matplotlib are imported only to draw a strip
 class EMStepper(Live):
     """EM, one half-step at a time: responsibilities, ellipses, and log P(x) = L_b + gap.
 
-    x: 8 to 2,000 points of shape (N,), (N, 1) or (N, 2), as an array or a tensor; None draws 240
-    points. n_components: 1 to 8. seed: determines the twenty starts that "New start" cycles
-    through. reg_covar: added to every variance, so that no component can shrink onto a single
-    point.
+    x: 8 to 2,000 points of shape (N,), (N, 1) or (N, 2), as an array or a tensor, or None to
+    generate 240 points. n_components: 1 to 8. seed: determines the twenty starts that "New start"
+    cycles through. reg_covar: added to every variance, so that no component can shrink onto a
+    single point.
 
     The computation runs in the browser. `n_components` and `start` are updated by the browser and
     can be set from Python. Whenever the user pauses, steps or rewinds, `state` is set to the values

@@ -25,7 +25,7 @@ MOST = 120_000
 
 
 def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
-    """Decode codes z into m images per code.
+    """Decode each code z into m images.
 
     The codes have shape (n, d). The result has dtype float32 and shape (n, m, H, W, C), with pixels
     in [0, 1].
@@ -45,7 +45,7 @@ def pictures(decode: Decoder, z: "Tensor", name: str = "decode") -> np.ndarray:
         # z has the wrong length, or the model is not a function of z
         raise ValueError(
             f"{name}(z) must accept z of shape {tuple(z.shape)} and return images, like `lambda z: "
-            f"vae.likelihood(z).mean.reshape(-1, H, W)`; it failed with: {sentence(error)}."
+            f"vae.likelihood(z).mean.reshape(-1, H, W)`, but it failed with: {sentence(error)}."
         ) from error
     if not isinstance(x, torch.Tensor | np.ndarray):
         raise ValueError(

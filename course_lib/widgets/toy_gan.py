@@ -28,9 +28,9 @@ class ToyGAN(Live):
     Python with `change(...)`, `load(preset)`, or `settings = {...}`.
 
     The game runs in the browser. When the game pauses, `settings` and `state` contain the values
-    shown: `state` has "rounds" and the other numbers of `toy_gan.HEAD`, with None for values that
-    are not finite. `state` is empty until the user first interacts with the widget. To play a game
-    in Python, use `toy_gan.History`.
+    shown: `state` contains "rounds" and the other numbers listed in `toy_gan.HEAD`, with None for
+    values that are not finite. `state` is empty until the user first interacts with the widget. To
+    play a game in Python, use `toy_gan.History`.
 
     Raises ValueError for an unknown setting or preset.
     """
@@ -148,7 +148,7 @@ def draw_course(axes: Any, past: "History") -> None:
 
 
 def tables() -> dict[str, Any]:
-    """Compute the masses of each named density and of normal noise in the cells of the grid."""
+    """Compute the mass in each cell of the grid, for each named density and for normal noise."""
     from course_lib.toy_gan import Settings
     from course_lib.toy_gan.grid import grid
     from course_lib.toy_gan.settings import CHOICES

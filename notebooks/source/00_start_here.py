@@ -121,7 +121,7 @@ assert x.max() <= 1
 #
 # **Why?** Each pixel is one coordinate. The rows of the picture are laid end to end, and each group of bars on the
 # right of the figure comes from one row that crosses the digit. No information is lost, so whatever we say about points
-# holds for images too. In particular, any two images have a distance between them.
+# holds for images too. In particular, we can measure the distance between any two images.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The space is almost empty\n\nChoose a point blindly: one uniform random number for every pixel.\n\n**Predict.** What do you see? Is the point nearer to a training digit than a new digit is, or farther away?"}
 # ## 3 · The space is almost empty
@@ -148,21 +148,22 @@ print(
 assert near_blind > 2 * near_digit or not on_mnist
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Noise, several times as far from the nearest training digit as a test digit is. Digits fill a vanishingly small part of the space."}
-# **Answer.** You see noise. A blindly chosen point lies at a distance of about 15 from the nearest training digit,
-# several times the distance for a test digit.
+# **Answer.** You see noise. A point chosen at random lies at a distance of about 15 from the
+# nearest training digit, several times as far away as a test digit does.
 #
 # **Why?** The mean squared difference between a uniform random number and a black pixel is $\tfrac13$, and the same is
 # true of a white pixel. Over 784 pixels, these differences add up to a distance of about $\sqrt{784/3} \approx 16$ from
 # any black-and-white image. The measured distance is a little shorter than this, because real digits also have grey
 # pixels, and because we take the nearest of many thousands of digits. A test digit is much closer to the nearest
-# training digit than a blindly chosen point is, because where one of the two digits is black, the other usually is too.
-# You could go on choosing points blindly for the age of the universe and never see a 7. Digits fill a vanishingly small
-# part of the space.
+# training digit than a point chosen at random is, because where one of the two digits is black, the
+# other usually is too. You could go on choosing points blindly for the age of the universe and
+# never see a 7. Digits fill a vanishingly small part of the space.
 
 # %% [markdown]
-# A point chosen blindly is practically never a digit. The lecture's plan is therefore to estimate $P(x)$, a probability
-# that is high where images look right and low elsewhere, and then to sample from it. We now try this plan in its
-# simplest form, and ask whether the estimated $P(x)$ really is high where images look right.
+# A point chosen at random is practically never a digit. The lecture's plan is therefore to estimate
+# $P(x)$, a probability that is high where images look right and low elsewhere, and then to sample
+# from it. We now try this plan in its simplest form, and ask whether the estimated $P(x)$ really is
+# high where images look right.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A first P(x), and what it costs\n\nThe plan: estimate $P(x)$, then sample from it.\n\n- Each pixel has its own probability of being white.\n- **Nats per image:** $-\\log P(x)$, *summed over the pixels, averaged over new images*. Lower is better.\n\n**Predict.** A model that knows nothing tosses a fair coin for each pixel. What does an image cost?"}
 # ## 4 · A first P(x), and what it costs
@@ -349,7 +350,8 @@ assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps 
 
 # %% [markdown]
 # The median step takes a few milliseconds on some machines and tens of milliseconds on others. A step of tens of
-# milliseconds is still fast enough for every chapter. On a slower machine, you only need more patience.
+# milliseconds is still fast enough for every chapter. On a slower machine, all you need is more
+# patience.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A widget to explore with the mouse"}
 # ## 7 · One widget
@@ -395,11 +397,12 @@ figures.course_map()
 # The times are for a machine with two CPU cores and no GPU. *Working through* a chapter takes longer: one to two hours
 # for every chapter after this one. PyTorch itself accounts for about half of the memory.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The rhythm of every experiment\n\n1. **Predict.** Write your guess down. A wrong guess teaches more than a nod.\n2. **Run and look.** Every number is computed in front of you.\n3. **Answer.** Compare it with your guess.\n4. **Why?** Give a reason yourself, then read ours.\n\nThe checks of the exercises say \u201cCorrect\u201d, or they name the mistake."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The pattern of every experiment\n\n1. **Predict.** Write your guess down. You learn more from a wrong guess than from nodding along.\n2. **Run and look.** Every number is computed in front of you.\n3. **Answer.** Compare it with your guess.\n4. **Why?** Give a reason yourself, then read ours.\n\nThe checks of the exercises say \u201cCorrect\u201d, or they name the mistake."}
 # ## 9 · How to use these notebooks
 #
-# Every experiment has the same rhythm.
-# - **Predict.** Write your guess down before you run the cell. A wrong guess teaches more than a nod.
+# Every experiment follows the same pattern.
+# - **Predict.** Write your guess down before you run the cell. You learn more from a wrong guess
+#   than from just nodding along.
 # - **Run and look.** Every printed number and every figure is computed in front of you.
 # - **Answer.** Compare it with your guess.
 # - **Why?** Read the reason after you have tried to give one yourself. Then change a setting: each notebook has a cell
@@ -421,7 +424,8 @@ figures.course_map()
 # | a number that matters | is asserted, with a tolerance and the reason for it | a notebook that runs to the end has confirmed what it says |
 #
 # The convention about losses matters more than it may seem. If a loss is averaged over the pixels as well, it is no
-# longer $-\log P$ of an image, and every term that is added to it later weighs 784 times too much.
+# longer $-\log P$ of an image, and every term that is added to it later is given 784 times too much
+# weight.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -443,11 +447,12 @@ display(Markdown(claims))
 # ## Exercises
 #
 # In exercises 1 to 3, fill in the missing steps, run the cell, and then run the check below it. The check says
-# "Correct" or names the mistake. Exercise 4 is open: it asks for a result that you judge yourself.
+# "Correct" or names the mistake. Exercise 4 is open-ended: it asks for a result that you judge
+# yourself.
 #
 # Your code replaces the line `raise NotImplementedError`. A check calls your function on a small example, on extreme
 # inputs, and on random inputs of other sizes, which are different each time. Your function should therefore read the
-# sizes off its inputs, and it must not modify the inputs themselves. All inputs and results are torch tensors.
+# sizes from its inputs. It must not modify these inputs. All inputs and results are torch tensors.
 #
 # **1. From images to points.** Every chapter that works on digits starts with this step. Your function must accept any
 # number of images, even just one. A given byte must always map to the same grey value, whatever the other pixels are.
@@ -527,9 +532,10 @@ if my_cheapest is not None:
 
 # %% [markdown]
 # **Answer.** A pixel must be white if its rate is above ½, and black otherwise. The pixels are independent, so the cost
-# of an image is a sum with one term for each pixel, and each term can be made as small as possible by itself. An image
-# is therefore the cheapest if none of its pixels would cost less in the other colour. On MNIST, the cheapest image is
-# not quite the blank page. It shows a few white pixels on black, where more than half of the training images are white.
+# of an image is a sum with one term for each pixel, and each term can be minimized independently of
+# the others. An image is therefore the cheapest if none of its pixels would cost less in the other
+# colour. On MNIST, the cheapest image is not quite the blank page. It shows a few white pixels on
+# black, where more than half of the training images are white.
 #
 # This image is more probable than any other single image, but it is not typical. On MNIST, it costs about 126 nats,
 # whereas nearly all samples cost far more, about 206 nats on average. In a sample, some pixels always take the less

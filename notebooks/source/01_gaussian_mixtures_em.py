@@ -365,8 +365,8 @@ figures.where_starts_end({"random points": ends})
 # **Answer.** No. The runs end at several different log-likelihoods.
 #
 # **Why?** EM only ever goes uphill; it cannot accept a loss now for a greater gain later. EM therefore usually ends
-# in a *local optimum*, which no small move can improve. The starting point determines which one EM finds, and that one
-# need not even be the nearest.
+# in a *local optimum*, which no small move can improve. The starting point determines which local
+# optimum EM finds, and this is not always the nearest one.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## In two dimensions\n\n$$\\Sigma_k = \\frac1{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)(x_n-\\mu_k)^{\\!\\top}$$"}
 # ## 4 · In two dimensions
@@ -541,15 +541,16 @@ print(f"k-means starts: {min(k_means_ends):.3f} to {max(k_means_ends):.3f}")
 assert sum(k_means_ends) > sum(random_ends)  # better on average, over the starts tried here
 
 # %% [markdown]
-# **Answer.** All those that we tried do. The k-means starts all end at the same log-likelihood, at the right of the
-# figure, whereas the random starts end at various values. On these data, k-means starts are far more reliable than
-# random ones.
+# **Answer.** All those that we tried do. The runs started from k-means all end at the same
+# log-likelihood, at the right of the figure, whereas the runs from random starts end at various
+# values. On these data, k-means starts are far more reliable than random ones.
 #
 # **Why?** After k-means, EM starts with means that are far apart, and each component has a covariance that fits its
 # group. But k-means has local optima of its own (the panel for $\sigma = 0.01$ above shows one), so success is not
 # guaranteed. The remedy is to run EM from several starts and keep the result with the highest log-likelihood; the
-# argument `n_init` sets the number of starts. The best runs even slightly exceed the log-likelihood of the true density
-# (the dashed line), because a fitted mixture adapts to its 600 points, whereas the true density does not.
+# argument `n_init` sets the number of starts. The best runs even end slightly above the
+# log-likelihood of the true density (the dashed line), because a fitted mixture adapts to its 600
+# points, whereas the true density does not.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The likelihood has no maximum\n\n20 points. One broad component; a second one sits exactly on $x_1$, with standard deviation $s$."}
 # ## 6 · The likelihood has no maximum
@@ -630,11 +631,12 @@ assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 # low as long as `reg_covar` is tiny, then rises (by about a nat on average over the five sets), and falls slightly at
 # the end.
 #
-# **Why?** Narrow components describe the accidents of the sample. A floor under the variances expresses a belief, held
-# before we see the data, that the true density has no spikes. On data of this scale, the default `reg_covar` of
-# $10^{-6}$ only keeps the computation finite. So low a floor does not cure *overfitting*, in which a model fits the
-# accidents of its sample. To reduce overfitting, you need more data, fewer components, or a higher floor under the
-# variances, chosen on held-out points.
+# **Why?** Narrow components describe random peculiarities of the sample. A floor under the
+# variances expresses a belief, held before we see the data, that the true density has no spikes. On
+# data of this scale, the default `reg_covar` of $10^{-6}$ only keeps the computation finite. Such a
+# low floor does not cure *overfitting*, in which a model fits the random peculiarities of its
+# sample. To reduce overfitting, you need more data, fewer components, or a higher floor under the
+# variances. Choose the number of components and the floor on held-out points.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## With enough Gaussians, any curve?"}
 # ## 7 · With enough Gaussians, any curve
@@ -684,7 +686,7 @@ assert min(kl.values()) > 0  # KL is never negative
 # $K$ Gaussians in one dimension has $3K-1$ free parameters. The dotted line shows their total cost. In our case, this
 # cost is only a rule of thumb, not a bound, for three reasons: the true curve is not a mixture of Gaussians, a surplus
 # component does not make full use of its three parameters, and EM stops before it has fitted all the noise. With more
-# points, each parameter costs less, and more components pay off.
+# points, each parameter costs less, so it pays to use more components.
 
 # %% [markdown]
 # ## 8 · How many components? Ask the data
@@ -698,8 +700,8 @@ assert min(kl.values()) > 0  # KL is never negative
 # $$\mathrm{BIC} \;=\; -2\sum_n \log P(x_n) \;+\; (\text{number of parameters})\cdot\log N ,$$
 #
 # and we choose the $K$ with the smallest [BIC](../docs/glossary.md#bayesian-information-criterion-bic). Divided by
-# $-2$, BIC approximates the logarithm of the probability that the model as a whole assigns to the data, that is, of the
-# probability of the data averaged over all values that the parameters could have.
+# $-2$, BIC approximates the logarithm of the probability that the model as a whole assigns to the
+# data: the probability of the data, averaged over all possible values of the parameters.
 
 # %% [markdown]
 # **Predict.** We draw several data sets of 1,000 points from the eight clouds. How often does BIC choose eight
@@ -860,9 +862,9 @@ figures.digit_sheets(
 # On average, a single component takes most of the responsibility for a digit, as we shall see below. A mixture
 # therefore describes a digit by little more than *one label*. The lecture argues that a cluster label is not enough,
 # and that a vector describing different aspects of $x$, a *distributed representation*, is better. To compare labels
-# and vectors fairly, we count bits. A label with $K$ values carries at most $\log_2 K$ bits, so 512 components give 9
-# bits. Each bit of our vector belongs to one PCA direction and indicates whether the digit lies above or below the mean
-# in that direction.
+# and vectors fairly, we count bits. A label with $K$ values carries at most $\log_2 K$ bits, so 512
+# components give at most 9 bits. Each bit of our vector belongs to one PCA direction and indicates
+# whether the digit lies above or below the mean in that direction.
 #
 # We guess the pixels of each test digit from its label or its vector, and we measure the fraction of their variance
 # that the guess explains. For the label, the guess is the mean image of all fitted digits that are assigned to the same
@@ -937,9 +939,9 @@ if on_mnist and sizes[-1] == 512:
 # must all be sums of images from the same set of ten. If the labels and all 512 images can be chosen freely, the label
 # can do at least as well as the vector. But this freedom is expensive. The label needs 512 images, each learned from
 # about a hundred digits; the vector needs only ten images, each learned from all the digits. Every further bit doubles
-# the number of images that the label needs, but adds only one image for the vector. The vector of 40 bits, which
-# explains about as much as the label of 9 bits, uses 41 images instead of 512. A label of 40 bits would need $2^{40}$
-# images, about a trillion.
+# the number of images that the label needs, but adds only one to the number that the vector needs.
+# The vector of 40 bits, which explains about as much as the label of 9 bits, uses 41 images instead
+# of 512. A label of 40 bits would need $2^{40}$ images, about a trillion.
 
 # %% [markdown]
 # Because its parts can vary independently, a vector can describe many combinations with few parameters. The signs of
@@ -971,7 +973,8 @@ display(Markdown(claims))
 # ## Exercises
 #
 # In exercises 1 to 3, fill in the missing steps, run the cell, and then run the check below it. The check says
-# "Correct" or names the mistake. Exercise 4 is open: it asks for a result that you judge yourself.
+# "Correct" or names the mistake. Exercise 4 is open-ended: it asks for a result that you judge
+# yourself.
 #
 # The numbers of points, components and dimensions change from call to call, so read them from the shapes of the inputs.
 #
@@ -1042,8 +1045,9 @@ checks.sample_mixture(my_sample_mixture)
 # **4. Derive a constrained M-step.** Suppose that all components must share *one* variance $\sigma^2$. Derive the
 # corresponding M-step on paper. With the responsibilities fixed, the M-step maximizes
 # $\sum_n \sum_k r_{nk} \log \mathcal N(x_n;\mu_k,\sigma^2)$ as a function of the means and the variance. Then replace
-# `None` with your formula. The first line of that cell computes what the M-step of section 3 makes of `resp_3`. The
-# second cell computes the slope of the function at your value of the variance, with the means at their best values.
+# `None` with your formula. The first line of that cell applies the M-step of section 3 to `resp_3`.
+# The second cell computes the slope of the function at your value of the variance,
+# with the means at their best values.
 # If your derivation is right, the slope is 0 up to rounding errors. (A slope that is merely small proves little: where
 # the variance is far too large, the function is almost flat.) Which familiar method do you get if you also keep the
 # weights equal and, instead of fitting $\sigma^2$, let it tend to 0?
@@ -1063,8 +1067,8 @@ print(checks.mixtures.shared_variance(my_shared_variance, few, resp_3))
 # \qquad \pi_k = \frac{N_k}{N},$$
 #
 # where $\sigma_k^2$ is the variance that the M-step of section 3 would give component $k$. The shared variance is
-# thus the average of these variances, and each component counts in proportion to its weight. If you keep the weights
-# equal and let $\sigma^2$ tend to 0, you get k-means, as in section 5.
+# thus the weighted average of these variances, with the weights of the components. If you keep the
+# weights equal and let $\sigma^2$ tend to 0, you get k-means, as in section 5.
 
 # %% [markdown]
 # ## Further reading

@@ -333,8 +333,8 @@ assert abs(kl_prior - kl_divergence(Normal(0.7, 0.4), prior)) < 1e-10  # torch h
 # ### Nothing needed $z$ to be one number
 #
 # If $z$ is a label, the integrals are sums. If the decoder is linear and all distributions are Gaussian, the
-# integrals have closed forms. The function `elbo` of the course package handles both cases as
-# well as the grid, and returns the terms of line 3 for every $x$ at once. We test line 3 on
+# integrals have closed forms. The function `elbo` of the course package handles the grid and
+# both of these cases, and returns the terms of line 3 for every $x$ at once. We test line 3 on
 # random models with a random $q$, and have PyTorch compute the KL divergence independently.
 
 # %%
@@ -480,8 +480,8 @@ assert abs(by_grid.log_px - evidence_at(torch.tensor(0.7))) < 1e-10
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** We move $w$ to where $L_b$ is highest. Does $\\log P(x)$ rise or fall?"}
 # For a fixed $q$, the bound is a parabola in $w$, and setting its derivative to zero gives the best $w$:
-# $w = xm / (m^2 + \sigma^2)$. We start at $w = 1$ with a lazy $q$ that has hardly looked at $x$: its mean is 0.1 and
-# its standard deviation is 1.
+# $w = xm / (m^2 + \sigma^2)$. We start at $w = 1$ with a *lazy* $q$, one that has hardly adapted to
+# $x$: its mean is 0.1 and its standard deviation is 1.
 #
 # **Predict.** We move $w$ to where $L_b$ is highest. Does $\log P(x)$ rise or fall?
 
@@ -597,9 +597,10 @@ ElboBars()
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An unfinished E-step\n\nThree versions of the $q$-step, each from the start of the trap:\n\n- **full:** $q$ becomes the posterior;\n- **a tenth** of the way;\n- **fixed width:** the right mean, but $\\sigma$ stays 1.\n\n**Predict.** In which can $\\log P(x)$ fall? Which one ends highest?"}
 # ## 6 · What an unfinished E-step loses
 #
-# EM's guarantee that $\log P(x)$ never falls rests on a closed gap. In a VAE the gap stays open, because the
-# encoder learns in small steps and can produce only certain distributions. To see what small steps and a restricted
-# $q$ cost us, we run three versions of the $q$-step in the model of section 4, each from the same start as the trap:
+# EM's guarantee that $\log P(x)$ never falls depends on the gap being closed. In a VAE the gap
+# stays open, because the encoder learns in small steps and can produce only certain distributions.
+# To see what small steps and a restricted $q$ cost us, we run three versions of the $q$-step in the
+# model of section 4, each from the same start as the trap:
 #
 # - **full**: $q$ becomes the posterior;
 # - **a tenth**: $m$ and $\sigma$ move only a tenth of the way towards those of the posterior;
@@ -677,9 +678,10 @@ assert settled < -0.2
 #
 # **Why?** Here an unfinished step costs us only time. The alternation comes to rest only where neither the
 # $q$-step nor the $P$-step changes anything, and there $q$ is the posterior. A restricted $q$, however, cannot
-# reach the exact posterior. The decoder settles where the *bound* is highest. To suit a $q$ of width 1, its
-# posterior there is wider than that of the best decoder. (With $\sigma = 1$ and the best $m$, the part of the bound
-# that depends on $w$ is $-\frac{x^2}{2(w^2 + s^2)} - \frac{w^2}{2s^2}$.)
+# reach the exact posterior. The decoder settles where the *bound* is highest. At this point, the
+# decoder has adapted to a $q$ of width 1, so its posterior is wider than that of the best decoder.
+# (With $\sigma = 1$ and the best $m$, the part of the bound that depends on $w$ is
+# $-\frac{x^2}{2(w^2 + s^2)} - \frac{w^2}{2s^2}$.)
 
 # %% [markdown]
 # In this model we can compute where the decoder should settle. With a $q$ of width 1, the bound is highest where
@@ -694,7 +696,7 @@ w_best = math.sqrt(2**2 - s**2)
 assert evidence_at(torch.tensor(w_best)) >= evidence_at(ws).max()
 
 # %% [markdown]
-# So what can a VAE claim? Its training raises a lower bound on the
+# So what can a VAE claim? When we train it, we raise a lower bound on the
 # [log-likelihood](../docs/glossary.md#log-likelihood). The likelihood itself need not rise with every step: the
 # encoder's $q$ is both unfinished and restricted, and even $L_b$ is only estimated from random samples. Still, the
 # log-likelihood never lies below the bound, so a high bound guarantees a high likelihood.
@@ -806,7 +808,8 @@ assert min(final_gap["fitted q"], final_gap["encoder"]) > 1e-6
 
 # %% [markdown]
 # To find out whether the encoder can do better than the fitted $q$, we must hold $P$ fixed.
-# We take EM's final mixture, and fit fresh rows and a fresh encoder to it for many steps.
+# We take EM's final mixture, start a new fitted $q$ and a new encoder from scratch, and train both
+# for many steps.
 
 
 # %%
@@ -832,22 +835,24 @@ figures.closing(gaps)
 assert gaps["fitted q"][-1] < gaps["fitted q"][0] / 10
 assert gaps["encoder"][-1] < gaps["encoder"][0] / 2
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only EM closes its gap. An encoder cannot beat a $q$ that is fitted to the end, but it serves all points at once."}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only EM closes its gap. An encoder cannot beat a $q$ that is fitted to convergence, but it serves all points at once."}
 # **Answer.** Only EM has no gap after its $q$-step. Even after their last $q$-step, the fitted $q$ and the
 # encoder are left with gaps measured in hundredths of a nat. Given the same $P$, the encoder cannot beat a
-# $q$ that has been fitted to the end, and in the second figure its gap ends up far larger. While both are
-# still learning, the encoder may be ahead of the fitted $q$, as it is in the first steps of that figure.
+# $q$ that has been fitted to convergence, and in the second figure its gap ends up far larger.
+# While both are still learning, the encoder may be ahead of the fitted $q$, as it is in the first
+# steps shown in that figure.
 # (The encoder's gap is larger in the second figure than in the first because the encoder starts from scratch there, and
 # $P$ is the final one of EM. In the first figure, $q$ and $P$ learn together from the beginning.)
 #
 # **Why?** The E-step jumps to the posterior. With a row of numbers for each point, $q$ can represent the posterior
 # exactly, so the gap goes to zero if we take enough steps. The encoder is a single function, and it has to be right for
 # all points at once. What the encoder loses compared with the best $q$ of the same family, fitted to each point
-# separately, is called the *amortization gap* (Cremer, Li & Duvenaud 2018). Part of this gap is due to unfinished
-# learning, and the rest would remain even after endless training. In this small example, most of it is unfinished
-# learning: when we gave the encoder of the second figure 3,000 steps instead of 300, its gap fell from 0.37 to 0.13
-# nats, and was still falling. In return, every gradient step teaches the encoder something about all points, and a new
-# point costs only a single pass through the network. These two advantages are why a VAE has an encoder.
+# separately, is called the *amortization gap* (Cremer, Li & Duvenaud 2018). Part of this gap is due
+# to incomplete training, and the rest would remain even after endless training. In this small
+# example, most of it is due to incomplete training: when we gave the encoder of the second figure
+# 3,000 steps instead of 300, its gap fell from 0.37 to 0.13 nats, and was still falling. In return,
+# every gradient step teaches the encoder something about all points, and a new point costs only a
+# single pass through the network. These two advantages are why a VAE has an encoder.
 
 # %% [markdown]
 # ## 8 · On digits, still exact
@@ -1145,7 +1150,7 @@ if on_mnist:
 # $$\log P(x|z) = -\frac{\|x - \hat x(z)\|^2}{2 s^2} - \frac{D}{2} \log(2 \pi s^2),$$
 #
 # where $\hat x(z)$ is the decoder's mean and $D$ the number of pixels. So to raise the reconstruction
-# *is* to lower the squared error of an [auto-encoder](../docs/glossary.md#auto-encoder).
+# term *is* to lower the squared error of an [auto-encoder](../docs/glossary.md#auto-encoder).
 
 # %%
 with torch.no_grad():
@@ -1196,7 +1201,8 @@ display(Markdown(claims))
 # ## Exercises
 #
 # In exercises 1 to 3, fill in the missing steps, run the cell, and then run the check below it. The check says
-# "Correct" or names the mistake. Exercise 4 is open: it asks for a result that you judge yourself.
+# "Correct" or names the mistake. Exercise 4 is open-ended: it asks for a result that you judge
+# yourself.
 #
 # Any of the three functions may be used for training, so each must be differentiable with respect to all its inputs.
 # Stay within torch, because `item`, `detach` and NumPy cut off the gradient. All logarithms are natural, so results are
@@ -1205,8 +1211,9 @@ display(Markdown(claims))
 # **1. The KL divergence to the prior.** This is the regularizer of every VAE in the following chapters. For a Gaussian
 # $q$ and a standard normal prior, the divergence has a closed form, so nothing needs to be sampled. The encoder
 # returns the logarithm of the *variance*. Mistaking the log-variance for the logarithm
-# of the standard deviation is a slip that even lectures make. Your function must also
-# be right for log-variances such as $\pm 60$, without a clamp or a small added number.
+# of the standard deviation is a slip that even lecturers make. Your function must also
+# give the right result for log-variances such as $\pm 60$, without clamping them or adding a small
+# constant.
 
 
 # %%
@@ -1231,7 +1238,8 @@ checks.kl_to_standard_normal(my_kl_to_standard_normal)
 # - If you clamp $q$ or add a small number to it, you change the gradient.
 # - $\log P(x, z)$ may be near $-1000$, so do not exponentiate it.
 #
-# The check also tests the gradient, where $q$ is positive and for changes of $q$ that leave the sum of each row at 1.
+# The check also tests the gradient, but only where $q$ is positive, and only for changes in $q$
+# that keep the sum of each row at 1.
 
 
 # %%

@@ -106,7 +106,8 @@ figures.image_rows({"cross-fade": cross_fade[::10]})
 # **Answer.** It is nearly half as far from the nearest true moon as the two moons are from each other.
 #
 # **Why?** The average is a grey disc with a bright edge, and no moon has a grey half. Remember how far off the
-# cross-fade is: a decoder whose pictures are equally far from any true moon is doing no better than a cross-fade.
+# cross-fade is: a decoder whose pictures are just as far from any true moon is doing no
+# better than a cross-fade.
 
 # %% [markdown]
 # Now we build the auto-encoder. The encoder and the decoder each have one hidden layer. The decoder outputs
@@ -228,8 +229,9 @@ class VAE(nn.Module):
 
 # %% [markdown]
 # We turn the training loop from section 1 into a function that works for both models. The learning rate decays to 0, so
-# that the last steps are small. In the same number of steps, the auto-encoder therefore gets less far than in section
-# 1. Both models are trained in this way, so the comparison between them is fair.
+# that the last steps are small. In the same number of steps, the auto-encoder therefore does not
+# get as far as it did in section 1. Both models are trained in this way, so the comparison between
+# them is fair.
 
 
 # %%
@@ -419,9 +421,10 @@ changes = {
 
 # %% [markdown]
 # For every case, we train auto-encoders and VAEs with several seeds. A hole can be anywhere, so we examine the whole
-# line from the crescent's code to the full moon's, not just its midpoint. From now on, we speak of a hole if a picture
-# on the line is more than half as far from the nearest true moon as the worst picture of the cross-fade. A dashed line
-# in the next figure marks this distance.
+# line from the crescent's code to the full moon's, not just its midpoint. From now on, we speak of
+# a hole if some picture on the line is more than half as far from its nearest true moon as the
+# worst picture of the cross-fade is from its own. A dashed line in the next figure
+# marks this distance.
 
 
 # %%
@@ -475,8 +478,8 @@ assert count_holes(lines["waves, far apart"]["AE"]) > 0
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only with waves, and in these runs the VAE never has any."}
 # **Answer.** Without waves there are no holes, not even in deep networks or with codes that start far apart. Waves
-# alone cause holes for some of the seeds; faster waves, or waves and codes that start far apart, cause them for nearly
-# all. In these runs, the VAE has no hole in any of the cases.
+# alone cause holes for some of the seeds; faster waves, or waves combined with codes that start far
+# apart, cause them for nearly all. In these runs, the VAE has no hole in any of the cases.
 #
 # **Why?** What counts is how often the decoder can turn between two neighbouring codes. A wave $\sin \omega z$ depends
 # only on the product $\omega z$, so doubling its frequency has the same effect as moving the codes twice as far apart.
@@ -536,8 +539,8 @@ for case, kinds in parts.items():
 # never has a hole.
 
 # %% [markdown]
-# Move along the line yourself. The auto-encoder's pictures are above, the VAE's below. Both models use waves and
-# started with codes far apart, and both were trained from the same seed.
+# Move along the line yourself. The auto-encoder's pictures are above, the VAE's below. Both models
+# use waves, both started with codes far apart, and both were trained with the same seed.
 
 # %%
 shown = {name: models["waves, far apart"][name][1] for name in ("AE", "VAE")}
@@ -596,8 +599,8 @@ for name in ("AE", "VAE"):
 # **Why?** Where two codes overlap, one picture must serve both moons, and the picture with the least squared error is a
 # weighted *average* of the two. The average of two similar moons is nearly a moon itself, whereas the average of a
 # crescent and a full moon is a cross-fade. Noise makes neighbouring moons blend; it cannot invent moons that the
-# network has never seen. The lecture says only that the blend *may* be a phase between the two moons, and it is one if
-# they are similar.
+# network has never seen. The lecture says only that the blend *may* show a phase between the two
+# moons; it does so if the moons are similar.
 
 # %% [markdown]
 # ## 4 · Why neighbours become neighbours
@@ -840,7 +843,7 @@ assert abs(sine_scores.var() - 0.5) < 0.05
 # **Why?** The values of this $f$ stay between −1 and 1, while its slopes reach 10. If the slope of $f$ changes sign
 # many times within the width of the noise, the slope at a single draw says little about how the expected value changes.
 # A decoder that is smooth on the scale of the noise does not have this problem. In exercise 4 you will find the
-# frequency at which the two estimators change places (see also Mohamed et al. 2020).
+# frequency at which the two estimators have the same variance (see also Mohamed et al. 2020).
 #
 # **Predict.** A baseline must not depend on the draw that it is subtracted from. Yet the baseline above was the mean
 # over all draws, with none left out. Does that matter? Consider batches of $n$ draws for the one-dimensional bowl,
@@ -967,8 +970,9 @@ assert abs(green.fun) < 1e-12
 # the codes could drift apart until noise of scale 1 was negligible compared with the distances between them.
 #
 # The lecture compares this penalty with the regularization that makes an auto-encoder's codes *sparse*, that is,
-# mostly zeros. Does an L2 penalty make codes sparse? Take a single code $c$ that would lie at $a$ if it were free. With
-# a penalty, it minimizes $\tfrac12 (c - a)^2 + \text{penalty}(c)$ instead.
+# mostly zeros. Does an L2 penalty make codes sparse? Take a single code $c$ that would lie at $a$
+# if there were no penalty. With a penalty, it minimizes
+# $\tfrac12 (c - a)^2 + \text{penalty}(c)$ instead.
 #
 # **Predict.** Which codes become exactly 0 under the penalty $\tfrac12 c^2$? Which do under $\lvert c \rvert$, the L1
 # penalty?
@@ -990,7 +994,7 @@ print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 
 # %% [markdown]
 # **Answer.** Under L2, no code becomes exactly 0 unless it was 0 already. Under L1, every code with
-# $\lvert a \rvert \le 1$ becomes 0, which is a third of our codes.
+# $\lvert a \rvert \le 1$ becomes 0; in our example, that is a third of the codes.
 #
 # **Why?** The slope of $\tfrac12 c^2$ vanishes at 0, so nothing pulls a code all the way to 0. The slope of
 # $\lvert c \rvert$, by contrast, has size 1 however close $c$ is to 0. L2 makes codes small; L1 makes them sparse. The
@@ -1100,8 +1104,8 @@ class TwoHumps(VAE):
 
 
 # %% [markdown]
-# **Predict.** A KL divergence is never negative. Can this estimate of it be? We compare the average of many estimates
-# with quadrature, for $q = N(1, 0.4^2)$.
+# **Predict.** A KL divergence is never negative. Can this estimate of it be negative? We compare
+# the average of many estimates with quadrature, for $q = N(1, 0.4^2)$.
 
 # %%
 q = Normal(1.0, 0.4)
@@ -1151,7 +1155,7 @@ for name, z in codes.items():
 # fewer codes lie there than with the normal prior. With codes on both sides, the valley cannot become empty: the
 # encoder is continuous, and the moons form an unbroken line, so the codes of some phases must lie in it. The same trick
 # works for any prior whose log-density can be computed, and for any $q$ from which we can draw by reparameterization
-# and whose log-density we know. The drawback is that the estimate scatters.
+# and whose log-density we know. The drawback is that the estimate is noisy.
 #
 # In the package, the VAE is the class `course_lib.models.vae.VAE`. This class has the encoder, the decoder and the loss
 # that you have just seen, and offers a choice of likelihoods and priors.
@@ -1190,7 +1194,8 @@ display(Markdown(claims))
 # ## Exercises
 #
 # In exercises 1 to 3, fill in the missing steps, run the cell, and then run the check below it. The check says
-# "Correct" or names the mistake. Exercise 4 is open: it asks for a result that you judge yourself.
+# "Correct" or names the mistake. Exercise 4 is open-ended: it asks for a result that you judge
+# yourself.
 #
 # The encoder outputs `logvar`, here and in all later chapters. Training a VAE sends gradients through the three
 # functions of exercises 1 to 3, so each must be differentiable. Avoid `item`, `detach` and NumPy, which stop the
@@ -1251,14 +1256,15 @@ def my_vae_loss(x, x_hat, mu, logvar, variance):
 checks.vae_loss(my_vae_loss)
 
 # %% [markdown]
-# **4. Derive it: where the estimators change places.** Take $f(z) = \sin kz$ with $z \sim N(0, 1)$. Show that one draw
-# of the reparameterization estimate $k \cos kz$ has variance $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
+# **4. Derive it: where the two estimators have the same variance.** Take $f(z) = \sin kz$ with
+# $z \sim N(0, 1)$. Show that one draw of the reparameterization estimate $k \cos kz$ has variance
+# $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
 # $\cos^2 kz = \tfrac12 + \tfrac12 \cos 2kz$ and $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the
 # score-function estimate $z \sin kz$ in the same way; it helps to differentiate $\mathbb E \cos 2kz$ twice with respect
 # to $k$. At which $k > 0$ are the two variances equal? There is no formula for this $k$, so find it to two decimals,
 # either from a plot of both variances or with `scipy.optimize.brentq`. Write your $k$ in the next cell. The cell after
-# that measures both variances half a per cent below and half a per cent above your $k$, to see whether the two change
-# places between these points.
+# that measures both variances half a per cent below and half a per cent above your $k$, to see
+# whether their order is reversed between these points.
 
 # %%
 my_k = None  # your answer, a number

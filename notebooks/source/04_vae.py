@@ -204,7 +204,7 @@ assert abs(reconstruction - pixels * math.log(2)) < 0.03 * pixels * math.log(2)
 # Here is the whole training loop. Along the way we record the loss on the test images, but we never train on them.
 #
 # **Predict.** One of the two parts of the loss rises during training. Which part rises, and why would an optimizer that
-# minimizes the sum of both allow it?
+# minimizes the sum of the two allow this?
 
 # %%
 started = time.perf_counter()
@@ -319,7 +319,7 @@ with torch.no_grad():
     single = kl_to_prior(mu, logvar).sum(1) - log_bernoulli(vae.decode(z), one_image)  # (300,)
 
 # %% [markdown]
-# Next, we compute the mean loss of a batch of 128 different images, also 300 times.
+# Next, we take one fixed batch of 128 different images and compute its mean loss 300 times.
 
 # %%
 batch_losses = []
@@ -435,8 +435,8 @@ figures.labelled_rows(rows, shape)
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only the row *drawn*. Compare means with means, or draws with draws."}
 # **Answer.** Only in the row *drawn*. Each image in the row *mean* is the mean of all the samples with the same $z$,
-# and not an image that the model itself can produce. The same holds for the reconstructions, whose codes moreover come
-# from test digits and not from the prior.
+# and not an image that the model itself can produce. The same holds for the reconstructions;
+# moreover, their codes come from test digits and not from the prior.
 #
 # **Why the speckles?** Given $z$, each pixel is drawn independently. Where the decoder is unsure, as at the edge of a
 # stroke, each pixel turns out black or white regardless of its neighbours.
@@ -536,16 +536,17 @@ assert in_code < in_pixels or not on_mnist
 
 # %% [markdown]
 # **Why?** The decoder is continuous, and because of the encoder's noise it has been trained on whole regions of codes.
-# Either fact may explain why the decoder draws a single shape half way between two codes. In *From auto-encoder to
-# VAE*, a plain auto-encoder drew one coherent shape between two codes even without noise, but here we have not trained
-# one for comparison. The cross-fade only mixes pixels, so it is undecided wherever the two digits differ.
+# Either fact may explain why the decoder draws a single shape at the midpoint between two codes. In
+# *From auto-encoder to VAE*, a plain auto-encoder drew one coherent shape between two codes even
+# without noise, but here we have not trained one for comparison. The cross-fade only mixes pixels,
+# so it is undecided wherever the two digits differ.
 
 # %% [markdown]
 # But is a straight line a good path between two codes? The squares of the 20 numbers in a code drawn from the prior add
 # up to 20 on average, so the length of the code is about $\sqrt{20} \approx 4.5$, with a standard deviation of only
-# about 0.7. The midpoint of two independent draws from the prior is shorter, with a length of about
-# $\sqrt{10} \approx 3.2$. The density of the prior is *higher* so close to the centre, yet few draws land there,
-# because there is so much more room farther out.
+# about 0.7. The midpoint of two independent draws from the prior lies closer to the centre, at a
+# distance of about $\sqrt{10} \approx 3.2$. The density of the prior is *higher* so close to the
+# centre, yet few draws land there, because there is so much more room farther out.
 
 # %%
 torch.manual_seed(seed)
@@ -566,9 +567,9 @@ print(f"draws that are shorter than the average midpoint: {shorter:.1%}")
 # ## 7 · What does a code say?
 #
 # The lecture contrasts two kinds of code. A mixture of Gaussians puts each image into one cluster, so the code is a
-# single label. A VAE assigns a vector to each image, a *distributed* code in which several numbers describe different
-# aspects of the image. We let a mixture with ten components and our VAE describe the same test digits, and
-# ask how well the digits can be rebuilt from each description.
+# single label. A VAE assigns each image a vector: a *distributed* code in which several numbers
+# describe different aspects of the image. We let a mixture with ten components and our VAE describe
+# the same test digits, and ask how well the digits can be rebuilt from each description.
 #
 # **Predict.** How many nats of information can the choice of one component out of ten carry at most? Will the VAE's
 # code carry more information than that?
@@ -598,9 +599,10 @@ print(f"squared error per image: from the label {error_label:.1f}, from the code
 # How much does the code really tell us about the image? The KL term of the loss does not answer this question. Averaged
 # over the images, the KL is only an upper bound on the information that $z$ carries about $x$ (Hoffman & Johnson 2016).
 # For a *finite* set of $N$ images, however, we can measure how well $z$ identifies the image that it came from.
-# Identifying one image among $N$ takes at most $\log N$ nats. The package's function `elbo_surgery` measures how many
-# nats the code provides, but it expects a model of the package's own class `VAE`. This class has the same two networks
-# and the same loss as our `DigitVAE`, so we copy our weights into it.
+# Identifying one image among $N$ takes at most $\log N$ nats. The package's function `elbo_surgery`
+# measures how many nats of information the code carries, but it works only with models of the
+# package's own class `VAE`. This class has the same two networks and the same loss as our
+# `DigitVAE`, so we copy our weights into it.
 
 # %%
 packaged = VAE(shape=shape)
@@ -650,7 +652,8 @@ def properties(x):
 
 
 # %% [markdown]
-# We compute $R^2$, the explained share of the variance, from a linear regression fitted by least squares.
+# We fit a linear regression by least squares and compute $R^2$, the share of the variance that it
+# explains.
 
 
 # %%
@@ -693,8 +696,9 @@ assert (best < together - 0.1).all() or not on_mnist
 #
 # **Why?** Nothing in the loss asks for one property in each dimension. The prior is the same in every direction, and
 # the decoder's first layer can mix the dimensions as it likes. The result is a **distributed** code, in which several
-# numbers together describe the image. A disentangled code is much more to ask for. Locatello et al. (2019) prove that,
-# without further assumptions, unlabelled data alone cannot single out a disentangled code.
+# numbers together describe the image. Disentanglement is a much stronger requirement. Locatello et
+# al. (2019) prove that, without further assumptions, unlabelled data alone cannot single out a
+# disentangled code.
 
 # %% [markdown]
 # How does the image change if we vary a single dimension of the code? We take the code of one test digit, move one of
@@ -722,7 +726,8 @@ figures.labelled_rows(walks, shape, above)
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The price of information\n\nThe factor $\\beta$ makes information cheaper or dearer. We train with $\\beta$ = \u00bc, 1 and 4.\n\n**Predict.** What happens to a dimension whose KL costs more than it saves in reconstruction?"}
 # **Answer.** Several properties change at once. In the upper rows, some strokes bend while others grow or fade, and
-# some of the pictures at the ends are hardly digits any more. In the lowest row, the digit hardly changes.
+# some of the pictures at the ends are hardly digits any more. In the bottom row, the digit
+# hardly changes.
 #
 # **Why do the ends go wrong?** In any one dimension, few codes of training images reach ±2.5, and hardly any of these
 # share the other 19 coordinates of this digit.
@@ -754,7 +759,7 @@ for beta, model in models.items():
 figures.kl_by_dimension(kl_sorted)
 
 # %% [markdown]
-# We measure all three models with the same yardstick: $-L_b$ itself, in which the KL has a factor of 1.
+# We measure all three models with the same yardstick: $-L_b$ itself, in which the KL has weight 1.
 
 # %%
 table = "| β | dimensions with a KL above 0.1 nats | KL | reconstruction | $-L_b$ |\n"
@@ -850,15 +855,16 @@ display(Markdown(claims))
 # ## Exercises
 #
 # In exercises 1 and 2, fill in the missing steps, run the cell, and then run the check below it. The check says
-# "Correct" or names the mistake. Exercise 3 is open: it asks for a result that you judge yourself. All logarithms are
-# natural, so the results are in nats.
+# "Correct" or names the mistake. Exercise 3 is open-ended: you judge the result yourself. All
+# logarithms are natural, so the results are in nats.
 #
 # **1. The reconstruction, by hand.** In section 2, PyTorch computed the cross-entropy for us. Now compute $\log P(x|z)$
-# from smaller steps, given pixels that are 0 or 1 and the decoder's logits. (The check also accepts PyTorch's
-# cross-entropy, but try without it.) A decoder that is very sure of itself gives logits of ±200, whose sigmoid rounds
-# to 0 or 1 in single precision. The logarithm of 0 is not your friend, and a clamp only hides the trouble. Make sure,
-# too, that `exp` does not overflow for logits of ±1000. The function is part of a loss and must be differentiable. Use
-# only PyTorch operations, because `item`, `detach` and NumPy cut off the gradient.
+# step by step, given pixels that are 0 or 1 and the decoder's logits. (The check also accepts
+# PyTorch's cross-entropy, but try without it.) A decoder that is very sure of itself gives logits
+# of ±200, whose sigmoid rounds to 0 or 1 in single precision. The logarithm of 0 is $-\infty$, and
+# a clamp only hides the problem. Make sure, too, that `exp` does not overflow for logits of ±1000.
+# The function is part of a loss and must be differentiable. Use only PyTorch operations, because
+# `item`, `detach` and NumPy cut off the gradient.
 
 
 # %%
@@ -895,9 +901,10 @@ checks.generate(my_generate)
 # that our own training loop took in section 3), reach an $L_b$ on the test digits that is at least one nat higher than
 # that of our model. You may change the networks, the optimizer, the learning rate and its schedule, the batch size, or
 # the way the decoder's last bias is initialized. To choose among your designs, use training digits that you have set
-# aside. If you try ten designs and pick the one that is best on the test digits, you have tuned on the test set. Put
-# the training between the first and the last line of the next cell, which measure the time, and assign your model to
-# `my_model`. The model must have the methods `encode` and `decode`, and `decode` must see nothing but the codes.
+# aside. If you try ten designs and pick the one that is best on the test digits, you have tuned on
+# the test set. Put your training code between the first and last lines of the next cell, which
+# measure the time, and assign your model to `my_model`. The model must have the methods `encode`
+# and `decode`, and `decode` must see nothing but the codes.
 
 # %%
 started = time.perf_counter()

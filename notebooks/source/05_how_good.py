@@ -479,7 +479,7 @@ if on_mnist:
 # drawn pixels, the network trained on thresholded ones has no advantage left.
 #
 # **Why?** Thresholding leaves smooth edges and adds no randomness, so a thresholded image is easier to predict. The
-# loss measures the data as much as the model.
+# value of the loss depends on the data as much as on the model.
 #
 # The loss of a grey image is not a bound on the negative log-probability of that grey image. Because
 # $x \log p + (1 - x) \log (1 - p)$ is linear in $x$, the loss of a grey image equals the *expected* loss over random
@@ -504,11 +504,13 @@ if on_mnist:
 display(Markdown(figures.beside_a_paper(quality, describe(WEIGHTS / "vae.safetensors"))))
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What bought what\n\n**Predict.** Which ingredient bought the most: two layers of 500 in place of one of 400, a smooth activation, the initial bias, a falling learning rate, the slow start of the KL, a larger batch, or 32 dimensions?"}
-# What makes the model in the second row of the table so good? To find out, we took away one of its ingredients at a
-# time (`benchmarks/quality.py`). One ingredient is the *slow start of the KL*: over the first tenth of training, the KL
-# term is multiplied by a factor that rises from 0 to 1. The comparison uses *separate* runs of only 30 epochs, in which
-# the learning rate falls and the KL factor rises correspondingly faster. In these runs, matrix products are computed in
-# bfloat16, a 16-bit number format. Each variant was run with one seed, and its NLL was measured with $k = 100$.
+# What makes the model in the second row of the table so good? To find out, we removed its
+# ingredients one at a time, keeping all the others (`benchmarks/quality.py`). One ingredient is the
+# *slow start of the KL*: over the first tenth of training, the KL term is multiplied by a factor
+# that rises from 0 to 1. The comparison uses *separate* runs of only 30 epochs, in which the
+# learning rate falls and the KL factor rises correspondingly faster. In these runs, matrix products
+# are computed in bfloat16, a 16-bit number format. Each variant was run with one seed, and its NLL
+# was measured with $k = 100$.
 #
 # **Predict.** Which ingredient bought the most: two hidden layers of 500 units in place of one of 400, the smooth
 # activation (SiLU in place of ReLU), initializing the decoder's last bias at the mean image, a learning rate that falls
@@ -529,8 +531,8 @@ display(
 # %% [markdown]
 # **Why?** With a second layer and wider layers (the comparison does not separate the two), the
 # [encoder](../docs/glossary.md#encoder) and the decoder can represent more complicated functions. Most of the other
-# ingredients make these larger networks easier to train. Extra dimensions of $z$ buy nothing, probably because they
-# collapse to the prior.
+# ingredients make these larger networks easier to train. Extra dimensions of $z$ bring no
+# improvement, probably because they collapse to the prior.
 
 # %% [markdown]
 # How far can you trust the bars in this figure? The NLL of each run has a standard error of about a quarter of a nat,
@@ -559,7 +561,8 @@ display(
 #
 # $$P(z) = \frac{s^2}{9.44\,\pi}\, e^{-(s/2)^4} .$$
 #
-# The density is 0 in the centre and largest at $s = 2^{3/4} \approx 1.7$. Here are draws from both priors:
+# The density is 0 at the centre and largest at $s = 2^{3/4} \approx 1.7$. Here are draws from both
+# priors:
 
 # %% alt="Two planes side by side with grey points. The draws from the normal prior form a round cloud that is densest in the centre. Those from the flower-shaped prior form five separate petals, which grow wider towards their ends, around an empty centre."
 torch.manual_seed(seed)
@@ -631,8 +634,9 @@ figures.codes_over_prior({"normal": flat_vae, "flower": flower_vae}, x_test, y_t
 figures.sheets({"normal": flat_vae.generate(30), "flower": flower_vae.generate(30)}, shape)
 
 # %% [markdown]
-# In the widget below, drag across the plane of codes of the model with the normal prior. Look at what the decoder draws
-# where one digit has a region to itself, where the regions of several digits overlap, and where there are no digits.
+# The widget below shows the codes of the model with the normal prior. Drag across the plane, and
+# look at what the decoder draws where one digit has a region to itself, where the regions of
+# several digits overlap, and where there are no digits.
 
 # %% alt="On the left, the plane with numerals at the codes of test digits; on the right, a square grid of images decoded from points of the same plane, in which digits turn into one another." slideshow={"slide_type": "slide"} slide={"text": "## Where are the codes, and where does the prior draw?"}
 LatentExplorer(
@@ -848,7 +852,7 @@ labelled_rows(rows, shape)
 
 # %% [markdown]
 # The best model of the course combines the two approaches: $z$ says what to draw, and each pixel also depends on those
-# before it (see the row of the shipped model in section 5).
+# before it (see the row "shipped model" in the table of section 5).
 #
 # How much does the joined model rely on its $z$? The KL, averaged over images, is an upper bound on the information
 # that $z$ carries about the image.
@@ -950,11 +954,12 @@ def my_paired_error(nll_a, nll_b):
 checks.paired_error(my_paired_error)
 
 # %% [markdown]
-# **3. Derive it: what does a second draw buy?** Let $a$ and $b$ be the logarithms of two weights. The bound with
-# $k = 2$ uses $\log \frac{e^a + e^b}{2}$, and the average of two bounds with $k = 1$ uses $\frac{a + b}{2}$. Show that
-# the gain (the first expression minus the second) depends on $d = a - b$ alone, that it is never negative, and that it
-# is close to $d^2/8$ for small $d$. What does this say about the gain if $q$ is the true posterior? Write the gain as a
-# function of $d$ in the next cell. The function gets a tensor, so use operations of PyTorch.
+# **3. Derive it: how much does a second draw gain?** Let $a$ and $b$ be the logarithms of two
+# weights. The bound with $k = 2$ uses $\log \frac{e^a + e^b}{2}$, and the average of two bounds
+# with $k = 1$ uses $\frac{a + b}{2}$. Show that the gain (the first expression minus the second)
+# depends on $d = a - b$ alone, that it is never negative, and that it is close to $d^2/8$ for small
+# $d$. What does this say about the gain if $q$ is the true posterior? Write the gain as a function
+# of $d$ in the next cell. The function receives a tensor, so use PyTorch operations.
 
 
 # %%

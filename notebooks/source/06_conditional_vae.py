@@ -299,8 +299,9 @@ if on_mnist:
 # In the rest of this chapter we mostly use the package's class `ConditionalVAE`, which gives the label to both
 # networks. We load a trained model that is wider than those of section 2: each of its networks has two hidden layers of
 # 500 units. It was also trained for longer, with `python -m course_lib.recipes conditional`, and its KL term has the
-# factor β = 3. A higher price on $z$ makes the codes simpler, so that they fill the prior better and more samples show
-# the digit asked for, but it also worsens the likelihood. To train this model yourself, set `retrain = True` above.
+# factor β = 3. A larger factor on the KL term makes the codes simpler, so that they match the prior
+# better and more samples show the digit asked for, but it also worsens the likelihood. To train
+# this model yourself, set `retrain = True` above.
 
 # %%
 recipe = recipes.RECIPES["conditional"]
@@ -441,15 +442,16 @@ if on_mnist:
 # **Answer.** As a rule, yes. On average over the target labels, slant and ink follow the original closely, though not
 # perfectly, and the classifier still reads nearly every result as the digit asked for. Section 3 explains why.
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Does z keep *only* the style?\n\nThe lecture does not say so. A *probe* is a classifier that gets the codes as its input. A *linear* probe separates the codes with planes, a *curved* one with curved surfaces.\n\n**Predict.** From which codes can the linear probe read the label? Will the curved probe do better?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Does z keep *only* the style?\n\nThe lecture does not say so. A *probe* is a classifier that gets the codes as its input. A *linear* probe separates the codes with hyperplanes, a *curved* one with curved surfaces.\n\n**Predict.** From which codes can the linear probe read the label? Will the curved probe do better?"}
 # ## 5 · What does the code still tell about the label?
 #
 # It is tempting to say that $z$ keeps *only* the style, though the lecture does not go that far. Is it true?
 #
 # If $z$ said nothing about the label, no classifier could read the label from it better than by guessing. A classifier
 # that takes codes as its input is called a *probe*. Each of our probes learns from training digits and is evaluated on
-# test digits. We use two. The *linear* probe, a logistic regression, separates the codes with planes. The *curved*
-# probe, a support vector machine with a radial basis kernel, separates them with curved surfaces.
+# test digits. We use two. The *linear* probe, a logistic regression, separates the codes with
+# hyperplanes. The *curved* probe, a support vector machine with a radial basis kernel, separates
+# them with curved surfaces.
 #
 # We probe the code as the decoder receives it, drawn from $q(z|x, y)$, and also the mean of $q$, which is free of
 # noise. For comparison we probe the raw pixels, and the code of a plain VAE with the same number of dimensions and the
@@ -524,7 +526,8 @@ if on_mnist:
 # Training minimizes the sum of both parts and the reconstruction error. Minimizing this sum pushes the second part
 # down, but not all the way to 0 if removing the last of it would cost more in reconstruction than it saves. Moreover,
 # the upper bound holds only for a drawn $z$, not for the mean of $q$. Differences between the means of $q$ that are
-# small compared with the noise cost almost nothing, yet a probe that gets the means without the noise can read them.
+# small compared with the noise cost almost nothing, yet a probe that is given the means without the
+# noise can detect them.
 
 # %% [markdown]
 # What would change with a prior $P(z|y)$ that is learned for each label (Sohn et al. 2015)? It takes the place of
@@ -645,11 +648,12 @@ if on_mnist:
 # pixels.
 
 # %% [markdown]
-# **Why?** The codes of one label do not fill the whole prior, as section 5 showed for the small model. An extreme $z$
-# often lies where no training digit with the same label has its code. Near the centre of the prior there are fewer such
-# gaps, but there is also less variety. Anybody can turn down the temperature to trade diversity for accuracy, so
-# neither of the two says anything without the other. The model that we loaded was trained with β = 3 for a similar
-# reason, as section 3 explains.
+# **Why?** The codes of one label do not fill the whole prior, as section 5 showed for the small
+# model. An extreme $z$ often lies in a gap, far from the codes of all training digits with the same
+# label. Near the centre of the prior there are fewer such gaps, but there is also less variety.
+# Anybody can turn down the temperature to trade diversity for accuracy, so neither of the two says
+# anything without the other. The model that we loaded was trained with β = 3 for a similar reason,
+# as section 3 explains.
 
 # %% [markdown]
 # Here are some samples at temperature 0.9, followed by some that the classifier read as a different digit.
@@ -816,12 +820,13 @@ if on_mnist:
 # to photographs (Nalisnick et al. 2019).
 
 # %% [markdown]
-# ## 8 · Another corpus
+# ## 8 · Another data set
 #
-# The lecture also shows rows of one style for a second corpus of digits. Our second corpus comes with scikit-learn and
-# consists of 1,797 digits from the UCI repository. Each image has 8×8 pixels with 17 grey levels. Grey pixels call for
-# a different likelihood. We use a Gaussian whose mean is the decoder's image and whose variance, the same for all
-# pixels, is learned along with the weights.
+# The lecture also shows rows of one style for a second data set of digits. Our second data set
+# comes with scikit-learn and consists of 1,797 digits from the UCI repository. Each image has 8×8
+# pixels with 17 grey levels. Grey pixels call for a different likelihood. We use a Gaussian whose
+# mean is the decoder's image and whose variance, the same for all pixels, is learned along with
+# the weights.
 #
 # **Predict.** With only 64 pixels per image, will slant and ink follow the original as closely as on MNIST?
 
@@ -893,8 +898,8 @@ assert uci_kept["slant"] > 0.3  # chance: 0 ± 0.05, from 360 test digits
 # follows the original at all.
 
 # %% [markdown]
-# How much does the ink vary from digit to digit? Let us compare, for both corpora, how much it varies among digits with
-# the same label, relative to its mean.
+# How much does the ink vary from digit to digit? Let us compare, for both data sets, how much it
+# varies among digits with the same label, relative to its mean.
 
 
 # %%
@@ -986,10 +991,11 @@ display(Markdown(claims))
 # mistake. After a fixed example, it tries random inputs of other sizes and, in exercises 1 and 3, extreme inputs. In
 # exercise 4, it judges only your formula, and you judge the experiment yourself.
 #
-# **1. Forward through a conditional VAE.** Compute the decoder's [logits](../docs/glossary.md#logit) from images and
-# labels. Give the label to *both* networks as a one-hot vector, appended to $x$ for the encoder and to $z$ for the
-# decoder. All randomness comes from `noise`, so that the same noise gives the same $z$. The loss will be computed from
-# what you return, so gradients must reach both networks through logits, mu and logvar.
+# **1. The forward pass of a conditional VAE.** Compute the decoder's
+# [logits](../docs/glossary.md#logit) from images and labels. Give the label to *both* networks as a
+# one-hot vector, appended to $x$ for the encoder and to $z$ for the decoder. All randomness comes
+# from `noise`, so that the same noise gives the same $z$. The loss will be computed from what you
+# return, so gradients must reach both networks through logits, mu and logvar.
 
 
 # %%
@@ -1007,9 +1013,10 @@ checks.conditional_forward(my_conditional_forward)
 
 
 # %% [markdown]
-# **2. Rows of one style.** Compute the sheet of transferred digits from section 4. Here `encode(x, y)` returns mu and
-# logvar. `decode(z, y)` takes one label for each $z$, an integer like those in `y`, and returns pixels. Encode each
-# image only once, with its own label.
+# **2. Rows of one style.** Compute the sheet from section 4 in which the style of each image is
+# transferred to all ten digits. Here `encode(x, y)` returns mu and logvar. `decode(z, y)` takes one
+# label for each $z$, an integer like those in `y`, and returns pixels. Encode each image only once,
+# with its own label.
 
 
 # %%
@@ -1046,14 +1053,15 @@ checks.log_marginal(my_log_marginal)
 
 # %% [markdown]
 # **4. Derive it, then build it.** Give each label a learned prior $P(z|y)$, a Gaussian whose mean and log-variance come
-# from two tables of parameters, `(10, d)` each. Only the KL term of the loss changes. Derive the KL of two diagonal
-# Gaussians, write your formula below, and check it. Then train the model as in section 2, with a subclass of
-# `LabelledVAE` that contains the two tables, and with your own loss for `train_loop`. Apply the curved probe to codes
-# drawn from $q(z|x, y)$, first those of your model and then those of `small["both"]`. From which of the two models can
-# the probe read the label better? Before you run it, predict the answer with the argument of section 5. Because both
-# models are probed with the same test digits, you can give the difference a paired standard error, as in section 7:
-# `curved_probe(fit, held)` learns from the codes of `x_fit` and says, for the code of each digit of `x_held`, whether
-# it reads the label correctly.
+# from two tables of parameters, `(10, d)` each. Only the KL term of the loss changes. Derive the KL
+# divergence between two diagonal Gaussians, write your formula below, and check it. Then train the
+# model as in section 2, with a subclass of `LabelledVAE` that contains the two tables, and with
+# your own loss for `train_loop`. Apply the curved probe to codes drawn from $q(z|x, y)$, first
+# those of your model and then those of `small["both"]`. From the codes of which model can the probe
+# read the label better? Before you run it, predict the answer with the argument of section 5.
+# Because both models are probed with the same test digits, you can give the difference a paired
+# standard error, as in section 7: `curved_probe(fit, held)` learns from the codes of `x_fit` and
+# says, for the code of each digit of `x_held`, whether it reads the label correctly.
 
 
 # %%
@@ -1067,10 +1075,11 @@ def my_kl(mu, logvar, prior_mu, prior_logvar):
 checks.kl_between(my_kl)
 
 # %% [markdown]
-# **Answer.** The probe reads the label better from the model with the learned prior. When we trained each model once,
-# it read 32 % of the labels from drawn codes of that model and 28 % from those of `small["both"]`; the paired
-# difference was 3.8 ± 0.5 percentage points. This agrees with the argument of section 5: with a learned prior, codes
-# that differ from label to label cost nothing extra.
+# **Answer.** The probe reads the label better from the model with the learned prior. When we
+# trained each model once, the probe read 32 % of the labels from codes drawn with that model and
+# 28 % from codes drawn with `small["both"]`; the paired difference was 3.8 ± 0.5 percentage
+# points. This agrees with the argument of section 5: with a learned prior, codes that differ from
+# label to label cost nothing extra.
 
 # %% [markdown]
 # ## Further reading

@@ -307,8 +307,8 @@ assert d_error < 0.06  # a small network cannot bend at will, and its data are s
 #
 # $$2\,\mathrm{JSD}(p, q) = \log 4 - L_D \qquad \text{at the best } D.$$
 #
-# Any other discriminator has a larger loss, for which $\log 4 - L_D$ is only a lower bound on $2\,\mathrm{JSD}$. Keep
-# this bound in mind for section 6.
+# Any other discriminator has a larger loss, so that for it $\log 4 - L_D$ is only a lower bound on
+# $2\,\mathrm{JSD}$. Keep this bound in mind for section 6.
 #
 # We compute both sides of the equation by numerical integration, for $p = N(0, 1)$ and $q = N(2, 1)$. For these two
 # Gaussians, the logit of the best discriminator is $\log p - \log q = \mu^2/2 - \mu x$ with $\mu = 2$.
@@ -512,8 +512,8 @@ assert moved["D free"].mean() < moved["D frozen"].mean()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The loss falls faster with $D$ free, and the samples move a little less: good news about the wrong player."}
 # **Answer.** With the discriminator free, the loss falls faster on every seed, and on average the samples move less.
-# But the difference in how far the samples move is small. At equal learning rates, and in only forty steps, a free
-# discriminator costs the generator little.
+# But the difference in how far the samples move is small. At equal learning rates, and over only
+# forty steps, a discriminator that is left free does the generator little harm.
 
 # %% [markdown]
 # **Why?** The cheapest way to lower $-\log D$ is to raise $D$ everywhere, which takes little more than a larger bias.
@@ -583,9 +583,9 @@ assert whole_jsd["D free"].mean() > whole_jsd["D frozen"].mean() - 0.05  # and n
 # Which loss has the larger gradient?
 #
 # Let $p = N(0, 1)$ and $q = N(\mu, 1)$ again. We hold $D$ fixed at its optimum, with the logit
-# $a(x) = \mu^2/2 - \mu x$, and move only the generated points. A point at $x$ feels the derivative of its loss with
-# respect to $x$. By the chain rule, we multiply the derivative of the loss with respect to the logit by the slope of
-# the logit, $a'(x) = -\mu$:
+# $a(x) = \mu^2/2 - \mu x$, and move only the generated points. What moves a point at $x$ is the
+# derivative of its loss with respect to $x$. By the chain rule, we multiply the derivative of the
+# loss with respect to the logit by the slope of the logit, $a'(x) = -\mu$:
 #
 # $$\frac{d}{dx} \log(1 - D) = -\sigma(a)\, a' = \mu\, D(x), \qquad \frac{d}{dx} (-\log D) = -(1 - \sigma(a))\, a' = \mu\, (1 - D(x)).$$
 
@@ -758,7 +758,7 @@ assert late_jsd["weak D"].min() > 2 * late_jsd["good pace"].max()  # on every se
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** No. Both hover around $\\log 4$: a fooled $D$ says \u00bd, and so does one that knows nothing."}
 # **Answer.** No. The loss of a weak $D$ swings more widely, but on average the discriminator's loss is near
 # $\log 4 = 1.39$ in both kinds of game. The generators, however, are far from equally good: with a weak $D$, the JSD is
-# many times as large as in the games with a good pace.
+# many times as large as in the games in which $D$ learns at a good pace.
 
 # %% [markdown]
 # **Why?** A discriminator that faces a perfect generator says ½, and so does one that has learned nothing. In both
@@ -830,9 +830,9 @@ assert slow[longer[-1]] < slow[longer[0]]  # the slow pair gets better with time
 # **Why?** The generator follows the slope that $D$ has now. A slow discriminator still describes where the generated
 # points were some rounds ago, and drives them away from there, no matter where the data are. If both players take very
 # long steps, $D$ changes completely from one round to the next, and no version of it lasts long enough for the
-# generator to follow. If both players are slow, what is missing at first is the patience of whoever stops the game.
-# Patience is not everything, though: at equal rates, even many rounds may leave more mass in the wrong place than a
-# well-chosen pair of rates leaves after 300.
+# generator to follow. If both players are slow, the game may simply have been stopped too early.
+# More rounds are not always enough, though: at equal rates, even many rounds may leave more mass in
+# the wrong place than a well-chosen pair of rates leaves after 300.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Collapse\n\nThe data have three hills. In the middle of a good game, $D$ is made five times slower and $G$ twenty times faster.\n\n**Predict.** Will all $z$ go to the same place? If so, do they stay there?"}
 # ## 8 · Collapse, and recovery
@@ -885,18 +885,19 @@ assert abs(fooled.mean() - math.log(4)) < 0.3  # a D that has lost pays log 4
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Yes, on every seed. But the lump does not stay anywhere for good. The average of $D$'s loss does not show the collapse."}
 # **Answer.** Yes, every $z$ is sent to nearly the same place, on every seed. But the collapsed points do not settle
-# anywhere for good. On every seed, the whole cluster of points moves by at least two units in the second half of the
-# rounds after the change, although on some seeds it rests for a hundred rounds or more. (On some seeds the points first
-# overshoot and lie far apart before they gather.)
+# anywhere for good. In every game, the whole cluster of points moves by at least two units in the
+# second half of the rounds after the change, although in some games it rests for a hundred rounds
+# or more. (In some games the points first overshoot and lie far apart before they gather.)
 
 # %% [markdown]
 # **Why?** If $D$ stood still, the best that $G$ could do would be to send *every* $z$ to the one place where $D$ is
 # highest. The faster $G$ learns, the closer it comes to playing against a discriminator that stands still. But $D$ then
 # learns that points at this place are fake and lowers its value there, and the points leave together, because points in
 # the same place all feel the same slope. Nothing in $G$'s loss asks for variety. Only $D$ can enforce variety, by
-# keeping up with $G$. On average, $D$'s loss stays nearly as high as it was before the change, between 1.0 and 1.4 on
-# each seed, although within a game it may swing between 0.3 and 2.8. (A $D$ that cannot tell the two kinds apart pays
-# 1.39, and one that has won pays nearly 0.) So the average of $D$'s loss does not show the collapse.
+# keeping up with $G$. On average, $D$'s loss stays nearly as high as it was before the change,
+# between 1.0 and 1.4 for each seed, although within a game it may swing between 0.3 and 2.8. (A
+# $D$ that cannot tell the two kinds apart pays 1.39, and one that has won pays nearly 0.) So the
+# average of $D$'s loss does not show the collapse.
 
 # %% [markdown]
 # Is a collapsed generator lost? Points that lie in the same place all feel the same slope of $D$. We restore the
@@ -931,7 +932,8 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 
 # %% [markdown]
 # **Answer.** Yes, they spread out again on every seed. But a game need not return to the state that it was in before
-# the collapse. The last line printed above shows how many of the three hills of the data each game reaches in the end.
+# the collapse. The last line printed above shows how many of the three hills of the data the
+# generated points reach by the end of each game.
 # The figure of the generators shows only the first game, whose numbers come first in the printed lists. In our run,
 # this game recovered least, so the figure does not show how well a game typically recovers.
 
@@ -949,10 +951,11 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 #
 # The smallest GAN of all is the *Dirac-GAN* (Mescheder et al. 2018). The data consist of a single point at 0, and the
 # generator produces a single point, at $\theta$. The discriminator has the logit $\psi x$, with a single weight $\psi$.
-# The equilibrium is at $\theta = \psi = 0$. On the real point, $D$'s loss is $\mathrm{softplus}(0)$, a constant, and on
-# the generated point it is $\mathrm{softplus}(\psi\theta)$. We play the minimax game, so $G$'s loss is
-# $-\mathrm{softplus}(\psi\theta)$. Each player follows the negative gradient of its own loss, which gives the
-# velocities
+# The equilibrium is at $\theta = \psi = 0$. For the real point, $D$'s loss is
+# $\mathrm{softplus}(0)$, a constant, and for the generated point it is
+# $\mathrm{softplus}(\psi\theta)$. We play the minimax game, so $G$'s loss is
+# $-\mathrm{softplus}(\psi\theta)$. Each player follows the negative gradient of its own loss, which
+# gives the velocities
 #
 # $$\dot\theta = \sigma(\psi\theta)\, \psi, \qquad \dot\psi = -\sigma(\psi\theta)\, \theta - \gamma \psi.$$
 #
@@ -1006,10 +1009,11 @@ assert dirac_paths[1.0][-1].norm() < 1e-3  # braked, they arrive
 # equilibrium.
 
 # %% [markdown]
-# Near the equilibrium, the motion can be computed. We *linearize* it: there, $\sigma(\psi\theta)$ is $\frac12$ up to
-# terms of second order, and the velocities become linear in $(\theta, \psi)$. The matrix of this linear motion is the
-# *Jacobian* of the velocity field, the matrix of all its partial derivatives at the equilibrium. We denote it by $J$
-# and its eigenvalues by $\lambda$:
+# Near the equilibrium, the motion can be computed, because we can *linearize* it:
+# $\sigma(\psi\theta)$ is $\frac12$ there up to terms of second order, and the velocities become
+# linear in $(\theta, \psi)$. The matrix of this linear motion is the *Jacobian* of the velocity
+# field, the matrix of all its partial derivatives at the equilibrium. We denote it by $J$ and its
+# eigenvalues by $\lambda$:
 #
 # $$\begin{pmatrix} \dot\theta \\ \dot\psi \end{pmatrix} \approx J \begin{pmatrix} \theta \\ \psi \end{pmatrix}, \qquad
 # J = \begin{pmatrix} 0 & \frac12 \\ -\frac12 & -\gamma \end{pmatrix}, \qquad
@@ -1031,12 +1035,13 @@ assert torch.equal(jacobian, expected)
 # %% [markdown]
 # **Why?** Without the brake, each player's velocity is proportional to the other's position, with opposite signs, so
 # they chase each other in a circle. The eigenvalues show what the brake does. The solutions of a linear system are
-# built from terms $e^{\lambda t}$. If $\lambda$ has a negative real part, the motion dies out, and if it has a nonzero
-# imaginary part, the motion rotates. Without R1 the eigenvalues are $\pm\frac{i}{2}$, so the motion keeps rotating and
-# does not die out. With R1, both eigenvalues have a negative real part. The motion dies out fastest at $\gamma = 1$,
-# where the square root vanishes. With a stronger brake, one of the eigenvalues moves back towards 0. Steps of finite
-# length $h$ introduce an additional error: without R1, each simultaneous step near the equilibrium multiplies the
-# squared distance from it by $1 + h^2/4$.
+# built from terms of the form $e^{\lambda t}$. If $\lambda$ has a negative real part, the motion
+# dies out, and if it has a nonzero imaginary part, the motion rotates. Without R1 the eigenvalues
+# are $\pm\frac{i}{2}$, so the motion keeps rotating and does not die out. With R1, both eigenvalues
+# have a negative real part. The motion dies out fastest at $\gamma = 1$, where the square root
+# vanishes. With a stronger brake, one of the eigenvalues moves back towards 0. Steps of finite
+# length $h$ introduce an additional error: without R1, each simultaneous step near the equilibrium
+# multiplies the squared distance from it by $1 + h^2/4$.
 
 # %% [markdown]
 # ## 10 · The end of a game
@@ -1147,8 +1152,9 @@ display(Markdown(claims))
 #
 # Fill in the missing steps, run the cell, and then run the check below it. In exercises 1 to 3, the check says
 # "Correct" or names the mistake. After a fixed example, it tries extreme inputs and random inputs of other sizes.
-# Exercise 4 has no check. There you compare your formula with numbers that are found by trying. Here `d` and `g` are
-# networks, and `d` returns logits, which may be as large as ±1000. All losses are in [nats](../docs/glossary.md#nat).
+# Exercise 4 has no check. There you compare your formula with numbers that are found by trying many
+# values. Here `d` and `g` are networks, and `d` returns logits, which may be as large as ±1000. All
+# losses are in [nats](../docs/glossary.md#nat).
 #
 # **1. The discriminator's loss.** Return a tensor that is differentiable with respect to all weights of $D$. The
 # generator must not learn from this loss. Only compute the loss. Do not call `backward()`, and do not freeze any

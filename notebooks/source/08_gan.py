@@ -87,8 +87,8 @@ columns = 60 if FAST else 200  # training digits that each is mixed from
 #   digit.
 #
 # The next cell loads the digits, the classifier (`referee`), and the GAN (`shipped`). It also loads a
-# [conditional VAE](../docs/glossary.md#conditional-vae) (`cvae`), a VAE that draws the digit that it is asked for. Its
-# images are compared with the GAN's from section 9 on.
+# [conditional VAE](../docs/glossary.md#conditional-vae) (`cvae`), a VAE that draws the digit that it is asked for.
+# From section 9 on, its images are compared with the GAN's.
 
 # %%
 train, test = course_digits(train=True), course_digits(train=False, quiet=True)
@@ -276,10 +276,10 @@ def make_discriminator():
 
 # %% [markdown]
 # Each player has its own optimizer. We run Adam without momentum ($\beta_1 = 0$), because by the next step the other
-# player has moved, and the old slope would mislead. G's learning rate is twice D's, although
-# [A GAN in one dimension](07_toy_gan.ipynb), section 7, recommends a faster D. There, both players have the same
-# architecture. Two different networks that learn at the same rate need not be equally fast, so the rates that match
-# depend on the networks.
+# player has moved, and the old slope would be misleading. G's learning rate is twice D's, although
+# [A GAN in one dimension](07_toy_gan.ipynb), section 7, recommends a faster D. There, both players
+# have the same architecture. Two different networks that learn at the same rate need not be equally
+# fast, so which rates match depends on the networks.
 
 
 # %%
@@ -444,8 +444,8 @@ print(f"the next G fools the old D better in {int(fooled.sum())} of {fooled.nume
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** To the right of the diagonal. Neither player has met the other\u2019s future."}
 # **Answer.** To the right of the diagonal, where a newer judge meets an older generator, nearly all numbers are 0.8 or
 # more. To the left, most numbers are below ½. The first two generators draw so poorly that almost every judge catches
-# them. Over all seeds, the new D catches the old G more often than the old D did in about four out of five pairs of
-# versions, and the new G fools the old D more often than the old G did in every pair.
+# them. Over all seeds, in about four out of five pairs of versions the new D catches the old G more
+# often than the old D did, and in every pair the new G fools the old D more often than the old G did.
 #
 # **Why?** D has been trained against the generators of the past, so it knows their mistakes. G has been trained
 # against the discriminators of the past, so it knows what they like. Neither player has met later versions of its
@@ -716,7 +716,8 @@ if on_mnist and updates >= 400:
 # slow G has simply lost. These failures differ, and we shall look for a cure for the first.
 
 # %% [markdown]
-# And the losses? We compare the losses of the games with the fast G with those at the end of the arms race.
+# And the losses? We compare the final losses of the games in which G is too fast with those at the
+# end of the arms race.
 
 
 # %%
@@ -824,14 +825,16 @@ print(f"(means of {len(small_seeds)} seeds)")
 # the variance inside G, but G's last layer can still shrink it. A D that judges the whole batch is another matter: a
 # batch of identical images now looks generated, so repeating a single image is no longer the best answer to a frozen D.
 #
-# All these results hold for our small players after only a few hundred updates. The recipe of the next section uses R1
-# and batch normalization all the same, because a collapse is not the only thing that can go wrong.
+# All these results were obtained with small players and only a few hundred updates, so they need not
+# hold for larger players or longer games. The recipe of the next section uses R1 and batch
+# normalization all the same, because a collapse is not the only thing that can go wrong.
 
 # %% [markdown]
 # ## 8 · What a good recipe adds
 #
-# The GAN that comes with the course has networks like ours, but they are twice as wide, D has one more layer, and some
-# additions help training. The networks are in `course_lib.models.gan`, and `course_lib.recipes.train` trains them.
+# The GAN that comes with the course has networks like ours, but they are twice as wide, with one more
+# layer in D and a few additions that help training. The networks are in `course_lib.models.gan`, and
+# `course_lib.recipes.train` trains them.
 # - *Batch normalization* in G and *R1* in D's loss, as above. R1 is computed only at every eighth step, but with eight
 #   times the weight.
 # - *Kinds.* In addition to normally distributed numbers, z contains a one-hot vector that picks one of twenty kinds.
@@ -928,8 +931,9 @@ if on_mnist and n >= 3_000:  # with fewer images, chance has too much weight
 # Read each row as a whole, because each yardstick measures only one aspect of quality. In Fréchet distance, the shipped
 # GAN is much nearer the floor than the ceiling, whereas our short game is even above the ceiling. Precision alone
 # rewards a few typical images: the conditional VAE's means have higher precision than real digits, but much lower
-# recall. Recall alone hardly notices nonsense: that of the halves of two digits is close to that of real digits and
-# even above that of the shipped GAN. Diversity alone rewards nonsense: the halves are the most diverse.
+# recall. Recall alone hardly penalizes nonsense: images made of the halves of two digits have a
+# recall close to that of real digits and even higher than that of the shipped GAN. Diversity alone
+# rewards nonsense: the halves are the most diverse.
 
 # %% [markdown]
 # ### A test between two samples
@@ -971,7 +975,8 @@ figures.two_sample_test(accuracies)
 
 # %% [markdown]
 # The test says whether a difference *can be seen with these features*, not how much it would bother a person. Nor does
-# the test say how many of the images people would take for real. For that, section 14 asks a person.
+# the test say how many of the images people would take for real. To find that out, we ask a person
+# in section 14.
 
 # %% [markdown]
 # ## 10 · Are they copies?
@@ -984,7 +989,7 @@ figures.two_sample_test(accuracies)
 #
 # So ask D first. If D knows its training digits, it should rank them above test digits, which it has never seen. (If
 # the message in section 1 says that the shipped models were trained on all the digits in use, D has seen the test
-# digits, too. The ranking should then be near 50 %, and it says nothing about what D knows.)
+# digits, too. The ranking should then be near 50 %, whatever D knows about its training digits.)
 
 # %%
 with torch.no_grad():
@@ -1048,9 +1053,10 @@ assert gaps.min() > 0.3 or not on_mnist  # a copy would be at a distance of 0, u
 # of them is a copy.
 #
 # **Why?** This D saw each training digit sixteen times, once in each pass. In our run on the whole of MNIST, it ranked
-# training digits above test digits in about 61 % of the pairs, so it has begun to know them. But this is far below the
-# 100 % that D would reach if it had memorized its training set, so D's slope gives G little reason to copy individual
-# images. A larger D, trained for longer on fewer images, could give G such a reason.
+# training digits above test digits in about 61 % of the pairs, so it has begun to memorize them. But
+# this is far below the 100 % that D would reach if it had memorized its training set, so D's slope
+# gives G little reason to copy individual images. A larger D, trained for longer on fewer images,
+# could give G such a reason.
 
 # %% [markdown]
 # ## 11 · Linear combinations of training images?
@@ -1146,8 +1152,9 @@ print(
 #
 # **Why?** G is a continuous function of z, and it is nowhere very steep along these walks, so small steps in z give
 # small steps in the image. In both the walk and the cross-fade, the classifier is less sure halfway than at the ends.
-# The two codes of a walk are mostly of different kinds, and D has never judged an image from between two kinds. Nor is
-# the classifier a strict judge of a cross-fade: it is asked which digit it sees, never whether it sees two.
+# The two codes of a walk are mostly of different kinds, and D has never judged an image whose code
+# lies between two kinds. Nor is the classifier a strict judge of a cross-fade: it is asked which
+# digit it sees, never whether it sees two.
 
 # %% [markdown]
 # ## 13 · VAE or GAN? And what came after
@@ -1167,8 +1174,8 @@ print(
 # meaning, and they gave G a gradient even where the distributions do not overlap. Spectral normalization (Miyato et al.
 # 2018) and R1 tamed D. With progressive growing, BigGAN and StyleGAN (Karras et al. 2018, Brock et al. 2019, Karras et
 # al. 2019) the samples came to look like photographs. Then *diffusion models* took over (Sohl-Dickstein et al. 2015, Ho
-# et al. 2020). A diffusion model learns to remove noise, step by step, with a squared error and without an opponent. Up
-# to the weights of its terms, the loss of a diffusion model is a negative
+# et al. 2020). A diffusion model learns to remove noise step by step by minimizing a squared error,
+# and it needs no opponent. Up to the weights of its terms, the loss of a diffusion model is a negative
 # [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) with many layers of z, so diffusion models are relatives of the
 # VAE. Diffusion models cover the data better than GANs do (Dhariwal & Nichol 2021), but they need many passes through
 # the network for a single image. The adversarial loss lives on in the training of image compressors, such as the
@@ -1185,10 +1192,11 @@ print(
 # images of the same digit side by side, one of them real. *Class mode* is meant for a projector and counts raised
 # hands.
 #
-# **Predict.** What share of the made images will you take for real? Then answer at least twenty questions. You have
-# answered enough when the 95 % interval is narrower than 25 percentage points, because it can then tell a share near
-# 21 % from guessing (50 %). The quiz tells you how many more answers you need. Below the quiz, we discuss what the
-# lecture's 21 % most likely means and what to compare it with.
+# **Predict.** What share of the generated images, which the quiz calls *made*, will you take for
+# real? Then answer at least twenty questions. You have answered enough questions when the 95 % interval is narrower than 25 percentage
+# points, because a share near 21 % can then be distinguished from guessing (50 %). The quiz tells you
+# how many more answers you need. Below the quiz, we discuss what the lecture's 21 % most likely means
+# and what to compare it with.
 
 
 # %%
@@ -1206,17 +1214,19 @@ quiz = Quiz(eight_of_each(real_ones), eight_of_each(made["shipped GAN"]), seed=0
 quiz
 
 # %% [markdown]
-# **Answer.** Only you can give it. One share alone says little, so the quiz reports two: the share of the made images
-# that you took for real, and the share of the real ones that you called made. People who cannot tell real digits from
-# made ones say "real" equally often to both kinds, so their two shares add up to 100 %, however much they favour that
-# answer. The further the sum of your two shares is below 100 %, the better you can tell real digits from made ones. The
-# intervals show how little can be learned from two dozen answers by one person.
+# **Answer.** Only you can give it. One share alone says little, so the quiz reports two: the share of
+# the generated images that you took for real, and the share of the real ones that you took for
+# generated. People who cannot tell real digits from generated ones answer "real" equally often for
+# both kinds, so their two shares add up to 100 %, however much they favour that answer. The further
+# the sum of your two shares is below 100 %, the better you can tell real digits from generated ones.
+# The intervals show how little can be learned from two dozen answers by one person.
 
 # %% [markdown]
 # The study behind the lecture's 21 % is most likely that of Salimans et al. (2016). Its abstract gives 21.3 % as
-# people's *error rate*, on small photographs (CIFAR-10). So the number to compare with 21.3 % is the mean of your two
-# shares: the share of made images that you took for real, and that of real images that you called made. The abstract
-# also says that people could not tell the MNIST digits of the authors' GAN from real ones.
+# people's *error rate*, on small photographs (CIFAR-10). So the number to compare with 21.3 % is the
+# mean of your two shares: the share of generated images that you took for real, and the share of real
+# images that you took for generated. The abstract also says that people could not tell the MNIST
+# digits of the authors' GAN from real ones.
 
 # %% [markdown]
 # ## What the lecture said, what we measured

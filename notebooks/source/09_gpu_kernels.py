@@ -217,10 +217,11 @@ assert min(by_width.values()) > floor / 2
 # network does not make the step faster, because the time is spent on *saying* what to do, not on doing it.
 
 # %% [markdown]
-# However, the dashed line in the figure accounts for only part of the time of a step. Nothing is launched on a
-# CPU, so where does the rest of the time go? We time a step of the narrowest network piece by piece: the
-# forward pass without autograd's recording, the forward pass with it, both passes together, and the whole step.
-# Each piece contains the one before it, so the difference between two times is the time of a part. On a busy machine
+# However, the dashed line in the figure accounts for only part of the time that a step takes.
+# Nothing is launched on a CPU, so where does the rest of the time go? We time a step of the
+# narrowest network piece by piece: the forward pass without autograd's recording, the forward pass
+# with it, both passes together, and the whole step. Each piece contains the one before it, so the
+# difference between two consecutive times is the time of the part that was added. On a busy machine
 # such a difference can come out negative, and the figure then shows a time of 0.
 
 # %%
@@ -257,12 +258,14 @@ parts = {
 figures.parts_of_a_step(parts)
 
 # %% [markdown]
-# In our run, the forward pass with the loss, the backward pass, and the batch with Adam and the labels each took about
-# a third of the time. Recording the operations for the backward pass cost next to nothing. In a network as narrow as
-# this one, there is hardly any arithmetic in any of the parts, so the rest of the time is mostly bookkeeping. PyTorch
-# chooses a function for every operation, modules look for hooks, memory is allocated and freed, the backward pass walks
-# through autograd's records, the optimizer collects its tensors, and even the labels for the profiler cost something.
-# On a GPU each operation also has to be launched, which takes a few microseconds more.
+# In our run, three of the four parts took about a third of the time each: the forward pass with the
+# loss, the backward pass, and the last part (the batch, Adam and the labels). Recording the
+# operations for the backward pass cost next to nothing. In a network as narrow as this one, none of
+# the parts involves much arithmetic, so the rest of the time is mostly bookkeeping. PyTorch chooses a
+# function for every operation, modules look for hooks, memory is allocated and freed, the backward
+# pass walks through autograd's records, the optimizer collects its tensors, and even the labels for
+# the profiler cost something. On a GPU each operation also has to be launched, which takes a few
+# microseconds more.
 #
 # Where the curve bends depends on the machine. One step of the VAE in section 1 involves about 0.4 billion
 # multiplications and additions. A processor that performs $10^{13}$ of these a second would finish the step in about 40
@@ -400,7 +403,7 @@ print(
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Adding, by memory; large products, by arithmetic; small ones, by waiting."}
 # **Answer.** Adding is limited by memory, and faster arithmetic would not help it. Large matrix
-# products are limited by arithmetic, and we take the speed of the fastest one as this machine's peak.
+# products are limited by arithmetic, so we take the speed of the fastest one as this machine's peak.
 # The product of the smallest matrices lies far below the roofline, because most of its time is spent
 # waiting to be started. (A point may lie above the sloping part if its numbers are in a cache already.)
 
@@ -485,8 +488,9 @@ assert apart == 0 and losses == eager_losses
 assert len(set(losses)) == 20
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** Yes, and every replay draws its own noise."}
-# **Answer.** Yes to both. The weights of the two runs agree to the last bit. The losses agree as well,
-# and since each ordinary step draws fresh noise, each replay must have drawn the same fresh noise.
+# **Answer.** Yes to both. The weights of the two runs agree to the last bit. The losses agree as
+# well. Each ordinary step draws fresh noise, so each replay must have drawn fresh noise too, the same
+# as the ordinary step that it is compared with.
 #
 # **Why?** The replay performs the same operations in the same order, on the same memory, with
 # the same random number generator. Replaying a step changes nothing about its arithmetic.
@@ -507,7 +511,8 @@ print(
 # In the course's training loop, a single argument turns a step into a graph:
 # `run.train(step, epochs, graph=True)`. The first three steps run as usual, the fourth is recorded, and all
 # later steps with a full batch are replays. An update that cannot be recorded runs without a graph, and a
-# message says why. A common reason is a call of `.item()`, which waits for the GPU in the middle of the step.
+# message says why. A common reason is a call to `.item()`, which waits for the GPU in the middle of
+# the step.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Do it at once: a kernel\n\nA graph removes the waiting. Each operation still reads its input from memory and writes its output there.\n\n**Predict.** From the logits to the loss and back: how often is an array of their size read or written? The minimum is 3."}
 # ## 5 · Do it at once: a kernel
@@ -516,8 +521,8 @@ print(
 # from memory and writes its output back, only for the next operation to read it again.
 #
 # **Predict.** We go from the [decoder](../docs/glossary.md#decoder)'s [logits](../docs/glossary.md#logit) to the loss,
-# and back to the gradient with respect to the logits. How many times is an array as large as the logits read or
-# written?
+# and back to the gradient with respect to the logits. How many times does the computation read or
+# write an array as large as the logits?
 
 # %% slideshow={"slide_type": "slide"} slide={"text": "## Passes over memory", "show": "output"}
 logits = (3 * torch.randn(128, 784)).requires_grad_()
@@ -561,7 +566,7 @@ assert moved >= 9
 #
 # In our example, each image has 37 pixels, and a tile consists of 16 pixels of one image. Read the kernel line by line:
 # - A tensor arrives as a *pointer*, the address of its first number. `logits + at` stands for 16 neighbouring
-#   addresses. Addresses are counted in numbers here, not in bytes, so the next number is at the next address.
+#   addresses. Addresses here count numbers, not bytes, so the next number is at the next address.
 # - Since 37 is not a multiple of 16, the last tile hangs over the edge of the image. `inside` is the *mask*: where it
 #   is False, nothing is read and nothing is written.
 # - $\log(1 + e^a)$ is computed as $\max(a, 0) + \log(1 + e^{-|a|})$, because $e^{500}$ would overflow to infinity.
@@ -615,12 +620,13 @@ if kernels.triton:
     assert who[-1, 20] == 3 * tiles + 1
 
 
-# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Program 10: $3 \\cdot 3 + 1$.\n\n---\n\n## Without the mask\n\n37 pixels do not divide into tiles of 16.\n\n**Predict.** Leave the mask out. Where will the numbers that a tile writes beyond the edge end up?"}
+# %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Program 10: $3 \\cdot 3 + 1$.\n\n---\n\n## Without the mask\n\n37 pixels do not divide into tiles of 16.\n\n**Predict.** Leave the mask out. Where will the numbers written beyond the edge end up?"}
 # **Answer.** Program 10 does. Counting from 0, the last image is row 3, and pixel 20 is in tile 1 of that row. Each row
 # has three tiles, so the number of the program is $3 \cdot 3 + 1$. Together the twelve programs have computed $-\log P$
 # of each image and the gradient with respect to each logit, and the check confirms that both are right.
 #
-# **Predict.** Now leave out the mask. If a tile writes numbers beyond the edge of its image, where will they end up?
+# **Predict.** Now leave out the mask. If a program writes numbers beyond the edge of its image, where
+# will they end up?
 
 
 # %%
@@ -955,7 +961,7 @@ display(Markdown(claims))
 # In the first three exercises, fill in the steps, run the cell, then run the check below it. The check says "Correct"
 # or names the mistake. After the example, the check also tries extreme inputs, and random inputs of other sizes, which
 # are new each time. These exercises are plain PyTorch and need neither a GPU nor Triton. The fourth exercise is done
-# on paper, and its answer stands below it.
+# on paper, and its answer is given below it.
 #
 # **1. A tile and its mask.** Play the part of one program of a kernel: compute the sum of $\log(1 + e^a)$ over the
 # logits $a$ of its own tile, in nats. As in a kernel, there is no
