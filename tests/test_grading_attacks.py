@@ -211,6 +211,13 @@ def test_an_honest_notebook_keeps_its_points_and_torch_is_imported_where_tensors
     assert result.notes == []
 
 
+def test_nobody_waits_for_a_thread_that_does_not_end():
+    waits = "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,)).start()"
+    result = grade(notebook(SETUP, BY_NUMPY, HONEST, waits))
+    assert result.points == 100
+    assert result.notes == []
+
+
 # ---------------------------------------------------------------- files that are no notebooks
 
 
