@@ -2,6 +2,8 @@
 every style pass, known mistakes get their names, and nothing else is taken for right.
 """
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -67,6 +69,30 @@ def seen(
 ) -> Counter[str]:
     """The faults of a key, and on how many seeds each of them is seen."""
     return Counter(fault for seed in seeds for fault in faults(inputs_of(variant, seed)))
+
+
+WITHOUT_TORCH = """
+import sys
+import numpy as np
+from course_lib.grading import engine, trial
+from course_lib.grading.assignment import Assignment
+from course_lib.grading.question import Question
+
+for question in Assignment.read(sys.argv[1]).questions.values():
+    for variant in question.variants if isinstance(question, Question) else ():
+        for arguments in trial.inputs_of(variant, 0).values():
+            for one in (variant.reference, *(mistake.function for mistake in variant.mistakes)):
+                with np.errstate(all="ignore"):
+                    trial.computed(variant, one, arguments)
+print("torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_grader_itself_does_not_wait_for_torch(name):
+    command = [sys.executable, "-c", WITHOUT_TORCH, name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "False", done.stderr
 
 
 @pytest.mark.parametrize(("question", "variant"), VARIANTS)

@@ -5,7 +5,6 @@ on a label, Ha et al. 2017 (hypernetworks). A label of −1 means that the label
 """
 
 import numpy as np
-import torch
 from scipy.special import log_expit, softmax
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
@@ -52,6 +51,8 @@ def film_reference(h, y, scale, shift):
 
 def film_independent(h, y, scale, shift):
     """One-hot rows, all zeros for an unknown label, and matrix products."""
+    import torch  # needed to check the key, but not for grading
+
     hot = torch.tensor(y[:, None] == np.arange(len(scale)), dtype=torch.float64)
     gamma, beta = hot @ torch.tensor(scale), hot @ torch.tensor(shift)
     return torch.nn.Softplus(threshold=40)(torch.addcmul(beta, torch.tensor(h), 1 + gamma)).numpy()
@@ -446,6 +447,8 @@ soft_reference = soft_mixture(lambda logits: softmax(logits, axis=1))
 
 def soft_independent(z, logits, weight, bias):
     """The same answer, by linearity, from weights that are mixed before they are applied."""
+    import torch  # needed to check the key, but not for grading
+
     shares = torch.distributions.Categorical(logits=torch.tensor(logits)).probs
     rows = []
     for code, p in zip(torch.tensor(z), shares):

@@ -8,7 +8,6 @@ two Laplace distributions is worked out in `laplace_kl`.
 from itertools import pairwise
 
 import numpy as np
-import torch
 from scipy.integrate import quad
 from scipy.special import expit, gammaln, log_softmax, logsumexp, softmax
 from scipy.stats import poisson
@@ -72,6 +71,8 @@ gaussian_reference = gaussian_bound()
 
 
 def gaussian_independent(x, y, logits, mu, logvar, prior_mu, prior_logvar):
+    import torch  # needed to check the key, but not for grading
+
     x, logits, mu, logvar = (torch.tensor(a) for a in (x, logits, mu, logvar))
     m, s = torch.tensor(prior_mu[y]), torch.tensor(np.exp(prior_logvar[y] / 2))
     normal, independent = torch.distributions.Normal, torch.distributions.Independent
@@ -534,6 +535,8 @@ codes_reference = codes_bound(lambda log_p, prior, q: (np.exp(q) * (log_p + prio
 
 def codes_independent(log_px, y, q_logits, prior_logits):
     """log P(x|y) − KL(q(k|x, y) ‖ P(k|x, y)): the bound in its other form."""
+    import torch  # needed to check the key, but not for grading
+
     prior = torch.distributions.Categorical(logits=torch.tensor(prior_logits)[torch.tensor(y)])
     joint = torch.tensor(log_px) + prior.logits  # (N, K)
     q = torch.distributions.Categorical(logits=torch.tensor(q_logits))

@@ -9,7 +9,6 @@ section 4). An unbiased estimate may be negative, and its mean over samples of o
 """
 
 import numpy as np
-import torch
 from scipy.spatial.distance import cdist, pdist
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant

@@ -10,7 +10,6 @@ one f.
 """
 
 import numpy as np
-import torch
 from scipy.optimize import brentq
 from scipy.special import log_softmax, softmax
 
@@ -71,6 +70,8 @@ def by_search(conjugate, conjugate_slope, low, high):
     """
 
     def function(data_logits, logits):
+        import torch  # needed to check the key, but not for grading
+
         log_p, log_q = (torch.log_softmax(torch.as_tensor(a), 0) for a in (data_logits, logits))
         ratio = (log_p - log_q).exp().numpy()
         t = [
@@ -517,7 +518,7 @@ must also be correct in cells where both masses are about e^(−800).""",
     TOLERANCE,
     returns=RETURNS,
     independent=by_search(
-        lambda t: -1 - torch.log(-t), lambda t: -1 / t, lambda r: -1 - 2 / r, lambda r: -0.5 / r
+        lambda t: -1 - (-t).log(), lambda t: -1 / t, lambda r: -1 - 2 / r, lambda r: -0.5 / r
     ),
     styles=(
         """def optimum(data_logits, logits):

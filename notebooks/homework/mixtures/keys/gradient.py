@@ -4,7 +4,6 @@ This gradient is a sum weighted by responsibilities.
 """
 
 import numpy as np
-import torch
 from scipy.special import gammaln, softmax
 
 from course_lib.grading.question import Mistake, Question, Tolerance, Variant
@@ -25,6 +24,8 @@ def sizes(case):
 
 def slope_by_torch(log_likelihood, parameter):
     """The gradient, computed by automatic differentiation in float64."""
+    import torch  # needed to check the key, but not for grading
+
     parameter = torch.tensor(parameter, dtype=torch.float64, requires_grad=True)
     log_likelihood(parameter).backward()
     return parameter.grad.numpy()
@@ -48,6 +49,8 @@ def logits_reference(log_p, logits):
 
 
 def logits_independent(log_p, logits):
+    import torch  # needed to check the key, but not for grading
+
     table = torch.tensor(log_p)
     return slope_by_torch(
         lambda s: torch.logsumexp(table + torch.log_softmax(s, 0), 1).sum(), logits
@@ -170,6 +173,8 @@ def means_reference(x, weights, mean):
 
 
 def means_independent(x, weights, mean):
+    import torch  # needed to check the key, but not for grading
+
     x, w = torch.tensor(x), torch.tensor(weights)
     return slope_by_torch(
         lambda m: torch.logsumexp(-0.5 * (x[:, None] - m) ** 2 + w.log(), 1).sum(), mean
@@ -298,6 +303,8 @@ def rates_reference(x, weights, log_rate):
 
 
 def rates_independent(x, weights, log_rate):
+    import torch  # needed to check the key, but not for grading
+
     x, w = torch.tensor(x), torch.tensor(weights)
     return slope_by_torch(
         lambda a: torch.logsumexp(
