@@ -574,7 +574,7 @@ def test_what_does_not_fit_together_is_named():
         (
             lin,
             Independent(Normal(torch.zeros(3, 2), 1.0), 1),
-            r"q must have batch shape \(\) or \(7,\).*got \(3,\)",
+            r"q must have batch shape \(\) or, with one distribution per x, \(7,\), but got \(3,\)",
         ),
     ]
     for model, bad_q, words in cases:
@@ -600,7 +600,7 @@ def test_bytes_and_parts_of_draws_are_named():
     q, x = model.true_posterior(torch.zeros(4, 3)), torch.full((4, 3), 200, dtype=torch.uint8)
     for measure in (lambda: elbo(model, q, x), lambda: importance_weighted_bound(model, q, x, 3)):
         with pytest.raises(
-            ValueError, match=r"x must contain pixels in \[0, 1\], but got bytes above 1"
+            ValueError, match=r"x must contain pixels in \[0, 1\], but it contains bytes above 1"
         ):
             measure()
     for samples in (1, 2.5, True):

@@ -262,7 +262,7 @@ def test_an_older_submission_does_not_undo_a_newer_one(class_folder, tmp_path, c
 
     assert main(list(map(str, first))) == 0
     said = capsys.readouterr().out
-    assert "4 already graded, 0 left to grade" in said
+    assert "4 submissions: 3 already graded, 1 skipped, 0 left to grade." in said
     assert "Skipped, because a newer submission has already been graded: bob." in said
     assert "since these students were graded" not in said
     assert texts(out) == before
@@ -1692,6 +1692,25 @@ def to_mark(with_words, tmp_path):
 
     run.out = out / "tiny"
     return run
+
+
+def test_feedback_says_if_marks_are_missing_or_newer_than_the_tables(to_mark, capsys):
+    assert to_mark("report") == 0
+    assert to_mark("feedback") == 0
+    assert "Not every answer on them has been marked yet." in capsys.readouterr().out
+
+    path = to_mark.out / "marks.csv"
+    text = path.read_text(encoding="utf-8-sig")
+    path.write_text(text.replace("explain,,", "explain,5,"), encoding="utf-8-sig")
+    assert to_mark("feedback") == 0
+    said = capsys.readouterr().out
+    assert "so the tables show other points than these pages. Run `report` again." in said
+
+    assert to_mark("report") == 0
+    assert to_mark("feedback") == 0
+    said = capsys.readouterr().out
+    assert "Give each student their own page." in said
+    assert "other points than these pages" not in said
 
 
 def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):

@@ -315,6 +315,18 @@ def test_all_other_solutions_are_cleared_as_nbgrader_does():
     assert cleared("another", ("answer-sgd_step", own)) == [CLEARED]
 
 
+def test_autograde_says_where_the_secret_should_be(course):
+    moved = (course / "secret").rename(course / "moved")
+    try:
+        said = nbgrader(course, "autograde", "tiny", "--student", "cyd", "--force", status=1)
+    finally:
+        moved.rename(course / "secret")
+    assert (
+        f"The file {course / 'secret'} does not exist or does not contain a secret. In "
+        "nbgrader_config.py, set `secret` to the file `secret` that `release` wrote."
+    ) in said
+
+
 def test_autograde_names_a_key_that_failed(course):
     """Last, because it grades the course again."""
     key = course / "homework" / "tiny" / "keys" / "sgd_step.py"

@@ -678,7 +678,7 @@ def test_the_course_s_own_folder_is_not_in_a_message(homework, monkeypatch):
     ):
         Assignment.read("nope", homework)
     (homework / "tiny" / "tiny.py").unlink()
-    with pytest.raises(AssignmentError, match=r"^tiny does not contain tiny\.py, the file"):
+    with pytest.raises(AssignmentError, match=r"^tiny does not contain tiny\.py, the text"):
         Assignment.read("tiny", homework)
 
 

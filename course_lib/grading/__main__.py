@@ -387,7 +387,9 @@ def run_grade(asked: argparse.Namespace) -> None:
     older = [] if asked.replace else older_ones(submissions, store)
     jobs = jobs_for(assignment, [one for one in submissions if one not in older], secret, store)
     handed_in = f"{len(submissions)} submission{'' if len(submissions) == 1 else 's'}"
-    print(f"{handed_in}: {len(submissions) - len(jobs)} already graded, {len(jobs)} left to grade.")
+    skipped = f"{len(older)} skipped, " if older else ""
+    ready = len(submissions) - len(older) - len(jobs)
+    print(f"{handed_in}: {ready} already graded, {skipped}{len(jobs)} left to grade.")
     if older:
         names = some([one.student for one in older])
         print(
@@ -592,7 +594,13 @@ def run_feedback(asked: argparse.Namespace) -> None:
     pages = write_feedback(assignment, store, folder, marking.marks)
     pages_are = "1 page is" if len(pages) == 1 else f"{len(pages)} pages are"
     failed = not_yet(assignment, store.all())
-    what_now = "Do not hand them out yet" if failed else "Give each student their own page"
+    complete = is_complete(assignment, store.all(), marking)
+    if failed:
+        what_now = "Do not hand them out yet"
+    elif complete:
+        what_now = "Give each student their own page"
+    else:
+        what_now = "Not every answer on them has been marked yet"
     print(f"{pages_are} in {folder}. {what_now}.")
     for sentence in [*failed, *what_is_open(assignment, store.all(), marking, marks_file(asked))]:
         print(sentence)
@@ -602,10 +610,25 @@ def run_feedback(asked: argparse.Namespace) -> None:
         write_whole(path, for_moodle)
         if not failed:
             print(f"If the submissions came from Moodle, upload {path} there.")
-    if not is_complete(assignment, store.all(), marking):
+    if not complete:
         print("When you have marked every answer, run `report` and `feedback` again.")
     elif failed:
         print("Then run `report` and `feedback` again.")
+    elif tables_are_old(asked, assignment, store, marking):
+        print(
+            "Points or marks have changed since the last `report`, so the tables show other points "
+            "than these pages. Run `report` again."
+        )
+
+
+def tables_are_old(
+    asked: argparse.Namespace, assignment: Assignment, store: Store, marking: Marking
+) -> bool:
+    """Return whether the last `report`, if any, wrote other points than it would write now."""
+    table = asked.out / assignment.name / "points.csv"
+    results = [marked(assignment, result, marking.marks) for result in store.all()]
+    now = plain_csv(assignment, results).encode("utf-8-sig")
+    return table.exists() and table.read_bytes() != now
 
 
 def run_report(asked: argparse.Namespace) -> None:

@@ -105,7 +105,7 @@ class Judge(NbGraderPreprocessor):
         """Grade one submission. The folder of the notebook may also contain design.safetensors."""
         about = resources["nbgrader"]
         assignment = Assignment.read(about["assignment"], Path(self.homework))
-        key = bytes.fromhex(Path(self.secret).read_text(encoding="utf-8").strip())
+        key = self.key()
         check_wall()
         submission = Submission(
             about["student"],
@@ -124,6 +124,19 @@ class Judge(NbGraderPreprocessor):
             cell.outputs = outputs(result.verdicts[name]) if is_test else []
         self.note(nb, assignment, result.notes)
         return nb, resources
+
+    def key(self) -> bytes:
+        """Return the instructor's secret.
+
+        Raises NbGraderException if the file is missing or does not contain a secret.
+        """
+        try:
+            return bytes.fromhex(Path(self.secret).read_text(encoding="utf-8").strip())
+        except (OSError, ValueError) as error:
+            raise NbGraderException(
+                f"The file {self.secret} does not exist or does not contain a secret. In "
+                "nbgrader_config.py, set `secret` to the file `secret` that `release` wrote."
+            ) from error
 
     def design(self, folder: Path) -> bytes | None:
         """Return the bytes of design.safetensors in a folder,

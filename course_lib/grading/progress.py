@@ -7,6 +7,7 @@ import time
 
 from course_lib.grading.assignment import Assignment, Secret
 from course_lib.grading.engine import FAILED, NO_DESIGN, Job, Result, why_everything
+from course_lib.grading.question import Written
 
 
 def some(names: list[str], most: int = 10) -> str:
@@ -118,7 +119,10 @@ class Progress:
             print()
         if self.changed:
             whom = "1 student" if len(self.changed) == 1 else f"{len(self.changed)} students"
-            print(f"Points changed for {whom}:")
+            questions = self.assignment.questions.values()
+            written = any(isinstance(question, Written) for question in questions)
+            without = " (not counting the marks for written answers)" if written else ""
+            print(f"Points changed for {whom}{without}:")
             print("\n".join(f"  {line}" for line in sorted(self.changed)))
         elif self.again:
             print("Nobody's points changed.")

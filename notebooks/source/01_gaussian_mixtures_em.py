@@ -69,9 +69,10 @@ seed = 0
 # image would come up as often as it does in the data. The lecture's plan for generating images is to estimate $P(x)$
 # and then to sample from it.
 #
-# We begin with the simplest case: $x$ is a single number, and everything can be plotted. The lecture illustrates $P(x)$
-# with a complicated black curve. We do not have the lecture's curve, so we made up one of our own and called it
-# `skyline`. Because we know this density exactly, we can tell how close a model comes to it. For a continuous $x$,
+# We begin with the simplest case: $x$ is a single number, so everything can be plotted. The lecture
+# illustrates $P(x)$ with a complicated black curve. We do not have the lecture's curve, so we made
+# up one of our own and called it `skyline`. Because we know this density exactly, we can tell how
+# close a model comes to it. For a continuous $x$,
 # $P(x)$ is a *probability density*, that is, a probability per unit of length. A density can exceed 1; only the area
 # under it must be 1.
 #
@@ -234,14 +235,15 @@ def expectation(x, weights, means, variances):
     return resp, log_px.mean()
 
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The M-step: derivatives set to zero\n\n$$\\mu_k = \\frac{1}{N_k}\\sum_n r_{nk}\\,x_n, \\quad \\sigma_k^2 = \\frac{1}{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)^2, \\quad \\pi_k = \\frac{N_k}{N}$$\n\nEach point counts for a component in proportion to the component's responsibility for it: $N_k = \\sum_n r_{nk}$."}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The M-step: derivatives set to zero\n\n$$\\mu_k = \\frac{1}{N_k}\\sum_n r_{nk}\\,x_n, \\quad \\sigma_k^2 = \\frac{1}{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)^2, \\quad \\pi_k = \\frac{N_k}{N}$$\n\nEach point counts towards a component in proportion to the component's responsibility for it: $N_k = \\sum_n r_{nk}$."}
 # **The M-step.** We set the derivatives of $\ell$ to zero. For the mean of component $k$, the chain rule gives
 #
 # $$\frac{\partial \log P(x_n)}{\partial \mu_k}
 # = \frac{\pi_k\,\mathcal N(x_n;\mu_k,\sigma_k^2)}{P(x_n)}\;\frac{\partial \log \mathcal
 # N(x_n;\mu_k,\sigma_k^2)}{\partial \mu_k} = r_{nk}\,\frac{x_n-\mu_k}{\sigma_k^2}.$$
 #
-# The first factor is the responsibility, so each point counts for a component only in proportion to that component's
+# The first factor is the responsibility, so each point counts towards a component only in
+# proportion to that component's
 # responsibility for it. The derivative with respect to the variance is found in the same way. We sum both derivatives
 # over the points, set the sums to zero, and write $N_k = \sum_n r_{nk}$:
 #
@@ -365,8 +367,8 @@ figures.where_starts_end({"random points": ends})
 # **Answer.** No. The runs end at several different log-likelihoods.
 #
 # **Why?** EM only ever goes uphill; it cannot accept a loss now for a greater gain later. EM therefore usually ends
-# in a *local optimum*, which no small move can improve. The starting point determines which local
-# optimum EM finds, and this is not always the nearest one.
+# in a *local optimum*, on which no small move can improve. The starting point determines which
+# local optimum EM finds, and this is not always the nearest one.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## In two dimensions\n\n$$\\Sigma_k = \\frac1{N_k}\\sum_n r_{nk}\\,(x_n-\\mu_k)(x_n-\\mu_k)^{\\!\\top}$$"}
 # ## 4 · In two dimensions
@@ -377,8 +379,9 @@ figures.where_starts_end({"random points": ends})
 # $$\Sigma_k \;=\; \frac1{N_k}\sum_n r_{nk}\,(x_n-\mu_k)(x_n-\mu_k)^{\!\top},$$
 #
 # and everything else stays the same. From now on we use `e_step` and `m_step` from `course_lib`, which generalize our
-# two functions to any number of dimensions (and `e_step` returns $\log P(x_n)$ for every point, not only the mean). Our
-# data are 600 points in eight clouds, and we fit a mixture of eight Gaussians.
+# two functions to any number of dimensions; this `e_step` returns $\log P(x_n)$ for every point
+# instead of the mean over the points. Our data are 600 points in eight clouds, and we fit a mixture
+# of eight Gaussians.
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Eight clouds and eight Gaussians: does each Gaussian find a cloud of its own?"}
 # **Predict.** There are as many Gaussians as clouds. Does each Gaussian find a cloud of its own?
@@ -548,7 +551,7 @@ assert sum(k_means_ends) > sum(random_ends)  # better on average, over the start
 # **Why?** After k-means, EM starts with means that are far apart, and each component has a covariance that fits its
 # group. But k-means has local optima of its own (the panel for $\sigma = 0.01$ above shows one), so success is not
 # guaranteed. The remedy is to run EM from several starts and keep the result with the highest log-likelihood; the
-# argument `n_init` sets the number of starts. The best runs even end slightly above the
+# argument `n_init` sets the number of starts. The best runs actually end slightly above the
 # log-likelihood of the true density (the dashed line), because a fitted mixture adapts to its 600
 # points, whereas the true density does not.
 
@@ -632,11 +635,12 @@ assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 # the end.
 #
 # **Why?** Narrow components describe random peculiarities of the sample. A floor under the
-# variances expresses a belief, held before we see the data, that the true density has no spikes. On
-# data of this scale, the default `reg_covar` of $10^{-6}$ only keeps the computation finite. Such a
-# low floor does not cure *overfitting*, in which a model fits the random peculiarities of its
-# sample. To reduce overfitting, you need more data, fewer components, or a higher floor under the
-# variances. Choose the number of components and the floor on held-out points.
+# variances expresses a prior belief that the true density has no spikes. On
+# data of this scale, the default `reg_covar` of $10^{-6}$ does no more than keep the computation
+# finite. Such a low floor does not cure *overfitting*, in which a model fits the random
+# peculiarities of its sample. To reduce overfitting, you need more data, fewer components, or a
+# higher floor under the variances. Use held-out points to choose the number of components and the
+# floor.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## With enough Gaussians, any curve?"}
 # ## 7 · With enough Gaussians, any curve
@@ -664,8 +668,8 @@ for K, nats in kl.items():
 figures.fitted_densities(grid, p, {K: fitted[K] for K in (1, 8, components[-1])})
 
 # %% [markdown]
-# The next figure shows the KL divergence against $K$. Its dotted line shows a cost: about $1/(2N)$ nats for each of the
-# $3K - 1$ free parameters of a mixture.
+# The next figure shows the KL divergence against $K$. Its dotted line shows what the
+# parameters cost: about $1/(2N)$ nats for each of the $3K - 1$ free parameters of a mixture.
 
 # %% alt="KL against the number of components on logarithmic axes: it falls steeply, reaches its minimum near a dotted line that rises from the lower left, and then rises along with that line." slideshow={"slide_type": "slide"} slide={"text": "## The price of each parameter"}
 figures.kl_and_price(kl, price=[(3 * K - 1) / (2 * n_points) for K in components])
@@ -682,8 +686,9 @@ assert min(kl.values()) > 0  # KL is never negative
 #
 # **Why?** Two effects compete. A larger mixture can follow the true curve more closely, and with unlimited data the KL
 # divergence would tend to 0. But we have only $N$ points, and parameters estimated from them are slightly off. If a
-# model contains the truth, each free parameter costs about $1/(2N)$ nats on fresh data (Akaike 1974), and a mixture of
-# $K$ Gaussians in one dimension has $3K-1$ free parameters. The dotted line shows their total cost. In our case, this
+# model contains the truth, each free parameter costs about $1/(2N)$ nats on fresh data (Akaike
+# 1974). A mixture of $K$ Gaussians in one dimension has $3K-1$ free parameters. The dotted line
+# shows their total cost. In our case, this
 # cost is only a rule of thumb, not a bound, for three reasons: the true curve is not a mixture of Gaussians, a surplus
 # component does not make full use of its three parameters, and EM stops before it has fitted all the noise. With more
 # points, each parameter costs less, so it pays to use more components.
@@ -695,7 +700,7 @@ assert min(kl.values()) > 0  # KL is never negative
 # imitate any mixture of $K$ components, so the *highest possible* likelihood (with a floor under the variances) never
 # falls as $K$ grows. EM, however, finds a local optimum, whose likelihood may well fall as $K$ grows.
 #
-# The *Bayesian information criterion* charges a price for each parameter (Schwarz 1978),
+# The *Bayesian information criterion* imposes a penalty for each parameter (Schwarz 1978),
 #
 # $$\mathrm{BIC} \;=\; -2\sum_n \log P(x_n) \;+\; (\text{number of parameters})\cdot\log N ,$$
 #
@@ -740,7 +745,8 @@ assert all(K == 8 for K in chosen_by_bic)
 # likelihood; the second line of the output shows how often that happened.
 #
 # **Why?** A new component that has a cloud to describe gains hundreds of nats, far more than its price. A ninth
-# component has nothing left to describe and gains less than the price of its six parameters. Where an extra component
+# component has nothing left to describe, and it gains less than its six parameters cost. Where an
+# extra component
 # lowered the likelihood, EM had an unlucky start. A comparison of models is only as good as the optima that EM has
 # found for them.
 
@@ -812,10 +818,11 @@ if on_mnist and sizes[-1] == 512:
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Not all the way (the figure shows $-\\log P$: lower is better). Each component is fitted only to its share of the digits."}
 # **Answer.** It rises for a long time, but not all the way to 512. (The figure shows $-\log P$, so lower is better.)
-# Judged by the fitted digits, more components are always better. The curve of the held-out digits diverges from that of
-# the fitted digits once the mixture begins to describe quirks of the fitted digits, and eventually the held-out
-# curve turns upwards. BIC is computed from the fitted digits alone, yet it prefers an even smaller $K$ than the
-# validation digits do.
+# Judged by the fitted digits, more components are always better. The curve for the held-out digits
+# diverges from the one for the fitted digits once the mixture begins to describe quirks of the
+# fitted digits, and eventually the held-out curve turns upwards. BIC is computed from the fitted
+# digits alone, yet the $K$ that it selects is even smaller than the one that is best on the
+# validation digits.
 #
 # **Why?** Every component has 231 parameters and is fitted only to its share of the digits. With 512 components, each
 # of them is fitted to about a hundred digits. We should therefore expect the best $K$ to grow with the amount of data.
@@ -860,8 +867,9 @@ figures.digit_sheets(
 # ## 10 · One label, or a vector?
 #
 # On average, a single component takes most of the responsibility for a digit, as we shall see below. A mixture
-# therefore describes a digit by little more than *one label*. The lecture argues that a cluster label is not enough,
-# and that a vector describing different aspects of $x$, a *distributed representation*, is better. To compare labels
+# therefore describes a digit with little more than a *single label*. The lecture argues that a
+# cluster label is not enough, and that a vector describing different aspects of $x$, a
+# *distributed representation*, is better. To compare labels
 # and vectors fairly, we count bits. A label with $K$ values carries at most $\log_2 K$ bits, so 512
 # components give at most 9 bits. Each bit of our vector belongs to one PCA direction and indicates
 # whether the digit lies above or below the mean in that direction.
@@ -944,8 +952,9 @@ if on_mnist and sizes[-1] == 512:
 # of 512. A label of 40 bits would need $2^{40}$ images, about a trillion.
 
 # %% [markdown]
-# Because its parts can vary independently, a vector can describe many combinations with few parameters. The signs of
-# PCA's coordinates are only the simplest form of the vector that the lecture asks for. The next chapters replace the
+# Because its parts can vary independently, a vector can describe many combinations with few
+# parameters. The signs of the PCA coordinates are only the simplest version of the vector that the
+# lecture asks for. The next chapters replace the
 # label $k$ with a vector $z$ and the sum over $k$ with an integral over $z$.
 
 # %% [markdown]
@@ -981,8 +990,8 @@ display(Markdown(claims))
 # **1. Responsibilities.** Do this one without scrolling up. The E-step is Bayes' rule: how probable is it that
 # component $k$ produced the point $x$? Write it for one dimension. Beware of points far from every component: all
 # densities round to 0 there, and $0/0$ is not a probability. Work with logarithms throughout; adding a small number to
-# the denominator would only hide the problem. A single call may contain both points near the components and points far
-# from all of them.
+# the denominator would only hide the problem. The `x` of a single call may contain both
+# points near the components and points far from all of them.
 
 
 # %%
@@ -1067,7 +1076,7 @@ print(checks.mixtures.shared_variance(my_shared_variance, few, resp_3))
 # \qquad \pi_k = \frac{N_k}{N},$$
 #
 # where $\sigma_k^2$ is the variance that the M-step of section 3 would give component $k$. The shared variance is
-# thus the weighted average of these variances, with the weights of the components. If you keep the
+# thus the average of these variances, weighted by the components' weights. If you keep the
 # weights equal and let $\sigma^2$ tend to 0, you get k-means, as in section 5.
 
 # %% [markdown]

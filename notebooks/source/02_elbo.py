@@ -229,11 +229,12 @@ compare(line_2, bound + gap)
 # %% tags=["check"]
 assert abs(line_2 - (bound + gap)) < 1e-10  # rounding, as above
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A KL divergence is never negative\n\nThe logarithm lies below its tangent: $\\log t \\le t - 1$. With $t = p/q$,\n\n$$-\\mathrm{KL}(q\\,\\|\\,p) = \\int q \\log \\frac{p}{q}\\, dz \\le \\int q \\left(\\frac{p}{q} - 1\\right) dz = 1 - 1 = 0$$"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A KL divergence is never negative\n\nThe logarithm never rises above its tangent: $\\log t \\le t - 1$. With $t = p/q$,\n\n$$-\\mathrm{KL}(q\\,\\|\\,p) = \\int q \\log \\frac{p}{q}\\, dz \\le \\int q \\left(\\frac{p}{q} - 1\\right) dz = 1 - 1 = 0$$"}
 # ### Why a KL divergence is never negative
 #
-# The lecture asks you to remember that a KL divergence is never negative. The proof takes three steps, and it needs
-# only one property of the logarithm, namely that its graph lies below the tangent at $t = 1$,
+# The lecture asks you to remember that a KL divergence is never negative. The proof takes three
+# steps, and it needs only one property of the logarithm, namely that its graph never rises above
+# the tangent at $t = 1$,
 #
 # $$\log t \le t - 1,$$
 #
@@ -241,7 +242,7 @@ assert abs(line_2 - (bound + gap)) < 1e-10  # rounding, as above
 # positive after it. The difference between the tangent and the logarithm is therefore smallest at $t = 1$, where it is
 # 0.)
 
-# %% alt="The curve log t lies below the dashed straight line t minus 1 everywhere and touches it in one marked point at t = 1."
+# %% alt="The curve log t never rises above the dashed straight line t minus 1 and touches it only in one marked point, at t = 1."
 t = torch.linspace(0.05, 4, 396)  # t[95] is 1
 figures.tangent(t)
 
@@ -377,7 +378,8 @@ assert identity < 1e-10  # 50 points, evidence and divergence computed along dif
 # ## 3 · A distance that is not one
 #
 # The lecture calls the KL divergence a distance. Like a distance, the divergence is never negative, and it is zero
-# only if the two distributions agree. But a distance is the same in both directions, and a KL divergence is not.
+# only if the two distributions agree. But a distance is the same in both directions, whereas in
+# general a KL divergence is not.
 #
 # The direction matters when $q$ cannot match its target. Let $p$ have two humps, and let $q$ be a single Gaussian.
 #
@@ -594,13 +596,13 @@ assert then_p[0] >= then_p[1] > q_first[0]  # L_b rose from the old log P(x), at
 ElboBars()
 
 
-# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An unfinished E-step\n\nThree versions of the $q$-step, each from the start of the trap:\n\n- **full:** $q$ becomes the posterior;\n- **a tenth** of the way;\n- **fixed width:** the right mean, but $\\sigma$ stays 1.\n\n**Predict.** In which can $\\log P(x)$ fall? Which one ends highest?"}
+# %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## An unfinished E-step\n\nThree versions of the $q$-step, each from the starting values of the trap:\n\n- **full:** $q$ becomes the posterior;\n- **a tenth** of the way;\n- **fixed width:** the right mean, but $\\sigma$ stays 1.\n\n**Predict.** In which can $\\log P(x)$ fall? Which one ends highest?"}
 # ## 6 · What an unfinished E-step loses
 #
 # EM's guarantee that $\log P(x)$ never falls depends on the gap being closed. In a VAE the gap
 # stays open, because the encoder learns in small steps and can produce only certain distributions.
 # To see what small steps and a restricted $q$ cost us, we run three versions of the $q$-step in the
-# model of section 4, each from the same start as the trap:
+# model of section 4, each from the starting values of the trap:
 #
 # - **full**: $q$ becomes the posterior;
 # - **a tenth**: $m$ and $\sigma$ move only a tenth of the way towards those of the posterior;
@@ -641,7 +643,7 @@ def alternate_on_line(q_step, n_rounds=20):
     return history
 
 
-# %% alt="Three panels of log P(x) and the bound over twenty rounds. Full: both climb together and level off above the dotted start. A tenth: log P(x) first drops sharply, then recovers above the start while the bound rises from far below. Fixed width: log P(x) sinks below its start and stays there, with a gap that remains open." slideshow={"slide_type": "slide"} slide={"text": "## Slow is harmless, restricted is not"}
+# %% alt="Three panels of log P(x) and the bound over twenty rounds. Full: both climb together and level off above the dotted start. A tenth: log P(x) first drops sharply, then recovers above the start while the bound rises from far below. Fixed width: log P(x) falls below its starting value and stays there, with a gap that remains open." slideshow={"slide_type": "slide"} slide={"text": "## Slow is harmless, restricted is not"}
 runs = {
     "full": alternate_on_line(full),
     "a tenth": alternate_on_line(a_tenth),
@@ -673,8 +675,9 @@ assert settled < -0.2
 # **Answer.** It falls in two of the three versions. With the full step, $\log P(x)$ never falls, and its final value is
 # the highest of the three, −2.11. With a step one tenth the size, $\log P(x)$ drops by 1.8 nats in the first round,
 # because $q$ is still lazy and the decoder falls into the trap. Afterwards $\log P(x)$ recovers towards the same
-# maximum as with the full step, and ends only 0.03 nats lower. With the fixed width, $\log P(x)$ sinks and settles 0.3
-# nats below its start. Yet in none of the three versions did a step lower $L_b$.
+# maximum as with the full step, and ends only 0.03 nats lower. With the fixed width, $\log P(x)$
+# falls and settles 0.3 nats below its starting value. Yet in none of the three versions did a step
+# lower $L_b$.
 #
 # **Why?** Here an unfinished step costs us only time. The alternation comes to rest only where neither the
 # $q$-step nor the $P$-step changes anything, and there $q$ is the posterior. A restricted $q$, however, cannot
@@ -697,9 +700,10 @@ assert evidence_at(torch.tensor(w_best)) >= evidence_at(ws).max()
 
 # %% [markdown]
 # So what can a VAE claim? When we train it, we raise a lower bound on the
-# [log-likelihood](../docs/glossary.md#log-likelihood). The likelihood itself need not rise with every step: the
-# encoder's $q$ is both unfinished and restricted, and even $L_b$ is only estimated from random samples. Still, the
-# log-likelihood never lies below the bound, so a high bound guarantees a high likelihood.
+# [log-likelihood](../docs/glossary.md#log-likelihood). The likelihood itself need not rise with
+# every step: the encoder is not yet fully trained, it can produce only certain distributions $q$,
+# and even $L_b$ is only estimated from random samples. Still, the log-likelihood never lies below
+# the bound, so a high bound guarantees a high likelihood.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## EM, a fitted q, an encoder: one idea\n\n- **EM** sets $q$ to the posterior.\n- **A fitted $q$** has a row of numbers for each point, and climbs $L_b$ by gradient steps.\n- **An encoder** is a network that reads $x$ and returns $q$: *amortized* inference."}
 # ## 7 · EM, a fitted $q$, an encoder: one idea
@@ -730,8 +734,9 @@ def alternate(q_step):
 
 
 # %% [markdown]
-# EM's $q$-step is the E-step of the previous chapter. The other two methods climb $L_b$ in gradient steps,
-# and differ in where the [logits](../docs/glossary.md#logit) of $q$ come from (and in their learning rates).
+# EM's $q$-step is the E-step of the previous chapter. The other two methods raise $L_b$ by gradient
+# ascent in their $q$-steps, and differ in where the [logits](../docs/glossary.md#logit) of $q$ come
+# from (and in their learning rates).
 
 
 # %%
@@ -808,8 +813,8 @@ assert min(final_gap["fitted q"], final_gap["encoder"]) > 1e-6
 
 # %% [markdown]
 # To find out whether the encoder can do better than the fitted $q$, we must hold $P$ fixed.
-# We take EM's final mixture, start a new fitted $q$ and a new encoder from scratch, and train both
-# for many steps.
+# We take EM's final mixture, initialize a new encoder and new rows of numbers for the fitted $q$,
+# and train both for many steps.
 
 
 # %%
@@ -870,9 +875,9 @@ n_fit = min(n_train, len(train))
 held_out = test.pixels(slice(0, 1000), torch.float64)  # (N, D), grey pixels in [0, 1]
 
 # %% [markdown]
-# The principal component analysis gives twenty directions and the variance of the digits along each of them. Each
-# column of $W$ is one of these directions, multiplied by the standard deviation that remains once the noise variance
-# $s^2$ has been subtracted.
+# Principal component analysis gives twenty directions and the variance of the digits along each of
+# them. Each column of $W$ is one of these directions, multiplied by the standard deviation that
+# remains once the noise variance $s^2$ has been subtracted.
 
 # %%
 pca = PCA(20, random_state=seed).fit(train.pixels(slice(0, n_fit), torch.float64).numpy())
@@ -934,7 +939,7 @@ def q_of(x):
 
 
 # %% [markdown]
-# The loss is noisy, so we let Adam's learning rate fall to zero along a cosine.
+# The loss is noisy, so we let Adam's learning rate fall to zero on a cosine schedule.
 
 # %%
 groups = [{"params": to_mu.parameters(), "lr": 0.01}, {"params": [log_sigma], "lr": 0.1}]
@@ -975,10 +980,11 @@ assert gap_last < gap_first / 100 or not on_mnist  # at least 99 percent of the 
 # and the gap nearly closes. On MNIST the gap shrinks from more than a thousand nats per image to less than one.
 #
 # **Why?** At first $q$ is the prior. The KL divergence is then zero, but the decoder has to reproduce
-# every image from random codes. Training spends nats of KL to buy nats of reconstruction, as long as $L_b$
-# gains by the trade. A perfect encoder exists here, because the true posterior is Gaussian, its mean is
-# linear in $x$, and its covariance is diagonal and the same for all $x$. (It is diagonal because the
-# columns of $W$ are orthogonal.) With a deep decoder none of this is true in general, and a gap remains.
+# every image from random codes. Training accepts a larger KL in exchange for a better
+# reconstruction, as long as $L_b$ rises on balance. A perfect encoder exists here, because the
+# true posterior is Gaussian, its mean is linear in $x$, and its covariance is diagonal and the same
+# for all $x$. (It is diagonal because the columns of $W$ are orthogonal.) With a deep decoder none
+# of this is true in general, and a gap remains.
 
 # %% [markdown]
 # ## 9 · Estimating the bound from samples
@@ -1032,8 +1038,8 @@ assert max(misses[1:]) < 4.5
 # - KL sampled, too: $\log P(x|z) + \log P(z) - \log q(z|x)$.
 #
 # Both estimates are right on average. We take one test digit and the linear model of section 8, whose posterior is
-# known exactly. We give $q$ the mean of the posterior, and multiply the posterior's standard deviations by a factor
-# that ranges from well below 1 to above 1.
+# known exactly. The mean of our $q$ is that of the posterior, and its standard deviations are those
+# of the posterior multiplied by a factor that ranges from well below 1 to above 1.
 #
 # **Predict.** Which estimate varies less from draw to draw?
 
@@ -1090,9 +1096,10 @@ assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 # narrow, $z$ hardly varies and neither does $\log P(x|z)$. But $\log q(z|x)$ is a constant minus
 # $\frac12 \lVert \varepsilon \rVert^2$, so it has a standard deviation of $\sqrt{d/2}$ nats in $d$ dimensions, however
 # narrow $q$ is. (We can also say where the two lines in the figure cross. Let $r$ be the width of $q$ divided by that
-# of the posterior. Near the crossing, most of the noise comes from terms that are quadratic in $z$. Their standard
-# deviation is about $r^2 \sqrt{d/2}$ with the closed form, and about $|1 - r^2| \sqrt{d/2}$ if the KL is sampled too.
-# The two are equal at $r = 1/\sqrt 2 \approx 0.7$.) We face the same choice when we estimate the gradient of $L_b$
+# of the posterior. Near the crossing, most of the noise comes from terms that are quadratic in $z$.
+# The standard deviation of their sum is about $r^2 \sqrt{d/2}$ if the KL is in closed form, and
+# about $|1 - r^2| \sqrt{d/2}$ if it is sampled as well. The two are equal at
+# $r = 1/\sqrt 2 \approx 0.7$.) We face the same choice when we estimate the gradient of $L_b$
 # (Roeder, Wu & Duvenaud 2017).
 
 # %% [markdown]

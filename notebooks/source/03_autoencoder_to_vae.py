@@ -421,10 +421,10 @@ changes = {
 
 # %% [markdown]
 # For every case, we train auto-encoders and VAEs with several seeds. A hole can be anywhere, so we examine the whole
-# line from the crescent's code to the full moon's, not just its midpoint. From now on, we speak of
-# a hole if some picture on the line is more than half as far from its nearest true moon as the
-# worst picture of the cross-fade is from its own. A dashed line in the next figure
-# marks this distance.
+# line from the crescent's code to the full moon's, not just its midpoint. From now on, we say that
+# there is a hole if the distance from some picture on the line to its nearest true moon is more
+# than half the largest such distance in the cross-fade. A dashed line in the next figure marks this
+# threshold.
 
 
 # %%
@@ -478,8 +478,8 @@ assert count_holes(lines["waves, far apart"]["AE"]) > 0
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Only with waves, and in these runs the VAE never has any."}
 # **Answer.** Without waves there are no holes, not even in deep networks or with codes that start far apart. Waves
-# alone cause holes for some of the seeds; faster waves, or waves combined with codes that start far
-# apart, cause them for nearly all. In these runs, the VAE has no hole in any of the cases.
+# alone cause holes with some of the seeds; faster waves, or waves combined with codes that start
+# far apart, cause them with nearly all. In these runs, the VAE has no hole in any of the cases.
 #
 # **Why?** What counts is how often the decoder can turn between two neighbouring codes. A wave $\sin \omega z$ depends
 # only on the product $\omega z$, so doubling its frequency has the same effect as moving the codes twice as far apart.
@@ -534,9 +534,9 @@ for case, kinds in parts.items():
 #
 # **Why?** The price pulls the codes together, so the decoder turns less often between them. With noise, the decoder is
 # trained at *every* point near the code of a moon, not just at the 33 codes themselves. But without the price the
-# network can make its noise as small as it likes (section 6). With both noise and a price, the codes are close together
-# and the decoder is trained between them as well. There is no guarantee, though: a few seeds cannot show that a VAE
-# never has a hole.
+# network can make its noise as small as it likes (section 6). With both noise and a price, the
+# codes are close together, and the decoder is also trained at the points between them. There is no
+# guarantee, though: a few seeds cannot show that a VAE never has a hole.
 
 # %% [markdown]
 # Move along the line yourself. The auto-encoder's pictures are above, the VAE's below. Both models
@@ -611,16 +611,17 @@ for name in ("AE", "VAE"):
 #
 # $$\hat x(z) = \frac{\sum_n q(z|x_n)\, x_n}{\sum_n q(z|x_n)}.$$
 #
-# The squared error of this decoder can be written in a short form too. At each $z$, the weights
+# The squared error of this decoder can also be written compactly. At each $z$, the weights
 # $q(z|x_n) / \sum_j q(z|x_j)$ add up to 1, so they form a distribution over the moons. For any distribution, the mean
 # squared distance from the mean is half the mean squared distance between two independent draws. Every pair $(n, k)$ of
 # moons therefore contributes half the squared distance between the two, times the overlap of their codes:
 #
 # $$\text{error} = \frac1N \sum_{n,k} \tfrac12 \lVert x_n - x_k \rVert^2 \int \frac{q(z|x_n)\, q(z|x_k)}{\sum_j q(z|x_j)}\, dz.$$
 #
-# Without training anything, we can now compute how large the error is when nine moons lie along a line in the right
-# order, and how large it is when their order is shuffled. We compute the integral by
-# *[quadrature](../docs/glossary.md#quadrature)*, that is, as a sum over a fine grid.
+# Without training anything, we can now compute how large the error is when the codes of nine moons
+# lie along a line in the right order, and how large it is when their order is shuffled. We compute
+# the integral by *[quadrature](../docs/glossary.md#quadrature)*, that is, as a sum over a fine
+# grid.
 
 # %%
 nine = moon_phases(9, size)[0].flatten(1).double()  # (9, D)
@@ -779,8 +780,8 @@ assert score_ratio > 2  # far beyond its own uncertainty of a few per cent
 # **Answer.** All three agree with the exact gradient to within a few
 # [standard errors](../docs/glossary.md#standard-error). (Because they share their draws, three deviations with the same
 # sign are little more evidence of a bias than one. If you change the seed in the cell that draws $\varepsilon$ and run
-# these cells again, the deviations change too.) The score function scatters most, and a baseline takes away most of the
-# difference.
+# these cells again, the deviations change too.) The score function's estimates scatter most, and a
+# baseline removes most of the excess.
 #
 # **Why?** Reparameterization uses the slope of $f$. The score function uses only the values of $f$, so its estimates
 # scatter even when $f$ is a constant and has no slope at all.
@@ -998,7 +999,7 @@ print(f"share of codes at 0: L2 {l2_zeros:.1%}, L1 {l1_zeros:.1%}")
 #
 # **Why?** The slope of $\tfrac12 c^2$ vanishes at 0, so nothing pulls a code all the way to 0. The slope of
 # $\lvert c \rvert$, by contrast, has size 1 however close $c$ is to 0. L2 makes codes small; L1 makes them sparse. The
-# lecture's other reasons for a penalty, such as less overfitting, do not depend on sparsity.
+# lecture's other reasons for a penalty, such as reducing overfitting, do not depend on sparsity.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Two slips\n\nThe sign on the slide of the week before was wrong: $\\; T = \\sum_i \\left( e^{\\sigma_i} - (1 + \\sigma_i) + m_i^2 \\right)$.\n\n$\\sigma$ is a log-*variance* in $T$, and a log-*standard deviation* in $c = e^\\sigma \\varepsilon + m$.\n\n**Predict.** Under one of the two readings $T$ is exactly twice the KL. Which one?"}
 # ## 8 · Two slips
@@ -1052,8 +1053,8 @@ print(f"  σ a log-standard-deviation: {off_deviation:.1f}")
 # $c = e^{\sigma/2} \varepsilon + m$.
 
 # %% [markdown]
-# Which formula goes with the lecture's own $c = e^\sigma \varepsilon + m$? Putting $v = e^{2\sigma}$ into the formula
-# of section 2 gives
+# Which formula goes with the lecture's own $c = e^\sigma \varepsilon + m$? Substituting
+# $v = e^{2\sigma}$ into the formula from section 2 gives
 #
 # $$\mathrm{KL} = \tfrac12 \sum_i \left( e^{2\sigma_i} - 1 - 2\sigma_i + m_i^2 \right), \qquad
 # T = \mathrm{KL} + \sum_i \left( \tfrac12 m_i^2 - \tfrac12 (e^{\sigma_i} - 1)^2 \right).$$
@@ -1070,9 +1071,10 @@ print(f"with c = exp(σ)·ε + m, T is between {ratios.min():.2f} and {ratios.ma
 
 
 # %% [markdown]
-# If $T$ is used with the lecture's $c$, the codes cost more than the bound requires, and noise of any scale other than
-# 1 costs less. $T$ and the KL are both lowest at $m = \sigma = 0$, so a network trains with either, and nobody notices.
-# With $T$, however, the loss no longer gives a bound on $\log P(x)$.
+# If $T$ is used with the lecture's $c$, it charges more than the bound requires for codes other
+# than 0, and less for noise of any scale other than 1. $T$ and the KL are both lowest at
+# $m = \sigma = 0$, so a network trains with either, and nobody notices. With $T$, however, the loss
+# no longer gives a bound on $\log P(x)$.
 #
 # The factor of 2 between $T$ and the KL is not a slip. If $\sigma$ is read as a log-variance, the squared error plus
 # $T$ is twice $\lVert x - \hat x \rVert^2/2s^2 + \mathrm{KL}$ with $s^2 = 1$. In other words, the lecture's loss is
@@ -1104,8 +1106,8 @@ class TwoHumps(VAE):
 
 
 # %% [markdown]
-# **Predict.** A KL divergence is never negative. Can this estimate of it be negative? We compare
-# the average of many estimates with quadrature, for $q = N(1, 0.4^2)$.
+# **Predict.** A KL divergence is never negative. Can this estimate of the KL divergence be
+# negative? We compare the average of many estimates with quadrature, for $q = N(1, 0.4^2)$.
 
 # %%
 q = Normal(1.0, 0.4)
@@ -1219,7 +1221,8 @@ checks.reparameterize(my_reparameterize)
 
 
 # %% [markdown]
-# **2. The price.** Compute the KL divergence from the standard normal in nats, and avoid both slips of section 8. (If
+# **2. The price.** Compute the KL divergence from the standard normal, in nats, and avoid both of
+# the slips described in section 8. (If
 # you have solved the first exercise of [The evidence lower bound](02_elbo.ipynb), you can use your answer again.)
 
 
@@ -1238,7 +1241,8 @@ checks.kl(my_kl)
 # %% [markdown]
 # **3. The loss.** Add the [reconstruction term](../docs/glossary.md#reconstruction-term) and the KL term, in nats per
 # image. Averaging the squared error over the pixels looks harmless, but it gives the KL 400 times too much weight.
-# Leave out the constant of the Gaussian's log-density. Gradients must reach x_hat, mu and logvar.
+# Leave out the constant term of the Gaussian's log-density. Gradients must reach x_hat, mu and
+# logvar.
 
 
 # %%

@@ -377,7 +377,8 @@ assert abs(sampled - closed_form) < 4.5 * sampled_se  # exceeded by chance about
 
 # %% [markdown]
 # The formula and the sampled estimate agree to within the sampling error. (The last KL of section 3 may differ from
-# these by a nat or so. It was recorded some steps before the end of training, and every step changes the encoder.)
+# these by a nat or so. It was recorded shortly before the end of training, and every step changes
+# the encoder.)
 #
 # According to the lecture, the reconstruction part of $-L_b$ has the same goal as an
 # [auto-encoder](../docs/glossary.md#auto-encoder): an output that is as close as possible to the input. With a Gaussian
@@ -537,9 +538,9 @@ assert in_code < in_pixels or not on_mnist
 # %% [markdown]
 # **Why?** The decoder is continuous, and because of the encoder's noise it has been trained on whole regions of codes.
 # Either fact may explain why the decoder draws a single shape at the midpoint between two codes. In
-# *From auto-encoder to VAE*, a plain auto-encoder drew one coherent shape between two codes even
-# without noise, but here we have not trained one for comparison. The cross-fade only mixes pixels,
-# so it is undecided wherever the two digits differ.
+# *From auto-encoder to VAE*, a plain auto-encoder produced a single coherent shape from a point
+# between two codes even without noise, but here we have not trained one for comparison. The
+# cross-fade only mixes pixels, so it is undecided wherever the two digits differ.
 
 # %% [markdown]
 # But is a straight line a good path between two codes? The squares of the 20 numbers in a code drawn from the prior add
@@ -665,7 +666,8 @@ def r_squared(features, target):
 
 
 # %% [markdown]
-# For each property, we fit one regression on each dimension of the code alone and one on all 20 dimensions together.
+# For each property, we fit a separate regression on each single dimension of the code and one more
+# on all 20 dimensions together.
 
 # %%
 names = ["ink", "slant", "width"]
@@ -831,9 +833,10 @@ assert gap_few > gap_main + 5 or not on_mnist
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "The KL limits what a code says about *one* image. It does not limit what the weights remember about all of them."}
 # **Why?** The KL limits how much a code says about *one* image. It does not limit what the weights remember about the
 # whole training set, and two networks with more than 300,000 weights each can remember a lot about 1,000 images. A
-# small gap between test and training digits is partly the luck of the draw, because some digits are easier to model
-# than others. Even on two sets of 1,000 digits that the model has never seen, the mean loss differs by a nat or so.
-# Always report likelihoods on test images.
+# small gap between test and training digits is partly due to the luck of the draw, because some
+# digits are easier to model than others. Even between two sets of 1,000 digits, neither of which
+# the model has seen, the mean loss differs by a nat or so. Always report likelihoods on test
+# images.
 #
 # ## What the lecture said, what we measured
 
@@ -859,12 +862,12 @@ display(Markdown(claims))
 # logarithms are natural, so the results are in nats.
 #
 # **1. The reconstruction, by hand.** In section 2, PyTorch computed the cross-entropy for us. Now compute $\log P(x|z)$
-# step by step, given pixels that are 0 or 1 and the decoder's logits. (The check also accepts
-# PyTorch's cross-entropy, but try without it.) A decoder that is very sure of itself gives logits
-# of ±200, whose sigmoid rounds to 0 or 1 in single precision. The logarithm of 0 is $-\infty$, and
-# a clamp only hides the problem. Make sure, too, that `exp` does not overflow for logits of ±1000.
-# The function is part of a loss and must be differentiable. Use only PyTorch operations, because
-# `item`, `detach` and NumPy cut off the gradient.
+# step by step, given the decoder's logits and pixels that are either 0 or 1. (The check also
+# accepts PyTorch's cross-entropy, but try without it.) A decoder that is very sure of itself gives
+# logits of ±200, whose sigmoid rounds to 0 or 1 in single precision. The logarithm of 0 is
+# $-\infty$, and a clamp only hides the problem. Make sure, too, that `exp` does not overflow for
+# logits of ±1000. The function is part of a loss and must be differentiable. Use only PyTorch
+# operations, because `item`, `detach` and NumPy stop the gradient from flowing back.
 
 
 # %%
@@ -882,7 +885,8 @@ checks.log_bernoulli(my_log_bernoulli)
 # %% [markdown]
 # **2. New images.** You need no encoder, because the prior supplies $z$ and the decoder turns it into an image.
 # `decode` accepts all $n$ codes at once, a few of them, or a single code of shape (d,), and returns logits. Your
-# function should return the probability that each pixel is white, not a draw.
+# function should return, for each pixel, the probability that it is white, not a pixel value drawn
+# with that probability.
 
 
 # %%

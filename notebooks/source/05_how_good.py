@@ -90,9 +90,10 @@ test_digits = course_digits(train=False)
 on_mnist = shipped_models_fit(train_digits)  # some checks below assert what was measured on MNIST
 
 # %% [markdown]
-# All sizes below are read from the data. The test pixels are drawn once and for all, so that every model is measured on
-# the same images. As always, the training pixels are redrawn at every step. The argument `pixels_of` of `train` is the
-# function that turns bytes into pixels; in section 4 we will replace it with others.
+# All sizes below are read from the data. The test pixels are drawn once and for all, so that every
+# model is evaluated on the same images. As always, the training pixels are redrawn at every step.
+# The argument `pixels_of` of `train` is the function that turns bytes into pixels; in section 4 we
+# will pass other functions instead.
 
 # %%
 shape = train_digits.shape  # (28, 28)
@@ -196,8 +197,9 @@ display(
 # the last is therefore an *underestimate* of the gap between $L_b$ and $\log P(x)$.
 
 # %% [markdown]
-# Papers often use as many as $k = 5{,}000$ draws. That many would take too long here, but `benchmarks/quality.py` used
-# them to measure a larger VAE (two layers of 500 units, 80 epochs, three seeds, all 10,000 test digits):
+# Papers often use as many as $k = 5{,}000$ draws. That many would take too long here, but
+# `benchmarks/quality.py` used that number to evaluate a larger VAE (two layers of 500 units,
+# 80 epochs, three seeds, all 10,000 test digits):
 
 # %%
 quality = json.loads(QUALITY.read_text())
@@ -218,8 +220,9 @@ for row in range(3):
 #
 # on a grid. For a Bernoulli [decoder](../docs/glossary.md#decoder) with [logits](../docs/glossary.md#logit) $\ell$, the
 # [log-likelihood](../docs/glossary.md#log-likelihood) is
-# $\log P(x|z) = \sum_j x_j \ell_j - \sum_j \log(1 + e^{\ell_j})$. For all codes and images at once, the first sum is a
-# matrix product, so the computation for 15,000 codes and all the test images takes only seconds.
+# $\log P(x|z) = \sum_j x_j \ell_j - \sum_j \log(1 + e^{\ell_j})$. Taken over all codes and images
+# at once, the first sum is a matrix product, so the computation for 15,000 codes and all the test
+# images takes only seconds.
 
 # %%
 plane = {"latent": 2, "hidden": (200, 200), "activation": "silu"}
@@ -280,13 +283,13 @@ for k in flat_nlls:
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** A nat or two with one draw, a fraction of a nat with many; a few images keep a large gap.\n\n---\n\n## A mixture of infinitely many\n\nDraw $K$ codes from the *prior*. Each is a distribution over images; together they are a mixture of $K$ components.\n\n**Predict.** How many components do we need to come within a nat of the integral?"}
 # **Answer.** With one draw the bound is too high by a nat or two, and with 50 draws or more by less than half a nat.
 # Look at the percentages, too: with the largest number of draws, the bound is within a nat of the integral for most
-# images, but for a few images the gap is still larger.
+# images, but for a few the gap remains larger than that.
 #
 # **Why?** Our $q$ is a single Gaussian, but the same image may well be explained by codes in two different parts of the
 # plane. If $q$ covers only one of these parts, its draws hardly ever reach the other, whose contribution to the
 # integral is then missing from the estimate. More draws help, but slowly. In 20 dimensions we have no grid to check
 # against, and extra draws gain more nats than in the plane, as section 1 showed. But the bound errs on the safe side:
-# on average, it never makes a model look better than it is.
+# on average, it does not make a model look better than it is.
 #
 # ### A mixture of infinitely many
 #
@@ -310,7 +313,7 @@ for size in sizes:
 figures.mixture_and_integral(mixture_nlls, exact)
 
 # %% [markdown]
-# How far above the exact integral is the NLL of each mixture, averaged over the test images?
+# By how much does the NLL of each mixture, averaged over the test images, exceed the exact value?
 
 # %%
 distance = {}
@@ -333,8 +336,8 @@ assert distance[10_000] < distance[100] < distance[1] or not on_mnist
 #
 # Each NLL that we compute is a mean over a few hundred test images, so it has a
 # **[standard error](../docs/glossary.md#standard-error)**: the standard deviation over images, divided by the square
-# root of the number of images. We train two more networks that differ from the first only in the seed, and measure all
-# three on the same images.
+# root of the number of images. We train two more networks that differ from the first only in the
+# seed, and evaluate all three on the same images.
 #
 # **Predict.** Suppose the NLLs of two networks differ by 0.5 nats, and each has a standard error of 1.2. Is the
 # difference noise?
@@ -442,8 +445,8 @@ def minus_elbo(model, x, draws=20):
 
 
 # %% [markdown]
-# We measure each model twice: once on test pixels made in the same way as its training pixels, and once on test pixels
-# drawn at random.
+# We evaluate each model twice: once on test pixels made in the same way as its training pixels, and
+# once on test pixels drawn at random.
 
 # %%
 flat_bytes = bytes_test.flatten(1)
@@ -475,8 +478,9 @@ if on_mnist:
     assert on_drawn["threshold"] > as_trained["threshold"] + 3
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The thresholded one. Measured on drawn pixels it has no advantage left."}
-# **Answer.** The thresholded pixels give by far the lowest loss, but that does not make the model better. On randomly
-# drawn pixels, the network trained on thresholded ones has no advantage left.
+# **Answer.** The thresholded pixels give by far the lowest loss, but that does not make the model
+# better. On randomly drawn pixels, the advantage of the network trained on thresholded pixels
+# disappears.
 #
 # **Why?** Thresholding leaves smooth edges and adds no randomness, so a thresholded image is easier to predict. The
 # value of the loss depends on the data as much as on the model.
@@ -485,8 +489,8 @@ if on_mnist:
 # $x \log p + (1 - x) \log (1 - p)$ is linear in $x$, the loss of a grey image equals the *expected* loss over random
 # draws of its pixels, with $q$ always computed from the grey image. This loss is therefore an upper bound on the
 # average NLL of the drawn images. But this bound is looser than the loss measured on the drawn images themselves,
-# because $q$ sees only the grey image and cannot adapt to the pixels that were drawn. As a likelihood of *grey* images,
-# the loss means nothing.
+# because $q$ sees only the grey image and cannot adapt to the pixels that were drawn. For the
+# *grey* images themselves, the loss is neither a negative log-likelihood nor a bound on one.
 #
 # Two results can therefore be compared only if their test pixels were made in the same way.
 #
@@ -494,8 +498,9 @@ if on_mnist:
 #
 # The usual reference for a VAE on MNIST is Burda et al. (2016). The protocol of that paper is close to ours: pixels
 # redrawn during training, one layer of [latent variables](../docs/glossary.md#latent-variable), $k = 5{,}000$, and all
-# 10,000 test digits. The authors trained for 3,280 epochs. The course's models were trained on 60,000 digits and
-# measured on all 10,000 test digits in one fixed [binarization](../docs/glossary.md#binarization). The numbers in the
+# 10,000 test digits. The authors trained for 3,280 epochs. The course's models were trained on
+# 60,000 digits and evaluated on all 10,000 test digits, with one fixed
+# [binarization](../docs/glossary.md#binarization). The numbers in the
 # first two rows of the table below come from `benchmarks/quality.py`; ± is the standard deviation over three seeds. The
 # numbers in the third row are stored with the shipped model. We have no numbers for the empty cells; in particular, the
 # NLL of the first model was not measured.
@@ -851,8 +856,9 @@ labelled_rows(rows, shape)
 # has the opposite problem: $z$ supplies the plan, but each pixel is drawn without regard to its neighbours.
 
 # %% [markdown]
-# The best model of the course combines the two approaches: $z$ says what to draw, and each pixel also depends on those
-# before it (see the row "shipped model" in the table of section 5).
+# The best model in the course, the *joined model*, combines the two approaches: $z$ says what to
+# draw, and each pixel also depends on those before it (see the row "shipped model" in the table in
+# section 5).
 #
 # How much does the joined model rely on its $z$? The KL, averaged over images, is an upper bound on the information
 # that $z$ carries about the image.
@@ -870,8 +876,8 @@ if on_mnist:
     assert kl_joined < kl_ours
 
 # %% [markdown]
-# **Answer.** Smaller. The joined model is larger, was trained for longer and has the better likelihood, but it spends
-# fewer nats on its $z$.
+# **Answer.** Smaller. The joined model is larger, was trained for longer and has a better
+# likelihood, but it spends fewer nats on its $z$.
 #
 # **Why?** The code $z$ need not carry what the neighbouring pixels already reveal. A sufficiently powerful decoder may
 # even ignore $z$ altogether. That is [posterior collapse](../docs/glossary.md#posterior-collapse) again.
@@ -916,9 +922,10 @@ display(Markdown(claims))
 # Fill in the steps, run the cell, then run the check below it. The check says "Correct" or names the mistake. In
 # exercise 3, it cannot see your derivation, only the resulting formula.
 #
-# **1. The bound on the NLL.** For $k$ draws of $z$ and $N$ images, you are given the three logarithms that make up each
-# weight. Work with logarithms until the end, because they may be −5000 for one image and 3000 for another. The result
-# is in nats. Burda et al. *train* with this bound, so your function must be differentiable.
+# **1. The bound on the NLL.** For $k$ draws of $z$ and $N$ images, you are given the logarithms of
+# the three quantities that make up each weight. Work with logarithms until the end, because the
+# log-weights may be −5000 for one image and 3000 for another. The result is in nats. Burda et al.
+# *train* with this bound, so your function must be differentiable.
 
 
 # %%
@@ -935,8 +942,8 @@ checks.nll_bound(my_nll_bound)
 
 
 # %% [markdown]
-# **2. A paired error bar.** Two models were measured on the same $N$ images. Return the standard error of the
-# difference between their mean NLLs.
+# **2. A paired error bar.** Two models were evaluated on the same $N$ images.
+# Return the standard error of the difference between their mean NLLs.
 
 
 # %%

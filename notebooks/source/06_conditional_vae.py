@@ -150,8 +150,8 @@ def bound(model, x, y, beta=1.0):
 
 # %% [markdown]
 # The only novelty in the training loop is that images and labels are selected with the same indices. The factor β of
-# the KL term rises from 0 to its final value over the first tenth of the training, and the learning rate falls along
-# half a cosine wave, as in section 5 of [How good is a VAE?](05_how_good.ipynb).
+# the KL term rises from 0 to its final value over the first tenth of training, and the learning
+# rate falls along half a cosine wave, as in section 5 of [How good is a VAE?](05_how_good.ipynb).
 
 
 # %%
@@ -298,10 +298,10 @@ if on_mnist:
 #
 # In the rest of this chapter we mostly use the package's class `ConditionalVAE`, which gives the label to both
 # networks. We load a trained model that is wider than those of section 2: each of its networks has two hidden layers of
-# 500 units. It was also trained for longer, with `python -m course_lib.recipes conditional`, and its KL term has the
-# factor β = 3. A larger factor on the KL term makes the codes simpler, so that they match the prior
-# better and more samples show the digit asked for, but it also worsens the likelihood. To train
-# this model yourself, set `retrain = True` above.
+# 500 units. It was also trained for longer (with `python -m course_lib.recipes conditional`), and
+# with its KL term weighted by β = 3. A larger factor on the KL term makes the codes simpler; they
+# then match the prior better, and more of the samples show the digit asked for, but the likelihood
+# gets worse. To train this model yourself, set `retrain = True` above.
 
 # %%
 recipe = recipes.RECIPES["conditional"]
@@ -351,7 +351,8 @@ figures.sheet(sheet, "one z per row, one label per column", train.shape)
 # Now the encoder extracts the style from a real digit. We encode a test digit $x$ with its label $y$, take the mean of
 # $q(z|x, y)$ as its style, and decode this one $z$ with each of the ten labels. The lecture shows such rows.
 #
-# **Predict.** Will a slanted 1 pass its slant on to the other digits? And will a thick 1 make a thick 8?
+# **Predict.** Will a slanted 1 pass its slant on to the other digits? And will a thick 1 become a
+# thick 8?
 
 
 # %%
@@ -502,15 +503,16 @@ if on_mnist:
 
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The linear probe reads almost nothing. From the mean of $q$, the curved one reads far more than chance: $z$ does *not* keep only the style."}
-# **Answer.** The linear probe reads most labels from the pixels and from the plain VAE's codes, but with the codes of
-# the conditional VAE it does no better than chance. The curved probe does better than the linear one on every input. On
-# the codes of the conditional VAE it is far better than chance if it is given the mean of $q$, and a little better than
-# chance if it is given a drawn $z$. So $z$ does *not* keep only the style. The linear probe alone would have misled us:
-# its failure shows that *it* cannot read the label, not that the label is absent.
+# **Answer.** The linear probe reads most labels from the pixels and from the plain VAE's codes, but
+# with the codes of the conditional VAE it does no better than chance. The curved probe does better
+# than the linear one on every kind of input. On the codes of the conditional VAE it is far better
+# than chance if it is given the mean of $q$, and a little better than chance if it is given a drawn
+# $z$. So $z$ does *not* keep only the style. The linear probe alone would have misled us: its
+# failure shows that *it* cannot read the label, not that the label is absent.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What the KL term charges for\n\n$$E_{x|y}\\big[\\mathrm{KL}(q(z|x,y) \\,\\|\\, P(z))\\big] = I(z; x|y) + \\mathrm{KL}(q(z|y) \\,\\|\\, P(z))$$\n\n- $I(z; x|y)$ is the style, and we are willing to pay for it.\n- The second part is 0 only if the codes of the label fill the prior exactly. Training pushes it down, but not to 0 if the rest would cost more in reconstruction than it saves."}
-# What does the KL term charge for? Fix a label $y$, and let $q(z|y)$ be the average of $q(z|x, y)$ over the images of
-# this label. Then
+# What does the KL term charge for? Fix a label $y$, and let $q(z|y)$ be the average of $q(z|x, y)$
+# over the images with this label. Then
 #
 # $$E_{x|y}\big[\mathrm{KL}(q(z|x,y) \,\|\, P(z))\big] = I(z; x|y) + \mathrm{KL}(q(z|y) \,\|\, P(z)).$$
 #
@@ -586,7 +588,7 @@ if on_mnist:
 # Take a classifier that has never seen an image from a VAE. In how many of our samples does this classifier read the
 # digit that was asked for? On its own, such an accuracy tells us nothing. A model that knows a single 7, and draws it
 # whenever it is asked for a 7, gets all its sevens right. So we also measure *diversity*, the mean squared distance
-# between two images of the same label, relative to that of real test digits.
+# between two images with the same label, relative to that of real test digits.
 #
 # Distance in which space? Measured in black-and-white *pixels*, even noise is diverse. We therefore also measure
 # distances between the outputs of the classifier's last hidden layer, which are called its *features*. Like must be
@@ -605,8 +607,8 @@ def judge(images, labels):
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** Each $z$ is multiplied by a *temperature*. What does a lower one do to the accuracy? And to the diversity?"}
 # We compare samples of the conditional VAE with the test digits and with samples of a "model" without any $z$. This
 # "model" makes each pixel white independently, with a probability equal to that pixel's mean over the training digits
-# of the label. In the conditional VAE, each $z$ is multiplied by a *temperature* before it is decoded; a temperature
-# below 1 makes the codes less extreme.
+# with the given label. In the conditional VAE, each $z$ is multiplied by a *temperature* before it
+# is decoded; a temperature below 1 makes the codes less extreme.
 #
 # **Predict.** What does a lower temperature do to the accuracy, and what does it do to the diversity?
 
@@ -651,9 +653,9 @@ if on_mnist:
 # **Why?** The codes of one label do not fill the whole prior, as section 5 showed for the small
 # model. An extreme $z$ often lies in a gap, far from the codes of all training digits with the same
 # label. Near the centre of the prior there are fewer such gaps, but there is also less variety.
-# Anybody can turn down the temperature to trade diversity for accuracy, so neither of the two says
-# anything without the other. The model that we loaded was trained with β = 3 for a similar reason,
-# as section 3 explains.
+# Anybody can turn down the temperature to trade diversity for accuracy, so neither figure means
+# much without the other. The model that we loaded was trained with β = 3 for a similar reason, as
+# section 3 explains.
 
 # %% [markdown]
 # Here are some samples at temperature 0.9, followed by some that the classifier read as a different digit.
@@ -813,16 +815,17 @@ if on_mnist:
 
 # %% [markdown]
 # **Why?** An image is probable if its pixels are easy to predict, and nothing is easier to predict than black where the
-# model expects black. A digit costs some nats for the pixels along the edges of its strokes, and a blank page has no
-# edges. Moreover, a probable image need not be typical. A blank page is like a thousand heads in a row from a coin that
-# favours heads: no sequence is more probable, and yet nobody ever sees it. Deep generative models of real images fail
-# in the same way. A model that was trained on photographs gives a *higher* likelihood to pictures of house numbers than
-# to photographs (Nalisnick et al. 2019).
+# model expects black. In a digit, the pixels along the edges of the strokes cost some nats, whereas
+# a blank page has no edges. Moreover, a probable image need not be typical. A blank page is like a
+# thousand heads in a row from a coin that favours heads: no sequence is more probable, and yet
+# nobody ever sees it. Deep generative models of real images fail in the same way. A model that was
+# trained on photographs of animals and vehicles assigns a *higher* likelihood to photographs of
+# house numbers than to photographs of the kind it was trained on (Nalisnick et al. 2019).
 
 # %% [markdown]
 # ## 8 · Another data set
 #
-# The lecture also shows rows of one style for a second data set of digits. Our second data set
+# The lecture also shows rows of digits in a single style for a second data set. Our second data set
 # comes with scikit-learn and consists of 1,797 digits from the UCI repository. Each image has 8×8
 # pixels with 17 grey levels. Grey pixels call for a different likelihood. We use a Gaussian whose
 # mean is the decoder's image and whose variance, the same for all pixels, is learned along with
@@ -1034,9 +1037,10 @@ checks.style_rows(my_style_rows)
 
 
 # %% [markdown]
-# **3. $\log P(x)$ from $\log P(x|y)$.** Turn ten log-probabilities into the logarithm of the average probability, in
-# nats. The log-probabilities are near −90. For larger images they are near −900, where `exp` rounds to 0. Some images
-# are far more probable than others, and the ten values of one image may differ by thousands of nats.
+# **3. $\log P(x)$ from $\log P(x|y)$.** Turn ten log-probabilities into the logarithm of the
+# average probability, in nats. The log-probabilities are near −90. For larger images they are near
+# −900, where `exp` underflows to 0. Some images are far more probable than others, and even the ten
+# values for a single image may differ by thousands of nats.
 
 
 # %%
@@ -1053,15 +1057,16 @@ checks.log_marginal(my_log_marginal)
 
 # %% [markdown]
 # **4. Derive it, then build it.** Give each label a learned prior $P(z|y)$, a Gaussian whose mean and log-variance come
-# from two tables of parameters, `(10, d)` each. Only the KL term of the loss changes. Derive the KL
-# divergence between two diagonal Gaussians, write your formula below, and check it. Then train the
-# model as in section 2, with a subclass of `LabelledVAE` that contains the two tables, and with
-# your own loss for `train_loop`. Apply the curved probe to codes drawn from $q(z|x, y)$, first
-# those of your model and then those of `small["both"]`. From the codes of which model can the probe
-# read the label better? Before you run it, predict the answer with the argument of section 5.
-# Because both models are probed with the same test digits, you can give the difference a paired
-# standard error, as in section 7: `curved_probe(fit, held)` learns from the codes of `x_fit` and
-# says, for the code of each digit of `x_held`, whether it reads the label correctly.
+# from two tables of parameters, each of shape `(10, d)`. Only the KL term of the loss changes.
+# Derive the KL divergence between two diagonal Gaussians, write your formula below, and check it.
+# Then train the model as in section 2, with a subclass of `LabelledVAE` that contains the two
+# tables, and with your own loss for `train_loop`. Apply the curved probe to codes drawn from
+# $q(z|x, y)$, first those of your model and then those of `small["both"]`. From which model's codes
+# can the probe read the label more accurately? Before you run it, use the argument in section 5 to
+# predict the answer. Because both models are probed with the same test digits, you can give the
+# difference a paired standard error, as in section 7: `curved_probe(fit, held)` learns from the
+# codes of `x_fit` and says, for the code of each digit of `x_held`, whether it reads the label
+# correctly.
 
 
 # %%

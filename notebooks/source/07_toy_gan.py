@@ -224,8 +224,8 @@ print(f"gradient that arrived in G: up to {g[0].weight.grad.abs().max():.4f}")
 # From here on, most of our games are played with the implementation in `course_lib.toy_gan`. The package uses the same
 # losses and optimizers as above, but computes every quantity exactly. In one dimension we can compute everything that
 # the players cannot see: the density $q$ of the generated points, the best possible $D$, and every divergence. Not a
-# single sample is needed for these computations. A `History` is a game that remembers its past, and `History.column`
-# returns one of the measured quantities at every recorded moment.
+# single sample is needed for these computations. A `History` is a game that records its own course,
+# and `History.column` returns all the recorded values of one of the measured quantities.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What is the best discriminator?\n\nHold $G$ still, so that $q$ is fixed, and let $D$ learn for as long as it likes.\n\n**Predict.** At $x$ the densities are $p(x)$ and $q(x)$. Where does $D(x)$ end? Try $p = q$ first, then $p = 3q$."}
 # ## 2 · What is the best discriminator?
@@ -279,8 +279,8 @@ assert d_error < 0.06  # a small network cannot bend at will, and its data are s
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** \u00bd where $p = q$, and \u00be where $p = 3q$:$\\quad D^*(x) = \\dfrac{p(x)}{p(x) + q(x)}$"}
 # **Answer.** $D(x)$ ends at the share of real points among all points near $x$, which is ½ where $p = q$ and ¾ where
-# $p = 3q$. The trained $D$ follows the share of real points closely, except at both ends of the line, where hardly any
-# points fall and nothing corrects it. The optimal discriminator is
+# $p = 3q$. The trained $D$ follows the share of real points closely, except at both ends of the
+# plotted range, where hardly any points fall and nothing corrects it. The optimal discriminator is
 #
 # $$D^*(x) = \frac{p(x)}{p(x) + q(x)}$$
 
@@ -512,15 +512,16 @@ assert moved["D free"].mean() < moved["D frozen"].mean()
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** The loss falls faster with $D$ free, and the samples move a little less: good news about the wrong player."}
 # **Answer.** With the discriminator free, the loss falls faster on every seed, and on average the samples move less.
-# But the difference in how far the samples move is small. At equal learning rates, and over only
+# But the samples move almost equally far in the two cases. At equal learning rates, and over only
 # forty steps, a discriminator that is left free does the generator little harm.
 
 # %% [markdown]
 # **Why?** The cheapest way to lower $-\log D$ is to raise $D$ everywhere, which takes little more than a larger bias.
-# As $D$ approaches 1, the loss approaches 0, and so does the gradient that the generator receives. A falling generator
-# loss is then good news about the wrong player. In these runs, however, the generator's loss stays above $\log 2$ for
-# more than half of the forty steps. During these steps $D$ still leans towards "fake", so the generator's gradient
-# stays large.
+# As $D$ approaches 1, the loss approaches 0, and so does the gradient that the generator receives.
+# A falling generator loss may then mean only that the discriminator has become more lenient, not
+# that the generator has improved. In these runs, however, the generator's loss stays above
+# $\log 2$ for more than half of the forty steps. During these steps $D$ still leans towards "fake",
+# so the generator's gradient stays large.
 
 # %% [markdown]
 # What if $D$ stays free for a whole game? A free $D$ still takes its own steps between those of $G$, so the two losses
@@ -562,8 +563,9 @@ assert whole_jsd["D free"].mean() > whole_jsd["D frozen"].mean() - 0.05  # and n
 
 # %% [markdown]
 # **Why?** At each $x$ a free discriminator is pulled by three terms instead of two. The discriminator's own steps raise
-# $p \log D + q \log(1 - D)$, and the generator's steps raise $q \log D$. As in section 2, we set the derivative of the
-# sum of all three terms to zero, $(p + q)/D = q/(1 - D)$, and find
+# $p \log D + q \log(1 - D)$, and the generator's steps raise $q \log D$. As in section 2, we set
+# the derivative with respect to $D$ to zero, this time that of the sum of all three terms. This
+# gives $(p + q)/D = q/(1 - D)$, and hence
 #
 # $$D(x) = \frac{p(x) + q(x)}{p(x) + 2 q(x)}.$$
 #
@@ -649,8 +651,9 @@ assert abs(non_saturating(2) - 1.5504) < 1e-4
 #
 # as Arjovsky & Bottou (2017) found. The formula reveals two weaknesses. In this KL divergence the generator's density
 # comes first, so the penalty is heavy for points where there are no data, but light for data that the generator leaves
-# out. Moreover, the [JSD](../docs/glossary.md#jensenshannon-divergence-jsd) enters with the wrong sign, so that its
-# term pushes $q$ away from $p$. We check the gradients of both generator losses by finite differences.
+# out. Moreover, the [JSD](../docs/glossary.md#jensenshannon-divergence-jsd) enters with the wrong
+# sign, so that minimizing its term pushes $q$ away from $p$. We check the gradients of both
+# generator losses by finite differences.
 
 
 # %%
@@ -709,14 +712,15 @@ assert np.allclose(work, shifts, atol=cell)  # shifted mass, to a cell's width
 # **Why?** As soon as the two intervals have no point in common, a perfect discriminator exists. The mixture is then
 # $m = p/2$ wherever there are data and $m = q/2$ wherever there are generated points, so both KL terms are $\log 2$,
 # however far apart the intervals lie. A constant has no gradient. The JSD says *that* $q$ is wrong, but not which way
-# to move it. With images, such a lack of overlap is the normal case: digits occupy only a thin sheet in the space of
-# all images with 784 pixels, and two such sheets share almost no points (Arjovsky & Bottou 2017).
+# to move it. With images, such a lack of overlap is the rule: digits occupy only a thin sheet in
+# the space of all images with 784 pixels, and two such sheets share almost no points (Arjovsky &
+# Bottou 2017).
 
 # %% [markdown]
 # The *Wasserstein GAN* (Arjovsky, Chintala & Bottou 2017) replaces the discriminator with a *critic* that estimates
-# $W_1$. The critic's output may be any number, but its slope should not exceed 1. The slope is kept in check by
-# clipping the critic's weights or by penalizing the slope itself. The widget in section 3 also offers the loss of the
-# Wasserstein GAN.
+# $W_1$. The critic's output may be any number, but its slope should not exceed 1 in absolute value.
+# The slope is kept in check by clipping the critic's weights or by penalizing the slope itself. The
+# widget in section 3 also offers the loss of the Wasserstein GAN.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## What do the losses tell?\n\nTwo kinds of game on the same data: one at a good pace; in the other $D$ is fifty times slower and $G$ five times faster.\n\n**Predict.** Can you tell from $D$'s loss which generator is the better one?"}
 # ## 6 · What do the losses tell?
@@ -763,16 +767,18 @@ assert late_jsd["weak D"].min() > 2 * late_jsd["good pace"].max()  # on every se
 # %% [markdown]
 # **Why?** A discriminator that faces a perfect generator says ½, and so does one that has learned nothing. In both
 # cases, the discriminator's loss is $2 \log 2 = \log 4$. As section 2 showed, $\log 4 - L_D$ is a lower bound on
-# $2\,\mathrm{JSD}$. This bound is tight only at the best $D$, and nobody tells you how close your discriminator is to
-# the best. So people sit and watch the pictures, as the lecture says. Or they judge the samples by a measure that plays
-# no part in the game, as we do in [GANs on MNIST](08_gan.ipynb).
+# $2\,\mathrm{JSD}$. This bound is tight only for the best $D$, and nothing tells you how close your
+# discriminator is to the best one. So people sit and watch the pictures, as the lecture says. Or
+# they judge the samples by a measure that plays no part in the game, as we do in
+# [GANs on MNIST](08_gan.ipynb).
 
 # %% [markdown]
 # ## 7 · Well matched, badly matched
 #
 # How carefully must the two learning rates be chosen? We play two games for each pair of rates. Towards the end of each
 # game we measure the *total variation* $\frac12 \int |p - q|\, dx$, the share of the probability mass that lies in the
-# wrong place. Let us call a pair of learning rates good if its total variation, averaged over the games, is below 0.35.
+# wrong place. Let us call a pair of learning rates good if the total variation, averaged over the
+# games played at these rates, is below 0.35.
 #
 # **Predict.** Where on the map of learning rates will the good region lie: on the diagonal, where both players learn
 # equally fast, or elsewhere?
@@ -823,8 +829,8 @@ assert slow[longer[-1]] < slow[longer[0]]  # the slow pair gets better with time
 # %% [markdown]
 # **Answer.** The good region lies where the discriminator is the faster player, not on the diagonal, and there $D$ may
 # be many times faster. But the map shows only what works *within a fixed number of rounds*. In the game that we played
-# for longer, the pair of slow players, bad after 300 rounds, is good after 1,000. Another 1,000 rounds bring no further
-# gain.
+# for longer, the pair of low learning rates, which is bad after 300 rounds, turns out to be good
+# after 1,000. Another 1,000 rounds bring no further gain.
 
 # %% [markdown]
 # **Why?** The generator follows the slope that $D$ has now. A slow discriminator still describes where the generated
@@ -885,16 +891,18 @@ assert abs(fooled.mean() - math.log(4)) < 0.3  # a D that has lost pays log 4
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Yes, on every seed. But the lump does not stay anywhere for good. The average of $D$'s loss does not show the collapse."}
 # **Answer.** Yes, every $z$ is sent to nearly the same place, on every seed. But the collapsed points do not settle
-# anywhere for good. In every game, the whole cluster of points moves by at least two units in the
-# second half of the rounds after the change, although in some games it rests for a hundred rounds
-# or more. (In some games the points first overshoot and lie far apart before they gather.)
+# anywhere for good. In every game, the whole cluster of points is still moving late on: in the
+# second half of the period after the change, it travels at least two units, although in some games
+# it stays put for a hundred rounds or more. (In some games the points first overshoot and lie far
+# apart before they gather.)
 
 # %% [markdown]
 # **Why?** If $D$ stood still, the best that $G$ could do would be to send *every* $z$ to the one place where $D$ is
 # highest. The faster $G$ learns, the closer it comes to playing against a discriminator that stands still. But $D$ then
-# learns that points at this place are fake and lowers its value there, and the points leave together, because points in
-# the same place all feel the same slope. Nothing in $G$'s loss asks for variety. Only $D$ can enforce variety, by
-# keeping up with $G$. On average, $D$'s loss stays nearly as high as it was before the change,
+# learns that points in this place are fake and lowers its value there, and the points leave
+# together, because points in the same place all feel the same slope. Nothing in $G$'s loss asks for
+# variety. Only $D$ can enforce variety, by keeping up with $G$. On average, $D$'s loss stays nearly
+# as high as it was before the change,
 # between 1.0 and 1.4 for each seed, although within a game it may swing between 0.3 and 2.8. (A
 # $D$ that cannot tell the two kinds apart pays 1.39, and one that has won pays nearly 0.) So the
 # average of $D$'s loss does not show the collapse.
@@ -934,7 +942,8 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 # **Answer.** Yes, they spread out again on every seed. But a game need not return to the state that it was in before
 # the collapse. The last line printed above shows how many of the three hills of the data the
 # generated points reach by the end of each game.
-# The figure of the generators shows only the first game, whose numbers come first in the printed lists. In our run,
+# The figure that shows the generator at three moments covers only the first game, whose results
+# come first in the printed lists. In our run,
 # this game recovered least, so the figure does not show how well a game typically recovers.
 
 # %% [markdown]
@@ -961,7 +970,7 @@ assert recovered.min() > 1  # twice the level that counts as a collapse, on ever
 #
 # The last term, $-\gamma \psi$, acts as a brake. This term comes from the penalty *R1*, which is $\gamma/2$ times the
 # squared slope of $D$'s logit at the data. In the Dirac-GAN, the penalty is $\gamma/2 \cdot \psi^2$. We play the game
-# without the brake, $\gamma = 0$, and with it.
+# without the brake ($\gamma = 0$) and with it.
 
 
 # %%
@@ -1046,10 +1055,11 @@ assert torch.equal(jacobian, expected)
 # %% [markdown]
 # ## 10 · The end of a game
 #
-# The two numbers $\theta$ and $\psi$ need a brake to converge. Do networks need one? We let two networks play the game,
-# both without R1 and with R1 at $\gamma = 1$. For networks, the penalty is averaged over the data. The data and the
-# noise are both standard normal, so $G(z) = z$ would be a perfect generator. In the last part of the game, both
-# learning rates are reduced by a factor of ten.
+# The two numbers $\theta$ and $\psi$ need a brake to converge. Do networks need one? We let two
+# networks play two kinds of game, one without R1 and one with R1 at $\gamma = 1$. For networks, the
+# penalty is averaged over the data. The data and the noise are both standard normal, so $G(z) = z$
+# would be a perfect generator. In the last part of the game, both learning rates are reduced by a
+# factor of ten.
 #
 # **Predict.** In which game does $D$ end closer to ½, and in which does $q$ end closer to $p$? According to the
 # lecture, the accuracy of $D$ at the end of training is 0. Is that so?
@@ -1117,10 +1127,11 @@ assert all(abs(value - 0.5) < 0.05 for value in accuracy.values())
 # But a flatter discriminator gives the generator less of a push, so the generator makes less progress in the same
 # number of rounds. That is the price. Networks that take turns, and whose learning rates are lowered at the end, come
 # close to the equilibrium even without a brake, whereas the two numbers of the Dirac-GAN never do. For images, R1 is
-# often worth its price, because without a brake the game may never come to rest.
+# often worth the price, because without a brake the game may never come to rest.
 #
-# At the equilibrium $p = q$, and the best $D$ is ½ everywhere. Whatever $D$ then answers, it is right half of the time,
-# by chance. An accuracy of 0 would require a perfect discriminator with its two answers swapped.
+# At the equilibrium, $p = q$ and the best $D$ is ½ everywhere. Whatever $D$ then answers, it is
+# right half of the time, by chance. An accuracy of 0 would require a perfect discriminator with its
+# two answers swapped.
 
 # %% [markdown]
 # ## What the lecture said, what we measured
@@ -1152,9 +1163,9 @@ display(Markdown(claims))
 #
 # Fill in the missing steps, run the cell, and then run the check below it. In exercises 1 to 3, the check says
 # "Correct" or names the mistake. After a fixed example, it tries extreme inputs and random inputs of other sizes.
-# Exercise 4 has no check. There you compare your formula with numbers that are found by trying many
-# values. Here `d` and `g` are networks, and `d` returns logits, which may be as large as ±1000. All
-# losses are in [nats](../docs/glossary.md#nat).
+# Exercise 4 has no check. There you compare your formula with the best values found by brute-force
+# search. Here `d` and `g` are networks, and `d` returns logits, which may lie anywhere between
+# −1000 and 1000. All losses are in [nats](../docs/glossary.md#nat).
 #
 # **1. The discriminator's loss.** Return a tensor that is differentiable with respect to all weights of $D$. The
 # generator must not learn from this loss. Only compute the loss. Do not call `backward()`, and do not freeze any
@@ -1177,8 +1188,9 @@ checks.discriminator_loss(my_discriminator_loss)
 
 
 # %% [markdown]
-# **2. The generator's step.** Take one step of the given optimizer, which holds $G$'s weights, on the non-saturating
-# loss, and leave $D$ unchanged. The step must also work if $D$ is sure that every point is generated.
+# **2. The generator's step.** Using the given optimizer, which holds $G$'s weights, take one step
+# on the non-saturating loss, and leave $D$ unchanged. The step must also work if $D$ is sure that
+# every point is generated.
 
 
 # %%
@@ -1219,9 +1231,10 @@ checks.best_value(my_best_value)
 
 # %% [markdown]
 # **4. Derive it.** A careless programmer shows the discriminator three generated points for every real one. Which
-# discriminator is now the best, and what does it say where $p = q$? Derive the best $D$ as in section 2 (the derivation
-# is in the explanation there): $V$ is an integral over $x$, so choose the value of $D$ at each $x$ separately. Then
-# replace the line below with your formula. The next cell finds the best $D$ by trying many values.
+# discriminator is now the best, and what does it say where $p = q$? Derive the best $D$ as in
+# section 2 (the derivation is given there under "Why?"): $V$ is an integral over $x$, so choose
+# the value of $D$ at each $x$ separately. Then replace the line below with your formula. The next
+# cell finds the best $D$ by trying many values.
 
 
 # %%

@@ -9,9 +9,11 @@
 # - provoke a collapse that fools the discriminator, tell it from a generator that has simply lost, and cure it;
 # - judge samples whose probability nobody knows, always against a floor and a ceiling.
 #
-# **Prerequisites:** [A GAN in one dimension](07_toy_gan.ipynb) and [The VAE on MNIST](04_vae.ipynb). Sections 1, 9
-# and 11 also use two trained models, the joined model of [How good is a VAE?](05_how_good.ipynb) and that of
-# [The conditional VAE](06_conditional_vae.ipynb). The text says what you need to know about them. No GPU needed.
+# **Prerequisites:** [A GAN in one dimension](07_toy_gan.ipynb) and
+# [The VAE on MNIST](04_vae.ipynb). Sections 1, 9 and 11 also use two trained models: the joined
+# model from [How good is a VAE?](05_how_good.ipynb) and the model from
+# [The conditional VAE](06_conditional_vae.ipynb). The text says what you need to know about them.
+# No GPU needed.
 #
 # **Time:** four minutes to run on a laptop with two cores, two hours to work through, or ninety
 # minutes without sections 10 to 12 and the last exercise.
@@ -71,15 +73,16 @@ columns = 60 if FAST else 200  # training digits that each is mixed from
 # A [VAE](../docs/glossary.md#variational-auto-encoder-vae) learns by imitation: its
 # [decoder](../docs/glossary.md#decoder)'s output is compared with the image, pixel by pixel. To show what is wrong with
 # this comparison, the lecture takes a 7 that differs from the original in a single pixel. A wrong pixel at the end of a
-# stroke makes the stroke a little longer, and nobody minds. A wrong pixel on its own in the black background gives away
-# that a machine made the image. Yet both images have the same squared error.
+# stroke makes the stroke a little longer, and nobody minds. A wrong pixel that stands alone on the
+# black background gives the image away as machine-made. Yet both images have the same squared
+# error.
 #
 # We add wrong pixels of both kinds to real digits. A single pixel barely changes some of the scores below, so we turn
 # five pixels white, either all at the edge of a stroke or scattered away from the ink. Four judges assess the edited
 # images:
 # - the squared error;
 # - the negative bound $-L_b$ of the VAE that comes with the course, in [nats](../docs/glossary.md#nat)
-#   ([The evidence lower bound](02_elbo.ipynb)). This VAE is the joined model of
+#   ([The evidence lower bound](02_elbo.ipynb)). This VAE is the joined model from
 #   [How good is a VAE?](05_how_good.ipynb), section 8, in which each pixel also depends on earlier pixels;
 # - the [logit](../docs/glossary.md#logit) for "real" from the discriminator D of a trained GAN. This GAN comes with the
 #   course, and section 8 describes how it was trained;
@@ -196,7 +199,8 @@ if on_mnist:
 #
 # **Why?** A squared error is a sum over pixels, and a sum does not know which pixels are neighbours. The
 # discriminator is a network that looks at all pixels at once, and it was trained to answer a single question: real or
-# made? The classifier was asked another question: which digit an image shows, never whether it shows a digit at all.
+# made? The classifier was trained to answer a different question: which digit an image shows, not
+# whether it shows a digit at all.
 #
 # In fairness to the VAE, the lecture is right only about the decoder's *output*: a wrong pixel there costs the same
 # squared error wherever it is. But an *image* with scattered white pixels is improbable under the model, and the bound
@@ -220,8 +224,9 @@ if on_mnist:
     figures.preference_by_digit(shares, errors)
 
 # %% [markdown]
-# **Answer.** No. D prefers the edit at a stroke for about three quarters of the sevens, and less often for most other
-# digits. For the zeros and sixes, it prefers the scattered pixels more often than not.
+# **Answer.** No. D prefers the edit at a stroke for about three quarters of the sevens, but for
+# most other digits the share is smaller. For the zeros and sixes, it prefers the scattered pixels
+# more often than not.
 #
 # **Why?** A discriminator is only as good as the fakes it was trained on. Our discriminator learned to tell real digits
 # from the images of *its own generator*, which had little reason to scatter white pixels over the black background.
@@ -301,10 +306,11 @@ def noise(n):
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Two updates\n\n$D$ lowers $-\\log D(x) - \\log(1 - D(G(z)))$, and $G$ lowers $-\\log D(G(z))$. One `detach` makes the difference."}
 # ## 3 · Two updates
 #
-# D and G have the same losses as in [A GAN in one dimension](07_toy_gan.ipynb), in nats. D minimizes
-# $-\log D(x) - \log(1 - D(G(z)))$, which is the usual loss of a classifier that tells real images from generated ones.
-# G minimizes $-\log D(G(z))$. If D's logit is $a$, then $-\log D = \log(1 + e^{-a})$ is the softplus of $-a$, and
-# $-\log(1 - D)$ is the softplus of $a$.
+# The losses of D and G are the same as in [A GAN in one dimension](07_toy_gan.ipynb), and they are
+# measured in nats. D minimizes $-\log D(x) - \log(1 - D(G(z)))$, which is the usual loss of a
+# classifier that tells real images from generated ones. G minimizes $-\log D(G(z))$. If D's logit
+# is $a$, then $-\log D = \log(1 + e^{-a})$ is the softplus of $-a$, and $-\log(1 - D)$ is the
+# softplus of $a$.
 #
 # A single call to `detach` makes the difference between D's update and G's. In D's update, the generated images are
 # treated as plain data, so no gradient reaches G. In G's update, the gradient flows *through* D into G, but the
@@ -527,7 +533,7 @@ for key in ("discriminator", "generator"):
 #
 # The first factor comes from D's slope: for each pixel of a generated image, it says whether D would prefer that pixel
 # to be brighter or darker. The second factor comes from G itself. Nothing else enters the gradient. We compute the
-# gradient twice, once from these two factors and once as a whole.
+# gradient twice, once as the product of these two factors and once in a single backward pass.
 
 # %%
 g, d = copy.deepcopy(games[0][0][-1])  # the last version of the first game
@@ -613,10 +619,10 @@ if on_mnist and rounds >= 300:  # on every seed: a lower loss, and worse images
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Well matched, fooled, or lost\n\nIf $D$ stands still, the best $G$ maps every $z$ to the one image that $D$ rates highest: *mode collapse*."}
 # ## 7 · Well matched, fooled or lost: collapse
 #
-# According to the lecture, the two players must stay well matched. The lecture also describes an accident: G returns
-# nearly the same image for every z, and somehow this image *fools* D. This is
-# *[mode collapse](../docs/glossary.md#mode-collapse)*. Why should it happen? Suppose that D stays as it is while G
-# learns. Then the best G maps every z to the one image that D rates highest:
+# According to the lecture, the two players must stay well matched. The lecture also describes a
+# failure: G returns nearly the same image for every z, and somehow this image *fools* D. This is
+# *[mode collapse](../docs/glossary.md#mode-collapse)*. Why should it happen? Suppose that D stays
+# as it is while G learns. Then the best G maps every z to the one image that D rates highest:
 #
 # $$ \mathbb{E}_z\left[-\log D(G(z))\right] \;\text{ is smallest for }\; G(z) = \arg\max_x D(x) \;\text{ for all } z. $$
 #
@@ -713,7 +719,8 @@ if on_mnist and updates >= 400:
 # digits.
 #
 # So a small spread alone does not tell us who has won. The fast G has collapsed as the lecture describes, whereas the
-# slow G has simply lost. These failures differ, and we shall look for a cure for the first.
+# slow G has simply lost. These are two different failures, and we shall look for a cure for the
+# first.
 
 # %% [markdown]
 # And the losses? We compare the final losses of the games in which G is too fast with those at the
@@ -826,7 +833,7 @@ print(f"(means of {len(small_seeds)} seeds)")
 # batch of identical images now looks generated, so repeating a single image is no longer the best answer to a frozen D.
 #
 # All these results were obtained with small players and only a few hundred updates, so they need not
-# hold for larger players or longer games. The recipe of the next section uses R1 and batch
+# hold for larger players or longer games. The recipe in the next section uses R1 and batch
 # normalization all the same, because a collapse is not the only thing that can go wrong.
 
 # %% [markdown]
@@ -874,8 +881,9 @@ figures.digit_rows(shipped_and_ours, shape=train.shape)
 #   images, the score is $\exp \mathbb{E}_x\,\mathrm{KL}\left(P(y|x) \,\Vert\, P(y)\right)$. This score lies between 1
 #   and the number of classes. Higher is better.
 # - The *smallest share*, that of the rarest class, which is at most 0.1 for ten classes, and the *class KL*,
-#   $\mathrm{KL}(\text{shares of the classes} \,\Vert\, \text{equal shares})$ in nats. The two ask whether all classes
-#   occur equally often. Higher is better for the smallest share, and lower for the class KL.
+#   $\mathrm{KL}(\text{shares of the classes} \,\Vert\, \text{equal shares})$ in nats.
+#   Both check whether all classes occur equally often. Higher is better for the smallest share,
+#   and lower for the class KL.
 # - *Diversity*: the mean squared distance between the features of two images of the same class. Neither lower nor
 #   higher is better. Good samples are as diverse as real digits.
 #
@@ -928,12 +936,13 @@ if on_mnist and n >= 3_000:  # with fewer images, chance has too much weight
 
 
 # %% [markdown]
-# Read each row as a whole, because each yardstick measures only one aspect of quality. In Fréchet distance, the shipped
-# GAN is much nearer the floor than the ceiling, whereas our short game is even above the ceiling. Precision alone
-# rewards a few typical images: the conditional VAE's means have higher precision than real digits, but much lower
+# Read each row as a whole, because each yardstick measures only one aspect of quality. By Fréchet
+# distance, the shipped GAN is much nearer the floor than the ceiling, whereas our short game
+# actually ends up above the ceiling. Precision alone rewards a model that produces only a few
+# typical images: the conditional VAE's means have higher precision than real digits, but much lower
 # recall. Recall alone hardly penalizes nonsense: images made of the halves of two digits have a
 # recall close to that of real digits and even higher than that of the shipped GAN. Diversity alone
-# rewards nonsense: the halves are the most diverse.
+# rewards nonsense: the images made of two halves are the most diverse of all.
 
 # %% [markdown]
 # ### A test between two samples
@@ -975,15 +984,16 @@ figures.two_sample_test(accuracies)
 
 # %% [markdown]
 # The test says whether a difference *can be seen with these features*, not how much it would bother a person. Nor does
-# the test say how many of the images people would take for real. To find that out, we ask a person
-# in section 14.
+# the test say how many of the images people would take for real. To find that out, section 14 turns
+# to a human judge: you.
 
 # %% [markdown]
 # ## 10 · Are they copies?
 #
 # The lecture concludes that a generator's images are new because it never sees a real one. That reason does not hold.
-# On a finite training set, the optimum of the game is the *empirical distribution*: against a G that draws exactly the
-# training images, all equally often, even the best D can only answer ½ (Goodfellow et al. 2014, theorem 1, with the
+# On a finite training set, the optimum of the game is the *empirical distribution*: against a G
+# that samples uniformly from the training images and produces nothing else, even the best D can
+# only answer ½ (Goodfellow et al. 2014, theorem 1, with the
 # training set as the data). Nothing in the game forbids copying. If D has memorized the training set, its slope *shows*
 # G how to copy it.
 #
@@ -1053,7 +1063,8 @@ assert gaps.min() > 0.3 or not on_mnist  # a copy would be at a distance of 0, u
 # of them is a copy.
 #
 # **Why?** This D saw each training digit sixteen times, once in each pass. In our run on the whole of MNIST, it ranked
-# training digits above test digits in about 61 % of the pairs, so it has begun to memorize them. But
+# training digits above test digits in about 61 % of the pairs, so it had begun to memorize the
+# training digits. But
 # this is far below the 100 % that D would reach if it had memorized its training set, so D's slope
 # gives G little reason to copy individual images. A larger D, trained for longer on fewer images,
 # could give G such a reason.
@@ -1100,7 +1111,8 @@ del known  # 188 MB for the 60,000 digits of MNIST
 # training digits. But so are real digits once they are blurred, and no model drew those.
 #
 # **Why?** Averaging blurs, and blurred images are easily mixed from others. A decoder's mean *is* an average over all
-# images that the code z could stand for. Nothing asks a GAN for an average, and D would notice the blur.
+# images that the code z could stand for. Nothing in a GAN's loss favours an average, and D
+# would notice the blur.
 
 # %% [markdown]
 # ## 12 · A walk through z
@@ -1152,9 +1164,9 @@ print(
 #
 # **Why?** G is a continuous function of z, and it is nowhere very steep along these walks, so small steps in z give
 # small steps in the image. In both the walk and the cross-fade, the classifier is less sure halfway than at the ends.
-# The two codes of a walk are mostly of different kinds, and D has never judged an image whose code
-# lies between two kinds. Nor is the classifier a strict judge of a cross-fade: it is asked which
-# digit it sees, never whether it sees two.
+# The codes at the two ends of a walk are mostly of different kinds, and D has never judged an image
+# whose code lies between two kinds. Nor is the classifier a strict judge of a cross-fade: it was
+# trained to say which digit it sees, not whether it sees two.
 
 # %% [markdown]
 # ## 13 · VAE or GAN? And what came after
@@ -1170,7 +1182,8 @@ print(
 # Choose a VAE when you need an estimate of $P(x)$, a code, or peace of mind. Choose a GAN when you need sharp samples
 # from a single pass through the network.
 #
-# The lecture was given at the beginning of the decade of GANs. Wasserstein GANs (Arjovsky et al. 2017) gave D's loss a
+# The lecture was given just as the decade of GANs was beginning. Wasserstein GANs (Arjovsky et
+# al. 2017) gave D's loss a
 # meaning, and they gave G a gradient even where the distributions do not overlap. Spectral normalization (Miyato et al.
 # 2018) and R1 tamed D. With progressive growing, BigGAN and StyleGAN (Karras et al. 2018, Brock et al. 2019, Karras et
 # al. 2019) the samples came to look like photographs. Then *diffusion models* took over (Sohl-Dickstein et al. 2015, Ho
@@ -1294,10 +1307,11 @@ display(Markdown(claims))
 # names the mistake. After the example, it also tries random inputs of other sizes, which are new each time, and extreme
 # inputs. Exercise 4 has no check, because you choose the cure yourself.
 #
-# **1. A flat D.** Write the [R1 penalty](../docs/glossary.md#r1-penalty) of section 7 without its weight $\gamma$: half
-# the mean squared slope of D's logit at real images. The penalty is part of D's loss, so it must be differentiable with
-# respect to D's weights. The slope must therefore itself be differentiable, and its gradient must be finite even where
-# D is flat. Do not change the `.grad` of D's weights.
+# **1. A flat D.** Implement the [R1 penalty](../docs/glossary.md#r1-penalty) from section 7 without
+# its weight $\gamma$: half the mean squared slope of D's logit at real images. The penalty is part
+# of D's loss, so it must be differentiable with respect to D's weights. The slope must therefore
+# itself be differentiable, and its gradient must be finite even where D is flat. Do not change the
+# `.grad` of D's weights.
 
 
 # %%
@@ -1317,9 +1331,10 @@ checks.r1_penalty(my_r1_penalty)
 
 
 # %% [markdown]
-# **2. Which classes are missing?** Write a function for the class KL of section 9: the divergence of the shares of the
-# ten classes from equal shares, $\mathrm{KL}(\text{shares} \,\Vert\, \text{uniform})$, in nats. The result must be
-# finite even when a class does not occur.
+# **2. Which classes are missing?** Write a function that computes the class KL defined in
+# section 9: the divergence of the shares of the ten classes from equal shares,
+# $\mathrm{KL}(\text{shares} \,\Vert\, \text{uniform})$, in nats. The result must be finite
+# even when a class does not occur.
 
 
 # %%
@@ -1336,9 +1351,10 @@ checks.class_kl(my_class_kl)
 
 
 # %% [markdown]
-# **3. Precision.** Implement the precision of section 9: the share of generated points that lie within the radius of at
-# least one real point. The radius of a real point is its distance to the $k$-th nearest of the other real points. A
-# point at exactly this distance still lies within the radius.
+# **3. Precision.** Implement precision as defined in section 9: the share of generated points that
+# lie within the radius of at least one real point. The radius of a real point is its distance to
+# the $k$-th nearest of the other real points. A point at exactly this distance still lies within
+# the radius.
 
 
 # %%
@@ -1362,10 +1378,10 @@ checks.precision(my_precision)
 # on five seeds with `short_game`, and plot the outcomes next to ours with `figures.matching`. If your cure is a
 # network, pass it as `make_g` or `make_d`. If your cure changes a loss, define your own `update_d` or `update_g` under
 # the same name and with the same arguments. `short_game` also passes the weight `r1` to `update_d`, so keep that
-# argument even if your loss ignores it. From then on, every game that you play uses your update, including those of
-# sections 4, 6 and 7 if you run their cells again. To return to the original updates, run the cell of section 3 that
-# defines them. Five games take about ten seconds. If `Mine` is your discriminator, the following code plays five games
-# and plots them:
+# argument even if your loss ignores it. From then on, every game that you play uses your update,
+# including those in sections 4, 6 and 7 if you run their cells again. To return to the original
+# updates, run the cell in section 3 that defines them. Five games take about ten seconds. If `Mine`
+# is your discriminator, the following code plays five games and plots them:
 #
 # ```python
 # mine = [outcome(short_game(seed, g_steps=10, make_d=Mine)) for seed in small_seeds]

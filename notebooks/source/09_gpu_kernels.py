@@ -9,8 +9,9 @@
 #   never writes to memory;
 # - compute a log-sum-exp in one pass, and draw random numbers that nobody has to store.
 #
-# **Prerequisites:** the loss of [The VAE on MNIST](04_vae.ipynb) and a PyTorch training loop. No GPU needed: the
-# *kernels*, which are functions written for a GPU, run in an interpreter, on small inputs.
+# **Prerequisites:** the loss of [The VAE on MNIST](04_vae.ipynb) and a PyTorch training
+# loop. No GPU is needed: the *kernels*, which are functions written for a GPU, run in an
+# interpreter, on small inputs.
 #
 # **Time:** about a minute to run on a laptop with two cores, an hour to work through.
 # **Memory:** the run takes 1.2 GB of memory.
@@ -258,7 +259,7 @@ parts = {
 figures.parts_of_a_step(parts)
 
 # %% [markdown]
-# In our run, three of the four parts took about a third of the time each: the forward pass with the
+# In our run, three of the four parts each took about a third of the time: the forward pass with the
 # loss, the backward pass, and the last part (the batch, Adam and the labels). Recording the
 # operations for the backward pass cost next to nothing. In a network as narrow as this one, none of
 # the parts involves much arithmetic, so the rest of the time is mostly bookkeeping. PyTorch chooses a
@@ -323,10 +324,11 @@ print(
 # ### Neighbours should read neighbours
 #
 # Memory is never read one number at a time. A typical CPU fetches *lines* of 64 bytes, and a GPU fetches *sectors*
-# of 32 bytes. A GPU computes in groups of 32 *lanes*, called *warps*. Each lane works on its own number, and all
-# lanes of a warp carry out the same instruction at the same time. If the lanes of a warp ask for neighbouring
-# numbers, a few sectors are enough for all of them, and the reads are called *coalesced*. Now suppose that lane
-# $i$ of a warp reads the number at position $s \cdot i$ of an array, where $s$ is called the *stride*.
+# of 32 bytes. A GPU runs its *lanes* in groups of 32, called *warps*. Each lane works on
+# its own number, and all lanes of a warp carry out the same instruction at the same time. If the
+# lanes of a warp ask for neighbouring numbers, a few sectors are enough for all of them, and the
+# reads are called *coalesced*. Now suppose that lane $i$ of a warp reads the number at position
+# $s \cdot i$ of an array, where $s$ is called the *stride*.
 #
 # **Predict.** A warp reads 32 numbers of 4 bytes with stride $s$. How many sectors
 # must the GPU fetch? At which stride does the number of sectors stop growing?
@@ -353,7 +355,7 @@ del arrays, jobs, views  # 67 MB
 # predicts the next line.
 
 # %% [markdown]
-# It therefore matters along which axis of an array the lanes of a kernel run. In our
+# It therefore matters which axis of an array a kernel's lanes run along. In our
 # kernels the lanes will run along the pixels of one image, which are neighbours in memory.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## The roofline\n\nWith an *intensity* of $I$ operations per byte moved, a computation does at most\n\n$$\\min(\\text{peak}, \\; I \\cdot \\text{bandwidth})$$\n\n**Predict.** Adding two arrays: $I = 1/12$. The product of $n \\times n$ matrices: $I = n/6$. Which is limited by memory? Where do products of small matrices lie?"}
@@ -370,7 +372,8 @@ del arrays, jobs, views  # 67 MB
 # takes one operation for every twelve bytes, so $I = 1/12$. The product of two $n \times n$ matrices takes $2n^3$
 # operations on $3n^2$ numbers of four bytes, so $I = n/6$.
 #
-# **Predict.** Which of the two is limited by memory? Where below the roofline will the products of small matrices lie?
+# **Predict.** Which of the two is limited by memory? How far below the roofline will the products
+# of small matrices lie?
 
 # %%
 sides = (16, 64, 256, 1024)
@@ -408,9 +411,9 @@ print(
 # waiting to be started. (A point may lie above the sloping part if its numbers are in a cache already.)
 
 # %% [markdown]
-# A computation can be slow in three ways, and each has its cure. A *graph* removes the waiting (section 4), and a
-# *fused kernel* reduces the memory traffic (section 5). If arithmetic is the limit, only a faster processor or a
-# smaller network helps.
+# A computation can be slow for three reasons, and each has its own remedy. A *graph* removes the
+# waiting (section 4), and a *fused kernel* reduces the memory traffic (section 5). If arithmetic is
+# the limit, only a faster processor or a smaller network helps.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## Say it once: a graph\n\nRecord the list of operations and addresses, and let the machine play it: one launch for all.\n\n- A new batch is *copied into* the old one\u2019s memory.\n- What Python did while recording happens never again."}
 # ## 4 · Say it once: a graph
@@ -489,11 +492,11 @@ assert len(set(losses)) == 20
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** Yes, and every replay draws its own noise."}
 # **Answer.** Yes to both. The weights of the two runs agree to the last bit. The losses agree as
-# well. Each ordinary step draws fresh noise, so each replay must have drawn fresh noise too, the same
-# as the ordinary step that it is compared with.
+# well. Each ordinary step draws fresh noise, so each replay must also have drawn fresh noise,
+# namely the same noise as the ordinary step with which it is compared.
 #
 # **Why?** The replay performs the same operations in the same order, on the same memory, with
-# the same random number generator. Replaying a step changes nothing about its arithmetic.
+# the same random number generator. Replaying a step does not change its arithmetic.
 
 # %%
 are_views = sum(function.is_view for function, *_ in recorder.calls)
@@ -550,9 +553,10 @@ assert moved >= 9
 # **Answer.** Such an array is read or written 25 times in our run, because each operation reads its inputs and writes
 # its result. Three times would be enough. (The count depends on how your version of PyTorch computes $\log(1 + e^a)$.)
 #
-# The loss and its gradient take about a dozen operations per logit. With three passes over memory, of four bytes
-# per logit each, the intensity is about 1, and with more passes it is lower still. Such intensities lie far down
-# the slope of the A100's roofline. The only way to speed up such a computation is to make fewer passes over memory.
+# The loss and its gradient take about a dozen operations per logit. With three passes over memory,
+# each of which moves four bytes per logit, the intensity is about 1, and with more passes it is
+# lower still. Such intensities lie far down the slope of the A100's roofline. The only way to speed
+# up such a computation is to make fewer passes over memory.
 
 # %% [markdown]
 # A *kernel* is a function that runs on the GPU itself. PyTorch has ready-made kernels for its operations, but we can
@@ -664,7 +668,7 @@ if kernels.triton:
 # ### The course's kernel
 #
 # The kernel in `course_lib/kernels/elbo.py` follows the same idea as our example, but handles whole images and includes
-# the KL. It differs in three ways.
+# the KL term. It differs in three ways.
 # - One program walks over all tiles of its image, so that the running sums never leave the registers.
 # - It computes $\log(1 + s)$ in such a way that a small $s$ is not lost when it is added to 1 (a trick due to Kahan).
 # - Its forward pass already writes the gradients for the usual loss, the mean over the images with its factor $1/N$.
@@ -701,7 +705,8 @@ for name, weight in weight_of.items():
 assert max(kernel_errors.values()) < 1e-5
 
 # %% [markdown]
-# **Answer.** No. The results differ only by the rounding of float32, because the sums are taken in a different order.
+# **Answer.** No. The results differ only by float32 rounding errors, because the sums are computed
+# in a different order.
 
 # %% [markdown]
 # ## 6 · Noise that nobody stores
@@ -760,7 +765,8 @@ assert (grey - draws.mean(0)).abs().max() < 0.16
 #
 # for $N$ points and $K$ components. At $N = 60{,}000$ and $K = 512$ the matrix of log-densities takes 123 MB in
 # float32, and the responsibilities take as much again. A kernel computes one tile of the matrix, uses it, and forgets
-# it. But the largest term has to be subtracted before the exponentials are summed, or `exp` underflows to 0. How can
+# it. But the largest term has to be subtracted before we exponentiate and sum, or `exp` underflows
+# to 0. How can
 # we subtract a maximum that is known only at the end?
 
 # %%
@@ -806,8 +812,9 @@ assert abs(log_px - float(joint.logsumexp(0))) < 1e-3  # float32 resolves 3e-5 a
 # **Answer.** Yes. In our run on MNIST, the total falls at two of the nine tiles after the first, although
 # $\log \sum \exp$ of the terms so far never falls. (With other digits, the number printed above may differ.)
 #
-# **Why?** The total is counted in units of the exponential of the largest term so far. When the unit grows,
-# everything added so far counts for less. What the total loses, the maximum has gained.
+# **Why?** The total is counted in units of the exponential of the largest term so far. When a new
+# maximum enlarges this unit, everything added so far amounts to fewer units. What the total loses,
+# the maximum has gained.
 
 # %% [markdown]
 # The kernel `mixture_statistics` makes two passes over the components. The first pass gives $\log P(x)$, one number per
@@ -921,8 +928,9 @@ for name, gain in gains.items():
 # time. The faster the device, the more of the time is spent waiting, and the more a graph and fused kernels can save.
 
 # %% [markdown]
-# Whether a graph and fused kernels do save time must be measured. The script `benchmarks/gpu.py` first reports
-# two lower bounds, the time for the bytes that a step must move and the time for the launches that it makes.
+# Only measurements can tell whether a graph and fused kernels actually save time. The script
+# `benchmarks/gpu.py` first reports two lower bounds on the time of an ordinary step: the time it
+# takes to move the step's bytes and the time it takes to launch its operations.
 # The script then times a tutorial's loop, ours, compiled code, the graph, and the graph with fused kernels, all
 # in one run on one machine. The factors in `docs/measurements.md` were measured on CPUs (`benchmarks/vae.py`).
 # In both benchmarks, the tutorial's loop also uses its own loss and PyTorch's default Adam.
@@ -959,9 +967,10 @@ display(Markdown(claims))
 # ## Exercises
 #
 # In the first three exercises, fill in the steps, run the cell, then run the check below it. The check says "Correct"
-# or names the mistake. After the example, the check also tries extreme inputs, and random inputs of other sizes, which
-# are new each time. These exercises are plain PyTorch and need neither a GPU nor Triton. The fourth exercise is done
-# on paper, and its answer is given below it.
+# or names the mistake. After the example, the check also tries extreme inputs and random inputs
+# of other sizes; the random inputs are drawn anew each time. These exercises are plain PyTorch and
+# need neither a GPU nor Triton. The fourth exercise is done on paper, and its answer is given
+# below it.
 #
 # **1. A tile and its mask.** Play the part of one program of a kernel: compute the sum of $\log(1 + e^a)$ over the
 # logits $a$ of its own tile, in nats. As in a kernel, there is no
@@ -972,8 +981,8 @@ display(Markdown(claims))
 #   tensors of length `block`, the addresses and a boolean mask.
 # - Where the mask is False, nothing is read, and 0 is returned.
 #
-# On a GPU, a read beyond the image silently returns whatever numbers lie there. The `load` of
-# this exercise insists on the mask, and it stops you if an unmasked lane reads outside the image.
+# On a GPU, a read beyond the image silently returns whatever numbers lie there. The `load` in
+# this exercise requires a mask, and it raises an error if an unmasked lane reads outside the image.
 
 
 # %%
@@ -1015,9 +1024,9 @@ checks.online_logsumexp(my_online_logsumexp)
 
 
 # %% [markdown]
-# **3. Gradients with all their factors.** Compute the fused kernel's gradients, for a loss that is the mean over images
-# of reconstruction + KL, in nats. Derive the three formulas on paper, and then code them. The check rejects any use of
-# autograd.
+# **3. Gradients with all their factors.** Compute the same gradients as the fused kernel
+# does. The loss is the sum of the reconstruction and KL terms in nats, averaged over the images.
+# Derive the three formulas on paper, and then code them. The check rejects any use of autograd.
 
 
 # %%
@@ -1033,8 +1042,9 @@ def my_elbo_gradients(logits, x, mu, logvar):
 checks.elbo_gradients(my_elbo_gradients)
 
 # %% [markdown]
-# **4. Derive it.** A layer multiplies a batch of $B$ rows of 784 numbers by a matrix of 784 × 400. Count the
-# operations of this layer and the bytes that it must move in float32, and write down the intensity as a function of
+# **4. Derive it.** A layer multiplies a batch of $B$ rows of 784 numbers by a 784 × 400 matrix.
+# Count the operations of this layer and the bytes that it must move in float32, and write down the
+# intensity as a function of
 # $B$. Above which batch size $B$ is the layer limited by arithmetic on the A100 of section 3? Is our batch size of
 # 128 large enough for that? Then find the corresponding $B$ for your own machine, from the peak and the bandwidth that
 # section 3 prints below its roofline (in the code: `max(speed)` and `bytes_per_second`).
@@ -1046,9 +1056,9 @@ checks.elbo_gradients(my_elbo_gradients)
 # $$ I(B) = \frac{2 \cdot 784 \cdot 400 \cdot B}{4 \, (784 \cdot 400 + 1184 B)} \approx \frac{B}{2 + B / 132} $$
 #
 # operations per byte. On the A100, arithmetic is the limit if the intensity exceeds the peak divided by the bandwidth,
-# $19{,}500 / 1{,}555 \approx 12.5$. This is the case for $B \ge 28$. A batch of 128 has an intensity of 43, so it is
-# large enough. For your own machine, replace 12.5 with the machine's peak divided by its bandwidth, and find the $B$
-# at which $I(B)$ has this value.
+# $19{,}500 / 1{,}555 \approx 12.5$. This is the case for $B \ge 28$. With a batch of 128, the layer
+# has an intensity of 43, so the batch is large enough. For your own machine, replace 12.5 with the
+# machine's peak divided by its bandwidth, and find the $B$ at which $I(B)$ has this value.
 
 # %% [markdown]
 # ## Further reading
