@@ -221,7 +221,7 @@ def quick_products(on: bool) -> Iterator[None]:
     """A context manager within which the CPU computes matrix products with oneDNN if `on` is True.
 
     On some AMD processors, oneDNN is twice as fast as MKL. On a CPU that supports bfloat16, the
-    factors of each product may be rounded to bfloat16; sums are computed in float32.
+    operands of each product may be rounded to bfloat16; sums are computed in float32.
     """
     before = torch.get_float32_matmul_precision()
     if on:

@@ -211,6 +211,32 @@ def test_an_honest_notebook_keeps_its_points_and_torch_is_imported_where_tensors
     assert result.notes == []
 
 
+def test_what_a_process_writes_just_before_it_ends_is_read():
+    reading, writing = os.pipe()
+
+    class Ending:
+        """A process that writes and ends while the grader asks whether it has ended."""
+
+        pid = os.getpid()
+        code = None
+
+        def poll(self) -> int:
+            if self.code is None:
+                os.write(writing, b"the last answer")
+                self.code = 0
+            return self.code
+
+        def wait(self, timeout: float) -> int:
+            return 0
+
+    try:
+        ended = sandbox.watch(Ending(), reading, LIMITS)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert ended == ("finished", b"the last answer")
+
+
 def test_nobody_waits_for_a_thread_that_does_not_end():
     waits = "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,)).start()"
     result = grade(notebook(SETUP, BY_NUMPY, HONEST, waits))

@@ -30,7 +30,7 @@ from course_lib.checks.practice import hand_in
 from course_lib.grading import __main__ as commands
 from course_lib.grading import engine, progress, runner, sandbox
 from course_lib.grading.__main__ import main, read_secret
-from course_lib.grading.assignment import Assignment, AssignmentError, Secret
+from course_lib.grading.assignment import Assignment, AssignmentError, Secret, key_in
 from course_lib.grading.empty_handed import without_notebook
 from course_lib.grading.engine import (
     ENDINGS,
@@ -1694,23 +1694,30 @@ def to_mark(with_words, tmp_path):
     return run
 
 
+@pytest.mark.parametrize("text", ["", "ab" * 15, "no secret", "ab" * 15 + "a"])
+def test_a_file_without_a_whole_secret_is_not_taken_for_one(text):
+    with pytest.raises(ValueError):
+        key_in(text)
+    assert key_in("ab" * 16 + "\n") == b"\xab" * 16
+
+
 def test_feedback_says_if_marks_are_missing_or_newer_than_the_tables(to_mark, capsys):
     assert to_mark("report") == 0
     assert to_mark("feedback") == 0
-    assert "Not every answer on them has been marked yet." in capsys.readouterr().out
+    assert "Some answers on them must still be marked or checked." in capsys.readouterr().out
 
     path = to_mark.out / "marks.csv"
     text = path.read_text(encoding="utf-8-sig")
     path.write_text(text.replace("explain,,", "explain,5,"), encoding="utf-8-sig")
     assert to_mark("feedback") == 0
     said = capsys.readouterr().out
-    assert "so the tables show other points than these pages. Run `report` again." in said
+    assert "The tables of the last `report` do not agree with these pages" in said
 
     assert to_mark("report") == 0
     assert to_mark("feedback") == 0
     said = capsys.readouterr().out
     assert "Give each student their own page." in said
-    assert "other points than these pages" not in said
+    assert "do not agree with these pages" not in said
 
 
 def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):

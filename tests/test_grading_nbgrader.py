@@ -322,7 +322,7 @@ def test_autograde_says_where_the_secret_should_be(course):
     finally:
         moved.rename(course / "secret")
     assert (
-        f"The file {course / 'secret'} does not exist or does not contain a secret. In "
+        f"The file '{course / 'secret'}' cannot be read or does not contain a valid secret. In "
         "nbgrader_config.py, set `secret` to the file `secret` that `release` wrote."
     ) in said
 

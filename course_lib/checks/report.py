@@ -525,8 +525,8 @@ def expect_gaussian(
     z has the shape (N, d).
     mistakes: the mean and standard deviation of the draws for each known mistake, keyed by the
     sentence that describes the mistake.
-    The tolerance of each statistic is at least 5 standard errors, so a correct function fails at
-    most about once in a million runs.
+    Each statistic has a tolerance of about 5 standard errors, so a correct function almost never
+    fails.
     """
     n = len(z)
     expect(

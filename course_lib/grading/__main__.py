@@ -19,7 +19,7 @@ from shlex import quote
 from typing import Any
 
 from course_lib.files import check_writable, write_whole
-from course_lib.grading.assignment import HOMEWORK, Assignment, AssignmentError, Secret
+from course_lib.grading.assignment import HOMEWORK, Assignment, AssignmentError, Secret, key_in
 from course_lib.grading.empty_handed import without_notebook
 from course_lib.grading.engine import (
     Result,
@@ -416,8 +416,9 @@ def read_submissions(asked: argparse.Namespace, assignment: Assignment) -> list[
     """Return the submissions to grade, including those without a notebook.
 
     Print the names of students whose submissions cannot be graded, and the files that cannot be
-    matched to a student. Raises Refused if the folder does not seem to be that of a class, or if
-    all its notebooks seem to belong to another assignment.
+    matched to a student. Raises Refused if the folder does not seem to be that of a class, if all
+    its notebooks seem to belong to another assignment, or if a student named with --only has no
+    submission.
     """
     found: list[Submission] = []
     nothing_found = None
@@ -600,7 +601,7 @@ def run_feedback(asked: argparse.Namespace) -> None:
     elif complete:
         what_now = "Give each student their own page"
     else:
-        what_now = "Not every answer on them has been marked yet"
+        what_now = "Some answers on them must still be marked or checked"
     print(f"{pages_are} in {folder}. {what_now}.")
     for sentence in [*failed, *what_is_open(assignment, store.all(), marking, marks_file(asked))]:
         print(sentence)
@@ -608,27 +609,32 @@ def run_feedback(asked: argparse.Namespace) -> None:
     if for_moodle:
         path = asked.out / assignment.name / "moodle_feedback.zip"
         write_whole(path, for_moodle)
-        if not failed:
+        if complete and not failed:
             print(f"If the submissions came from Moodle, upload {path} there.")
     if not complete:
-        print("When you have marked every answer, run `report` and `feedback` again.")
+        print("When you have marked and checked every answer, run `report` and `feedback` again.")
     elif failed:
         print("Then run `report` and `feedback` again.")
     elif tables_are_old(asked, assignment, store, marking):
         print(
-            "Points or marks have changed since the last `report`, so the tables show other points "
-            "than these pages. Run `report` again."
+            "The tables of the last `report` do not agree with these pages, because points, marks "
+            "or notes have changed since then, or because a table was edited. Run `report` again."
         )
 
 
 def tables_are_old(
     asked: argparse.Namespace, assignment: Assignment, store: Store, marking: Marking
 ) -> bool:
-    """Return whether the last `report`, if any, wrote other points than it would write now."""
-    table = asked.out / assignment.name / "points.csv"
+    """Return whether the tables of the last `report`, if any, differ from those that it would
+    write now.
+    """
     results = [marked(assignment, result, marking.marks) for result in store.all()]
-    now = plain_csv(assignment, results).encode("utf-8-sig")
-    return table.exists() and table.read_bytes() != now
+    now = {
+        "points.csv": plain_csv(assignment, results).encode("utf-8-sig"),
+        "moodle.csv": moodle_csv(assignment, results).encode(),
+    }
+    tables = {asked.out / assignment.name / name: content for name, content in now.items()}
+    return any(table.exists() and table.read_bytes() != now for table, now in tables.items())
 
 
 def run_report(asked: argparse.Namespace) -> None:
@@ -850,16 +856,13 @@ def read_secret(asked: argparse.Namespace) -> Secret:
             f"there is no secret at {path}. Set --out to the folder that `release` wrote to, "
             "or --secret to the file with the secret."
         )
-    text = path.read_text().strip()
     try:
-        key = bytes.fromhex(text)
+        key = key_in(path.read_text(encoding="utf-8"))
     except ValueError:
-        key = b""
-    if len(key) < 16:
         raise Refused(
             f"{path} does not contain a valid secret. A secret has at least 32 hexadecimal digits. "
             "Use the file that `release` wrote."
-        )
+        ) from None
     return Secret(key, asked.per_student)
 
 

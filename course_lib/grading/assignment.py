@@ -266,6 +266,17 @@ def told(error: Exception, file: str, of: str = "") -> str:
     return f"{type(error).__name__}{where}{why}"
 
 
+def key_in(text: str) -> bytes:
+    """Return the key that a file with a secret contains.
+
+    Raises ValueError if the text does not have at least 32 hexadecimal digits.
+    """
+    key = bytes.fromhex(text.strip())
+    if len(key) < 16:
+        raise ValueError("a secret has at least 32 hexadecimal digits")
+    return key
+
+
 @dataclass(frozen=True)
 class Secret:
     """The instructor's secret, without which nobody can predict the variants or the inputs.

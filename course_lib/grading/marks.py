@@ -95,8 +95,9 @@ def read_marks(
 def read_rows(text: str, path: Path) -> tuple[Marking, list[dict[str, str]]]:
     """Return two values: a Marking that holds only the table's format, and the table's rows.
 
-    Empty rows, which spreadsheets often leave behind, are skipped. Raises MarksError if a column is
-    missing, if a row has more cells than the table has columns, or if quotation marks do not match.
+    Rows without a student and a question, which spreadsheets often leave behind, are skipped.
+    Raises MarksError if a column is missing, if a row seems to contain one separator too many, or
+    if quotation marks do not match.
     """
     header = text.split("\n")[0]
     # German and French spreadsheets use semicolons as separators

@@ -30,7 +30,7 @@ from nbgrader.preprocessors import (
 )
 from traitlets import Bool, Unicode
 
-from course_lib.grading.assignment import HOMEWORK, Assignment, Secret
+from course_lib.grading.assignment import HOMEWORK, Assignment, Secret, key_in
 from course_lib.grading.engine import grade_submission
 from course_lib.grading.progress import failures
 from course_lib.grading.question import Question
@@ -128,13 +128,13 @@ class Judge(NbGraderPreprocessor):
     def key(self) -> bytes:
         """Return the instructor's secret.
 
-        Raises NbGraderException if the file is missing or does not contain a secret.
+        Raises NbGraderException if the file cannot be read or does not contain a valid secret.
         """
         try:
-            return bytes.fromhex(Path(self.secret).read_text(encoding="utf-8").strip())
+            return key_in(Path(self.secret).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise NbGraderException(
-                f"The file {self.secret} does not exist or does not contain a secret. In "
+                f"The file {self.secret!r} cannot be read or does not contain a valid secret. In "
                 "nbgrader_config.py, set `secret` to the file `secret` that `release` wrote."
             ) from error
 

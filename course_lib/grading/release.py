@@ -114,7 +114,7 @@ def question_cells(
 ) -> list[NotebookNode]:
     """Return a question's cells: its text, the answer, and a cell for the points.
 
-    In nbgrader, students cannot edit the third cell, which determines the points. If the question
+    In nbgrader, students cannot edit the third cell, which receives the points. If the question
     asks for a function, this cell also tries the function on the public example. A question that is
     answered in words has no third cell.
     """

@@ -372,12 +372,14 @@ def watch(process: subprocess.Popen, reading: int, limits: Limits) -> tuple[str,
     with selectors.DefaultSelector() as selector:
         selector.register(reading, selectors.EVENT_READ)
         while True:
-            if selector.select(TICK):
+            # asked first, so that everything written by an ended process is in the pipe by now
+            has_ended = process.poll() is not None
+            if selector.select(0 if has_ended else TICK):
                 chunk = os.read(reading, 1 << 20)
                 received += chunk
                 if not chunk:  # no process can write to the pipe any more
                     return ended_by_itself(process), bytes(received)
-            elif process.poll() is not None:
+            elif has_ended:
                 return ended_by_itself(process), bytes(received)
             if len(received) > limits.answer_bytes:
                 return "too much output", bytes(received)

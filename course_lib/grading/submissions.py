@@ -112,10 +112,12 @@ def find_submissions(place: Path, assignment: str) -> list[Submission]:
         raise NoSubmissions(
             f"{place} does not exist. Pass the folder or zip file with the submissions."
         )
-    if place.is_dir() and MOODLE_FOLDER.fullmatch(place.resolve().name):
+    of_one = MOODLE_FOLDER.fullmatch(place.resolve().name)
+    if place.is_dir() and of_one:
+        name = f"{of_one['student']} {of_one['id']}"
         raise NoSubmissions(
             f"{place} is the folder of one student. Pass the folder that contains it, and add "
-            "--only STUDENT to grade only this student."
+            f'--only "{name}" to grade only this student.'
         )
     if place.is_file() and place.name.endswith(NOTEBOOK):
         raise NoSubmissions(
@@ -462,8 +464,8 @@ def refuse_a_class(entries: list[str], home: str, name: str) -> None:
 
     Its files would be treated as belonging to a single student. They are not assigned to the
     students whom they name, because the zip file may come from a student, who can choose any names.
-    A zip file is accepted if its own name identifies a student in Canvas's format, or if it is in a
-    student's folder from Moodle.
+    A zip file is accepted if its own name identifies a student in Canvas's format, or if it is in,
+    or named like, a student's folder from Moodle.
     """
     of_student = any(MOODLE_FOLDER.fullmatch(part) for part in PurePosixPath(home).parts)
     if of_student or CANVAS.fullmatch(name):

@@ -37,7 +37,7 @@ def pack(tree: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
         return tree
     raise TypeError(
         f"A checkpoint cannot contain {name} of type {type(tree).__name__}. "
-        "Use only numbers and tensors."
+        "Use only numbers, strings, None and tensors, or lists, tuples and dicts of these."
     )
 
 

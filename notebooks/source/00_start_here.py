@@ -149,22 +149,23 @@ print(
 assert near_blind > 2 * near_digit or not on_mnist
 
 # %% [markdown] slideshow={"slide_type": "fragment"} slide={"text": "**Answer.** Noise, several times as far from the nearest training digit as a test digit is. Digits fill a vanishingly small part of the space."}
-# **Answer.** You see noise. A point chosen at random lies at a distance of about 15 from the
-# nearest training digit, several times as far away as a typical test digit.
+# **Answer.** You see noise. A point chosen blindly, that is, uniformly at random, lies at a
+# distance of about 15 from the nearest training digit, several times as far away as a typical test
+# digit.
 #
 # **Why?** The mean squared difference between a uniform random number and a black pixel is $\tfrac13$, and the same is
 # true of a white pixel. Over 784 pixels, these differences add up to a distance of about $\sqrt{784/3} \approx 16$ from
 # any black-and-white image. The measured distance is a little shorter than this, because real digits also have grey
 # pixels, and because we take the nearest of many thousands of digits. A test digit is much closer to the nearest
-# training digit than a point chosen at random is, because where one of the two digits is black, the
+# training digit than a blindly chosen point is, because where one of the two digits is black, the
 # other usually is too. You could go on choosing points blindly for the age of the universe and
 # never see a 7. Digits fill a vanishingly small part of the space.
 
 # %% [markdown]
-# A point chosen at random is practically never a digit. The lecture's plan is therefore to estimate
-# $P(x)$, a probability that is high where images look right and low elsewhere, and then to sample
-# from it. We now try this plan in its simplest form, and ask whether the estimated $P(x)$ really is
-# high where images look right.
+# A point chosen uniformly at random is practically never a digit. The lecture's plan is therefore
+# to estimate $P(x)$, a probability that is high where images look right and low elsewhere, and then
+# to sample from it. We now try this plan in its simplest form, and ask whether the estimated $P(x)$
+# really is high where images look right.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## A first P(x), and what it costs\n\nThe plan: estimate $P(x)$, then sample from it.\n\n- Each pixel has its own probability of being white.\n- **Nats per image:** $-\\log P(x)$, *summed over the pixels, averaged over new images*. Lower is better.\n\n**Predict.** A model that knows nothing tosses a fair coin for each pixel. What does an image cost?"}
 # ## 4 · A first P(x), and what it costs
@@ -450,8 +451,8 @@ display(Markdown(claims))
 # ## Exercises
 #
 # In exercises 1 to 3, fill in the missing steps, run the cell, and then run the check below it. The check says
-# "Correct" or names the mistake. Exercise 4 is open-ended: it asks for a result that you judge
-# yourself.
+# "Correct" or names the mistake. Exercise 4 has no such check: you judge your result yourself, with
+# the help of the cells below it.
 #
 # Your code replaces the line `raise NotImplementedError`. A check calls your function on a small
 # example, on extreme inputs, and on inputs of other sizes, which are drawn at random afresh each

@@ -634,12 +634,11 @@ assert (on_fresh[0] < on_fresh[-1]).all()  # and fresh points far worse
 # low as long as `reg_covar` is tiny, then rises (by about a nat on average over the five sets), and falls slightly at
 # the end.
 #
-# **Why?** Narrow components describe random peculiarities of the sample. A floor under the
-# variances expresses a prior belief that the true density has no spikes. On
-# data of this scale, the default `reg_covar` of $10^{-6}$ does no more than keep the computation
-# finite. Such a low floor does not cure *overfitting*, in which a model fits the random
-# peculiarities of its sample. To reduce overfitting, you need more data, fewer components, or a
-# higher floor under the variances. Use held-out points to choose the number of components and the
+# **Why?** Narrow components describe random peculiarities of the sample. A floor under the variances expresses a
+# [prior](../docs/glossary.md#prior) belief that the true density has no spikes. On data of this scale, the default
+# `reg_covar` of $10^{-6}$ does no more than keep the computation finite. Such a low floor does not cure *overfitting*,
+# in which a model fits the random peculiarities of its sample. To reduce overfitting, you need more data, fewer
+# components, or a higher floor under the variances. Use held-out points to choose the number of components and the
 # floor.
 
 # %% [markdown] slideshow={"slide_type": "slide"} slide={"text": "## With enough Gaussians, any curve?"}
@@ -982,8 +981,8 @@ display(Markdown(claims))
 # ## Exercises
 #
 # In exercises 1 to 3, fill in the missing steps, run the cell, and then run the check below it. The check says
-# "Correct" or names the mistake. Exercise 4 is open-ended: it asks for a result that you judge
-# yourself.
+# "Correct" or names the mistake. Exercise 4 has no such check: you judge your result yourself, with
+# the help of the cells below it.
 #
 # The numbers of points, components and dimensions change from call to call, so read them from the shapes of the inputs.
 #

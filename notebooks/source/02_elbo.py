@@ -1081,10 +1081,10 @@ assert with_closed_form[0] < fully_sampled[0]  # a narrow q: the closed form is 
 assert with_closed_form[-1] > fully_sampled[-1]  # a wide q: it is noisier
 
 # %% [markdown]
-# **Answer.** It depends on $q$. If $q$ is much narrower than the posterior, the estimate with the closed-form KL varies
-# less; if $q$ is about as wide as the posterior, or wider, the fully sampled estimate does. If $q$ *is* the posterior,
-# the fully sampled estimate has no noise at all, while the estimate with the closed form has a standard deviation of
-# about three nats.
+# **Answer.** It depends on $q$. If $q$ is much narrower than the posterior, the estimate with the
+# closed-form KL varies less; if $q$ is about as wide as the posterior, or wider, the fully sampled
+# estimate varies less. If $q$ *is* the posterior, the fully sampled estimate has no noise at all,
+# while the estimate with the closed form has a standard deviation of about three nats.
 #
 # **Why?** Bayes' rule gives $\log P(x|z) + \log P(z) = \log P(x) + \log P(z|x)$. The fully sampled estimate is
 # therefore
@@ -1208,8 +1208,8 @@ display(Markdown(claims))
 # ## Exercises
 #
 # In exercises 1 to 3, fill in the missing steps, run the cell, and then run the check below it. The check says
-# "Correct" or names the mistake. Exercise 4 is open-ended: it asks for a result that you judge
-# yourself.
+# "Correct" or names the mistake. Exercise 4 has no such check: you judge your result yourself, with
+# the help of the cells below it.
 #
 # Any of the three functions may be used for training, so each must be differentiable with respect to all its inputs.
 # Stay within torch, because `item`, `detach` and NumPy cut off the gradient. All logarithms are natural, so results are

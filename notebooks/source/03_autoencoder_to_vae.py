@@ -1076,9 +1076,10 @@ print(f"with c = exp(σ)·ε + m, T is between {ratios.min():.2f} and {ratios.ma
 # $m = \sigma = 0$, so a network trains with either, and nobody notices. With $T$, however, the loss
 # no longer gives a bound on $\log P(x)$.
 #
-# The factor of 2 between $T$ and the KL is not a slip. If $\sigma$ is read as a log-variance, the squared error plus
-# $T$ is twice $\lVert x - \hat x \rVert^2/2s^2 + \mathrm{KL}$ with $s^2 = 1$. In other words, the lecture's loss is
-# twice the loss of a VAE in which $s$ is a full step from black to white.
+# The factor of 2 between $T$ and the KL is not a slip. If $\sigma$ is read as a log-variance, the
+# squared error plus $T$ is twice the sum $\lVert x - \hat x \rVert^2/2s^2 + \mathrm{KL}$, with
+# $s^2 = 1$. In other words, the lecture's loss is twice the loss of a VAE in which $s$ is a full
+# step from black to white.
 
 # %% [markdown]
 # ## 9 · Where the KL has no formula
@@ -1196,8 +1197,8 @@ display(Markdown(claims))
 # ## Exercises
 #
 # In exercises 1 to 3, fill in the missing steps, run the cell, and then run the check below it. The check says
-# "Correct" or names the mistake. Exercise 4 is open-ended: it asks for a result that you judge
-# yourself.
+# "Correct" or names the mistake. Exercise 4 has no such check: you judge your result yourself, with
+# the help of the cells below it.
 #
 # The encoder outputs `logvar`, here and in all later chapters. Training a VAE sends gradients through the three
 # functions of exercises 1 to 3, so each must be differentiable. Avoid `item`, `detach` and NumPy, which stop the
@@ -1262,13 +1263,14 @@ checks.vae_loss(my_vae_loss)
 # %% [markdown]
 # **4. Derive it: where the two estimators have the same variance.** Take $f(z) = \sin kz$ with
 # $z \sim N(0, 1)$. Show that one draw of the reparameterization estimate $k \cos kz$ has variance
-# $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use
-# $\cos^2 kz = \tfrac12 + \tfrac12 \cos 2kz$ and $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the
-# score-function estimate $z \sin kz$ in the same way; it helps to differentiate $\mathbb E \cos 2kz$ twice with respect
-# to $k$. At which $k > 0$ are the two variances equal? There is no formula for this $k$, so find it to two decimals,
-# either from a plot of both variances or with `scipy.optimize.brentq`. Write your $k$ in the next cell. The cell after
-# that measures both variances half a per cent below and half a per cent above your $k$, to see
-# whether their order is reversed between these points.
+# $\tfrac12 k^2 (1 - e^{-k^2})^2$. (Use $\cos^2 kz = \tfrac12 + \tfrac12 \cos 2kz$ and
+# $\mathbb E \cos kz = e^{-k^2/2}$.) Derive the variance of the score-function estimate $z \sin kz$
+# in the same way; it helps to differentiate $\mathbb E \cos 2kz$ twice with respect to $k$. At
+# which $k > 0$ are the two variances equal? There is no formula for this $k$, so find it to two
+# decimals, either from a plot of both variances or with `scipy.optimize.brentq`. Write your $k$ in
+# the next cell. The cell after that measures both variances at two frequencies, half a per cent
+# below your $k$ and half a per cent above it, to see whether their order is reversed between the
+# two.
 
 # %%
 my_k = None  # your answer, a number

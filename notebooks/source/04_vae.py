@@ -630,13 +630,14 @@ assert information > math.log(10) or not on_mnist
 #
 # ### Distributed is not disentangled
 #
-# Does the code go further, with one dimension for thickness, another for slant, and so on? A code in which each
-# dimension stands for one property is called **disentangled**. The lecture says that each dimension stands for some
-# attribute. Let us see. We take three properties that we can compute from the pixels: the amount of *ink*, the *slant*,
-# and the *width* (the mean squared distance of the ink from the vertical centre line). For each of the 20 dimensions we
-# ask how much of the variance of each property it explains by itself ($R^2$, from 0 to 1). Then we ask how much all 20
-# dimensions explain together in a linear regression. (Fitting 20 coefficients to 1,000 images raises $R^2$ by about
-# 0.02 by chance, which does not matter here.)
+# Does the code go further, with one dimension for thickness, another for slant, and so on? A code
+# in which each dimension stands for one property is called **disentangled**. The lecture says that
+# each dimension stands for some attribute. Let us see. We take three properties that we can compute
+# from the pixels: the amount of *ink*, the *slant*, and the *width* (the mean squared distance of
+# the ink from the vertical centre line). For each of the 20 dimensions we ask how much of the
+# variance of each property it explains by itself ($R^2$, from 0 to 1). Then we ask what share of
+# the variance all 20 dimensions together explain in a linear regression. (Fitting 20 coefficients
+# to 1,000 images raises $R^2$ by about 0.02 by chance, which does not matter here.)
 #
 # **Predict.** Will ink be explained by one dimension or by several?
 

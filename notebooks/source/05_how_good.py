@@ -489,8 +489,9 @@ if on_mnist:
 # $x \log p + (1 - x) \log (1 - p)$ is linear in $x$, the loss of a grey image equals the *expected* loss over random
 # draws of its pixels, with $q$ always computed from the grey image. This loss is therefore an upper bound on the
 # average NLL of the drawn images. But this bound is looser than the loss measured on the drawn images themselves,
-# because $q$ sees only the grey image and cannot adapt to the pixels that were drawn. For the
-# *grey* images themselves, the loss is neither a negative log-likelihood nor a bound on one.
+# because $q$ sees only the grey image and cannot adapt to the pixels that were drawn. The loss must
+# not be read as a likelihood of the *grey* images themselves, because the terms
+# $p^x (1 - p)^{1 - x}$ for all the grey values $x$ of a pixel do not add up to 1.
 #
 # Two results can therefore be compared only if their test pixels were made in the same way.
 #
@@ -554,11 +555,11 @@ display(
 # this hold in practice? If the shape of the prior does not matter for a network like ours, a normal and a flower-shaped
 # prior should lead to equally good models.
 #
-# It is tempting to test this with a prior that is uniform on a square, obtained by passing a normal $z$ through a fixed
-# map. But if $q$ is passed through the same map, such a test shows nothing. The model then *is* a VAE with a normal
-# prior whose decoder begins with the fixed map, and both formulations give the same loss up to rounding. A
-# flower-shaped prior gives a genuine test, because $q$ remains a Gaussian in the very plane in which the prior is a
-# flower.
+# It is tempting to test this with a prior that is uniform on a square, obtained by passing a normal
+# $z$ through a fixed map. But if $q$ is passed through the same map, such a test shows nothing. The
+# model then *is* a VAE with a normal prior whose decoder begins with the fixed map, and both
+# formulations give the same loss up to rounding. A flower-shaped prior is a genuine test, because
+# $q$ remains a Gaussian in the plane in which the prior is flower-shaped.
 #
 # Our flower has five petals. Each contour of its density is a scaled copy of the curve
 # $\rho(\varphi) = 1 + 0.6 \cos 5\varphi$ in polar coordinates. With $s = r / \rho(\varphi)$, the density at the radius
@@ -617,13 +618,15 @@ display(
 )
 
 # %% [markdown]
-# **Why?** The normal prior gives the better likelihood, and the difference is larger than the spread between seeds. The
-# lecture's argument is about what a decoder *can* represent, and for a decoder without limits it is right. The
-# [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) adds a second demand: the true posterior should be close to a
-# Gaussian. Where the true posterior is far from Gaussian, the bound is loose, and training pushes the decoder towards
-# posteriors that are closer to Gaussian, even at some cost in likelihood. A flower has thin petals and a hole in the
-# middle, and a Gaussian $q$ fits neither well. In addition, a small network that is trained only briefly cannot
-# approximate every function well. Its gradients are also noisier with the flower-shaped prior, because the KL is then
+# **Why?** The normal prior gives the better likelihood, and the difference is larger than the
+# spread between seeds. The lecture's argument is about what a decoder *can* represent, and for a
+# decoder of unlimited capacity, it is right. The
+# [ELBO](../docs/glossary.md#evidence-lower-bound-elbo) adds a second demand: the true posterior
+# should be close to a Gaussian. Where the true posterior is far from Gaussian, the bound is loose,
+# and training pushes the decoder towards posteriors that are closer to Gaussian, even at some cost
+# in likelihood. A flower has thin petals and a hole in the middle, and a Gaussian $q$ fits neither
+# well. In addition, a small network that is trained only briefly cannot approximate every function
+# well. Its gradients are also noisier with the flower-shaped prior, because the KL is then
 # estimated from a single draw. Our experiment cannot tell these causes apart.
 #
 # ## 7 · Why samples fail

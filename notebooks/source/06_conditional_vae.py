@@ -525,11 +525,11 @@ if on_mnist:
 # Let $q(z)$ be the average of $q(z|y)$ over the labels. The mean of the second part over all labels is
 # $I(z; y) + \mathrm{KL}(q(z) \,\|\, P(z))$, an upper bound on what a drawn $z$ can reveal about the label.
 #
-# Training minimizes the sum of both parts and the reconstruction error. Minimizing this sum pushes the second part
-# down, but not all the way to 0 if removing the last of it would cost more in reconstruction than it saves. Moreover,
-# the upper bound holds only for a drawn $z$, not for the mean of $q$. Differences between the means of $q$ that are
-# small compared with the noise cost almost nothing, yet a probe that is given the means without the
-# noise can detect them.
+# Training minimizes the sum of both parts and the reconstruction error. Minimizing this sum pushes
+# the second part down, but not all the way to 0 if removing the last of it would cost more in
+# reconstruction than it saves. Moreover, the upper bound holds only for a drawn $z$, not for the
+# mean of $q$. If the means of $q$ differ by much less than the noise, the differences cost almost
+# nothing, yet a probe that is given the means without the noise can detect them.
 
 # %% [markdown]
 # What would change with a prior $P(z|y)$ that is learned for each label (Sohn et al. 2015)? It takes the place of
@@ -653,7 +653,7 @@ if on_mnist:
 # **Why?** The codes of one label do not fill the whole prior, as section 5 showed for the small
 # model. An extreme $z$ often lies in a gap, far from the codes of all training digits with the same
 # label. Near the centre of the prior there are fewer such gaps, but there is also less variety.
-# Anybody can turn down the temperature to trade diversity for accuracy, so neither figure means
+# Anybody can turn down the temperature to trade diversity for accuracy, so neither number means
 # much without the other. The model that we loaded was trained with β = 3 for a similar reason, as
 # section 3 explains.
 
@@ -1057,16 +1057,15 @@ checks.log_marginal(my_log_marginal)
 
 # %% [markdown]
 # **4. Derive it, then build it.** Give each label a learned prior $P(z|y)$, a Gaussian whose mean and log-variance come
-# from two tables of parameters, each of shape `(10, d)`. Only the KL term of the loss changes.
-# Derive the KL divergence between two diagonal Gaussians, write your formula below, and check it.
-# Then train the model as in section 2, with a subclass of `LabelledVAE` that contains the two
-# tables, and with your own loss for `train_loop`. Apply the curved probe to codes drawn from
-# $q(z|x, y)$, first those of your model and then those of `small["both"]`. From which model's codes
-# can the probe read the label more accurately? Before you run it, use the argument in section 5 to
-# predict the answer. Because both models are probed with the same test digits, you can give the
-# difference a paired standard error, as in section 7: `curved_probe(fit, held)` learns from the
-# codes of `x_fit` and says, for the code of each digit of `x_held`, whether it reads the label
-# correctly.
+# from two tables of parameters, each of shape `(10, d)`. Only the KL term of the loss changes. Derive the
+# [KL divergence](../docs/glossary.md#kl-divergence-kullbackleibler-divergence) between two diagonal Gaussians, write
+# your formula below, and check it. Then train the model as in section 2, with a subclass of `LabelledVAE` that contains
+# the two tables, and with your own loss for `train_loop`. Apply the curved probe to codes drawn from $q(z|x, y)$, first
+# those of your model and then those of `small["both"]`. From which model's codes can the probe read the label more
+# accurately? Before you run it, use the argument in section 5 to predict the answer. Because both models are probed
+# with the same test digits, you can give the difference a paired standard error, as in section 7:
+# `curved_probe(fit, held)` learns from the codes of `x_fit` and says, for the code of each digit of `x_held`, whether
+# it reads the label correctly.
 
 
 # %%

@@ -373,8 +373,8 @@ games = [play(make_players(seed), rounds, looks) for seed in seeds]
 
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Predict.** One update each, 64 digits a round, less than one pass through MNIST in all. From which version of $G$ onwards will you recognize digits?"}
-# **Predict.** Each round uses 64 digits, so a whole game takes less than one pass through MNIST. In the first game,
-# from which version of G onwards will you be able to recognize digits?
+# **Predict.** Each round uses 64 digits, so a whole game takes less than one pass through MNIST. In
+# the first game, which version of G will be the first whose digits you can recognize?
 
 
 # %%
@@ -1162,11 +1162,12 @@ print(
 # one image to the other and the walk takes a detour. Halfway through, the cross-fade shows both digits at once, whereas
 # the walk shows a single intermediate shape, though sometimes a smudged one.
 #
-# **Why?** G is a continuous function of z, and it is nowhere very steep along these walks, so small steps in z give
-# small steps in the image. In both the walk and the cross-fade, the classifier is less sure halfway than at the ends.
-# The codes at the two ends of a walk are mostly of different kinds, and D has never judged an image
-# whose code lies between two kinds. Nor is the classifier a strict judge of a cross-fade: it was
-# trained to say which digit it sees, not whether it sees two.
+# **Why?** G is a continuous function of z, and it is nowhere very steep along these walks, so small
+# steps in z give small steps in the image. In both the walk and the cross-fade, the classifier is
+# less sure halfway than at the ends. The codes at the two ends of a walk usually belong to
+# different kinds of image, and D has never judged an image whose code lies between two kinds. Nor
+# is the classifier a strict judge of a cross-fade: it was trained to say which digit it sees, not
+# whether it sees two.
 
 # %% [markdown]
 # ## 13 · VAE or GAN? And what came after
@@ -1206,10 +1207,10 @@ print(
 # hands.
 #
 # **Predict.** What share of the generated images, which the quiz calls *made*, will you take for
-# real? Then answer at least twenty questions. You have answered enough questions when the 95 % interval is narrower than 25 percentage
-# points, because a share near 21 % can then be distinguished from guessing (50 %). The quiz tells you
-# how many more answers you need. Below the quiz, we discuss what the lecture's 21 % most likely means
-# and what to compare it with.
+# real? Then answer at least twenty questions. You have answered enough questions when the 95 %
+# interval is narrower than 25 percentage points, because a share near 21 % can then be
+# distinguished from guessing (50 %). The quiz tells you how many more answers you need. Below the
+# quiz, we discuss what the lecture's 21 % most likely means and what to compare it with.
 
 
 # %%

@@ -492,8 +492,8 @@ assert len(set(losses)) == 20
 
 # %% [markdown] slideshow={"slide_type": "-"} slide={"text": "**Answer.** Yes, and every replay draws its own noise."}
 # **Answer.** Yes to both. The weights of the two runs agree to the last bit. The losses agree as
-# well. Each ordinary step draws fresh noise, so each replay must also have drawn fresh noise,
-# namely the same noise as the ordinary step with which it is compared.
+# well. Each ordinary step draws fresh noise, so each replay must have drawn fresh noise too, and
+# the same noise as the ordinary step with which it is compared.
 #
 # **Why?** The replay performs the same operations in the same order, on the same memory, with
 # the same random number generator. Replaying a step does not change its arithmetic.
