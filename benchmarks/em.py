@@ -56,10 +56,13 @@ QUICK = {20: (3, 2), 100: (2, 1), 512: (1, 1)}
 SCORED = (3, 20, 100)  # components, from a two-dimensional figure to a model of all digits
 COVARIANCES = ("full", "tied", "diag", "spherical")
 DTYPES = ("float64", "float32")
-ROUNDS = {20: 3, 100: 3, 512: 1}  # components: rounds of the comparison with other packages
+ROUNDS = {20: 3, 100: 3, 512: 2}  # components: rounds of the comparison with other packages
 LONGER = 1.0  # seconds by which the longer fit should exceed the shorter one
-LEAST = 3  # extra iterations at least, because the time of one is lost in the noise
-MOST = 10  # extra iterations at most, because components could collapse in a longer fit
+# Extra iterations at least, because the time of a short iteration is lost in the noise, and at
+# most, because components collapse in longer fits. With 512 components, an iteration takes seconds,
+# and in four iterations of a full fit without reg_covar, some components collapse.
+LEAST = {20: 3, 100: 3, 512: 1}
+MOST = {20: 10, 100: 10, 512: 2}
 
 
 def projected() -> np.ndarray:
@@ -228,7 +231,7 @@ class PeerTables:
             fit = peer.prepare(x, start, covariance_type, 1)
             model, short, memory[peer.NAME] = timed(fit, self.clock)
             found[peer.NAME] = peer.parameters(model)
-            more[peer.NAME] = min(MOST, max(LEAST, round(LONGER / short)))
+            more[peer.NAME] = min(MOST[k], max(LEAST[k], round(LONGER / short)))
         for _ in range(ROUNDS[k]):
             for peer in peers:
                 name = peer.NAME

@@ -3,6 +3,8 @@
     python benchmarks/gan.py            print the stored figures
     python benchmarks/gan.py --make     measure missing figures (half an hour on one core)
     python benchmarks/gan.py --quick    train each loop for three epochs, and store nothing
+    python benchmarks/gan.py --closely  print our scores after every quarter of an epoch, and the
+                                        pace of both loops (a quarter of an hour), and store nothing
 
 Measuring can be stopped at any time: each figure is stored as soon as it has been measured.
 
@@ -152,8 +154,10 @@ def tutorials(digits: Digits, referee: Classifier, seed: int, epochs: int) -> li
     return scores[1:]
 
 
-def ours(digits: Digits, referee: Classifier, seed: int, epochs: int) -> list[float]:
-    """Return the score of the four-minute recipe after each epoch of its schedule."""
+def ours(
+    digits: Digits, referee: Classifier, seed: int, epochs: int, every: float = 1
+) -> list[float]:
+    """Return the scores of the four-minute recipe, one for every `every` epochs of its schedule."""
     scores: list[float] = []
 
     def look(gan: GAN) -> dict[str, float]:
@@ -162,7 +166,7 @@ def ours(digits: Digits, referee: Classifier, seed: int, epochs: int) -> list[fl
 
     recipe = RECIPES["gan_four_minutes"]
     recipe = replace(recipe, epochs=min(recipe.epochs, epochs))
-    train(recipe, digits, seed, evaluate=look, quiet=True)
+    train(recipe, digits, seed, evaluate=look, evaluate_every=every, quiet=True)
     return scores
 
 
@@ -228,8 +232,16 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="train for three epochs, store nothing"
     )
+    parser.add_argument(
+        "--closely", action="store_true", help="score every quarter of an epoch, store nothing"
+    )
     asked = parser.parse_args()
     digits, test, referee = mnist(True, quiet=True), mnist(False, quiet=True), Classifier.load()
+    if asked.closely:
+        print({name: statistics.median(each) for name, each in pace(digits).items()})
+        for seed in SEEDS:
+            print(seed, [f"{s:.2f}" for s in ours(digits, referee, seed, PATIENCE, every=0.25)])
+        return
     if asked.quick:
         seconds = pace(digits, 1)
         print(seconds, {name: scores(digits, referee, 0, 3) for name, scores in LOOPS.items()})

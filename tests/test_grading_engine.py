@@ -1516,6 +1516,18 @@ def test_grading_never_draws_a_secret_because_students_have_another_one_s_varian
 
 
 @needs_wall
+def test_a_class_is_not_graded_with_another_secret_by_mistake(class_folder, tmp_path, capsys):
+    out = with_secret(tmp_path / "out")
+    other = tmp_path / "other"
+    other.write_text("cd" * 32)
+    words = grade_words(class_folder, out, "--workers", 0, "--secret")
+    assert main([*map(str, words), str(other)]) == 2
+    assert f"{out} contains a different secret from {other}." in capsys.readouterr().err
+    assert not (out / "tiny").exists()
+    assert main([*map(str, words), str(out / "secret")]) == 0
+
+
+@needs_wall
 def test_what_was_released_to_each_student_is_not_graded_as_the_class_s(
     class_folder, tmp_path, capsys
 ):
@@ -1530,11 +1542,18 @@ def test_what_was_released_to_each_student_is_not_graded_as_the_class_s(
     assert "tiny was released with --per-student" in capsys.readouterr().err
     assert main([*words, "--per-student", "--only", "dan"]) == 2  # a name that is in no list
     assert "no copy was released for dan" in capsys.readouterr().err
-    assert main([*release, "--out", str(out)]) == 0
+    assert main([*release, "--out", str(out)]) == 2
+    assert "tiny has already been released with --per-student in" in capsys.readouterr().err
+    copy = out / "release" / "students" / "tiny" / "tiny.ipynb"
+    copy.parent.mkdir()
+    copy.write_text("{}")
     for more in ([], ["--per-student"]):
         assert main([*words, *more]) == 2
         assert "tiny was released both with and without --per-student" in capsys.readouterr().err
     assert main([*release, "--out", str(other)]) == 0
+    each = ["--per-student", "--students", str(names)]
+    assert main([*release, "--out", str(other), *each]) == 2
+    assert "tiny has already been released without --per-student in" in capsys.readouterr().err
     words = list(map(str, grade_words(class_folder, other, "--workers", 0)))
     assert main([*words, "--per-student"]) == 2
     assert "tiny was released without --per-student" in capsys.readouterr().err
@@ -1559,7 +1578,7 @@ def test_a_student_without_a_copy_does_not_hold_up_the_others(class_folder, tmp_
     assert main([*release, *each]) == 0
     assert main(words) == 0
     assert (
-        "No copy was released for these students, so they are not graded: bob. "
+        "No copy was released for these students, so they get 0 points: bob. "
         "Add every missing name" in capsys.readouterr().out
     )
     results = {result.student: result for result in Store(out / "tiny").all()}
@@ -1724,7 +1743,7 @@ def test_marks_are_written_into_the_file_that_report_makes(to_mark, capsys):
     assert to_mark("report") == 0
     said = capsys.readouterr().out
     assert "1 of 3 written answers is missing and counts as 0 points." in said
-    assert "2 written answers have no points yet" in said
+    assert "2 written answers have no points yet (=bob, ada)" in said
     assert "Next, when you have marked the answers: " in said
     assert "course_lib.grading report tiny" in said
     assert "not marked yet" in (to_mark.out / "class.html").read_text(encoding="utf-8")

@@ -287,6 +287,31 @@ def test_model_answers_in_the_source_version_are_not_handed_out(followed, tmp_pa
     assert not (tmp_path / "release" / "mixtures").exists()
 
 
+def test_a_notebook_that_was_released_with_another_secret_is_not_handed_out(followed, tmp_path):
+    config = (followed / "nbgrader_config.py").read_text()
+    secret = followed.parent / "grades" / "secret"
+    (tmp_path / "other").write_text(other_variants("mixtures", secret.read_text()))
+    assert str(secret) in config
+    config = config.replace(str(secret), str(tmp_path / "other"))
+    (tmp_path / "nbgrader_config.py").write_text(config)
+    shutil.copytree(followed / "source" / "mixtures", tmp_path / "source" / "mixtures")
+    said = nbgrader(tmp_path, "generate_assignment", "mixtures", status=1)
+    assert f"was not released with the secret in {tmp_path / 'other'}." in said
+    assert not (tmp_path / "release" / "mixtures").exists()
+
+
+def other_variants(name: str, secret: str) -> str:
+    """Another secret, with which a class gets at least one other variant."""
+    from course_lib.grading.nbgrader import chosen_stubs
+
+    assignment = Assignment.read(name)
+    mine = chosen_stubs(assignment, Secret(bytes.fromhex(secret)))
+    others = (f"{number:064x}" for number in range(100))
+    return next(
+        other for other in others if chosen_stubs(assignment, Secret(bytes.fromhex(other))) != mine
+    )
+
+
 def cleared(assignment: str, *cells: tuple[str, str]) -> list[str]:
     """What a course's other assignments keep of answer cells with these grade IDs and sources."""
     from course_lib.grading.nbgrader import KeepStubs

@@ -304,6 +304,7 @@ def run_release(asked: argparse.Namespace) -> None:
     secret = read_secret(asked) if path.exists() else draw_secret(asked, path)
     files = copies(assignment, secret, students)  # make all copies before writing the first file
     place = asked.out / "release"
+    check_kind_of_release(asked, assignment.name)
     say_what_exists(path, place, files)
     keep_secret(path, secret)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users must not see model answers
@@ -322,12 +323,37 @@ def run_release(asked: argparse.Namespace) -> None:
     )
 
 
+def released(out: Path, name: str) -> tuple[bool, set[str]]:
+    """Return whether an assignment was released to the whole class, and the names of the students
+    to whom it was released individually.
+    """
+    copies = out / "release" / "students"
+    to_class = (copies / name / f"{name}.ipynb").exists()
+    return to_class, {path.parent.parent.name for path in copies.glob(f"*/{name}/{name}.ipynb")}
+
+
+def check_kind_of_release(asked: argparse.Namespace, name: str) -> None:
+    """Raise Refused if an earlier release used --per-student and this one does not,
+    or the other way round.
+    """
+    to_class, to_each = released(asked.out, name)
+    if (to_class or to_each) and bool(to_each) != asked.per_student:
+        how = "with" if to_each else "without"
+        raise Refused(
+            f"{name} has already been released {how} --per-student in {asked.out / 'release'}. "
+            "Release to a different folder, or delete the earlier copies."
+        )
+
+
 def say_what_exists(secret: Path, place: Path, files: Mapping[str, bytes]) -> None:
-    """If a secret already exists, print that it is reused and whether existing copies change."""
+    """If a secret already exists, print that it is reused, whether existing copies change,
+    and which copies are new.
+    """
     if not secret.exists():
         return
     print(f"The copies are made with the existing secret in {secret}.")
     there = [name for name in files if (place / name).exists()]
+    new = sorted({"/".join(name.split("/")[:2]) for name in files if name not in there})
     changed = [
         str((place / name).relative_to(place))
         for name in there
@@ -336,7 +362,10 @@ def say_what_exists(secret: Path, place: Path, files: Mapping[str, bytes]) -> No
     if changed:
         print(f"These files in {place} have changed and are replaced: {some(changed, 3)}.")
     elif there:
-        print(f"The copies in {place} are replaced by equal ones.")
+        which = "other copies" if new else "copies"
+        print(f"The {which} in {place} are replaced by equal ones.")
+    if there and new:
+        print(f"New in {place}: {some(new)}.")
 
 
 def read_students(asked: argparse.Namespace) -> list[str]:
@@ -502,6 +531,8 @@ def check_assignment(
     """
     seen = False
     for submission in submissions:
+        if submission.trouble in SEVERAL.values():
+            return  # one of these notebooks may be the right one
         if submission.trouble or read_cells(submission.notebook).refusal:
             continue
         if holds_half(submission.notebook, assignment.functions):
@@ -526,14 +557,13 @@ def without_strangers(
     graded on variants that they did not receive. Copies that were released to a different folder
     are not checked.
     """
-    copies = asked.out / "release" / "students"
-    to_class = (copies / name / f"{name}.ipynb").exists()
-    to_each = {path.parent.parent.name for path in copies.glob(f"*/{name}/{name}.ipynb")}
+    to_class, to_each = released(asked.out, name)
     if to_class and to_each:
         raise Refused(
-            f"{name} was released both with and without --per-student, so it is unclear "
-            f"which copies the students received. In {copies}, delete the folder {name} if each "
-            "student received their own copy; otherwise, delete the students' folders."
+            f"{name} was released both with and without --per-student, so it is unclear which "
+            f"copies the students received. In {asked.out / 'release' / 'students'}, delete the "
+            f"folder {name} if each student received their own copy; otherwise, delete the "
+            "students' folders."
         )
     if (to_class or to_each) and bool(to_each) != asked.per_student:
         how = "with" if to_each else "without"
@@ -548,7 +578,7 @@ def without_strangers(
             "The names in the --students file must match the students' names in the submissions."
         )
     print(
-        f"No copy was released for these students, so they are not graded: {some(strangers)}. "
+        f"No copy was released for these students, so they get 0 points: {some(strangers)}. "
         "Add every missing name to the --students file, then run `release` and `grade` again."
     )
     trouble = "No copy was released under this name."
@@ -595,6 +625,11 @@ def run_feedback(asked: argparse.Namespace) -> None:
     pages = write_feedback(assignment, store, folder, marking.marks)
     pages_are = "1 page is" if len(pages) == 1 else f"{len(pages)} pages are"
     failed = not_yet(assignment, store.all())
+    if tables_are_old(asked, assignment, store, marking):
+        failed.append(
+            "The tables of the last `report` do not agree with these pages, because points, marks "
+            "or notes have changed since then, or because a table was edited."
+        )
     complete = is_complete(assignment, store.all(), marking)
     if failed:
         what_now = "Do not hand them out yet"
@@ -611,15 +646,10 @@ def run_feedback(asked: argparse.Namespace) -> None:
         write_whole(path, for_moodle)
         if complete and not failed:
             print(f"If the submissions came from Moodle, upload {path} there.")
-    if not complete:
-        print("When you have marked and checked every answer, run `report` and `feedback` again.")
-    elif failed:
+    if failed:
         print("Then run `report` and `feedback` again.")
-    elif tables_are_old(asked, assignment, store, marking):
-        print(
-            "The tables of the last `report` do not agree with these pages, because points, marks "
-            "or notes have changed since then, or because a table was edited. Run `report` again."
-        )
+    elif not complete:
+        print("When you have marked and checked every answer, run `report` and `feedback` again.")
 
 
 def tables_are_old(
@@ -676,10 +706,10 @@ def run_report(asked: argparse.Namespace) -> None:
         )
     marks = "" if asked.marks is None else f" --marks {quote(str(asked.marks))}"
     where = f"{assignment.name} --out {quote(str(asked.out))}{own_homework(asked)}{marks}"
-    if not is_complete(assignment, stored, marking):
-        say_next(f"report {where}", when=", when you have marked the answers")
-    elif failed:
+    if failed:
         say_next(f"report {where}", when=", when you have graded again")
+    elif not is_complete(assignment, stored, marking):
+        say_next(f"report {where}", when=", when you have marked the answers")
     else:
         say_next(f"feedback {where}")
 
@@ -863,6 +893,12 @@ def read_secret(asked: argparse.Namespace) -> Secret:
             f"{path} does not contain a valid secret. A secret has at least 32 hexadecimal digits. "
             "Use the file that `release` wrote."
         ) from None
+    own = asked.out / "secret"
+    if own.exists() and own.read_text(encoding="utf-8").strip().lower() != key.hex():
+        raise Refused(
+            f"{asked.out} contains a different secret from {path}. "
+            "Leave out --secret, or set --out to another folder."
+        )
     return Secret(key, asked.per_student)
 
 

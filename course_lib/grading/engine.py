@@ -38,6 +38,7 @@ RIGHT_FILE = "Is it the right file?"
 NOT_GRADED = "Not graded: "  # begins every verdict on a submission that cannot be graded
 FAILED = "The grader failed on this question, so a person will look at it."
 NO_DESIGN = "Not started: no design.safetensors was handed in."
+DAMAGED_DESIGN = "design.safetensors is damaged: write the file with `hand_in`."
 ENGINE = "5"  # increase this number when a change here or in the judge may change a result
 
 
@@ -247,7 +248,7 @@ def read_design(design: Design, handed_in: bytes | None) -> tuple[Arrays | None,
     try:
         arrays = load(handed_in)
     except sandbox.UNREADABLE:
-        return None, "design.safetensors is damaged: write the file with `hand_in`."
+        return None, DAMAGED_DESIGN
     read = {}
     for name, (dtype, shape) in design.arrays.items():
         if name not in arrays:

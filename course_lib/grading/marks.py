@@ -10,6 +10,7 @@ from typing import Any
 from course_lib.grading.assignment import Assignment
 from course_lib.grading.engine import Result
 from course_lib.grading.exports import safe, shown, table, unsafe
+from course_lib.grading.progress import some
 from course_lib.grading.question import Written
 from course_lib.grading.submissions import is_answered
 
@@ -281,7 +282,8 @@ def what_is_open(
     answers = answers_in_words(assignment, results)
     unmarked = [key for key in answers if marking.marks.get(key, (None, ""))[0] is None]
     blank = sum(answers[key] == NOT_ANSWERED for key in unmarked)
-    left = len(waiting(assignment, results, marking))
+    students = [student for student, _ in waiting(assignment, results, marking)]
+    left = len(students)
     look = ", ".join(f"{student} ({name})" for student, name in marking.look_again)
     gone = sorted({row["question"] or "" for row in marking.dropped})
     said = []
@@ -302,10 +304,13 @@ def what_is_open(
     if left:
         have = "written answer has" if left == 1 else "written answers have"
         if path.exists():
-            said.append(f"{left} {have} no points yet. Enter points and comments in {path}.")
+            said.append(
+                f"{left} {have} no points yet ({some(students)}). "
+                f"Enter points and comments in {path}."
+            )
         else:
             said.append(
-                f"{left} {have} no points yet. "
+                f"{left} {have} no points yet ({some(students)}). "
                 f"Run `report` first, which writes {path}, and enter points and comments there."
             )
     return said

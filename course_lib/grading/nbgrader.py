@@ -51,14 +51,22 @@ class KeepStubs(ClearSolutions):
         str(HOMEWORK),
         help="the folder with the assignments and their keys",
     ).tag(config=True)
+    secret = Unicode(
+        help="the file with the secret that determined the variants, if they are those of a class",
+    ).tag(config=True)
 
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
         """Clear the solutions in one notebook of the source version, but keep the stubs."""
         name, homework = resources["nbgrader"]["assignment"], Path(self.homework)
-        is_ours = (homework / name / f"{name}.py").is_file()
-        self.kept = untouched_answers(Assignment.read(name, homework)) if is_ours else {}
+        self.kept: dict[str, set[str]] = {}
+        self.chosen: dict[str, str] = {}
+        if (homework / name / f"{name}.py").is_file():
+            assignment = Assignment.read(name, homework)
+            self.kept = untouched_answers(assignment)
+            if self.secret:
+                self.chosen = chosen_stubs(assignment, Secret(read_key(self.secret)))
         return super().preprocess(nb, resources)
 
     def preprocess_cell(
@@ -67,7 +75,8 @@ class KeepStubs(ClearSolutions):
         """Keep a stub, and clear any other cell as nbgrader does.
 
         Raises NbGraderException if the answer cell of one of our questions contains anything other
-        than a stub, because it might contain the solution.
+        than a stub, because it might contain the solution, or if it contains the stub of a variant
+        that the secret does not select, because the answers would be judged as another variant.
         """
         name = cell.metadata.get("nbgrader", {}).get("grade_id")
         if name not in self.kept or self.begin_solution_delimeter in cell.source:
@@ -79,7 +88,36 @@ class KeepStubs(ClearSolutions):
                 "the folder source again. To change a stub, change it in "
                 f"keys/{name.removeprefix('answer-')}.py and run `release` again."
             )
+        if cell.source != self.chosen.get(name, cell.source):
+            raise NbGraderException(
+                f"The cell {name} was not released with the secret in {self.secret}. In "
+                "nbgrader_config.py, set `secret` to the file `secret` in the folder to which "
+                "the notebook was released."
+            )
         return cell, resources
+
+
+def chosen_stubs(assignment: Assignment, secret: Secret) -> dict[str, str]:
+    """Return the stubs of the variants that the secret selects for a class, keyed by grade ID."""
+    return {
+        f"answer-{name}": secret.variant(assignment.name, question, "").stub
+        for name, question in assignment.questions.items()
+        if isinstance(question, Question)
+    }
+
+
+def read_key(path: str) -> bytes:
+    """Return the instructor's secret.
+
+    Raises NbGraderException if the file cannot be read or does not contain a valid secret.
+    """
+    try:
+        return key_in(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NbGraderException(
+            f"The file {path!r} cannot be read or does not contain a valid secret. In "
+            "nbgrader_config.py, set `secret` to the file `secret` that `release` wrote."
+        ) from error
 
 
 class Judge(NbGraderPreprocessor):
@@ -105,7 +143,7 @@ class Judge(NbGraderPreprocessor):
         """Grade one submission. The folder of the notebook may also contain design.safetensors."""
         about = resources["nbgrader"]
         assignment = Assignment.read(about["assignment"], Path(self.homework))
-        key = self.key()
+        key = read_key(self.secret)
         check_wall()
         submission = Submission(
             about["student"],
@@ -124,19 +162,6 @@ class Judge(NbGraderPreprocessor):
             cell.outputs = outputs(result.verdicts[name]) if is_test else []
         self.note(nb, assignment, result.notes)
         return nb, resources
-
-    def key(self) -> bytes:
-        """Return the instructor's secret.
-
-        Raises NbGraderException if the file cannot be read or does not contain a valid secret.
-        """
-        try:
-            return key_in(Path(self.secret).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise NbGraderException(
-                f"The file {self.secret!r} cannot be read or does not contain a valid secret. In "
-                "nbgrader_config.py, set `secret` to the file `secret` that `release` wrote."
-            ) from error
 
     def design(self, folder: Path) -> bytes | None:
         """Return the bytes of design.safetensors in a folder,
@@ -187,6 +212,7 @@ def configure(
         for step in GenerateAssignment.preprocessors.default()
     ]
     config.KeepStubs.homework = str(homework)
+    config.KeepStubs.secret = "" if per_student else str(secret)
     config.Autograde.autograde_preprocessors = [
         Judge,
         ClearMetadataPreprocessor,

@@ -17,7 +17,15 @@ from markupsafe import Markup, escape
 
 from course_lib.files import write_whole
 from course_lib.grading.assignment import Assignment
-from course_lib.grading.engine import ENDINGS, NOT_GRADED, RIGHT_FILE, Result, Store, fingerprint
+from course_lib.grading.engine import (
+    DAMAGED_DESIGN,
+    ENDINGS,
+    NOT_GRADED,
+    RIGHT_FILE,
+    Result,
+    Store,
+    fingerprint,
+)
 from course_lib.grading.question import Design, Written
 from course_lib.grading.submissions import is_answered
 
@@ -161,16 +169,18 @@ def class_page(assignment: Assignment, results: list[Result]) -> str:
 def to_look_at(result: Result) -> list[str]:
     """Return sentences that describe what must be checked manually in a submission.
 
-    These sentences name each question whose key failed, and include the notes on a submission that
-    was stopped, has no points, or may belong to another assignment.
+    These sentences name each question whose key failed, say if a design is damaged, and include the
+    notes on a submission that was stopped, has no points, or may belong to another assignment.
     """
     failed = [
         f"The key of {question} failed with {what}." for question, what in result.faults.items()
     ]
+    sentences = [verdict.get("sentence", "") for verdict in result.verdicts.values()]
+    damaged = [sentence for sentence in sentences if sentence == DAMAGED_DESIGN]
     stopped = result.set_aside or not result.points
     # notes with these endings are shown whatever the points are
     telling = (*ENDINGS.values(), RIGHT_FILE)
-    return failed + [note for note in result.notes if stopped or note.endswith(telling)]
+    return failed + damaged + [note for note in result.notes if stopped or note.endswith(telling)]
 
 
 def distribution(points: list[float], most: float) -> list[dict]:

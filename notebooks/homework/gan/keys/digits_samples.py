@@ -171,7 +171,7 @@ How large should the networks be, which loss and which penalty do they need, and
 hold out some of your digits and compute the score on them. A score of 3.0 or less earns no points. From there, the
 points rise linearly to full points at 4.4 and above. A single Gaussian with the digits' mean and covariance reaches
 2.0, one Gaussian per class reaches about 4.0, and real digits in place of samples reach about 4.5. A small GAN trains
-in less than a minute.
+in about a minute.
 
 Hand in `samples` (1000, 64), float32, in [0, 1].""",
     {"samples": ("float32", (SAMPLES, 64))},
