@@ -76,7 +76,8 @@ class Visit:
         self.elsewhere = elsewhere
         self.finished: list[Request] = []
         self.others: dict[str, int] = {}
-        self.page.on("requestfinished", self.finished.append)
+        # Playwright cannot mark a list's own method as its handler
+        self.page.on("requestfinished", lambda request: self.finished.append(request))
         self.page.on("request", self.count_other)
         self.page.route(self.is_elsewhere, self.answer)
 

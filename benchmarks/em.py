@@ -58,11 +58,11 @@ COVARIANCES = ("full", "tied", "diag", "spherical")
 DTYPES = ("float64", "float32")
 ROUNDS = {20: 3, 100: 3, 512: 2}  # components: rounds of the comparison with other packages
 LONGER = 1.0  # seconds by which the longer fit should exceed the shorter one
-# Extra iterations at least, because the time of a short iteration is lost in the noise, and at
-# most, because components collapse in longer fits. With 512 components, an iteration takes seconds,
-# and in four iterations of a full fit without reg_covar, some components collapse.
-LEAST = {20: 3, 100: 3, 512: 1}
-MOST = {20: 10, 100: 10, 512: 2}
+LEAST = 3  # extra iterations at least, because the time of one is lost in the noise
+MOST = 10  # extra iterations at most, because components could collapse in a longer fit
+# With 512 full covariances and no reg_covar, some components collapse in the fourth iteration, and
+# an iteration takes seconds, so one or two extra iterations suffice.
+FEW = 1, 2
 
 
 def projected() -> np.ndarray:
@@ -225,13 +225,14 @@ class PeerTables:
         seconds: dict[str, list[float]] = {peer.NAME: [] for peer in peers}
         memory: dict[str, float] = {}
         more: dict[str, int] = {}  # extra iterations of the longer fit
+        least, most = FEW if (k, covariance_type) == (512, "full") else (LEAST, MOST)
         found = {}
         # these fits are not counted: mapping memory makes a first fit slower than an iteration
         for peer in peers:
             fit = peer.prepare(x, start, covariance_type, 1)
             model, short, memory[peer.NAME] = timed(fit, self.clock)
             found[peer.NAME] = peer.parameters(model)
-            more[peer.NAME] = min(MOST[k], max(LEAST[k], round(LONGER / short)))
+            more[peer.NAME] = min(most, max(least, round(LONGER / short)))
         for _ in range(ROUNDS[k]):
             for peer in peers:
                 name = peer.NAME

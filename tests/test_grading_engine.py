@@ -46,7 +46,7 @@ from course_lib.grading.engine import (
 )
 from course_lib.grading.exports import canvas_csv, gradescope, moodle_csv, plain_csv, safe
 from course_lib.grading.judge import judge_design, stopped
-from course_lib.grading.pages import class_page, feedback_page, marked, page_name
+from course_lib.grading.pages import class_page, feedback_page, marked, page_name, to_look_at
 from course_lib.grading.question import Design
 from course_lib.grading.sandbox import python_s_words
 from course_lib.grading.submissions import (
@@ -1069,6 +1069,20 @@ def test_a_design_that_lies_beside_the_only_notebook_belongs_to_it(tmp_path):
 
 
 @needs_wall
+def test_one_of_a_student_s_several_notebooks_may_belong_to_the_assignment(tmp_path, capsys):
+    folder, out = tmp_path / "submitted", with_secret(tmp_path / "out")
+    (folder / "cyd").mkdir(parents=True)
+    (folder / "ada.ipynb").write_bytes(notebook(SETUP, "def e_step(x):\n    return x"))
+    for name in ("first", "second"):
+        content = notebook(SETUP, HONEST, f"# the {name}")
+        (folder / "cyd" / f"{name}.ipynb").write_bytes(content)
+    assert main(list(map(str, grade_words(folder, out, "--workers", 0)))) == 0
+    said = capsys.readouterr().out
+    assert "More than one notebook or design was handed in" in said
+    assert "may belong to another assignment: ada." in said
+
+
+@needs_wall
 def test_notebooks_of_another_assignment_are_not_graded(tmp_path, capsys):
     folder, out = tmp_path / "submitted", with_secret(tmp_path / "out")
     folder.mkdir()
@@ -1362,6 +1376,20 @@ def test_a_second_release_says_that_it_keeps_the_secret_and_what_it_replaces(
     changed = "students/tiny/tiny.ipynb, instructor/tiny/tiny.ipynb, keys/tiny/explain.py"
     assert f"have changed and are replaced: {changed}." in capsys.readouterr().out
     assert (out / "secret").read_bytes() == before
+
+
+def test_a_second_release_names_the_copies_that_are_new(tmp_path, capsys):
+    names, out = tmp_path / "names.txt", tmp_path / "out"
+    words = ["release", "tiny", "--homework", str(HOMEWORK), "--out", str(out)]
+    words += ["--per-student", "--students", str(names)]
+    names.write_text("ada\n")
+    assert main(words) == 0
+    assert "New in" not in capsys.readouterr().out
+    names.write_text("ada\nbob\n")
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert f"The other copies in {out / 'release'} are replaced by equal ones." in said
+    assert f"New in {out / 'release'}: instructor/bob, students/bob." in said
 
 
 def test_a_missing_secret_is_the_only_thing_said(class_folder, tmp_path, capsys):
@@ -2054,6 +2082,12 @@ def test_pages_show_code_as_code_and_nothing_else_as_html():
     for page in (feedback_page(TINY, result), class_page(TINY, [result])):
         assert "<code>return &lt;b&gt;</code> was reached" in page
         assert "`a\nb` and &lt;i&gt; were not." in page
+
+
+def test_a_damaged_design_needs_a_look():
+    damaged = verdict(0, "design.safetensors is damaged: write the file with `hand_in`.")
+    result = Result("ada", "sha", {"log_mean_exp": verdict(60, "Correct."), "design": damaged})
+    assert to_look_at(result) == [damaged["sentence"]]
 
 
 def test_the_class_page_says_what_is_open_and_who_was_stopped():
