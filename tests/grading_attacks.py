@@ -370,7 +370,7 @@ DAMAGE = [
     attack(
         "threads_left",
         "leaves threads running",
-        "import threading\nfor _ in range(6):\n"
+        "import threading\nfor _ in range(20):\n"
         "    threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()",
     ),
     attack(

@@ -332,13 +332,22 @@ def released(out: Path, name: str) -> tuple[bool, set[str]]:
     return to_class, {path.parent.parent.name for path in copies.glob(f"*/{name}/{name}.ipynb")}
 
 
+def released_otherwise(asked: argparse.Namespace, name: str) -> str:
+    """Return "with" or "without" if this command differs from the release in its use of
+    --per-student, or "" if it does not differ or there is no release.
+    """
+    to_class, to_each = released(asked.out, name)
+    if not (to_class or to_each) or bool(to_each) == asked.per_student:
+        return ""
+    return "with" if to_each else "without"
+
+
 def check_kind_of_release(asked: argparse.Namespace, name: str) -> None:
     """Raise Refused if an earlier release used --per-student and this one does not,
     or the other way round.
     """
-    to_class, to_each = released(asked.out, name)
-    if (to_class or to_each) and bool(to_each) != asked.per_student:
-        how = "with" if to_each else "without"
+    how = released_otherwise(asked, name)
+    if how:
         raise Refused(
             f"{name} has already been released {how} --per-student in {asked.out / 'release'}. "
             "Release to a different folder, or delete the earlier copies."
@@ -565,8 +574,8 @@ def without_strangers(
             f"folder {name} if each student received their own copy; otherwise, delete the "
             "students' folders."
         )
-    if (to_class or to_each) and bool(to_each) != asked.per_student:
-        how = "with" if to_each else "without"
+    how = released_otherwise(asked, name)
+    if how:
         do = "Add this option to `grade` as well" if to_each else "Leave this option out"
         raise Refused(f"{name} was released {how} --per-student. {do}.")
     strangers = [one.student for one in submissions if to_each and one.student not in to_each]
@@ -894,7 +903,8 @@ def read_secret(asked: argparse.Namespace) -> Secret:
             "Use the file that `release` wrote."
         ) from None
     own = asked.out / "secret"
-    if own.exists() and own.read_text(encoding="utf-8").strip().lower() != key.hex():
+    given = asked.secret is not None
+    if given and own.exists() and own.read_text(encoding="utf-8").strip().lower() != key.hex():
         raise Refused(
             f"{asked.out} contains a different secret from {path}. "
             "Leave out --secret, or set --out to another folder."
