@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 from pathlib import Path
 
@@ -38,6 +39,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if i.path.suffix == ".ipynb" or "chromium" in getattr(i, "fixturenames", ())
     }
     items.sort(key=lambda item: item.path not in long)
+
+
+@functools.cache
+def opens_jupyterlab(file: str) -> bool:
+    """Whether a file's tests open notebooks in JupyterLab; `file` is relative to the root."""
+    path = Path(__file__).parent.parent / file
+    return path.suffix == ".py" and "lab.open(" in path.read_text(encoding="utf-8")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """With `--dist loadfile`, all files that open JupyterLab go to one worker.
+
+    Each worker would start a server of its own and load its page, which takes longer than many a
+    file's tests.
+    """
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneJupyterLab(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "all files that open JupyterLab" if opens_jupyterlab(file) else file
+
+    return OneJupyterLab(config, log)
 
 
 @pytest.fixture(autouse=True)
