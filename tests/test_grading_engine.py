@@ -1442,8 +1442,9 @@ def test_who_handed_in_something_else_needs_a_look(class_folder, tmp_path, capsy
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_sentence(
-    words, says, class_folder, tmp_path, capsys
+    words, says, class_folder, tmp_path, monkeypatch, capsys
 ):
+    monkeypatch.setattr(commands, "SCHEDULER_SECONDS", 0.5)
     empty = tmp_path / "empty"
     empty.mkdir()
     places = {"EMPTY": str(empty), "FULL": str(class_folder)}
@@ -1670,8 +1671,9 @@ def test_the_time_left_is_told_only_while_it_can_be_known(monkeypatch, capsys):
     ]
 
 
-def test_dask_is_silent_about_workers_that_leave_slowly():
+def test_dask_is_silent_about_workers_that_leave_slowly(monkeypatch):
     pytest.importorskip("distributed")
+    monkeypatch.setattr(commands, "SCHEDULER_SECONDS", 0.5)
     with pytest.raises(commands.Refused, match="no scheduler is responding"):
         commands.cluster(Namespace(scheduler="tcp://127.0.0.1:9", workers=None)).__enter__()
     assert not logging.getLogger("distributed.nanny").isEnabledFor(logging.WARNING)

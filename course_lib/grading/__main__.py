@@ -65,6 +65,7 @@ from course_lib.grading.submissions import (
 # a worker may die by chance on a harmless submission, but losing eight workers is no coincidence
 ALLOWED_DEATHS = 8
 START_TRIES = 5  # attempts to start the workers of a local cluster
+SCHEDULER_SECONDS = 10  # how long to try to reach the scheduler of --scheduler
 
 # Code that each worker runs at startup. Ctrl-C in a terminal reaches every process, but only the
 # main process handles the signal and then stops the workers.
@@ -940,7 +941,7 @@ def cluster(asked: argparse.Namespace) -> Iterator[Any]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if asked.scheduler:
         try:
-            client = Client(asked.scheduler, timeout=10)
+            client = Client(asked.scheduler, timeout=SCHEDULER_SECONDS)
         except (OSError, ValueError, TimeoutError):
             raise Refused(
                 f"no scheduler is responding at {asked.scheduler}. "
