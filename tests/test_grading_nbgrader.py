@@ -1,6 +1,7 @@
 """A real nbgrader course: release, three students, autograde, a mark by hand, feedback, export."""
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -32,27 +33,60 @@ SECRET = "ab" * 32
 UPWARDS = "def sgd_step(weights, gradient, rate):\n    return weights + rate * gradient"
 
 
-def nbgrader(course: Path, *words: str, status: int = 0) -> str:
-    return in_course(course, [sys.executable, "-m", "nbgrader", *words], status)
-
-
-def in_course(course: Path, words: list[str], status: int = 0) -> str:
-    """Run a command in the folder of an nbgrader course, and return what it prints."""
-    environment = os.environ | {
+def environment(course: Path) -> dict[str, str]:
+    """What a command in the folder of an nbgrader course has in its environment."""
+    return {
         "PYTHONPATH": str(ROOT),
         "JUPYTER_CONFIG_DIR": str(course / "jupyter"),
         # nbgrader calls alembic
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
+
+
+def in_course(course: Path, words: list[str]) -> str:
+    """Run a command in the folder of an nbgrader course, and return what it prints."""
     done = subprocess.run(
-        words, cwd=course, env=environment, capture_output=True, text=True, timeout=300
+        words,
+        cwd=course,
+        env=os.environ | environment(course),
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
-    assert done.returncode == status, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
-def course(tmp_path_factory) -> Path:
+def nbgrader(tmp_path_factory):
+    """Runs a command of nbgrader in the folder of a course, and returns what it prints."""
+    output = tmp_path_factory.mktemp("nbgrader") / "output"
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("nbgrader_server.py"))],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+
+        def run(folder: Path, *words: str, status: int = 0) -> str:
+            asked = {
+                "words": words,
+                "folder": str(folder),
+                "environment": environment(folder),
+                "output": str(output),
+            }
+            print(json.dumps(asked), file=server.stdin, flush=True)
+            exited = int(server.stdout.readline())
+            said = output.read_text(encoding="utf-8")
+            assert exited == status, said
+            return said
+
+        yield run
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory, nbgrader) -> Path:
     folder = tmp_path_factory.mktemp("course")
     (folder / "secret").write_text(SECRET)
     homework = folder / "homework"
@@ -136,7 +170,7 @@ def test_the_gradebook_holds_the_judge_s_points(course):
     assert found["cyd"] == {"log_mean_exp": 0, "sgd_step": 0, "explain": None}
 
 
-def test_a_person_s_mark_and_the_judge_s_sentences_reach_the_feedback(course):
+def test_a_person_s_mark_and_the_judge_s_sentences_reach_the_feedback(nbgrader, course):
     from nbgrader.api import Gradebook
 
     with Gradebook(f"sqlite:///{course}/gradebook.db", "course") as book:
@@ -249,7 +283,7 @@ def listed(course: Path) -> dict[str, str]:
         return {row["student_id"]: row["score"] for row in csv.DictReader(file)}
 
 
-def test_a_student_without_a_notebook_is_listed_once_added_to_the_gradebook(followed):
+def test_a_student_without_a_notebook_is_listed_once_added_to_the_gradebook(nbgrader, followed):
     assert re.search(
         r"WARNING\] No notebooks were matched by '\S+/eve/mixtures/",
         (followed / "log.txt").read_text(),
@@ -261,7 +295,7 @@ def test_a_student_without_a_notebook_is_listed_once_added_to_the_gradebook(foll
     assert listed(followed)["eve"] == "0.0"
 
 
-def test_a_damaged_notebook_fails_autograde_but_stops_nobody_else(followed):
+def test_a_damaged_notebook_fails_autograde_but_stops_nobody_else(nbgrader, followed):
     (followed / "submitted" / "cyd" / "mixtures").mkdir(parents=True)
     (followed / "submitted" / "cyd" / "mixtures" / "mixtures.ipynb").write_text('{"cells": [')
     shutil.copytree(followed / "release" / "mixtures", followed / "submitted" / "dan" / "mixtures")
@@ -273,7 +307,7 @@ def test_a_damaged_notebook_fails_autograde_but_stops_nobody_else(followed):
     assert sentences(followed, "dan")["m_step"] == "Not started.\n"
 
 
-def test_model_answers_in_the_source_version_are_not_handed_out(followed, tmp_path):
+def test_model_answers_in_the_source_version_are_not_handed_out(nbgrader, followed, tmp_path):
     shutil.copy(followed / "nbgrader_config.py", tmp_path)
     solved = followed.parent / "grades" / "release" / "instructor" / "mixtures"
     shutil.copytree(solved, tmp_path / "source" / "mixtures")
@@ -287,7 +321,9 @@ def test_model_answers_in_the_source_version_are_not_handed_out(followed, tmp_pa
     assert not (tmp_path / "release" / "mixtures").exists()
 
 
-def test_a_notebook_that_was_released_with_another_secret_is_not_handed_out(followed, tmp_path):
+def test_a_notebook_that_was_released_with_another_secret_is_not_handed_out(
+    nbgrader, followed, tmp_path
+):
     config = (followed / "nbgrader_config.py").read_text()
     secret = followed.parent / "grades" / "secret"
     (tmp_path / "other").write_text(other_variants("mixtures", secret.read_text()))
@@ -340,7 +376,7 @@ def test_all_other_solutions_are_cleared_as_nbgrader_does():
     assert cleared("another", ("answer-sgd_step", own)) == [CLEARED]
 
 
-def test_autograde_says_where_the_secret_should_be(course):
+def test_autograde_says_where_the_secret_should_be(nbgrader, course):
     moved = (course / "secret").rename(course / "moved")
     try:
         said = nbgrader(course, "autograde", "tiny", "--student", "cyd", "--force", status=1)
@@ -352,7 +388,7 @@ def test_autograde_says_where_the_secret_should_be(course):
     ) in said
 
 
-def test_autograde_names_a_key_that_failed(course):
+def test_autograde_names_a_key_that_failed(nbgrader, course):
     """Last, because it grades the course again."""
     key = course / "homework" / "tiny" / "keys" / "sgd_step.py"
     text = key.read_text()
