@@ -37,6 +37,10 @@ OUT ?= grades
 # waits for a browser or for the network leaves its core to another.
 WORKERS ?= 3
 
+# For processes of the tests, some hundred of them: each would compile the course again where Python is told to
+# keep nothing.
+KEEP_COMPILED := PYTHONDONTWRITEBYTECODE=
+
 # Where a folder with the data stands beside the course, nothing needs to be downloaded.
 ifndef COURSE_DATA
 ifneq ($(wildcard ../shared/data/.),)
@@ -55,7 +59,7 @@ lab: $(STUDENT)  ## install the course into .venv and open JupyterLab on the fir
 	$(BIN)/jupyter lab --KernelManager.transport_encryption=auto notebooks/00_start_here.ipynb
 
 test: $(DEVELOPER)  ## run all tests and, with small budgets, all notebooks
-	COURSE_FAST=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval-lax tests $(wildcard notebooks/*.ipynb)
+	COURSE_FAST=1 OMP_NUM_THREADS=1 $(KEEP_COMPILED) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval-lax tests $(wildcard notebooks/*.ipynb)
 
 thorough: $(DEVELOPER)  ## run the tests with every costly case, which takes an hour
 	@COURSE_THOROUGH=1 $(MAKE) test
