@@ -37,8 +37,7 @@ OUT ?= grades
 # waits for a browser or for the network leaves its core to another.
 WORKERS ?= 3
 
-# For processes of the tests, some hundred of them: each would compile the course again where Python is told to
-# keep nothing.
+# The tests start many processes, and each would compile the course again where Python is told to keep nothing.
 KEEP_COMPILED := PYTHONDONTWRITEBYTECODE=
 
 # Where a folder with the data stands beside the course, nothing needs to be downloaded.
