@@ -8,12 +8,15 @@ is a line with its exit status.
 
 import json
 import os
+import signal
 import sys
 from typing import Any
 
 from nbgrader.apps.nbgraderapp import main
 
 import course_lib.grading.nbgrader  # noqa: F401  (the courses' nbgrader_config.py imports it)
+
+SECONDS = 300  # a command that takes longer is ended, so that no test waits forever
 
 
 def run(words: list[str], folder: str, environment: dict[str, str], output: str) -> None:
@@ -25,6 +28,7 @@ def run(words: list[str], folder: str, environment: dict[str, str], output: str)
     os.chdir(folder)
     os.environ.update(environment)
     sys.argv = ["nbgrader", *words]
+    signal.alarm(SECONDS)  # by default, the signal ends the process
     main()
     sys.exit(0)
 
