@@ -55,6 +55,7 @@ PLAYERS: dict[str, Any] = {
     "lr_discriminator": 2e-3,
     "r1": 0.05,
     "r1_every": 8,
+    "weigh_kinds": True,
 }
 RECIPES: dict[str, Recipe | GANRecipe] = {
     # the network of most tutorials and, with another activation, of Kingma & Welling (2014)
@@ -152,7 +153,10 @@ def train(
             quiet=quiet,
             **options,
         )
-    return model.eval(), run
+    model.eval()
+    if run.finished:
+        recipe.finish(model, digits)
+    return model, run
 
 
 def _new_run(

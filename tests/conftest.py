@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import signal
 from pathlib import Path
 
@@ -31,21 +32,31 @@ def root() -> Path:
     return Path(__file__).parent.parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Notebooks and browsers first: a long file that begins last leaves the other worker idle."""
-    long = {
-        i.path
-        for i in items
-        if i.path.suffix == ".ipynb" or "chromium" in getattr(i, "fixturenames", ())
-    }
-    items.sort(key=lambda item: item.path not in long)
-
-
 @functools.cache
 def opens_jupyterlab(file: str) -> bool:
     """Whether a file's tests open notebooks in JupyterLab; `file` is relative to the root."""
     path = Path(__file__).parent.parent / file
     return path.suffix == ".py" and "lab.open(" in path.read_text(encoding="utf-8")
+
+
+# They wait for the network, and for attacks that last until a time limit ends them.
+WAITING = {"test_install.py", "test_grading_attacks.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: one that begins last leaves the other workers idle.
+
+    Notebooks, which compute, and files that mostly wait, for example for a browser, come in turns:
+    three workers that all compute share two cores, and while all three wait, the cores are idle.
+    """
+    files = list(dict.fromkeys(item.path for item in items))
+    browser = {i.path for i in items if "chromium" in getattr(i, "fixturenames", ())}
+    in_lab = [path for path in files if opens_jupyterlab(str(path))]
+    waiting = [p for p in files if (p in browser and p not in in_lab) or p.name in WAITING]
+    notebooks = [path for path in files if path.suffix == ".ipynb"]
+    turns = [path for pair in itertools.zip_longest(notebooks, waiting) for path in pair if path]
+    place = {path: number for number, path in enumerate([*in_lab, *turns])}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -7,6 +7,7 @@ Source: Goodfellow et al. 2014.
 """
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -31,14 +32,15 @@ class GANConfig(Config):
     shape, hidden, activation, network: as in `networks`. latent: the number of dimensions of z that
     are drawn from N(0, I). kinds: if positive, z also contains a random one-hot vector of this
     length, scaled by 3. The prior is then a mixture, so G need not split a single cloud into
-    separate digits; what each component represents is learned. discriminator: the widths of D's
-    hidden layers, or None to use the widths in `hidden`. norm: whether G uses batch normalization
-    (Radford et al. 2016). spectral: whether each weight matrix in D is divided by its largest
-    singular value, to bound the slope of D (Miyato et al. 2018). labels: the number of classes of a
-    conditional GAN, or 0 for an unconditional GAN. In a conditional GAN, both networks also receive
-    one-hot labels (Mirza & Osindero 2014).
+    separate digits; what each component represents is learned. kind_weights: the probability of
+    each kind in `generate`, or None if all kinds are equally probable. discriminator: the widths of
+    D's hidden layers, or None to use the widths in `hidden`. norm: whether G uses batch
+    normalization (Radford et al. 2016). spectral: whether each weight matrix in D is divided by its
+    largest singular value, to bound the slope of D (Miyato et al. 2018). labels: the number of
+    classes of a conditional GAN, or 0 for an unconditional GAN. In a conditional GAN, both networks
+    also receive one-hot labels (Mirza & Osindero 2014).
 
-    Raises ValueError for invalid numbers, shapes and widths.
+    Raises ValueError for invalid numbers, shapes, widths and weights.
     """
 
     shape: Sequence[int] = (28, 28)
@@ -51,6 +53,7 @@ class GANConfig(Config):
     norm: bool = True
     spectral: bool = False
     labels: int = 0
+    kind_weights: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         numbers = (self.latent, self.kinds, self.labels)
@@ -68,6 +71,16 @@ class GANConfig(Config):
         if self.discriminator is not None:
             require.widths(self.discriminator)
             self._make_tuple("discriminator")
+        if self.kind_weights is not None:
+            weights = tuple(float(weight) for weight in self.kind_weights)
+            # a sum of float32 numbers, as a tensor holds them, is rarely exactly 1
+            sums_to_1 = math.isclose(sum(weights), 1, abs_tol=1e-4)
+            if len(weights) != self.kinds or min(weights, default=0) < 0 or not sums_to_1:
+                raise ValueError(
+                    f"kind_weights must be {self.kinds} probabilities, one for each kind, "
+                    f"that sum to 1, but got {weights}."
+                )
+            object.__setattr__(self, "kind_weights", weights)
 
 
 class GAN(nn.Module):
@@ -109,18 +122,23 @@ class GAN(nn.Module):
         for network in (self.generator, self.ema):
             network.start_at(mean)
 
-    def noise(self, n: int) -> Tensor:
+    def noise(self, n: int, kind_weights: Sequence[float] | None = None) -> Tensor:
         """Draw n codes z from torch's global generator; z has shape (n, latent + kinds).
 
-        The codes have the same dtype and device as G's weights.
+        The codes have the same dtype and device as G's weights. kind_weights: the probability of
+        each kind; by default, all kinds are equally probable, as they are in training.
         """
         require.number_of_images(n)
         weights, kinds = self.generator.bias, self.config.kinds
         z = torch.randn(n, self.config.latent, device=weights.device, dtype=weights.dtype)
         if not kinds:
             return z
-        choice = one_hot(torch.randint(kinds, (n,), device=weights.device), kinds)  # (n, kinds)
-        return torch.cat([z, 3.0 * choice.to(z.dtype)], 1)
+        if kind_weights is None:
+            kind = torch.randint(kinds, (n,), device=weights.device)  # (n,)
+        else:
+            probabilities = torch.tensor(kind_weights, device=weights.device)
+            kind = torch.multinomial(probabilities, n, replacement=True)  # (n,)
+        return torch.cat([z, 3.0 * one_hot(kind, kinds).to(z.dtype)], 1)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the images G(z), with pixels in [0, 1], for codes z from `noise`.
@@ -152,10 +170,10 @@ class GAN(nn.Module):
     def generate(self, n: int, y: Tensor | None = None) -> Tensor:
         """Generate n images as a tensor of shape (n, D), using the running average of G's weights.
 
-        A conditional GAN requires labels y of shape (n,), one per image.
+        The kinds have the probabilities `config.kind_weights`. A conditional GAN requires labels y
+        of shape (n,), one per image.
         """
-        z = self.noise(n)
-        z = self._with_labels(z, y)
+        z = self._with_labels(self.noise(n, self.config.kind_weights), y)
         # in blocks, because the layers' activations may need far more memory than the images
         logits = [self.ema(some) for some in z.split(IMAGES_AT_ONCE)]
         return torch.sigmoid(torch.cat(logits).to(z.dtype))

@@ -1,7 +1,7 @@
 """The recipe for training a GAN: the steps of both players, and their hyperparameters."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from course_lib import require
 from course_lib.data import Digits
 from course_lib.models.gan import GAN, update_discriminator, update_generator
+from course_lib.training.kinds import fit_kind_weights
 from course_lib.training.loop import Run
 from course_lib.training.schedules import adam, set_rate
 
@@ -39,6 +40,7 @@ class GANRecipe:
     penalty: float = 0.0  # weight of `gradient_penalty`
     ema_decay: float = 0.998  # decay of the averaged weights per step; smaller in the first steps
     mean_image: bool = True  # G's first output is the mean image instead of a grey image
+    weigh_kinds: bool = False  # after training, EM estimates how frequent each kind should be
     autocast: bool = False  # matrix products in bfloat16, on devices that support it
 
     def __post_init__(self) -> None:
@@ -50,6 +52,11 @@ class GANRecipe:
             )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be at least 0 and below 1, but got {self.ema_decay}.")
+        if self.weigh_kinds and (not self.config.get("kinds") or self.config.get("labels")):
+            raise ValueError(
+                "weigh_kinds=True is only for an unconditional GAN with kinds, "
+                'as in GANRecipe({"kinds": 20}, weigh_kinds=True).'
+            )
 
     @property
     def rows(self) -> int:
@@ -123,6 +130,17 @@ class GANRecipe:
             return losses
 
         return step
+
+    def finish(self, gan: GAN, digits: Digits) -> None:
+        """Weigh the trained GAN's kinds, if the recipe says so; see `kinds`."""
+        if not self.weigh_kinds:
+            return
+        try:
+            weights = fit_kind_weights(gan, digits)
+        except KeyboardInterrupt:  # an exception here would lose the trained GAN
+            print("Interrupted: the kinds were not weighed and remain equally probable.")
+            return
+        gan.config = replace(gan.config, kind_weights=weights.tolist())
 
     def variant(self, run: Run) -> Callable[[], Hashable]:
         """Return a function that tells whether the next step includes R1.

@@ -852,7 +852,11 @@ print(f"(means of {len(small_seeds)} seeds)")
 # - *Kinds.* In addition to normally distributed numbers, z contains a one-hot vector that picks one of twenty kinds.
 #   The [prior](../docs/glossary.md#prior) is then a mixture, as in
 #   [Gaussian mixtures and EM](01_gaussian_mixtures_em.ipynb), so G, which is a continuous function, need not tear a
-#   single cloud of codes apart into ten separate digits.
+#   single cloud of codes apart into ten separate digits. In training, all kinds are equally probable, although the digits
+#   that they come to represent need not be equally frequent. When the game is over, EM therefore estimates a weight for
+#   each kind from the training digits, without their labels, and samples are drawn with these weights. The E-step needs
+#   the posterior probabilities of the kinds, which a GAN cannot compute, so it takes them from a classifier that has
+#   learned to recognize the kinds of generated images (Saerens et al. 2002; `course_lib.training.kinds`).
 # - *A start at the mean image.* The bias of each output pixel is initialized so that the first images resemble the mean
 #   digit rather than a uniform grey.
 # - *Averaging.* The game circles, so samples are drawn with a running average of G's weights,
@@ -1404,6 +1408,8 @@ checks.precision(my_precision)
 # - Goodfellow et al. 2014, *Generative Adversarial Nets*. The game, its optimum and both losses of G, in nine pages.
 # - Salimans et al. 2016, *Improved Techniques for Training GANs*. Minibatch discrimination, the inception score, and
 #   the study with people.
+# - Saerens et al. 2002, *Adjusting the Outputs of a Classifier to New a Priori Probabilities: A Simple Procedure*. EM
+#   for the weights of a mixture, with a classifier instead of densities.
 # - Mescheder et al. 2018, *Which Training Methods for GANs do actually Converge?* Why the game circles, and why R1
 #   stops it.
 # - Heusel et al. 2017, *GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium*. Two

@@ -1,0 +1,144 @@
+"""How frequent each kind of a GAN should be: EM finds the shares of the real images."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from course_lib.data import Digits
+from course_lib.models.gan import GAN, GANConfig
+from course_lib.recipes import RECIPES, train
+from course_lib.training import gan as gan_training
+from course_lib.training import kinds
+from course_lib.training.checkpoints import load_model, save_model
+from course_lib.training.gan import GANRecipe
+from course_lib.training.kinds import fit_kind_weights
+
+SIZE = {"shape": (8, 8), "latent": 2, "hidden": (8, 8), "discriminator": (8, 8, 16)}
+BARS = (
+    torch.eye(8)[:4].repeat_interleave(8, 1).reshape(4, 64)
+)  # kind k: row k of the image is white
+
+
+class Bars(nn.Module):
+    """A generator of noisy bars: kinds 0 and 1 draw the same bar, kinds 2 and 3 one each."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(64))
+
+    def forward(self, z):
+        bars = BARS[[0, 0, 2, 3]][z[:, 2:].argmax(1)]
+        return 4 * bars - 2 + 0.5 * torch.randn(len(z), 64)
+
+
+@pytest.fixture
+def gan():
+    torch.manual_seed(0)
+    found = GAN(**SIZE, kinds=4).eval()
+    found.ema = Bars()
+    return found
+
+
+def digits_of(shares):
+    """Bars whose kinds have the given shares."""
+    counts = [round(2000 * share) for share in shares]
+    z = torch.eye(4).repeat_interleave(torch.tensor(counts), 0)
+    torch.manual_seed(1)
+    pixels = Bars()(torch.cat([torch.zeros(len(z), 2), z], 1)).sigmoid()
+    return Digits(
+        (255 * pixels).byte().reshape(-1, 8, 8).detach(), torch.zeros(len(z)).long(), "bars"
+    )
+
+
+@pytest.mark.parametrize(
+    "shares", [(0.25, 0.25, 0.25, 0.25), (0.1, 0.1, 0.7, 0.1), (0, 0.5, 0.5, 0)]
+)
+def test_the_weights_are_the_shares_of_the_real_images(gan, shares):
+    weights = fit_kind_weights(gan, digits_of(shares))
+    assert weights.shape == (4,)
+    assert float(weights.sum()) == pytest.approx(1)
+    # kinds 0 and 1 draw the same bar, so only the sum of their weights is determined; a pixel's
+    # noise is an eighth of what a bar adds, so the classifier errs in far less than 1 % of images
+    found = [float(weights[:2].sum()), *weights[2:].tolist()]
+    assert found == pytest.approx([shares[0] + shares[1], *shares[2:]], abs=0.01)
+
+
+def test_em_maximizes_the_likelihood():
+    """Two fixed normal densities that overlap: the best weight on a fine grid is EM's."""
+    torch.manual_seed(0)
+    x = torch.cat([torch.randn(300), 1 + torch.randn(100)]).double()
+    densities = torch.stack([(-(x**2) / 2).exp(), (-((x - 1) ** 2) / 2).exp()], 1)  # (N, 2)
+    grid = torch.linspace(0, 1, 10_001).double()
+    likelihood = [(densities @ torch.stack([w, 1 - w])).log().sum() for w in grid]
+    best = grid[torch.stack(likelihood).argmax()]
+    assert 0.6 < best < 0.9
+    found = kinds._em(densities / densities.sum(1, keepdim=True))
+    # after 100 iterations, EM is within a hundredth of the maximum for densities this close
+    assert float(found[0]) == pytest.approx(float(best), abs=0.01)
+
+
+def test_a_seed_gives_the_same_weights_and_leaves_torchs_generator_alone(gan):
+    digits = digits_of((0.1, 0.1, 0.7, 0.1))
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    first = fit_kind_weights(gan, digits, seed=5)
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.equal(fit_kind_weights(gan, digits, seed=5), first)
+
+
+def test_generate_draws_the_kinds_with_their_weights_and_training_does_not():
+    torch.manual_seed(0)
+    gan = GAN(**SIZE, kinds=4, kind_weights=(0, 0.5, 0.5, 0)).eval()
+    gan.ema = Bars()
+    white = gan.generate(1000).reshape(-1, 8, 8).mean(2).argmax(1)  # the row of each bar
+    # the standard deviation of a share is 0.016
+    assert float((white == 0).float().mean()) == pytest.approx(0.5, abs=0.06)
+    assert float((white == 2).float().mean()) == pytest.approx(0.5, abs=0.06)
+    shares = gan.noise(1000)[:, 2:].gt(0).float().mean(0)
+    assert shares.tolist() == pytest.approx([0.25] * 4, abs=0.06)
+
+
+def test_weights_are_saved_with_the_gan(tmp_path):
+    gan = GAN(**SIZE, kinds=2, kind_weights=torch.tensor([0.3, 0.7]))
+    save_model(gan, tmp_path / "gan.safetensors")
+    assert load_model(tmp_path / "gan.safetensors").config.kind_weights == gan.config.kind_weights
+
+
+@pytest.mark.parametrize("weights", [(0.5, 0.5, 0), (0.5, 0.4), (1.5, -0.5), (), (float("nan"), 1)])
+def test_weights_that_cannot_be(weights):
+    with pytest.raises(ValueError, match="kind_weights must be 2 probabilities, one for each kind"):
+        GANConfig(kinds=2, kind_weights=weights)
+
+
+def test_a_recipe_weighs_the_kinds_at_its_end_only(monkeypatch, capsys):
+    config = {"latent": 2, "hidden": (8, 8), "kinds": 4}
+    recipe = GANRecipe(config, epochs=1, weigh_kinds=True)
+    digits = digits_of((0.1, 0.1, 0.7, 0.1))
+    gan, run = train(recipe, digits, quiet=True)
+    assert run.finished
+    assert gan.config.kind_weights == tuple(fit_kind_weights(gan, digits).tolist())
+    equal, _ = train(replace(recipe, weigh_kinds=False), digits, quiet=True)
+    assert equal.config.kind_weights is None
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gan_training, "fit_kind_weights", interrupted)
+    gan, run = train(recipe, digits, quiet=True)
+    assert run.finished
+    assert gan.config.kind_weights is None
+    assert capsys.readouterr().out.startswith("Interrupted: the kinds were not weighed")
+
+
+@pytest.mark.parametrize("config", [{}, {"kinds": 4, "labels": 3}])
+def test_only_a_mixture_without_labels_can_be_weighed(config):
+    with pytest.raises(ValueError, match="only for an unconditional GAN with kinds"):
+        GANRecipe(config, weigh_kinds=True)
+
+
+def test_the_course_s_gans_are_weighed():
+    assert RECIPES["gan"].weigh_kinds
+    assert RECIPES["gan_four_minutes"].weigh_kinds
