@@ -159,7 +159,7 @@ def ours(
 ) -> list[float]:
     """Return the scores of the four-minute recipe, one for every `every` epochs of its schedule.
 
-    All kinds are equally probable, because they are only weighed at the end of a training.
+    All kinds are equally probable, because their weights are estimated only after training.
     """
     scores: list[float] = []
 
@@ -181,7 +181,7 @@ def pace(digits: Digits, rounds: int = 3, part: float = 0.2) -> dict[str, list[f
 
     The loops alternate, for a fair comparison.
     """
-    # epochs alone are timed; weighing the kinds comes once, after the last
+    # only epochs are timed; the weights of the kinds are estimated once, after the last epoch
     recipe = replace(RECIPES["gan_four_minutes"], weigh_kinds=False)
     some = round(part * len(digits))
     loop = Tutorial(digits.subset(slice(some)), recipe.config, 0)

@@ -130,7 +130,9 @@ def test_a_recipe_weighs_the_kinds_at_its_end_only(monkeypatch, capsys):
     gan, run = train(recipe, digits, quiet=True)
     assert run.finished
     assert gan.config.kind_weights is None
-    assert capsys.readouterr().out.startswith("Interrupted: the kinds were not weighed")
+    assert capsys.readouterr().out.startswith(
+        "Interrupted: the weights of the kinds were not estimated"
+    )
 
 
 @pytest.mark.parametrize("config", [{}, {"kinds": 4, "labels": 3}])

@@ -73,7 +73,7 @@ class GANConfig(Config):
             self._make_tuple("discriminator")
         if self.kind_weights is not None:
             weights = tuple(float(weight) for weight in self.kind_weights)
-            # a sum of float32 numbers, as a tensor holds them, is rarely exactly 1
+            # float32 numbers, such as those from a tensor, rarely sum to exactly 1
             sums_to_1 = math.isclose(sum(weights), 1, abs_tol=1e-4)
             if len(weights) != self.kinds or min(weights, default=0) < 0 or not sums_to_1:
                 raise ValueError(
@@ -170,8 +170,8 @@ class GAN(nn.Module):
     def generate(self, n: int, y: Tensor | None = None) -> Tensor:
         """Generate n images as a tensor of shape (n, D), using the running average of G's weights.
 
-        The kinds have the probabilities `config.kind_weights`. A conditional GAN requires labels y
-        of shape (n,), one per image.
+        The kinds are drawn with the probabilities `config.kind_weights`, if there are any. A
+        conditional GAN requires labels y of shape (n,), one per image.
         """
         z = self._with_labels(self.noise(n, self.config.kind_weights), y)
         # in blocks, because the layers' activations may need far more memory than the images

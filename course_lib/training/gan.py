@@ -132,13 +132,16 @@ class GANRecipe:
         return step
 
     def finish(self, gan: GAN, digits: Digits) -> None:
-        """Weigh the trained GAN's kinds, if the recipe says so; see `kinds`."""
+        """Estimate the weights of the trained GAN's kinds if `weigh_kinds` is set; see `kinds`."""
         if not self.weigh_kinds:
             return
         try:
             weights = fit_kind_weights(gan, digits)
         except KeyboardInterrupt:  # an exception here would lose the trained GAN
-            print("Interrupted: the kinds were not weighed and remain equally probable.")
+            print(
+                "Interrupted: the weights of the kinds were not estimated, "
+                "so all kinds remain equally probable."
+            )
             return
         gan.config = replace(gan.config, kind_weights=weights.tolist())
 

@@ -2,11 +2,11 @@
 
 A GAN with kinds is a mixture: P(x) = Σ_k weight_k P(x | k), where P(x | k) is the distribution of
 the images of kind k. During training, all kinds are equally probable, so a class of digits that
-three of 20 kinds represent is generated three times as often as a class that only one represents.
-EM finds the weights with which the mixture fits the real images best. A GAN cannot compute
-P(x | k). But the E-step needs only ratios of these densities, and a classifier that has learned to
-name the kinds of generated images yields them: if all kinds are equally frequent, P(k | x) is
-proportional to P(x | k). No labels are needed.
+three kinds represent is generated three times as often as a class that only one kind represents.
+EM finds the weights with which the mixture fits the real images best. Its E-step needs P(x | k),
+which a GAN cannot compute, but only up to a factor that is the same for all kinds. So a classifier
+that has learned to recognize the kinds of generated images is enough: since these kinds are equally
+frequent, its P(k | x) is proportional to P(x | k) for each image x. No labels of digits are needed.
 Source: Saerens et al. 2002.
 """
 
@@ -18,18 +18,20 @@ from course_lib.data import Digits
 from course_lib.models.gan import GAN
 from course_lib.models.networks import Encoder
 
-STEPS = 400  # of the classifier's training, each on new images: 13 seconds for the course's GAN
+# Steps of the classifier's training, each on new images. With 400, the course's GAN is done after
+# 13 to 15 seconds on two cores.
+STEPS = 400
 BATCH_SIZE = 128
-RATE = 1e-3  # it falls linearly to 0: a constant rate left the weights two to three times as noisy
+RATE = 1e-3  # it falls linearly to 0; at a constant rate, the weights were noisier
 ITERATIONS = 100  # of EM; on MNIST, the weights no longer change after the first 20
 
 
 def fit_kind_weights(gan: GAN, digits: Digits, seed: int = 0) -> Tensor:
-    """Return the weights (kinds,) with which the GAN's images resemble the digits most closely.
+    """Return the weights (kinds,) with which the GAN's mixture fits the digits best.
 
     gan: an unconditional GAN with kinds, in evaluation mode. digits: real images of the same shape
-    as the GAN's. The seed determines the images and the training; torch's global generator is left
-    as it was.
+    as the GAN's. The seed determines the generated images and the classifier's initial weights; the
+    global generators of the CPU and of the digits' CUDA device are left as they were.
     """
     cuda = [digits.images.device] if digits.images.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
@@ -42,7 +44,7 @@ def fit_kind_weights(gan: GAN, digits: Digits, seed: int = 0) -> Tensor:
 
 
 def _train_classifier(gan: GAN) -> Encoder:
-    """Return a network with D's layers that maps generated images to logits of their kinds."""
+    """Return a network with D's hidden layers that maps images to the logits of their kinds."""
     config = gan.config
     hidden = config.hidden if config.discriminator is None else config.discriminator
     layers = config.activation, config.network
@@ -69,7 +71,7 @@ def _em(posteriors: Tensor) -> Tensor:
     """
     weights = posteriors.new_full((posteriors.shape[1],), 1 / posteriors.shape[1])
     for _ in range(ITERATIONS):
-        joint = weights * posteriors  # proportional to weight_k P(x_n | k)
+        joint = weights * posteriors  # proportional to weight_k P(x_n | k) for each n
         resp = joint / joint.sum(1, keepdim=True)  # the E-step: (N, K)
         weights = resp.mean(0)  # the M-step
     return weights
