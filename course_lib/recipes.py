@@ -60,7 +60,8 @@ PLAYERS: dict[str, Any] = {
 RECIPES: dict[str, Recipe | GANRecipe] = {
     # the network of most tutorials and, with another activation, of Kingma & Welling (2014)
     "plain": Recipe(),
-    # trains in four minutes on two cores; benchmarks/quality.py removes each ingredient in turn
+    # trains in three to six minutes on two cores; benchmarks/quality.py removes one ingredient at
+    # a time
     "four_minutes": Recipe(
         config=WIDE, epochs=80, batch_size=256, lr=2e-3, cosine=True, warmup=0.1, mean_image=True
     ),

@@ -40,7 +40,8 @@ def fit_kind_weights(gan: GAN, digits: Digits, seed: int = 0) -> Tensor:
     blocks = torch.arange(len(digits), device=digits.images.device).split(1_000)
     with torch.no_grad():
         logits = torch.cat([classifier(digits.pixels(rows)) for rows in blocks])  # (N, kinds)
-    return _em(logits.double().softmax(1))
+    # in float64 on the CPU, because not every device supports it
+    return _em(logits.cpu().double().softmax(1))
 
 
 def _train_classifier(gan: GAN) -> Encoder:
