@@ -125,8 +125,11 @@ def train(
     call, and they all return the same model; only process 0 evaluates the model, draws pictures and
     writes files.
     If training is interrupted, the model trained so far is returned, and `run.finished` is False.
-    Raises ValueError if `recipe` is not a recipe, or if the group's processes cannot
-    share its training.
+    After the last step, `recipe.finish` completes the model: it estimates the weights of a GAN's
+    kinds. If you then continue with `run.train`, call it again.
+    Raises KeyboardInterrupt if `recipe.finish` is interrupted and there is a checkpoint, from which
+    the same call continues. Raises ValueError if `recipe` is not a recipe, or if the group's
+    processes cannot share its training.
     """
     digits = as_digits(digits)
     check_recipe(recipe)
@@ -155,9 +158,29 @@ def train(
             **options,
         )
     model.eval()
-    if run.finished:
-        recipe.finish(model, digits)
+    if run.finished and run.step:
+        _finish(recipe, model, digits, run, weights)
     return model, run
+
+
+def _finish(
+    recipe: Recipe | GANRecipe, model: Any, digits: Digits, run: Run, weights: Tensor | None
+) -> None:
+    """Do what the recipe does after the last step.
+
+    Raises KeyboardInterrupt if the user interrupts it and the same call can make up for it, because
+    the trained model is in the run's checkpoint. Without a checkpoint, a message is printed
+    instead, so that the trained model is not lost.
+    """
+    try:
+        recipe.finish(model, digits, weights)
+    except KeyboardInterrupt:
+        if run.checkpoint:
+            raise
+        print(
+            "Interrupted after the last training step. "
+            "To complete the model, call finish(model, digits) of its recipe."
+        )
 
 
 def _new_run(
@@ -325,7 +348,10 @@ def main() -> None:
             return
         recipe, going = RECIPES[asked.recipe], asked.out.with_suffix(".run.safetensors")
         metadata["epochs"] = recipe.epochs if asked.epochs is None else asked.epochs
-        model, run = train(recipe, digits, asked.seed, asked.epochs, going)
+        try:
+            model, run = train(recipe, digits, asked.seed, asked.epochs, going)
+        except KeyboardInterrupt:  # after the last step, when the trained model is in a checkpoint
+            sys.exit(f"{asked.out} is not written yet: run the same command again.")
     if not speaks:
         return
     if not run.finished:

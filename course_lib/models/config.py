@@ -20,6 +20,10 @@ class Config:
             for name, value in asdict(self).items()
         }
 
+    def of_training(self) -> dict[str, Any]:
+        """Return the fields that affect training, as `to_json` does."""
+        return self.to_json()
+
     def _make_tuple(self, name: str) -> None:
         """Convert a field from a sequence of Python or NumPy integers to a tuple of int."""
         value = getattr(self, name)

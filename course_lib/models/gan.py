@@ -72,15 +72,33 @@ class GANConfig(Config):
             require.widths(self.discriminator)
             self._make_tuple("discriminator")
         if self.kind_weights is not None:
-            weights = tuple(float(weight) for weight in self.kind_weights)
-            # float32 numbers, such as those from a tensor, rarely sum to exactly 1
-            sums_to_1 = math.isclose(sum(weights), 1, abs_tol=1e-4)
-            if len(weights) != self.kinds or min(weights, default=0) < 0 or not sums_to_1:
-                raise ValueError(
-                    f"kind_weights must be {self.kinds} probabilities, one for each kind, "
-                    f"that sum to 1, but got {weights}."
-                )
+            weights = _probabilities(self.kind_weights, self.kinds)
             object.__setattr__(self, "kind_weights", weights)
+
+    def of_training(self) -> dict[str, Any]:
+        """Return the fields that affect training; the weights of the kinds do not."""
+        fields = self.to_json()
+        del fields["kind_weights"]
+        return fields
+
+
+def _probabilities(kind_weights: Sequence[float], kinds: int) -> tuple[float, ...]:
+    """Return the weights of the kinds as a tuple.
+
+    Raises ValueError unless they are `kinds` non-negative numbers that sum to 1.
+    """
+    try:
+        weights = tuple(float(weight) for weight in kind_weights)
+    except (TypeError, ValueError):  # not a sequence, or not of numbers
+        weights = ()
+    # float32 numbers, such as those from a tensor, rarely sum to exactly 1
+    sums_to_1 = math.isclose(sum(weights), 1, abs_tol=1e-4)
+    if len(weights) != kinds or min(weights, default=0) < 0 or not sums_to_1:
+        raise ValueError(
+            f"kind_weights must be {kinds} probabilities, one for each kind, "
+            f"that sum to 1, but got {kind_weights!r}."
+        )
+    return weights
 
 
 class GAN(nn.Module):
@@ -122,22 +140,25 @@ class GAN(nn.Module):
         for network in (self.generator, self.ema):
             network.start_at(mean)
 
-    def noise(self, n: int, kind_weights: Sequence[float] | None = None) -> Tensor:
+    def noise(self, n: int, weighted: bool = False) -> Tensor:
         """Draw n codes z from torch's global generator; z has shape (n, latent + kinds).
 
-        The codes have the same dtype and device as G's weights. kind_weights: the probability of
-        each kind; by default, all kinds are equally probable, as they are in training.
+        The codes have the same dtype and device as G's weights. weighted: whether the kinds have
+        the probabilities `config.kind_weights`, if there are any; by default, all kinds are equally
+        probable, as they are in training.
         """
         require.number_of_images(n)
         weights, kinds = self.generator.bias, self.config.kinds
         z = torch.randn(n, self.config.latent, device=weights.device, dtype=weights.dtype)
         if not kinds:
             return z
-        if kind_weights is None:
-            kind = torch.randint(kinds, (n,), device=weights.device)  # (n,)
-        else:
-            probabilities = torch.tensor(kind_weights, device=weights.device)
+        if weighted and self.config.kind_weights is not None:
+            probabilities = torch.tensor(
+                self.config.kind_weights, device=weights.device
+            )  # (kinds,)
             kind = torch.multinomial(probabilities, n, replacement=True)  # (n,)
+        else:
+            kind = torch.randint(kinds, (n,), device=weights.device)  # (n,)
         return torch.cat([z, 3.0 * one_hot(kind, kinds).to(z.dtype)], 1)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
@@ -173,7 +194,7 @@ class GAN(nn.Module):
         The kinds are drawn with the probabilities `config.kind_weights`, if there are any. A
         conditional GAN requires labels y of shape (n,), one per image.
         """
-        z = self._with_labels(self.noise(n, self.config.kind_weights), y)
+        z = self._with_labels(self.noise(n, weighted=True), y)
         # in blocks, because the layers' activations may need far more memory than the images
         logits = [self.ema(some) for some in z.split(IMAGES_AT_ONCE)]
         return torch.sigmoid(torch.cat(logits).to(z.dtype))

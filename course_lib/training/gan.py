@@ -131,19 +131,14 @@ class GANRecipe:
 
         return step
 
-    def finish(self, gan: GAN, digits: Digits) -> None:
-        """Estimate the weights of the trained GAN's kinds if `weigh_kinds` is set; see `kinds`."""
-        if not self.weigh_kinds:
-            return
-        try:
-            weights = fit_kind_weights(gan, digits)
-        except KeyboardInterrupt:  # an exception here would lose the trained GAN
-            print(
-                "Interrupted: the weights of the kinds were not estimated, "
-                "so all kinds remain equally probable."
-            )
-            return
-        gan.config = replace(gan.config, kind_weights=weights.tolist())
+    def finish(self, gan: GAN, digits: Digits, row_weights: Tensor | None = None) -> None:
+        """Estimate the weights of the trained GAN's kinds if `weigh_kinds` is set; see `kinds`.
+
+        row_weights (N,): the relative probability with which training drew each image.
+        """
+        if self.weigh_kinds:
+            weights = fit_kind_weights(gan, digits, row_weights)
+            gan.config = replace(gan.config, kind_weights=weights.tolist())
 
     def variant(self, run: Run) -> Callable[[], Hashable]:
         """Return a function that tells whether the next step includes R1.

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from course_lib.data import Digits
 from course_lib.models.gan import GAN
 from course_lib.models.networks import Encoder
+from course_lib.training.state import seeded
 
 # Steps of the classifier's training, each on new images. With 400, the course's GAN is done after
 # 13 to 15 seconds on two cores.
@@ -26,22 +27,27 @@ RATE = 1e-3  # it falls linearly to 0; at a constant rate, the weights were nois
 ITERATIONS = 100  # of EM; on MNIST, the weights no longer change after the first 20
 
 
-def fit_kind_weights(gan: GAN, digits: Digits, seed: int = 0) -> Tensor:
+def fit_kind_weights(
+    gan: GAN, digits: Digits, row_weights: Tensor | None = None, seed: int = 0
+) -> Tensor:
     """Return the weights (kinds,) with which the GAN's mixture fits the digits best.
 
-    gan: an unconditional GAN with kinds, in evaluation mode. digits: real images of the same shape
-    as the GAN's. The seed determines the generated images and the classifier's initial weights; the
-    global generators of the CPU and of the digits' CUDA device are left as they were.
+    gan: an unconditional GAN with kinds. digits: real images of the same shape as the GAN's.
+    row_weights (N,): the relative probability of each image; by default, all are equally probable.
+    The seed determines the generated images and the classifier's initial weights; torch's global
+    generators are left as they were.
     """
-    cuda = [digits.images.device] if digits.images.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
+    like = gan.generator.bias  # has the dtype and the device for all computations
+    with seeded(like.device, seed), torch.enable_grad():
         classifier = _train_classifier(gan)
     blocks = torch.arange(len(digits), device=digits.images.device).split(1_000)
     with torch.no_grad():
-        logits = torch.cat([classifier(digits.pixels(rows)) for rows in blocks])  # (N, kinds)
+        logits = [classifier(digits.pixels(rows, like.dtype).to(like.device)) for rows in blocks]
     # in float64 on the CPU, because not every device supports it
-    return _em(logits.cpu().double().softmax(1))
+    posteriors = torch.cat(logits).cpu().double().softmax(1)  # (N, kinds)
+    if row_weights is None:
+        row_weights = torch.ones(len(digits))
+    return _em(posteriors, row_weights.cpu().double())
 
 
 def _train_classifier(gan: GAN) -> Encoder:
@@ -49,7 +55,7 @@ def _train_classifier(gan: GAN) -> Encoder:
     config = gan.config
     hidden = config.hidden if config.discriminator is None else config.discriminator
     layers = config.activation, config.network
-    classifier = Encoder(config.shape, config.kinds, hidden, *layers).to(gan.generator.bias.device)
+    classifier = Encoder(config.shape, config.kinds, hidden, *layers).to(gan.generator.bias)
     classifier.to(memory_format=torch.channels_last)  # faster convolutions
     optimizer = torch.optim.Adam(classifier.parameters(), lr=RATE)
     for step in range(STEPS):
@@ -65,14 +71,15 @@ def _train_classifier(gan: GAN) -> Encoder:
     return classifier.eval()
 
 
-def _em(posteriors: Tensor) -> Tensor:
+def _em(posteriors: Tensor, row_weights: Tensor) -> Tensor:
     """Return the weights (K,) of a mixture whose components are fixed.
 
-    posteriors: P(k | x_n) for equal weights, of shape (N, K).
+    posteriors: P(k | x_n) for equal weights, of shape (N, K). row_weights (N,): how often each x_n
+    occurs, relative to the others.
     """
     weights = posteriors.new_full((posteriors.shape[1],), 1 / posteriors.shape[1])
     for _ in range(ITERATIONS):
         joint = weights * posteriors  # proportional to weight_k P(x_n | k) for each n
         resp = joint / joint.sum(1, keepdim=True)  # the E-step: (N, K)
-        weights = resp.mean(0)  # the M-step
+        weights = row_weights @ resp / row_weights.sum()  # the M-step
     return weights

@@ -210,7 +210,7 @@ def identity(
         same[name] = type(part).__name__
         options = getattr(part, "config", getattr(part, "defaults", {}))
         if isinstance(options, Config):
-            options = options.to_json()
+            options = options.of_training()
         same |= {f"{name}.{key}": str(value) for key, value in options.items() if key not in HOW}
         if isinstance(part, nn.Module):
             inner = list(part.named_modules())[1:]

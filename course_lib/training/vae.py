@@ -127,7 +127,7 @@ class Recipe:
 
         return step
 
-    def finish(self, model: Any, digits: Digits) -> None:
+    def finish(self, model: Any, digits: Digits, row_weights: Tensor | None = None) -> None:
         """Do nothing, because the last step leaves a complete model."""
 
     def variant(self, run: Run) -> None:
