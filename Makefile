@@ -89,8 +89,9 @@ lint: $(DEVELOPER)  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(DEVELOPER)  ## measure the course's code beside its named references
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+bench: $(DEVELOPER)  ## measure the course's code beside its named references: make bench [QUICK=1]
+	@set -e; for script in benchmarks/*.py; do \
+		echo "== $$script"; $(BIN)/python "$$script" $(if $(QUICK),--quick); done
 
 homework: $(DEVELOPER)  ## list the assignments and what to do with them
 	@$(BIN)/python -m course_lib.grading list

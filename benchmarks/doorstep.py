@@ -191,7 +191,9 @@ def main() -> None:
     parser.add_argument("--elsewhere", type=Path)
     parser.add_argument("--pictures", type=Path, help="the folder for screenshots of the pages")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="two rounds instead of five")
     asked = parser.parse_args()
+    asked.rounds = 2 if asked.quick else asked.rounds
     flags = [flag for flag in FLAGS if flag != "--disable-gpu"]
     flags += ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:

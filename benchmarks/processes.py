@@ -1,6 +1,7 @@
 """Measure the speed of training the plain VAE, in one process and in a group of processes.
 
     python benchmarks/processes.py [--processes 2] [--rounds 2] [--batch 128 1024]
+    python benchmarks/processes.py --quick          one round, and only batches of 1,024
 
 For each batch size, these runs alternate: one process without torchrun, with one thread and with as
 many threads as the group has processes; a group of one process; and the whole group. Each process
@@ -57,8 +58,11 @@ def main() -> None:
         "--rounds", type=int, default=2, help="how often each run is repeated (default: 2)"
     )
     parser.add_argument("--batch", type=int, nargs="+", default=[128, 1024], help="the batch sizes")
+    parser.add_argument("--quick", action="store_true", help="one round, and only batches of 1,024")
     parser.add_argument("--train", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.quick:
+        asked.rounds, asked.batch = 1, [1024]
     if asked.train:
         train_and_time(asked.train)
         return

@@ -1,6 +1,6 @@
 """Measure how fast the engine of the ToyGAN widget is alone, and in a page that also draws.
 
-    python benchmarks/toy_gan.py [--minutes 1]
+    python benchmarks/toy_gan.py [--minutes 1] [--quick]
 
 The rounds per second of the preset "balanced" are measured in Node.js, which does nothing else, and
 in Chromium, in a page opened from disk and in JupyterLab, at a requested speed of 300. Frames per
@@ -167,7 +167,9 @@ def main() -> None:
         "--minutes", type=float, default=1, help="minutes of play for the memory test (default: 1)"
     )
     parser.add_argument("--no-lab", action="store_true", help="skip JupyterLab")
+    parser.add_argument("--quick", action="store_true", help="the same as --minutes 0.2")
     options = parser.parse_args()
+    options.minutes = 0.2 if options.quick else options.minutes
     path = find_chromium()
     if path is None:
         sys.exit("Chromium was not found. Install it, or set COURSE_CHROMIUM to its path.")

@@ -155,8 +155,8 @@ def test_many_images_are_generated_in_parts_and_are_the_same(labels):
 @pytest.mark.parametrize(
     ("labels", "y", "sentence"),
     [
-        (4, None, "if and only if the GAN is conditional"),
-        (0, Y, "if and only if the GAN is conditional"),
+        (4, None, "This GAN is conditional. Pass labels y"),
+        (0, Y, "This GAN is unconditional, but labels y were passed"),
         (4, Y.float(), "integers"),
         (4, Y[None], "integers"),
         (3, Y, "0 to 2, but these range from 0 to 3"),

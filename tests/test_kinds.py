@@ -1,4 +1,4 @@
-"""How frequent each kind of a GAN should be: EM finds the shares of the real images."""
+"""Tests of the weights of a GAN's kinds: EM recovers each kind's share of the real images."""
 
 import signal
 from dataclasses import replace
@@ -11,8 +11,8 @@ from course_lib import recipes
 from course_lib.data import Digits
 from course_lib.models.gan import GAN, GANConfig
 from course_lib.recipes import RECIPES, train
+from course_lib.training import checkpoints, kinds
 from course_lib.training import gan as gan_training
-from course_lib.training import kinds
 from course_lib.training.checkpoints import load_model, save_model
 from course_lib.training.gan import GANRecipe
 from course_lib.training.kinds import fit_kind_weights
@@ -23,7 +23,7 @@ BARS = torch.eye(8)[:4].repeat_interleave(8, 1).reshape(4, 64)  # bar k: row k i
 
 
 class Bars(nn.Module):
-    """A generator of noisy bars: kinds 0 and 1 draw the same bar, kinds 2 and 3 one each."""
+    """A generator of noisy bars: kinds 0 and 1 draw the same bar, kinds 2 and 3 each their own."""
 
     def __init__(self):
         super().__init__()
@@ -65,23 +65,24 @@ def test_the_weights_are_the_shares_of_the_real_images(gan, shares):
     weights = fit_kind_weights(gan, digits_of(shares))
     assert weights.shape == (4,)
     assert float(weights.sum()) == pytest.approx(1)
-    # kinds 0 and 1 draw the same bar, so only the sum of their weights is determined; a pixel's
-    # noise is an eighth of what a bar adds, so the classifier errs in far less than 1 % of images
+    # kinds 0 and 1 draw the same bar, so only the sum of their weights is determined; in the
+    # logits, the standard deviation of the noise is an eighth of what a bar adds to each of its 8
+    # pixels, so the classifier errs in far less than 1 % of images
     found = [float(weights[:2].sum()), *weights[2:].tolist()]
     assert found == pytest.approx([shares[0] + shares[1], *shares[2:]], abs=0.01)
 
 
 def test_em_maximizes_the_likelihood():
-    """Two fixed normal densities that overlap: the best weight on a fine grid is EM's."""
+    """For two overlapping normal densities, EM finds the same weight as a search on a fine grid."""
     torch.manual_seed(0)
     x = torch.cat([torch.randn(300), 1 + torch.randn(100)]).double()
     densities = torch.stack([(-(x**2) / 2).exp(), (-((x - 1) ** 2) / 2).exp()], 1)  # (N, 2)
     grid = torch.linspace(0, 1, 10_001).double()
-    likelihood = [(densities @ torch.stack([w, 1 - w])).log().sum() for w in grid]
-    best = grid[torch.stack(likelihood).argmax()]
+    log_likelihood = [(densities @ torch.stack([w, 1 - w])).log().sum() for w in grid]
+    best = grid[torch.stack(log_likelihood).argmax()]
     assert 0.6 < best < 0.9
     found = em(densities / densities.sum(1, keepdim=True))
-    # the grid's step is 1e-4, and 100 iterations leave less than that
+    # the grid's step is 1e-4, and after 100 iterations, EM is closer than that to its limit
     assert float(found[0]) == pytest.approx(float(best), abs=2e-4)
 
 
@@ -100,7 +101,7 @@ def test_a_seed_gives_the_same_weights_and_leaves_torchs_generator_alone(gan):
     torch.manual_seed(3)
     first = fit_kind_weights(gan, digits, seed=5)
     assert torch.equal(torch.rand(1), expected)
-    # with several threads, sums may come in another order, and 400 steps build on them
+    # with several threads, sums may be computed in another order, and differences grow in 400 steps
     torch.testing.assert_close(fit_kind_weights(gan, digits, seed=5), first, rtol=0, atol=1e-3)
 
 
@@ -139,11 +140,39 @@ def test_weights_are_saved_with_the_gan(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "weights", [(0.5, 0.5, 0), (0.5, 0.4), (1.5, -0.5), (), (float("nan"), 1), 0.5, "ab"], ids=str
+    "weights",
+    [(0.5, 0.5, 0), (0.5, 0.4), (1.5, -0.5), (), (float("nan"), 1), 0.5, "ab", torch.eye(2)],
+    ids=str,
 )
-def test_weights_that_cannot_be(weights):
+def test_invalid_weights_are_rejected(weights):
     with pytest.raises(ValueError, match="kind_weights must be 2 probabilities, one for each kind"):
         GANConfig(kinds=2, kind_weights=weights)
+
+
+def test_weights_without_kinds_are_rejected():
+    with pytest.raises(ValueError, match=r"kind_weights requires kinds, as in GAN\(kinds=2"):
+        GANConfig(kind_weights=(0.3, 0.7))
+
+
+def test_a_weighted_gan_generates_no_images_if_asked_for_none():
+    assert GAN(**SIZE, kinds=2, kind_weights=(0.3, 0.7)).generate(0).shape == (0, 64)
+
+
+@pytest.mark.parametrize("config", [{}, {"kinds": 4, "labels": 3}])
+def test_only_the_kinds_of_an_unconditional_gan_have_weights(config):
+    with pytest.raises(ValueError, match="only for an unconditional GAN with kinds"):
+        fit_kind_weights(GAN(**SIZE, **config), digits_of((0.25,) * 4))
+
+
+def test_data_that_do_not_fit_the_gan_are_rejected_before_training(gan, digits, monkeypatch):
+    monkeypatch.setattr(kinds, "_train_classifier", lambda *_: pytest.fail("trained"))
+    with pytest.raises(ValueError, match=r"the GAN's shape \(8, 8\), but got 0"):
+        fit_kind_weights(gan, digits.subset(slice(0)))
+    wide = Digits(torch.zeros(3, 8, 12, dtype=torch.uint8), torch.zeros(3).long(), "wide")
+    with pytest.raises(ValueError, match=r"but got 3 of shape \(8, 12\)"):
+        fit_kind_weights(gan, wide)
+    with pytest.raises(ValueError, match=r"weights must have shape \(2000,\), one per row"):
+        fit_kind_weights(gan, digits, torch.ones(3))
 
 
 CONFIG = {"latent": 2, "hidden": (8, 8), "kinds": 4}
@@ -207,15 +236,33 @@ def test_an_interrupt_while_the_kinds_are_weighed_loses_nothing(
         assert capsys.readouterr().out.startswith("Interrupted after the last training step.")
         with pytest.raises(KeyboardInterrupt):
             train(RECIPE, digits, quiet=True, checkpoint=tmp_path / "gan")
-    # the same call again trains no more, and weighs the kinds
+    # repeating the call does not train again, but estimates the weights
     monkeypatch.setattr(gan_training.GANRecipe, "step", lambda *_: pytest.fail)
     gan, run = train(RECIPE, digits, quiet=True, checkpoint=tmp_path / "gan")
     assert run.finished
     assert gan.config.kind_weights is not None
 
 
+def test_an_interrupt_without_a_saved_checkpoint_returns_the_trained_model(
+    digits, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(gan_training, "fit_kind_weights", interrupted)
+    monkeypatch.setattr(checkpoints, "write_run", full_disk)
+    gan, run = train(RECIPE, digits, quiet=True, checkpoint=tmp_path / "gan")
+    assert run.finished
+    assert gan.config.kind_weights is None
+    assert "Call recipe.finish(model, digits, weights)" in capsys.readouterr().out
+
+
+def full_disk(*_):
+    raise OSError(28, "No space left on device")
+
+
 def test_the_weights_are_no_reason_to_refuse_a_checkpoint():
-    """Run files of the time before the weights lack them, and they do not affect training."""
+    """Checkpoints written before `kind_weights` existed do not contain them.
+
+    They do not affect training, so they are no part of what identifies a run.
+    """
     data = (torch.zeros(2, 64, dtype=torch.uint8),)
     found = [
         identity({"gan": GAN(**SIZE, kinds=2, kind_weights=weights)}, data, None, {})

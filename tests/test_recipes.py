@@ -98,6 +98,25 @@ def test_schedules_follow_the_progress(digits):
     torch.testing.assert_close(betas, 2 * (progress / 0.4).clamp(max=1), rtol=0, atol=1e-3)
 
 
+def test_the_rate_may_stay_constant_and_fall_at_the_end(digits):
+    rates, _ = schedule(replace(FULL, autocast=False, cosine=False, decay=0.5), digits)
+    # 22 steps: constant for the first half, then 11/11, 10/11, …, 1/11 of the rate
+    expected = 4e-3 * torch.tensor([1.0] * 11 + [1 - i / 11 for i in range(11)])
+    torch.testing.assert_close(rates, expected)
+
+
+@pytest.mark.parametrize("settings", [{"decay": 1.5}, {"decay": -0.1}, {"decay": 0.5}])
+def test_a_decay_that_cannot_be_is_refused(settings):
+    with pytest.raises(ValueError, match=r"decay, .*must be from 0 to 1, and 0 if cosine is True"):
+        replace(FULL, **settings)
+
+
+def test_a_late_decay_identifies_a_run_and_its_absence_does_not(digits):
+    model = FULL.build(digits)
+    assert "decay" not in FULL.hyperparameters(model)
+    assert replace(FULL, cosine=False, decay=0.5).hyperparameters(model)["decay"] == 0.5
+
+
 def test_a_plain_recipe_has_no_schedules(digits):
     rates, betas = schedule(replace(FULL, autocast=False, cosine=False, warmup=0.0), digits)
     torch.testing.assert_close(rates, torch.full((22,), 4e-3))

@@ -301,6 +301,21 @@ def test_progress_is_the_share_done_and_epochs_that_are_done_are_not_done_again(
     assert run.step == 8
 
 
+def test_a_returned_part_of_a_parameter_keeps_the_value_that_it_had():
+    model = nn.Linear(2, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    run = Run(torch.zeros(40), batch_size=10, model=model)
+
+    def step(batch):
+        found = {"first": model.weight[0, 0]}  # shares its memory with the parameter
+        with torch.no_grad():
+            model.weight += 1
+        return found
+
+    # when the four steps return, the values are 1, 2, 3 and 4
+    assert run.train(step, 1, quiet=True)["first"] == [2.5]
+
+
 def test_evaluation_and_pictures_leave_no_trace():
     def nosy(*_):
         torch.rand(99)
@@ -1218,6 +1233,8 @@ def test_parts_without_a_state_are_refused(parts):
         ({}, "step must return a dict of numbers, not {}"),
         (torch.tensor(1.0), "step must return a dict of numbers"),
         ({"loss": torch.ones(3)}, r"loss has shape \(3,\)\. Return its mean"),
+        ({"loss": "low"}, "step must return a dict of numbers, but loss is 'low'"),
+        ({"loss": None}, "step must return a dict of numbers, but loss is None"),
     ],
 )
 def test_an_update_that_returns_no_numbers_is_told(terms, says):

@@ -16,7 +16,7 @@ model on the kind of pixels that it was trained on.
 import math
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter
@@ -106,7 +106,8 @@ def nll(
     # 500 rows of 784 floats fit into a CPU's cache
     rows = rows_at_once or (100_000 if x.is_cuda else 500)
     start, bounds, size = perf_counter(), [], max(1, rows // 100)
-    # this makes glibc keep freed blocks of this size: a third faster
+    # glibc returns large blocks to the system as soon as they are freed. Once a block of 30 MiB has
+    # been freed, it keeps blocks up to this size and uses them again, which is a third faster.
     torch.empty(30 << 20, dtype=torch.uint8)
     with _measuring(model, x, y, seed, size, exact=True) as parts:
         bar = tqdm(parts, "NLL", -(-len(x) // size), False, sys.stdout, disable=not progress)
@@ -268,11 +269,19 @@ def within_class_diversity(images: Tensor, labels: Tensor) -> float:
 
 
 @contextmanager
-def _measuring(model, x, y, seed=0, size=1000, exact=False):
+def _measuring(
+    model: Any,
+    x: Tensor,
+    y: Tensor | int | None,
+    seed: int = 0,
+    size: int = 1000,
+    exact: bool = False,
+) -> Iterator[Iterator[tuple[Any, Tensor]]]:
     """Yield an iterator over batches of at most `size` images, each paired with the model.
 
-    If there are labels, the model in each pair is conditioned on the labels of its images. The
-    training mode of the model and torch's random state are restored at the end.
+    If there are labels, the model in each pair is conditioned on the labels of its images. exact:
+    whether to refuse pixels outside the likelihood's support. The training mode of the model and
+    torch's random state are restored at the end.
     """
     require.tensors(x)
     if x.ndim != 2 or len(x) < 2 or not x.is_floating_point():

@@ -1,8 +1,9 @@
 """The generative adversarial network: D learns to tell real images from those that G generates.
 
 G is a Decoder, as in a VAE. D is an Encoder with a single output, the *logit* of the probability
-that an image is real. For the least-squares and Wasserstein losses, the output is an unbounded
-score, and its sigmoid is not a probability. All losses are means over images.
+that an image is real. With the least-squares and Wasserstein losses, the output is not a logit,
+and its sigmoid is not a probability. All losses are means over images. In shapes, D is the number
+of pixels of an image.
 Source: Goodfellow et al. 2014.
 """
 
@@ -76,7 +77,7 @@ class GANConfig(Config):
             object.__setattr__(self, "kind_weights", weights)
 
     def of_training(self) -> dict[str, Any]:
-        """Return the fields that affect training; the weights of the kinds do not."""
+        """Return all fields except `kind_weights`, which does not affect training."""
         fields = self.to_json()
         del fields["kind_weights"]
         return fields
@@ -87,9 +88,14 @@ def _probabilities(kind_weights: Sequence[float], kinds: int) -> tuple[float, ..
 
     Raises ValueError unless they are `kinds` non-negative numbers that sum to 1.
     """
+    if not kinds:
+        raise ValueError(
+            "kind_weights requires kinds, as in GAN(kinds=2, kind_weights=(0.3, 0.7)), "
+            "but kinds is 0."
+        )
     try:
         weights = tuple(float(weight) for weight in kind_weights)
-    except (TypeError, ValueError):  # not a sequence, or not of numbers
+    except (TypeError, ValueError, RuntimeError):  # not a sequence, or not of single numbers
         weights = ()
     # float32 numbers, such as those from a tensor, rarely sum to exactly 1
     sums_to_1 = math.isclose(sum(weights), 1, abs_tol=1e-4)
@@ -105,9 +111,11 @@ class GAN(nn.Module):
     """A generator, a discriminator, and a running average of the generator's weights.
 
     The arguments are the fields of GANConfig. GANConfig and the networks raise ValueError for
-    invalid arguments. Methods raise ValueError unless the labels are integers, either one per row
-    or one for all rows; labels outside the range from 0 to `labels` − 1 are detected only on the
-    CPU. Labels may be on a different device from the model.
+    invalid arguments. Methods raise ValueError for invalid codes, images and numbers of images.
+    They also raise it if an unconditional GAN receives labels, and if a conditional GAN does not
+    receive integer labels, either one per row or one for all rows; labels outside the range from 0
+    to `labels` − 1 are detected only on the CPU. Labels may be on a different device from the
+    model.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -120,7 +128,9 @@ class GAN(nn.Module):
         self.discriminator = Encoder(config.shape, 1, hidden_of_d, *layers, config.labels)
         for layer in list(self.discriminator.modules()):
             if isinstance(layer, nn.Linear | nn.Conv2d):
-                # torch's default shrinks signals and G's gradients by √6 per layer (He et al. 2015)
+                # With torch's default, signals, and the gradients that reach G through D, shrink by
+                # a factor of about √6 per layer. A variance of 2 / inputs, six times the default,
+                # prevents this (He et al. 2015).
                 nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
                 if config.spectral:
                     spectral_norm(layer)
@@ -152,7 +162,7 @@ class GAN(nn.Module):
         z = torch.randn(n, self.config.latent, device=weights.device, dtype=weights.dtype)
         if not kinds:
             return z
-        if weighted and self.config.kind_weights is not None:
+        if weighted and n and self.config.kind_weights is not None:
             probabilities = torch.tensor(
                 self.config.kind_weights, device=weights.device
             )  # (kinds,)
@@ -192,7 +202,7 @@ class GAN(nn.Module):
         """Generate n images as a tensor of shape (n, D), using the running average of G's weights.
 
         The kinds are drawn with the probabilities `config.kind_weights`, if there are any. A
-        conditional GAN requires labels y of shape (n,), one per image.
+        conditional GAN requires labels y, either of shape (n,) or one integer for all images.
         """
         z = self._with_labels(self.noise(n, weighted=True), y)
         # in blocks, because the layers' activations may need far more memory than the images
@@ -218,13 +228,17 @@ class GAN(nn.Module):
 
     def _one_hot(self, rows: Tensor, y: Tensor | None) -> Tensor | None:
         """Return one-hot labels to append to rows (..., N, d), or None for an unconditional GAN."""
-        if (y is not None) != (self.config.labels > 0):
-            raise ValueError(
-                "Labels y must be passed if and only if the GAN is conditional. "
-                "A GAN is conditional if labels > 0, as in GAN(labels=10)."
-            )
         if y is None:
+            if self.config.labels:
+                raise ValueError(
+                    "This GAN is conditional. Pass labels y, one integer per row or one for all."
+                )
             return None
+        if not self.config.labels:
+            raise ValueError(
+                "This GAN is unconditional, but labels y were passed. "
+                "Omit them, or create the GAN with labels, as in GAN(labels=10)."
+            )
         return labels_beside(rows, y, self.config.labels, self.generator.bias)
 
 
@@ -244,10 +258,10 @@ def _cross_entropy(on_real: Tensor, on_fake: Tensor) -> Tensor:
 
 
 LOSSES = {
-    # G minimizes −log D(G(z)): the gradient is strong where D is sure.
+    # G minimizes −log D(G(z)): the gradient is strong where D is sure that an image is fake.
     # Goodfellow et al. 2014, section 3
     "nonsaturating": Loss(_cross_entropy, lambda on_fake: softplus(-on_fake).mean()),
-    # G minimizes log(1 − D(G(z))): the gradient vanishes where D is sure.
+    # G minimizes log(1 − D(G(z))): the gradient vanishes where D is sure that an image is fake.
     # Goodfellow et al. 2014, equation 1
     "minimax": Loss(_cross_entropy, lambda on_fake: -softplus(on_fake).mean()),
     # D's target is 1 for real images and 0 for generated ones; G's is 1.
@@ -256,7 +270,8 @@ LOSSES = {
         lambda on_real, on_fake: ((on_real - 1).square().mean() + on_fake.square().mean()) / 2,
         lambda on_fake: (on_fake - 1).square().mean() / 2,
     ),
-    # the difference between the mean logits; D's slope must stay near 1.
+    # The difference between D's mean outputs. D's slope must be bounded; `gradient_penalty` keeps
+    # it near 1.
     # Arjovsky et al. 2017, equation 3
     "wasserstein": Loss(
         lambda on_real, on_fake: on_fake.mean() - on_real.mean(),

@@ -264,12 +264,13 @@ def _is_gaussian(q: Distribution) -> bool:
 def _on_points(model: LatentModel, x: Tensor, grid: Tensor | None) -> tuple[Tensor, ...]:
     """Return log P(x, z), log P(z), log P(x|z), the log weight of each point, and the points z.
 
-    Each tensor has shape (S, N) or (S, 1). The weight of a point in the integral over z is the
-    width of its cell, or 1 if z is discrete.
+    Each tensor has shape (S, N) or (S, 1), where S is the number of points: G for a grid, K for a
+    discrete z. The weight of a point in the integral over z is the width of its cell. For a
+    discrete z, the integral is a sum, and every weight is 1.
     """
     if isinstance(model.prior, Categorical):
         z = torch.arange(model.prior.probs.shape[-1], device=x.device)[:, None]  # (K, 1)
-        log_width = x.new_zeros(len(z), 1)
+        log_width = x.new_zeros(len(z), 1)  # log 1
     elif grid is not None:
         steps = grid.diff()
         if grid.ndim != 1 or model.prior.event_shape != () or not bool((steps > 0).all()):
@@ -278,8 +279,9 @@ def _on_points(model: LatentModel, x: Tensor, grid: Tensor | None) -> tuple[Tens
             )
         # stay just below the upper end, which torch's Uniform excludes from its support
         z = torch.cat([grid[:-1], torch.nextafter(grid[-1:], grid[:1])])[:, None]  # (G, 1)
-        # trapezoid rule: each point gets half of the step on either side
-        log_width = ((pad(steps, (1, 0)) + pad(steps, (0, 1))) / 2).log()[:, None]  # (G, 1)
+        # trapezoid rule: a cell consists of half of the step on either side of its point
+        to_the_left, to_the_right = pad(steps, (1, 0)), pad(steps, (0, 1))  # 0 beyond the ends
+        log_width = ((to_the_left + to_the_right) / 2).log()[:, None]  # (G, 1)
     else:
         raise ValueError(
             "There is no closed form for this bound. Pass grid=… (for a scalar z) or samples=…."
@@ -302,7 +304,7 @@ def _monte_carlo(model: LatentModel, q: Distribution, x: Tensor, samples: int) -
     log_lik = _log_lik(model, z, x)  # (S, N)
     try:
         kl = torch.distributions.kl_divergence(q, model.prior).expand(len(x))  # (N,)
-        draws = log_lik
+        draws = log_lik  # the KL term is exact, so only log P(x|z) varies between draws
     except NotImplementedError:
         log_ratio = q.log_prob(z) - model.prior.log_prob(z)
         kl, draws = log_ratio.mean(0), log_lik - log_ratio
@@ -314,11 +316,13 @@ def _closed_form(model: LinearGaussian, q: Any, x: Tensor) -> Bound:
 
     The reconstruction term is E_q[log N(x; W z + b, v)] = log N(x; W m + b, v) − tr(W C Wᵀ) / 2v.
     """
-    spread = getattr(q, "covariance_matrix", None)
-    spread = torch.diag_embed(q.variance) if spread is None else spread  # (N, d, d)
-    scatter = (model.weight.T @ model.weight * spread).sum((-1, -2))
-    reconstruction = model.likelihood(q.mean).log_prob(x) - 0.5 * scatter / model.variance
-    full_q = MultivariateNormal(q.mean, spread)
+    covariance = getattr(q, "covariance_matrix", None)
+    if covariance is None:
+        covariance = torch.diag_embed(q.variance)  # (N, d, d)
+    # tr(W C Wᵀ) = tr(WᵀW C), and tr(A C) is the sum of A ∘ C because C is symmetric
+    trace = (model.weight.T @ model.weight * covariance).sum((-1, -2))  # (N,)
+    reconstruction = model.likelihood(q.mean).log_prob(x) - 0.5 * trace / model.variance
+    full_q = MultivariateNormal(q.mean, covariance)
     d = model.weight.shape[1]
     prior = MultivariateNormal(model.weight.new_zeros(d), torch.eye(d).to(model.weight))
     kl = torch.distributions.kl_divergence(full_q, prior).expand(len(x))

@@ -73,14 +73,15 @@ Copy = tuple[int, Any, dict[str, Tensor]]
 class RunFile:
     """The checkpoint file of one run; a file that belongs to another run is never replaced.
 
-    identity: the named values that must match for a file to belong to this run.
+    identity: the named values that must match for a file to belong to this run. was_refused:
+    whether the file could not be written the last time.
     """
 
     def __init__(self, path: str | Path, identity: dict[str, str]) -> None:
         self.path = usable(path)
         self.written = time.monotonic()
         self._identity = identity
-        self._was_refused = False
+        self.was_refused = False
 
     def read(self) -> Copy | None:
         """Return the copy of the run stored in the file, or None if the file does not exist.
@@ -102,7 +103,7 @@ class RunFile:
             if not self.path.exists():
                 raise ValueError(f"{why}. Choose another file.") from None
             print(f"{why}. Training continues, but is not saved.")
-            self._was_refused = True
+            self.was_refused = True
 
     def save(self, copy: Copy) -> None:
         """Write the copy to the file; if writing fails repeatedly, print the reason only once."""
@@ -111,11 +112,11 @@ class RunFile:
         try:
             self.path = write_run(before, self._identity, *copy)
         except OSError as error:
-            if not self._was_refused:
+            if not self.was_refused:
                 print(f"{before} cannot be written ({reason(error)}). Training continues.")
-            self._was_refused = True
+            self.was_refused = True
             return
-        self._was_refused = False
+        self.was_refused = False
         if self.path != before:
             print(
                 f"Another process has written {before}. That file is left unchanged, "

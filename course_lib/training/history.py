@@ -33,8 +33,8 @@ class Owned(dict[str, Any]):
 class History:
     """The losses returned by the steps, and the results of evaluations between steps.
 
-    Losses are read only when progress is reported, because reading a loss forces the CPU to wait
-    for the GPU.
+    Losses are not read after every step, but only for reports, copies and plots, because reading a
+    loss forces the CPU to wait for the GPU.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class History:
     def add(self, rows: int, losses: Any, device: torch.device) -> None:
         """Record the losses of a step on `rows` rows.
 
-        Raises TypeError if losses is not a dict of numbers.
+        Raises TypeError unless losses is a dict, not empty, of numbers or scalar tensors.
         """
         if not isinstance(losses, dict) or not losses:
             raise TypeError(f"step must return a dict of numbers, not {losses}.")
@@ -55,23 +55,30 @@ class History:
         self.pending.append((rows, losses))
 
     def report(self, step: int) -> None:
-        """Read the losses since the last report, up to `step`, and add their means to the log."""
+        """Read the losses since the last report, up to `step`, and add their means to the log.
+
+        Raises the errors of `means`.
+        """
         self.log = self.so_far(step)
         self.pending = []
 
     def check(self, step: int) -> None:
-        """Raise NotFinite if a loss recorded since the last report is NaN or infinite."""
+        """Raise the errors of `means`, such as NotFinite, for the steps since the last report."""
         if self.pending:
             self.means(step)
 
     def so_far(self, step: int) -> Log:
-        """Return the log, with a final entry for the steps since the last report."""
+        """Return the log, with a final entry for the steps since the last report.
+
+        Raises the errors of `means`.
+        """
         return _append(self.log, step, self.means(step)) if self.pending else self.log
 
     def add_evaluation(self, step: int, found: Any) -> None:
         """Record the result of `evaluate` after a step.
 
-        Raises TypeError if the result is not a dict.
+        Raises TypeError if the result is not a dict, and ValueError if its names differ from those
+        of earlier results.
         """
         if not isinstance(found, dict):
             raise TypeError(f"evaluate must return a dict of numbers, not {found}.")
@@ -102,9 +109,10 @@ class History:
     def means(self, step: int) -> dict[str, float]:
         """Return the mean of each loss over all rows since the last report.
 
-        Raises NotFinite, with the number of the first such step, if a loss is NaN or infinite.
+        Raises NotFinite, with the number of the first such step, if a loss is NaN or infinite, and
+        ValueError if the steps returned different names.
         """
-        rows = torch.tensor([n for n, _ in self.pending]).double()  # (k,)
+        rows = torch.tensor([n for n, _ in self.pending]).double()  # (k,) for k steps
         names = list(self.pending[0][1])
         for _, losses in self.pending:
             _check_names(names, losses)
@@ -134,13 +142,18 @@ def _append(log: Log, step: int, values: dict[str, float]) -> Log:
 
 def _owned(name: str, loss: Any, device: torch.device) -> Tensor:
     if not isinstance(loss, Tensor):
-        return torch.tensor(float(loss), device=device)
+        try:
+            return torch.tensor(float(loss), device=device)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"step must return a dict of numbers, but {name} is {loss!r}."
+            ) from None
     if loss.ndim:
         raise TypeError(
             f"step must return scalars, but {name} has shape {tuple(loss.shape)}. Return its mean."
         )
-    # copy what this step did not compute, such as run.progress, because later steps may modify it
-    return loss.detach() if loss.grad_fn is not None else loss.detach().to(device, copy=True)
+    # a copy, because later steps may modify a parameter, or a tensor such as run.progress
+    return loss.detach().to(device, copy=True)
 
 
 def _check_names(before: Any, now: Any) -> None:
@@ -148,5 +161,5 @@ def _check_names(before: Any, now: Any) -> None:
         names = ", ".join(sorted(before)), ", ".join(sorted(now))
         raise ValueError(
             f"The names of the returned numbers changed from {names[0]} to {names[1]}. "
-            "Create a new Run."
+            "Return the same names at every step, or create a new Run."
         )

@@ -112,6 +112,11 @@ class Run:
         """The file in which this run is saved, or None."""
         return self._file.path if self._file else None
 
+    @property
+    def is_saved(self) -> bool:
+        """Whether there is a checkpoint that could be written the last time."""
+        return self._file is not None and not self._file.was_refused
+
     def train(
         self,
         step: Callable[[Any], dict[str, Any]],

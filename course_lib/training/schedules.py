@@ -1,4 +1,8 @@
-"""Optimizers whose learning rate is a tensor, so that schedules also work in a CUDA graph."""
+"""Schedules of the learning rate, and optimizers for which they also work in a CUDA graph.
+
+There, the learning rate must be a tensor. `progress` is the completed fraction of training, from 0
+to 1, as a scalar tensor.
+"""
 
 import math
 from collections.abc import Iterable
@@ -26,9 +30,20 @@ def adam(
     return optimizer
 
 
-def set_rate(optimizer: Adam, lr: float, progress: Tensor) -> None:
-    """Set the learning rate, which decays from `lr` to 0 along half a cosine period.
+def half_cosine(progress: Tensor) -> Tensor:
+    """Return the factor of the learning rate that falls from 1 to 0 along half a cosine period."""
+    return 0.5 * (1 + torch.cos(math.pi * progress))
 
-    progress: the completed fraction of training, from 0 to 1.
+
+def late_decay(progress: Tensor, decay: float) -> Tensor:
+    """Return the factor of the learning rate that is 1 at first, and that falls linearly to 0 in
+    the last part of training, the fraction `decay`.
+
+    Source: Hägele et al. 2024, who call it a cooldown.
     """
-    optimizer.param_groups[0]["lr"].copy_(lr * 0.5 * (1 + torch.cos(math.pi * progress)))
+    return ((1 - progress) / decay).clamp(max=1.0)
+
+
+def set_rate(optimizer: Adam, lr: Tensor) -> None:
+    """Set the learning rate of an optimizer that was made by `adam`."""
+    optimizer.param_groups[0]["lr"].copy_(lr)

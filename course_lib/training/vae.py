@@ -14,7 +14,7 @@ from course_lib.models.vae import VAE
 from course_lib.probability.likelihoods import observed_pixels
 from course_lib.training.loop import Run
 from course_lib.training.rows import gather
-from course_lib.training.schedules import adam, set_rate
+from course_lib.training.schedules import adam, half_cosine, late_decay, set_rate
 
 Losses = dict[str, Tensor]
 
@@ -35,6 +35,7 @@ class Recipe:
     batch_size: int = 128
     lr: float = 1e-3
     cosine: bool = False  # the learning rate falls to 0 along half a cosine
+    decay: float = 0.0  # the final fraction of training in which the learning rate falls linearly
     warmup: float = 0.0
     beta: float = 1.0
     mean_image: bool = False  # the decoder's first output is the mean image instead of a grey image
@@ -45,6 +46,11 @@ class Recipe:
             raise ValueError(
                 "warmup, a fraction of the training steps, must be from 0 to 1, "
                 f"but got {self.warmup}."
+            )
+        if not 0 <= self.decay <= 1 or (self.cosine and self.decay):
+            raise ValueError(
+                "decay, a fraction of the training steps, must be from 0 to 1, and 0 if cosine is "
+                f"True, but got decay={self.decay} and cosine={self.cosine}."
             )
 
     @property
@@ -70,7 +76,10 @@ class Recipe:
         return model
 
     def parts(self, model: Any, capturable: bool) -> dict[str, Any]:
-        """Return a dictionary of everything that a step changes: the model and the optimizer."""
+        """Return a dictionary of everything that a step changes: the model and the optimizer.
+
+        capturable: whether the optimizer's steps will be part of a CUDA graph.
+        """
         device = model.decoder.bias.device
         optimizer = adam(model.parameters(), self.lr, device=device, capturable=capturable)
         return {"model": model, "optimizer": optimizer}
@@ -78,10 +87,12 @@ class Recipe:
     def hyperparameters(self, model: Any) -> dict[str, Any]:
         """Return the values a checkpoint must match besides the model's and optimizer's options."""
         names = ("cosine", "warmup", "beta", "mean_image")
-        told = {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in names}
         if likelihood_name(model) == "gaussian":
-            told["pixels"] = "grey"  # the first edition used black-and-white pixels
-        return told
+            values["pixels"] = "grey"  # the first edition used black-and-white pixels
+        if self.decay:  # a checkpoint written before this field existed does not contain it
+            values["decay"] = self.decay
+        return values
 
     def rounds_products(self, model: Any) -> bool:
         """Return whether the operands of matrix products may be rounded to bfloat16 on a CPU.
@@ -105,15 +116,17 @@ class Recipe:
         return batch
 
     def step(self, run: Run, loss: Callable[..., Losses]) -> Callable[[tuple[Tensor, ...]], Losses]:
-        """Return a function that takes one Adam step on `loss`:
-        the model's own loss, or an equivalent for the GPU.
+        """Return a function that takes one Adam step on `loss`: the model's own loss, or, on a GPU,
+        the equal loss that a kernel computes (`course_lib.recipes` chooses between them).
         """
         optimizer = run.parts["optimizer"]
         has_kl = not isinstance(run.parts["model"], AutoEncoder)
 
         def step(batch: tuple[Tensor, ...]) -> Losses:
             if self.cosine:
-                set_rate(optimizer, self.lr, run.progress)
+                set_rate(optimizer, self.lr * half_cosine(run.progress))
+            elif self.decay:
+                set_rate(optimizer, self.lr * late_decay(run.progress, self.decay))
             x, *labels = batch  # (B, D), and (B,) if the model takes labels
             if has_kl:
                 rise = (run.progress / self.warmup).clamp(max=1.0) if self.warmup else 1.0
