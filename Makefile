@@ -91,7 +91,7 @@ lint: $(DEVELOPER)  ## check style and types
 
 bench: $(DEVELOPER)  ## measure the course's code beside its named references: make bench [QUICK=1]
 	@set -e; for script in benchmarks/*.py; do \
-		echo "== $$script"; $(BIN)/python "$$script" $(if $(QUICK),--quick); done
+		echo "== $$script"; $(BIN)/python "$$script" $(if $(filter 1,$(QUICK)),--quick); done
 
 homework: $(DEVELOPER)  ## list the assignments and what to do with them
 	@$(BIN)/python -m course_lib.grading list

@@ -2,7 +2,7 @@
 
 The script prints what each page loads and how soon the page shows its picture.
 
-    python benchmarks/doorstep.py [ganlab=FOLDER] [playground=FOLDER] [--elsewhere FOLDER]
+    python benchmarks/doorstep.py [ganlab=FOLDER] [playground=FOLDER] [--elsewhere FOLDER] [--quick]
 
 A FOLDER contains the published page, which is the branch gh-pages of github.com/poloclub/ganlab or
 of github.com/tensorflow/playground. Our own page is built for the benchmark. All pages are served
@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="two rounds instead of five")
     asked = parser.parse_args()
-    asked.rounds = 2 if asked.quick else asked.rounds
+    asked.rounds = min(2, asked.rounds) if asked.quick else asked.rounds
     flags = [flag for flag in FLAGS if flag != "--disable-gpu"]
     flags += ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:

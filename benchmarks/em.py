@@ -107,7 +107,6 @@ def compare(x: np.ndarray, k: int, rounds: int, more: int) -> str:
         "weights_init": np.full(k, 1 / k),
         "means_init": x[np.random.default_rng(0).choice(len(x), k, replace=False)],
         "precisions_init": np.broadcast_to(shared, (k, *shared.shape)).copy(),
-        "init_params": "random_from_data",  # otherwise, scikit-learn runs k-means nevertheless
         "tol": 0,
         "reg_covar": 1e-6,
     }

@@ -7,7 +7,7 @@ from those listed before it. The folder `weights` contains the shipped networks.
 The satellites (mixtures, toy_gan, kernels, recipes, shipped, figures, widgets, checks and grading)
 import the core, but the core never imports a satellite.
 
-docs/house.md describes every module and package, and suggests what to read in one evening.
+docs/house.md is a map of these rooms, and suggests what to read in one evening.
 """
 
 __version__ = "0.1.0"

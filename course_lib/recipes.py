@@ -8,6 +8,7 @@ digits. Several processes can share the training of a VAE, for example with
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -129,9 +130,9 @@ def train(
     After the last step, `recipe.finish` completes the model: with `weigh_kinds`, it estimates the
     weights of a GAN's kinds. After any further `run.train`, call
     `recipe.finish(model, digits, weights)` again, with Digits. If `recipe.finish` is interrupted,
-    KeyboardInterrupt is raised if the trained model is in the checkpoint, from which the same call
-    continues. Otherwise, a message is printed and the model is returned without this last step,
-    although `run.finished` is True.
+    KeyboardInterrupt is raised if the trained model is in `run.checkpoint`, from which a call with
+    this file continues. Otherwise, a message is printed, and the model is returned without this
+    last step, although `run.finished` is True.
     Raises ValueError if `recipe` is not a recipe, or if the group's processes cannot share its
     training.
     """
@@ -313,8 +314,8 @@ def command_line() -> argparse.Namespace:
     asked = parser.parse_args()
     if asked.k < 0:
         parser.error(f"--k must be a non-negative integer, but got {asked.k}.")
-    if asked.epochs is not None and not asked.epochs >= 0:
-        parser.error(f"--epochs must be a non-negative number, but got {asked.epochs:g}.")
+    if asked.epochs is not None and not 0 <= asked.epochs < math.inf:
+        parser.error(f"--epochs must be a finite, non-negative number, but got {asked.epochs:g}.")
     whole = asked.epochs is None or (asked.epochs >= 1 and asked.epochs % 1 == 0)
     if asked.recipe == "classifier" and not whole:
         parser.error(
@@ -373,6 +374,8 @@ def main() -> None:
             f"run the same command again to continue from {run.checkpoint}."
         )
     save_model(model, asked.out, dtype=torch.float16, **metadata)
+    if run.step and not recipe.is_complete(model):
+        sys.exit(f"{asked.out} is written, but recipe.finish did not complete, as said above.")
     if run.checkpoint:  # its name differs from `going` if another run uses that file
         run.checkpoint.unlink(missing_ok=True)  # after 0 epochs, the file does not exist
     saved: Any = load_model(asked.out, device)  # evaluate the model as it was saved

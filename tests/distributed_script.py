@@ -37,7 +37,7 @@ RECIPES = {
     "plain": SMALL,
     "conditional": replace(SMALL, model=ConditionalVAE, beta=3.0),
     "autoregressive": replace(SMALL, model=AutoregressiveVAE, config=SMALL.config | {"before": 12}),
-    "odd batch": replace(SMALL, batch_size=51),
+    "odd batch": replace(SMALL, batch_size=51, cosine=False, decay=0.5),
 }
 
 

@@ -334,7 +334,7 @@ def test_steps_that_launch_different_kernels_have_a_graph_each(place):
 SMALL = {"latent": 3, "hidden": [8]}
 RECIPES = {
     "vae": Recipe(VAE, SMALL, batch_size=7, cosine=True, warmup=0.5),
-    "auto-encoder": Recipe(AutoEncoder, SMALL, batch_size=7, cosine=True),
+    "auto-encoder": Recipe(AutoEncoder, SMALL, batch_size=7, decay=0.5),
     "gan": GANRecipe(SMALL | {"network": "plain"}, batch_size=7, r1=0.1, r1_every=3),
     "wasserstein": GANRecipe(
         SMALL | {"network": "plain"}, loss="wasserstein", penalty=10.0, batch_size=7

@@ -166,10 +166,10 @@ def test_only_the_kinds_of_an_unconditional_gan_have_weights(config):
 
 def test_data_that_do_not_fit_the_gan_are_rejected_before_training(gan, digits, monkeypatch):
     monkeypatch.setattr(kinds, "_train_classifier", lambda *_: pytest.fail("trained"))
-    with pytest.raises(ValueError, match=r"the GAN's shape \(8, 8\), but got 0"):
+    with pytest.raises(ValueError, match=r"images of 64 pixels, .* but got 0 images"):
         fit_kind_weights(gan, digits.subset(slice(0)))
     wide = Digits(torch.zeros(3, 8, 12, dtype=torch.uint8), torch.zeros(3).long(), "wide")
-    with pytest.raises(ValueError, match=r"but got 3 of shape \(8, 12\)"):
+    with pytest.raises(ValueError, match=r"but got 3 images of shape \(8, 12\)"):
         fit_kind_weights(gan, wide)
     with pytest.raises(ValueError, match=r"weights must have shape \(2000,\), one per row"):
         fit_kind_weights(gan, digits, torch.ones(3))
@@ -230,8 +230,12 @@ def test_an_interrupt_while_the_kinds_are_weighed_loses_nothing(
 ):
     with monkeypatch.context() as patch:
         patch.setattr(gan_training, "fit_kind_weights", interrupted)
-        gan, run = train(RECIPE, digits, quiet=True)
+        try:
+            gan, run = train(RECIPE, digits, quiet=True)
+        except KeyboardInterrupt:
+            pytest.fail("the trained model was lost")
         assert run.finished
+        assert not run.is_saved
         assert gan.config.kind_weights is None
         assert capsys.readouterr().out.startswith("Interrupted after the last training step.")
         with pytest.raises(KeyboardInterrupt):
@@ -248,10 +252,28 @@ def test_an_interrupt_without_a_saved_checkpoint_returns_the_trained_model(
 ):
     monkeypatch.setattr(gan_training, "fit_kind_weights", interrupted)
     monkeypatch.setattr(checkpoints, "write_run", full_disk)
-    gan, run = train(RECIPE, digits, quiet=True, checkpoint=tmp_path / "gan")
+    try:
+        gan, run = train(RECIPE, digits, quiet=True, checkpoint=tmp_path / "gan")
+    except KeyboardInterrupt:
+        pytest.fail("the trained model was lost")
     assert run.finished
+    assert not run.is_saved
     assert gan.config.kind_weights is None
     assert "Call recipe.finish(model, digits, weights)" in capsys.readouterr().out
+
+
+def test_a_command_that_is_interrupted_without_a_checkpoint_says_what_its_gan_lacks(
+    digits, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(recipes, "mnist", lambda train: digits)
+    monkeypatch.setitem(recipes.RECIPES, "gan", RECIPE)
+    monkeypatch.setattr(gan_training, "fit_kind_weights", interrupted)
+    monkeypatch.setattr(checkpoints, "write_run", full_disk)
+    out = tmp_path / "gan.safetensors"
+    monkeypatch.setattr("sys.argv", ["recipes", "gan", "--out", str(out), "--device", "cpu"])
+    with pytest.raises(SystemExit, match=r"is written, but recipe\.finish did not complete"):
+        recipes.main()
+    assert load_model(out).config.kind_weights is None
 
 
 def full_disk(*_):

@@ -105,7 +105,9 @@ def test_the_rate_may_stay_constant_and_fall_at_the_end(digits):
     torch.testing.assert_close(rates, expected)
 
 
-@pytest.mark.parametrize("settings", [{"decay": 1.5}, {"decay": -0.1}, {"decay": 0.5}])
+@pytest.mark.parametrize(
+    "settings", [{"decay": 1.5}, {"decay": -0.1}, {"decay": math.nan}, {"decay": 0.5}]
+)
 def test_a_decay_that_cannot_be_is_refused(settings):
     with pytest.raises(ValueError, match=r"decay, .*must be from 0 to 1, and 0 if cosine is True"):
         replace(FULL, **settings)
@@ -568,6 +570,21 @@ def test_commands_that_cannot_be(command, words, capsys):
     with pytest.raises(SystemExit):
         command(*words)
     assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--k", "-1", "--k must be a non-negative integer, but got -1"),
+        ("--epochs", "-1", "--epochs must be a finite, non-negative number, but got -1"),
+        ("--epochs", "nan", "--epochs must be a finite, non-negative number, but got nan"),
+        ("--epochs", "inf", "--epochs must be a finite, non-negative number, but got inf"),
+    ],
+)
+def test_numbers_in_a_command_that_cannot_be(command, option, value, says, capsys):
+    with pytest.raises(SystemExit):
+        command("plain", option, value)
+    assert says in capsys.readouterr().err
 
 
 def test_products_are_quick_while_training_and_as_before_afterwards():

@@ -18,9 +18,6 @@ def prepare(x, start, covariance_type, iterations):
     model = GaussianMixture(
         len(start.means),
         covariance_type=covariance_type,
-        # not used, because all initial parameters are given; the default would run k-means
-        # nevertheless, and the time that it takes varies
-        init_params="random_from_data",
         tol=0,
         reg_covar=0,
         max_iter=iterations,

@@ -31,9 +31,16 @@ from course_lib.checks.report import (
 
 LABELS = 10
 Y = tensor([4, 0, 7])  # (N,)
+
 CODES = tensor([[1.2, -0.4], [-0.9, 0.7], [0.3, 2.1]])  # (N, d)
 # (N, D)
 X = tensor([[0.7, 0.2, 0.9, 0.4, 0.1], [0.3, 0.8, 0.5, 0.6, 0.9], [0.2, 0.4, 0.1, 0.7, 0.6]])
+
+
+def other_labels(n: int, generator: torch.Generator) -> Tensor:
+    """Draw n labels, none of which is the label that the example has in the same row."""
+    in_example = Y[torch.arange(n) % len(Y)]  # (n,)
+    return (in_example + torch.randint(1, LABELS, (n,), generator=generator)) % LABELS
 
 
 class Half:
@@ -126,7 +133,7 @@ def conditional_forward(student: Student) -> None:
             "encode": Half("encode", to_codes),
             "decode": Half("decode", to_pixels),
             "x": torch.rand(n, pixels, generator=generator),
-            "y": torch.randint(LABELS, (n,), generator=generator),
+            "y": other_labels(n, generator),
             "noise": torch.randn(n, codes, generator=generator),
         }
 
@@ -428,7 +435,7 @@ def style_rows(student: Student) -> None:
             "encode": Encoder(drawn),
             "decode": Decoder(drawn),
             "x": torch.rand(n, pixels, generator=generator),
-            "y": torch.randint(LABELS, (n,), generator=generator),
+            "y": other_labels(n, generator),
         }
 
     other = 4 + secrets.randbelow(4), 6 + secrets.randbelow(4), 3 + secrets.randbelow(3)

@@ -171,14 +171,14 @@ class GAN(nn.Module):
             kind = torch.randint(kinds, (n,), device=weights.device)  # (n,)
         return torch.cat([z, 3.0 * one_hot(kind, kinds).to(z.dtype)], 1)
 
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, y: Tensor | int | None = None) -> Tensor:
         """Return the images G(z), with pixels in [0, 1], for codes z from `noise`.
 
         z has shape (..., latent + kinds), and the result has shape (..., D).
         """
         return self.images(z, y)
 
-    def images(self, z: Tensor, y: Tensor | None = None, ema: bool = False) -> Tensor:
+    def images(self, z: Tensor, y: Tensor | int | None = None, ema: bool = False) -> Tensor:
         """Return the images G(z), with pixels in [0, 1], for codes z from `noise`.
 
         z has shape (..., latent + kinds), and the result has shape (..., D). ema: whether to
@@ -188,7 +188,7 @@ class GAN(nn.Module):
         require.codes(z, self.config.latent + self.config.kinds, network.bias)
         return torch.sigmoid(network(self._with_labels(z, y)).to(z.dtype))
 
-    def logit(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def logit(self, x: Tensor, y: Tensor | int | None = None) -> Tensor:
         """Return D's logits for images x with pixels in [0, 1]: (N, D) → (N,).
 
         The larger the logit, the more realistic D finds the image. Raises ValueError for
@@ -198,7 +198,7 @@ class GAN(nn.Module):
         return self.discriminator(x, self._one_hot(x, y)).squeeze(-1).to(x.dtype)
 
     @torch.no_grad()
-    def generate(self, n: int, y: Tensor | None = None) -> Tensor:
+    def generate(self, n: int, y: Tensor | int | None = None) -> Tensor:
         """Generate n images as a tensor of shape (n, D), using the running average of G's weights.
 
         The kinds are drawn with the probabilities `config.kind_weights`, if there are any. A
@@ -221,12 +221,12 @@ class GAN(nn.Module):
             if slow.is_floating_point():  # everything except batch norm's batch counter
                 slow.lerp_(now[name], 1 - decay)
 
-    def _with_labels(self, z: Tensor, y: Tensor | None) -> Tensor:
+    def _with_labels(self, z: Tensor, y: Tensor | int | None) -> Tensor:
         """Append one-hot labels to codes z (..., latent + kinds) if the GAN is conditional."""
         label = self._one_hot(z, y)
         return z if label is None else torch.cat([z, label], -1)
 
-    def _one_hot(self, rows: Tensor, y: Tensor | None) -> Tensor | None:
+    def _one_hot(self, rows: Tensor, y: Tensor | int | None) -> Tensor | None:
         """Return one-hot labels to append to rows (..., N, d), or None for an unconditional GAN."""
         if y is None:
             if self.config.labels:

@@ -1,9 +1,9 @@
 """The variational auto-encoder: P(x) = ∫ P(z) P(x|z) dz, with networks for P(x|z) and q(z|x).
 
-A VAE is trained to maximize L_b, the evidence lower bound (ELBO) on log P(x); `probability.elbo`
-computes the terms of L_b. The encoder returns mu and logvar, the mean and the logarithm of the
-*variance* of a Gaussian q(z|x). Losses are in nats per image: summed over pixels and over the
-dimensions of z, and averaged over images. Source: Kingma & Welling 2014.
+A VAE is trained to maximize L_b, the evidence lower bound (ELBO) on log P(x), estimated from one z
+per image; `evaluation.elbo` measures L_b with several. The encoder returns mu and logvar, the mean
+and the logarithm of the *variance* of a Gaussian q(z|x). Losses are in nats per image: summed over
+pixels and over the dimensions of z, and averaged over images. Source: Kingma & Welling 2014.
 """
 
 import math

@@ -318,9 +318,9 @@ def _closed_form(model: LinearGaussian, q: Any, x: Tensor) -> Bound:
     """
     covariance = getattr(q, "covariance_matrix", None)
     if covariance is None:
-        covariance = torch.diag_embed(q.variance)  # (N, d, d)
+        covariance = torch.diag_embed(q.variance)  # (N, d, d), or (d, d) for one q for all x
     # tr(W C Wᵀ) = tr(WᵀW C), and tr(A C) is the sum of A ∘ C because C is symmetric
-    trace = (model.weight.T @ model.weight * covariance).sum((-1, -2))  # (N,)
+    trace = (model.weight.T @ model.weight * covariance).sum((-1, -2))  # (N,) or ()
     reconstruction = model.likelihood(q.mean).log_prob(x) - 0.5 * trace / model.variance
     full_q = MultivariateNormal(q.mean, covariance)
     d = model.weight.shape[1]

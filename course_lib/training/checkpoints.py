@@ -73,22 +73,27 @@ Copy = tuple[int, Any, dict[str, Tensor]]
 class RunFile:
     """The checkpoint file of one run; a file that belongs to another run is never replaced.
 
-    identity: the named values that must match for a file to belong to this run. was_refused:
-    whether the file could not be written the last time.
+    identity: the named values that must match for a file to belong to this run. saved_step: the
+    step of the copy in the file, or None if there is no file.
     """
 
     def __init__(self, path: str | Path, identity: dict[str, str]) -> None:
         self.path = usable(path)
         self.written = time.monotonic()
         self._identity = identity
-        self.was_refused = False
+        self._was_refused = False
+        self.saved_step: int | None = None
 
     def read(self) -> Copy | None:
         """Return the copy of the run stored in the file, or None if the file does not exist.
 
         Raises CheckpointError if the file is damaged or belongs to another run.
         """
-        return read_run(self.path, self._identity) if self.path.exists() else None
+        if not self.path.exists():
+            return None
+        copy = read_run(self.path, self._identity)
+        self.saved_step = copy[0]
+        return copy
 
     def check(self) -> None:
         """Check that the file can be written.
@@ -103,7 +108,7 @@ class RunFile:
             if not self.path.exists():
                 raise ValueError(f"{why}. Choose another file.") from None
             print(f"{why}. Training continues, but is not saved.")
-            self.was_refused = True
+            self._was_refused = True
 
     def save(self, copy: Copy) -> None:
         """Write the copy to the file; if writing fails repeatedly, print the reason only once."""
@@ -112,11 +117,12 @@ class RunFile:
         try:
             self.path = write_run(before, self._identity, *copy)
         except OSError as error:
-            if not self.was_refused:
+            if not self._was_refused:
                 print(f"{before} cannot be written ({reason(error)}). Training continues.")
-            self.was_refused = True
+            self._was_refused = True
             return
-        self.was_refused = False
+        self._was_refused = False
+        self.saved_step = copy[0]
         if self.path != before:
             print(
                 f"Another process has written {before}. That file is left unchanged, "

@@ -155,6 +155,10 @@ class GANRecipe:
             weights = fit_kind_weights(gan, digits, row_weights)
             gan.config = replace(gan.config, kind_weights=weights.tolist())
 
+    def is_complete(self, gan: GAN) -> bool:
+        """Return whether the kinds have weights, if they should."""
+        return not self.weigh_kinds or gan.config.kind_weights is not None
+
     def variant(self, run: Run) -> Callable[[], Hashable]:
         """Return a function that tells whether the next step includes R1.
 

@@ -68,10 +68,11 @@ def _check(gan: GAN, digits: Digits) -> None:
             "Weights can be estimated only for an unconditional GAN with kinds, "
             "such as GAN(kinds=20)."
         )
-    if not len(digits) or tuple(digits.images.shape[1:]) != tuple(gan.config.shape):
+    pixels = gan.generator.bias.numel()
+    if not len(digits) or digits.images[0].numel() != pixels:
         raise ValueError(
-            f"digits must contain images of the GAN's shape {tuple(gan.config.shape)}, "
-            f"but got {len(digits):,} of shape {tuple(digits.images.shape[1:])}."
+            f"digits must contain images of {pixels} pixels, as many as the GAN generates, "
+            f"but got {len(digits):,} images of shape {tuple(digits.images.shape[1:])}."
         )
 
 

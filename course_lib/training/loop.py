@@ -114,8 +114,8 @@ class Run:
 
     @property
     def is_saved(self) -> bool:
-        """Whether there is a checkpoint that could be written the last time."""
-        return self._file is not None and not self._file.was_refused
+        """Whether the checkpoint contains the present step. In a group, ask process 0."""
+        return self._file is not None and self._file.saved_step == self.step
 
     def train(
         self,

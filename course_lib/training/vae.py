@@ -35,7 +35,9 @@ class Recipe:
     batch_size: int = 128
     lr: float = 1e-3
     cosine: bool = False  # the learning rate falls to 0 along half a cosine
-    decay: float = 0.0  # the final fraction of training in which the learning rate falls linearly
+    # if positive, the learning rate falls linearly to 0 in this final fraction of training;
+    # cosine must then be False
+    decay: float = 0.0
     warmup: float = 0.0
     beta: float = 1.0
     mean_image: bool = False  # the decoder's first output is the mean image instead of a grey image
@@ -49,8 +51,9 @@ class Recipe:
             )
         if not 0 <= self.decay <= 1 or (self.cosine and self.decay):
             raise ValueError(
-                "decay, a fraction of the training steps, must be from 0 to 1, and 0 if cosine is "
-                f"True, but got decay={self.decay} and cosine={self.cosine}."
+                "decay, the fraction of the training steps in which the learning rate falls, must "
+                "be from 0 to 1, and 0 if cosine is True, "
+                f"but got decay={self.decay} and cosine={self.cosine}."
             )
 
     @property
@@ -142,6 +145,10 @@ class Recipe:
 
     def finish(self, model: Any, digits: Digits, row_weights: Tensor | None = None) -> None:
         """Do nothing, because the last step leaves a complete model."""
+
+    def is_complete(self, model: Any) -> bool:
+        """Return True: a trained model needs nothing else."""
+        return True
 
     def variant(self, run: Run) -> None:
         """Return None, because all steps launch the same kernels."""
