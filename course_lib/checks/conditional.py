@@ -31,7 +31,6 @@ from course_lib.checks.report import (
 
 LABELS = 10
 Y = tensor([4, 0, 7])  # (N,)
-
 CODES = tensor([[1.2, -0.4], [-0.9, 0.7], [0.3, 2.1]])  # (N, d)
 # (N, D)
 X = tensor([[0.7, 0.2, 0.9, 0.4, 0.1], [0.3, 0.8, 0.5, 0.6, 0.9], [0.2, 0.4, 0.1, 0.7, 0.6]])

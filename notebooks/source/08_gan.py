@@ -862,9 +862,11 @@ print(f"(means of {len(small_seeds)} seeds)")
 # - *A start at the mean image.* The bias of each output pixel is initialized so that the first images resemble the mean
 #   digit rather than a uniform grey.
 # - *Averaging.* The game circles, so samples are drawn with a running average of G's weights,
-#   $\bar\theta \leftarrow \alpha\,\bar\theta + (1 - \alpha)\,\theta$ with $\alpha$ near 1 (Yazıcı et al. 2019). This
-#   running average is called an exponential moving average, or EMA. Here, $\alpha$ is $n / (9 + n)$ after $n$ steps, but
-#   never more than the value printed below, which the 7,504 steps of the shipped GAN do not reach.
+#   $\bar\theta \leftarrow \alpha\,\bar\theta + (1 - \alpha)\,\theta$. With a constant $\alpha$ near 1, this is called
+#   an exponential moving average, or EMA (Yazıcı et al. 2019). Here, $\alpha$ is $n / (9 + n)$ in step $n$, so the
+#   average looks back over roughly the last tenth of the steps taken so far, and G's initial weights are soon
+#   forgotten. The number printed below is the upper limit of $\alpha$, which the shipped GAN, with its 7,504 steps,
+#   never reaches.
 # - *Two learning rates* (Heusel et al. 2017), which fall to 0 along half a cosine.
 
 # %% alt="Two rows of sixteen images: above, those of the shipped generator, nearly all of them clear digits, of eight different classes; below, the rough ones of the game played in this notebook."
