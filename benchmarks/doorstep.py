@@ -194,6 +194,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two rounds instead of five")
     asked = parser.parse_args()
     asked.rounds = min(2, asked.rounds) if asked.quick else asked.rounds
+    chromium = find_chromium() or find_chromium(windowless=True)
+    if chromium is None:
+        print(
+            "Nothing was measured, because Chromium was not found. Set COURSE_CHROMIUM to its path."
+        )
+        return
     flags = [flag for flag in FLAGS if flag != "--disable-gpu"]
     flags += ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -202,7 +208,7 @@ def main() -> None:
         pages = {"toygan": Path(folder)} | {
             name: Path(where) for name, _, where in (page.partition("=") for page in asked.pages)
         }
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=flags)
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         for name, where in pages.items():
             server, address = served(where)
             measure(browser, name, address, asked)
