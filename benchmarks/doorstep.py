@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two rounds instead of five")
     asked = parser.parse_args()
     asked.rounds = min(2, asked.rounds) if asked.quick else asked.rounds
-    chromium = find_chromium() or find_chromium(windowless=True)
+    chromium = find_chromium()
     if chromium is None:
         print(
             "Nothing was measured, because Chromium was not found. Set COURSE_CHROMIUM to its path."

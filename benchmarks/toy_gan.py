@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the same as --minutes 0.2")
     options = parser.parse_args()
     options.minutes = 0.2 if options.quick else options.minutes
-    path = find_chromium() or find_chromium(windowless=True)
+    path = find_chromium()
     if path is None:
         print(
             "Nothing was measured, because Chromium was not found. Set COURSE_CHROMIUM to its path."

@@ -29,10 +29,10 @@ from course_lib.files import check_writable, reason, usable
 from course_lib.models.autoregressive_vae import AutoregressiveVAE
 from course_lib.models.conditional_vae import ConditionalVAE
 from course_lib.probability.likelihoods import observed_pixels
-from course_lib.training import Run
 from course_lib.training.checkpoints import load_model, save_model
 from course_lib.training.distributed import SharedFile, shared
 from course_lib.training.gan import GANRecipe
+from course_lib.training.loop import Run, is_saved
 from course_lib.training.processes import count, first, group, is_first, is_shared, own_device
 from course_lib.training.vae import Recipe, likelihood_name
 
@@ -124,17 +124,13 @@ def train(
     On a CUDA device, single-process training prepares the batches and computes the loss with Triton
     kernels where possible, and replays the steps as a CUDA graph. Unless `quiet` is True, a message
     says which of these methods are used. In a `processes.group`, all processes must make the same
-    call, and they all return the same model; only process 0 evaluates the model, draws pictures and
-    writes files.
+    call, and all return the same model; process 0 evaluates it, draws pictures and writes files.
     If training is interrupted, the model trained so far is returned, and `run.finished` is False.
     After the last step, `recipe.finish` completes the model: with `weigh_kinds`, it estimates the
     weights of a GAN's kinds. After any further `run.train`, call
-    `recipe.finish(model, digits, weights)` again, with Digits. If `recipe.finish` is interrupted,
-    KeyboardInterrupt is raised if the trained model is in `run.checkpoint`, from which a call with
-    this file continues. Otherwise, a message is printed, and the model is returned without this
-    last step, although `run.finished` is True.
-    Raises ValueError if `recipe` is not a recipe, or if the group's processes cannot share its
-    training.
+    `recipe.finish(model, digits, weights)` again, with Digits. Raises KeyboardInterrupt if it is
+    interrupted and the trained model is in `run.checkpoint`; otherwise, `_finish` prints a message.
+    Raises ValueError if `recipe` is not a recipe, or if the processes cannot share its training.
     """
     digits = as_digits(digits)
     check_recipe(recipe)
@@ -174,13 +170,13 @@ def _finish(
     """Do what the recipe does after the last step.
 
     Raises KeyboardInterrupt if the user interrupts it and the trained model is in the run's
-    checkpoint, so that the same call can continue from there. Otherwise, a message is printed
-    instead, so that the trained model is not lost.
+    checkpoint, so that a call with this file can continue from there. Otherwise, a message is
+    printed instead, so that the trained model is not lost; `run.finished` is True all the same.
     """
     try:
         recipe.finish(model, digits, weights)
     except KeyboardInterrupt:
-        if run.is_saved:
+        if is_saved(run):
             raise
         print(
             "Interrupted after the last training step. The model is trained, but recipe.finish did "

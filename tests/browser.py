@@ -54,15 +54,16 @@ FLAGS = [
 
 
 def find_chromium(windowless: bool = False) -> str | None:
-    """Path of the browser: $COURSE_CHROMIUM, or chromium, chromium-browser, google-chrome in PATH.
+    """Path of the browser: $COURSE_CHROMIUM, or chromium, chromium-browser, google-chrome or
+    chromium-headless-shell in PATH.
 
-    With `windowless`, chromium-headless-shell goes before the last three: it has no windows, and
-    does the same with half the processor time.
+    With `windowless`, the last goes before the other three: it has no windows, and does the same
+    with half the processor time.
     """
-    names = [os.environ.get("COURSE_CHROMIUM")]
-    if windowless:
-        names.append("chromium-headless-shell")
-    names += ["chromium", "chromium-browser", "google-chrome"]
+    own = os.environ.get("COURSE_CHROMIUM")
+    shell = "chromium-headless-shell"
+    others = ["chromium", "chromium-browser", "google-chrome"]
+    names = [own, shell, *others] if windowless else [own, *others, shell]
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 

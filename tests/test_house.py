@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -290,6 +291,17 @@ def test_a_missing_argument_is_asked_for(command):
 
 
 # ---------------------------------------------------------------- README
+
+
+def test_no_function_and_no_class_of_the_package_is_long():
+    limits = {ast.FunctionDef: 60, ast.AsyncFunctionDef: 60, ast.ClassDef: 200}
+    too_long = []
+    for path in (ROOT / "course_lib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            limit = limits.get(type(node))
+            if limit and node.end_lineno - node.lineno + 1 > limit:
+                too_long.append(f"{path.name}: {node.name}")
+    assert too_long == []
 
 
 def test_readme_is_short():

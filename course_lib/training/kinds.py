@@ -29,7 +29,7 @@ BATCH_SIZE = 128
 # The initial learning rate, which falls linearly to 0. At a constant rate, the estimated weights of
 # the kinds varied more between seeds.
 RATE = 1e-3
-ITERATIONS = 100  # of EM
+ITERATIONS = 100  # of EM; on MNIST, no weight changes by more than 1e-8 after the first 20
 
 
 def fit_kind_weights(
@@ -47,9 +47,9 @@ def fit_kind_weights(
     fit.
     """
     _check(gan, digits)
-    row_weights = as_weights(
-        torch.ones(len(digits)) if row_weights is None else row_weights, len(digits)
-    )
+    if row_weights is None:
+        row_weights = torch.ones(len(digits))
+    row_weights = as_weights(row_weights, len(digits))  # (N,), in float64 on the CPU
     like = gan.generator.bias  # G and the classifier compute in its dtype and on its device
     with seeded(like.device, seed), torch.enable_grad():
         classifier = _train_classifier(gan)

@@ -112,11 +112,6 @@ class Run:
         """The file in which this run is saved, or None."""
         return self._file.path if self._file else None
 
-    @property
-    def is_saved(self) -> bool:
-        """Whether the checkpoint contains the present step. In a group, ask process 0."""
-        return self._file is not None and self._file.saved_step == self.step
-
     def train(
         self,
         step: Callable[[Any], dict[str, Any]],
@@ -235,6 +230,11 @@ class Run:
         ax = plt.subplots(figsize=(7, 3))[1] if ax is None else ax
         self._history.plot(ax, self.step, self._rows.epoch_steps)
         return ax
+
+
+def is_saved(run: Run) -> bool:
+    """Return whether the run's checkpoint contains its present step. In a group, ask process 0."""
+    return run._file is not None and run._file.saved_step == run.step
 
 
 def _pick_single(tensors: tuple[Tensor, ...], index: Tensor) -> Tensor:
